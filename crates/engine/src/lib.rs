@@ -1,0 +1,2 @@
+//! The pure core of image_gen.
+#![forbid(unsafe_code)]

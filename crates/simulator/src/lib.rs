@@ -1,0 +1,2 @@
+//! A stand-in for the image providers.
+#![forbid(unsafe_code)]

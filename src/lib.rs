@@ -1,0 +1,2 @@
+//! image_gen.
+pgrx::pg_module_magic!();
