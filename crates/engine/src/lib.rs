@@ -1,2 +1,40 @@
-//! The pure core of image_gen.
+//! The pure core of image_gen: what a job is, what a provider is, and what happens next.
+//!
+//! Nothing in here talks to Postgres, reads a clock, draws random numbers or opens a socket: time and
+//! randomness are arguments, and HTTP is a pair of plain values. The one exception is the module
+//! [`http::driver`], behind the feature `async`, which sends a request value over a real connection.
+//!
+//! | module | its one noun |
+//! |---|---|
+//! | [`job`] | what was asked, checked once at the border |
+//! | [`candidate`] | one (provider, model) pair of the catalogue that could do a job |
+//! | [`size`] | the size of a picture and the rule a model has for it |
+//! | [`route`] | the order in which candidates are tried |
+//! | [`provider`] | the trait of an adapter and the one table of adapters |
+//! | [`http`] | a request and a response as values |
+//! | [`failure`] | what went wrong, by what to do about it |
+//! | [`retry`] | the rule that says what follows a failure |
+//! | [`poll`] | when to ask a provider again |
+//! | [`run`] | the state machine of a job |
+//! | [`cost`] | money: reported, priced or unknown |
+//! | [`picture`] | what the bytes of an answer really are |
+//! | [`seed`] | seeds chosen by us, reproducibly |
+//! | [`egress`] | which addresses may be contacted |
+//! | [`secret`] | keys that cannot be printed |
 #![forbid(unsafe_code)]
+
+pub mod candidate;
+pub mod cost;
+pub mod egress;
+pub mod failure;
+pub mod http;
+pub mod job;
+pub mod picture;
+pub mod poll;
+pub mod provider;
+pub mod retry;
+pub mod route;
+pub mod run;
+pub mod secret;
+pub mod seed;
+pub mod size;

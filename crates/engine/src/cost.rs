@@ -1,0 +1,169 @@
+//! Money: what the provider said, else computed from a dated price, else unknown. Never a float, and
+//! never zero by default.
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// Where a cost comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CostSource {
+    /// The provider's own answer named the amount.
+    Reported,
+    /// Computed from a price that was valid at the time, or from the provider's published rule.
+    Priced,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// An amount with its source. An unknown cost has no amount.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// The amount, absent when unknown.
+    pub amount: Option<Decimal>,
+    /// ISO 4217.
+    pub currency: String,
+    /// Where it comes from.
+    pub source: CostSource,
+}
+
+impl Cost {
+    /// The provider said so.
+    pub fn reported(amount: Decimal) -> Self {
+        Cost { amount: Some(amount), currency: "USD".into(), source: CostSource::Reported }
+    }
+
+    /// Computed by us.
+    pub fn priced(amount: Decimal) -> Self {
+        Cost { amount: Some(amount), currency: "USD".into(), source: CostSource::Priced }
+    }
+
+    /// Not charged, by the provider's published rule (or because nothing was sent).
+    pub fn free() -> Self {
+        Cost::priced(Decimal::ZERO)
+    }
+
+    /// Nobody knows.
+    pub fn unknown() -> Self {
+        Cost { amount: None, currency: "USD".into(), source: CostSource::Unknown }
+    }
+}
+
+/// What an amount is charged for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// One picture.
+    Image,
+    /// A million pixels of output.
+    Megapixel,
+    /// A million tokens of text read.
+    TextInMtok,
+    /// A million tokens of pictures read.
+    ImageInMtok,
+    /// A million tokens of pictures made.
+    ImageOutMtok,
+}
+
+/// One row of the price table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Price {
+    /// What it is charged for.
+    pub unit: Unit,
+    /// USD per unit.
+    pub amount: Decimal,
+    /// Only for this quality, where the price depends on it.
+    #[serde(default)]
+    pub quality: Option<String>,
+}
+
+/// Tokens that a provider counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Text read.
+    pub text_in: u64,
+    /// Pictures read.
+    pub image_in: u64,
+    /// Pictures made.
+    pub image_out: u64,
+}
+
+/// What was done, in the terms that prices are in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// Pictures made.
+    pub images: u32,
+    /// Pixels of each.
+    #[serde(default)]
+    pub pixels: Option<u64>,
+    /// The quality that was asked of the provider, in its own word.
+    #[serde(default)]
+    pub quality: Option<String>,
+    /// Token counts, where the provider gave them.
+    #[serde(default)]
+    pub tokens: Option<Tokens>,
+}
+
+/// The price of some work, or `None` when the table does not say. Tokens are the truth where they were
+/// counted and have a price; a price per picture is next, then one per megapixel.
+pub fn price(prices: &[Price], work: &Work) -> Option<Decimal> {
+    let rate = |unit: Unit| {
+        let fits = |p: &&Price| p.unit == unit;
+        let exact = prices.iter().filter(fits).find(|p| p.quality.is_some() && p.quality == work.quality);
+        exact.or_else(|| prices.iter().filter(fits).find(|p| p.quality.is_none())).map(|p| p.amount)
+    };
+    let images = Decimal::from(work.images);
+    if let (Some(tokens), Some(out)) = (work.tokens, rate(Unit::ImageOutMtok)) {
+        let million = Decimal::from(1_000_000);
+        let text = rate(Unit::TextInMtok).map(|r| r * Decimal::from(tokens.text_in));
+        let seen = rate(Unit::ImageInMtok).map(|r| r * Decimal::from(tokens.image_in));
+        let known = (tokens.text_in == 0 || text.is_some()) && (tokens.image_in == 0 || seen.is_some());
+        let made = out * Decimal::from(tokens.image_out);
+        return known.then(|| (text.unwrap_or_default() + seen.unwrap_or_default() + made) / million);
+    }
+    if let Some(each) = rate(Unit::Image) {
+        return Some(each * images);
+    }
+    let (each, pixels) = (rate(Unit::Megapixel)?, work.pixels?);
+    Some(each * Decimal::from(pixels) / Decimal::from(1_000_000) * images)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prices(json: serde_json::Value) -> Vec<Price> {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn four_flux_renders_cost_sixteen_cents() {
+        // S10
+        let flux = prices(serde_json::json!([{"unit": "image", "amount": "0.04"}]));
+        let four = Work { images: 4, ..Work::default() };
+        assert_eq!(price(&flux, &four).unwrap().to_string(), "0.16");
+    }
+
+    #[test]
+    fn counted_tokens_are_priced_exactly() {
+        let gpt = prices(serde_json::json!([
+            {"unit": "text_in_mtok", "amount": "5.00"}, {"unit": "image_in_mtok", "amount": "8.00"},
+            {"unit": "image_out_mtok", "amount": "30.00"}, {"unit": "image", "amount": "0.006", "quality": "low"}
+        ]));
+        let tokens = Tokens { text_in: 9, image_in: 0, image_out: 196 };
+        let work = Work { images: 1, tokens: Some(tokens), quality: Some("low".into()), pixels: None };
+        assert_eq!(price(&gpt, &work).unwrap().normalize().to_string(), "0.005925");
+        let estimate = Work { tokens: None, ..work };
+        assert_eq!(price(&gpt, &estimate).unwrap().to_string(), "0.006");
+    }
+
+    #[test]
+    fn what_the_table_does_not_say_is_unknown() {
+        assert_eq!(price(&[], &Work { images: 1, ..Work::default() }), None);
+        let high = prices(serde_json::json!([{"unit": "image", "amount": "0.2", "quality": "high"}]));
+        assert_eq!(price(&high, &Work { images: 1, quality: Some("low".into()), ..Work::default() }), None);
+        let per_mp = prices(serde_json::json!([{"unit": "megapixel", "amount": "0.025"}]));
+        let work = Work { images: 2, pixels: Some(2_000_000), ..Work::default() };
+        assert_eq!(price(&per_mp, &work).unwrap().normalize().to_string(), "0.1");
+    }
+}

@@ -1,0 +1,193 @@
+//! A request and a response as plain values.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+#[cfg(feature = "async")]
+pub mod driver;
+
+/// The method of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Submits.
+    Post,
+}
+
+/// How a key is written into a request. The key itself is not part of a request: the driver puts it in at
+/// the last moment, so a request can be shown, logged and explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// The header's name.
+    pub header: &'static str,
+    /// What stands before the key, such as `Bearer `.
+    pub prefix: &'static str,
+}
+
+/// One HTTP request. Headers never contain a key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpRequest {
+    /// GET or POST.
+    pub method: Method,
+    /// Absolute URL.
+    pub url: String,
+    /// How the provider's key goes in; `None` sends none.
+    pub auth: Option<Auth>,
+    /// A JSON body.
+    pub json: Option<Value>,
+    /// How long the whole exchange may take.
+    pub timeout: Duration,
+    /// The longest body that is read, in bytes.
+    pub max_bytes: usize,
+}
+
+/// The longest JSON answer that is read: room for several base64 pictures.
+pub const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// The longest picture that is downloaded.
+pub const MAX_PICTURE_BYTES: usize = 64 << 20;
+
+impl HttpRequest {
+    /// A GET.
+    pub fn get(url: impl Into<String>, auth: Option<Auth>) -> Self {
+        HttpRequest {
+            method: Method::Get,
+            url: url.into(),
+            auth,
+            json: None,
+            timeout: Duration::from_secs(60),
+            max_bytes: MAX_ANSWER_BYTES,
+        }
+    }
+
+    /// A POST of JSON.
+    pub fn post(url: impl Into<String>, auth: Option<Auth>, json: Value, timeout: Duration) -> Self {
+        let method = Method::Post;
+        HttpRequest { method, url: url.into(), auth, json: Some(json), timeout, max_bytes: MAX_ANSWER_BYTES }
+    }
+
+    /// The download of a picture. Never with a key: the URL comes from an answer.
+    pub fn picture(url: impl Into<String>) -> Self {
+        HttpRequest { max_bytes: MAX_PICTURE_BYTES, ..HttpRequest::get(url, None) }
+    }
+}
+
+/// One HTTP response, read to its end within the request's bounds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HttpResponse {
+    /// The status.
+    pub status: u16,
+    /// Names in lower case. Values that are not UTF-8 are left out.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl HttpResponse {
+    /// The first header of this (lower-case) name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The body as JSON, `Null` where it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// True for 200..=299.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// How long the provider asks us to wait, at most [`MAX_RETRY_AFTER`]: `retry-after-ms`, or `retry-after`
+    /// in seconds. (`retry-after` as a date needs a clock, and every provider here sends seconds.)
+    pub fn retry_after(&self) -> Option<Duration> {
+        let number = |name: &str| self.header(name)?.trim().parse::<f64>().ok().filter(|n| *n >= 0.0);
+        let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number("retry-after"))?;
+        Some(Duration::from_secs_f64(seconds.min(MAX_RETRY_AFTER.as_secs_f64())))
+    }
+}
+
+/// The longest time that a provider can make us wait.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
+
+/// Why there is no response.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TransportError {
+    /// The request provably never left: name not found, connection refused, TLS failed, address forbidden.
+    NotSent(String),
+    /// Some of it left, and no complete answer came: the other side may have acted on it.
+    MaybeSent(String),
+    /// A complete status came, and a body larger than allowed.
+    TooLarge,
+}
+
+/// Whether a URL may be sent the key of the provider at `base_url`: same scheme, host and port, or a host
+/// below one of the adapter's own domains, over https.
+pub fn may_carry_key(url: &str, base_url: &str, own_domains: &[&str]) -> bool {
+    let (Some(a), Some(b)) = (origin(url), origin(base_url)) else { return false };
+    if a == b {
+        return true;
+    }
+    let own = |host: &str| own_domains.iter().any(|d| host == *d || host.ends_with(&format!(".{d}")));
+    // The provider's other hosts only count when the base URL itself is the provider's: behind a proxy it is not.
+    a.scheme == "https" && a.port == 443 && own(&a.host) && own(&b.host)
+}
+
+/// Scheme, host and port of a URL.
+#[derive(Debug, PartialEq)]
+pub struct Origin {
+    /// `http` or `https`.
+    pub scheme: String,
+    /// Lower case.
+    pub host: String,
+    /// Always there: the scheme's own when the URL names none.
+    pub port: u16,
+}
+
+/// The origin of an http(s) URL without user information; `None` for everything else.
+pub fn origin(text: &str) -> Option<Origin> {
+    let url = url::Url::parse(text).ok()?;
+    if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
+        return None;
+    }
+    let (host, port) = (url.host_str()?.to_ascii_lowercase(), url.port_or_known_default()?);
+    Some(Origin { scheme: url.scheme().to_owned(), host, port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_goes_to_the_providers_own_hosts_only() {
+        let own = ["bfl.ai"];
+        let base = "https://api.bfl.ai";
+        for good in ["https://api.bfl.ai/v1/x", "https://api.us1.bfl.ai/v1/get_result?id=1"] {
+            assert!(may_carry_key(good, base, &own), "{good}");
+        }
+        for bad in [
+            "http://api.us1.bfl.ai/v1", "https://bfl.ai.evil.example/", "https://evilbfl.ai/", "https://x@api.bfl.ai/",
+            "https://api.bfl.ai:8443/", "ftp://api.bfl.ai/", "https://evil.example/?api.bfl.ai", "nonsense",
+        ] {
+            assert!(!may_carry_key(bad, base, &own), "{bad}");
+        }
+        assert!(may_carry_key("http://127.0.0.1:9/x", "http://127.0.0.1:9/bfl", &own));
+        assert!(!may_carry_key("https://api.bfl.ai/x", "https://proxy.example/bfl", &own));
+    }
+
+    #[test]
+    fn a_provider_can_ask_for_time_but_not_for_ever() {
+        let asked = |name: &str, value: &str| {
+            let headers = vec![(name.to_owned(), value.to_owned())];
+            HttpResponse { status: 429, headers, body: vec![] }.retry_after()
+        };
+        assert_eq!(asked("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(asked("retry-after-ms", "1500"), Some(Duration::from_millis(1500)));
+        assert_eq!(asked("retry-after", "315360000"), Some(MAX_RETRY_AFTER));
+        for nonsense in ["-1", "NaN", "soon", ""] {
+            assert_eq!(asked("retry-after", nonsense), None);
+        }
+    }
+}

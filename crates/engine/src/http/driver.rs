@@ -1,0 +1,154 @@
+//! Sends a request value over a real connection: the only part of this crate that opens a socket.
+
+use std::error::Error as _;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+
+use super::{HttpRequest, HttpResponse, Method, TransportError, origin};
+use crate::egress::{AllowedHosts, is_public};
+use crate::secret::Key;
+
+/// A shared HTTP client behind the egress filter.
+#[derive(Clone)]
+pub struct Driver {
+    client: reqwest::Client,
+    allowed: Arc<RwLock<AllowedHosts>>,
+}
+
+impl Driver {
+    /// A driver that may also reach these hosts. No proxy from the environment, no redirects (they could lead
+    /// anywhere, with our headers), no decompression (an answer cannot grow).
+    pub fn new(allowed: AllowedHosts) -> Result<Self, String> {
+        // Fails only when a default was installed before, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let allowed = Arc::new(RwLock::new(allowed));
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("image_gen/", env!("CARGO_PKG_VERSION")))
+            .no_proxy()
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(Duration::from_secs(10))
+            .tcp_nodelay(true)
+            // Shorter than any server's own limit: a request written into a connection that the server is just
+            // closing would be an ambiguous send.
+            .pool_idle_timeout(Duration::from_secs(4))
+            .pool_max_idle_per_host(64)
+            .dns_resolver(Arc::new(Guard { allowed: allowed.clone() }))
+            .build()
+            .map_err(|e| chain(&e))?;
+        Ok(Driver { client, allowed })
+    }
+
+    /// Replaces the list of allowed hosts.
+    pub fn allow(&self, hosts: AllowedHosts) {
+        *self.allowed.write().unwrap_or_else(PoisonError::into_inner) = hosts;
+    }
+
+    /// Sends a request and reads the whole answer, within the request's bounds.
+    pub async fn send(&self, request: &HttpRequest, key: Option<&Key>) -> Result<HttpResponse, TransportError> {
+        self.check(&request.url).map_err(TransportError::NotSent)?;
+        let mut builder = match request.method {
+            Method::Get => self.client.get(&request.url),
+            Method::Post => self.client.post(&request.url),
+        };
+        if let (Some(auth), Some(key)) = (request.auth, key) {
+            let mut value = HeaderValue::from_str(&format!("{}{}", auth.prefix, key.reveal()))
+                .map_err(|_| TransportError::NotSent("the key has characters that no header can carry".into()))?;
+            value.set_sensitive(true);
+            builder = builder.header(HeaderName::from_static(auth.header), value);
+        }
+        if let Some(json) = &request.json {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(json.to_string());
+        }
+        match tokio::time::timeout(request.timeout, exchange(builder, request.max_bytes)).await {
+            Ok(result) => result,
+            Err(_) => {
+                Err(TransportError::MaybeSent(format!("no answer within {} s", request.timeout.as_secs())))
+            }
+        }
+    }
+
+    /// Refuses what the resolver never sees: other schemes, plain text to strangers, literal addresses.
+    fn check(&self, url: &str) -> Result<(), String> {
+        let origin = origin(url).ok_or("not an http(s) URL without user information")?;
+        let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
+        if allowed.contains(&origin.host) {
+            return Ok(());
+        }
+        if origin.scheme != "https" {
+            return Err(format!("{} is not https and not in image_gen.allow_private_hosts", origin.host));
+        }
+        let literal = origin.host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        match literal {
+            Ok(address) if !is_public(address) => Err(forbidden(&origin.host)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn forbidden(host: &str) -> String {
+    format!("{host} is not a public address and not in image_gen.allow_private_hosts")
+}
+
+async fn exchange(builder: reqwest::RequestBuilder, max_bytes: usize) -> Result<HttpResponse, TransportError> {
+    let mut response = builder.send().await.map_err(|error| {
+        let why = chain(&error);
+        // A connection that was never made carried nothing. Everything else may have.
+        if error.is_connect() || error.is_builder() { TransportError::NotSent(why) } else { TransportError::MaybeSent(why) }
+    })?;
+    let header = |(name, value): (&HeaderName, &HeaderValue)| {
+        value.to_str().ok().map(|v| (name.as_str().to_owned(), v.to_owned()))
+    };
+    let headers = response.headers().iter().filter_map(header).collect();
+    let status = response.status().as_u16();
+    if response.content_length().is_some_and(|length| length > max_bytes as u64) {
+        return Err(TransportError::TooLarge);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| TransportError::MaybeSent(chain(&e)))? {
+        if body.len() + chunk.len() > max_bytes {
+            return Err(TransportError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(HttpResponse { status, headers, body })
+}
+
+/// An error with its causes, without the URL: URLs can be signed.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = String::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    if text.is_empty() { "the request failed".into() } else { text }
+}
+
+/// Resolves names to public addresses only, so that the address that was checked is the one that is used.
+struct Guard {
+    allowed: Arc<RwLock<AllowedHosts>>,
+}
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let host = name.as_str().to_owned();
+        let private_too = self.allowed.read().unwrap_or_else(PoisonError::into_inner).contains(&host);
+        Box::pin(async move {
+            let all = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            let usable: Vec<SocketAddr> = all.filter(|a| private_too || is_public(a.ip())).collect();
+            if usable.is_empty() {
+                return Err(forbidden(&host).into());
+            }
+            Ok(Box::new(usable.into_iter()) as Addrs)
+        })
+    }
+}

@@ -1,0 +1,232 @@
+//! Black Forest Labs: submit, then poll exactly the URL that the answer names.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::{Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source, Submission, base_url};
+use super::{by_status, decimal, text_at};
+use crate::cost::Cost;
+use crate::failure::Failure;
+use crate::http::{Auth, HttpRequest, HttpResponse};
+use crate::job::{Invalid, Operation};
+
+pub(super) struct Bfl;
+
+const AUTH: Auth = Auth { header: "x-key", prefix: "" };
+/// `result.sample` works for ten minutes (BFL documentation).
+const SAMPLE_LIFETIME: Duration = Duration::from_secs(600);
+
+/// Options of this provider that are passed on by name.
+const OPTIONS: [&str; 3] = ["safety_tolerance", "prompt_upsampling", "output_format"];
+
+impl Provider for Bfl {
+    fn kind(&self) -> &'static str {
+        "bfl"
+    }
+
+    fn base_url(&self) -> &'static str {
+        "https://api.bfl.ai"
+    }
+
+    fn key_name(&self) -> Option<&'static str> {
+        Some("BFL_API_KEY")
+    }
+
+    fn own_domains(&self) -> &'static [&'static str] {
+        &["bfl.ai"]
+    }
+
+    fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
+        let (request, candidate) = (call.request, call.candidate);
+        if call.operation != Operation::Generate {
+            return Err(Invalid::new(
+                format!("{} only generates", candidate.name()),
+                "Choose a model whose operations include this one, see image_gen.models.",
+            ));
+        }
+        let mut warnings = super::common_warnings(call, &["seed", "steps", "guidance"]);
+        let mut body = Map::new();
+        body.insert("prompt".into(), json!(request.prompt));
+        let (size, adjusted) = crate::size::choose(&candidate.sizes, request)?;
+        warnings.extend(adjusted);
+        body.insert("width".into(), json!(size.width));
+        body.insert("height".into(), json!(size.height));
+        body.insert("seed".into(), json!(request.seed));
+        if let Some(steps) = candidate.number("steps", request.steps.map(f64::from), &mut warnings) {
+            body.insert("steps".into(), json!(steps as u32));
+        }
+        if let Some(guidance) = candidate.number("guidance", request.guidance, &mut warnings) {
+            body.insert("guidance".into(), json!(guidance));
+        }
+        for (name, value) in &request.options {
+            if OPTIONS.contains(&name.as_str()) {
+                body.insert(name.clone(), value.clone());
+            } else {
+                warnings.push(candidate.unsupported(&format!("option {name}")));
+            }
+        }
+        let url = format!("{}/v1/{}", base_url(self, candidate), candidate.remote_name);
+        let http = HttpRequest::post(url, Some(AUTH), Value::Object(body), Duration::from_secs(60));
+        Ok(Prepared { submission: Submission::Http(http), warnings, seed_honored: true, quality: None })
+    }
+
+    fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
+        if !response.is_success() {
+            return self.read_error(response);
+        }
+        let answer = response.json();
+        let (Some(id), Some(poll_url)) = (text_at(&answer, &["/id"]), text_at(&answer, &["/polling_url"]))
+        else {
+            // A success that names no task: something was accepted, and nobody can ask for it.
+            return Err(Rejection::unknown(Failure::Uncertain, "accepted, but the answer names no task"));
+        };
+        // `cost` is in credits; one credit is 0.01 USD.
+        let cost = answer.get("cost").and_then(decimal).map(|credits| Cost::reported(credits / HUNDRED));
+        Ok(Reply::Accepted { remote: Remote { id: id.into(), poll_url: with_id(poll_url, id) }, cost })
+    }
+
+    fn poll(&self, remote: &Remote) -> HttpRequest {
+        HttpRequest::get(&remote.poll_url, Some(AUTH))
+    }
+
+    fn read_poll(&self, response: &HttpResponse) -> Result<Reply, Rejection> {
+        let answer = response.json();
+        // Some answers say `state`; "Task not found" also comes with a 404.
+        let status = text_at(&answer, &["/status", "/state"]);
+        match status {
+            Some("Ready") => read_ready(&answer),
+            // A moderated task is not charged (BFL help centre, 2026-06-12: only Ready consumes credits).
+            Some("Request Moderated") => {
+                Err(Rejection::free(Failure::Refused, refusal("the request was moderated", &answer)))
+            }
+            Some("Content Moderated") => {
+                Err(Rejection::free(Failure::Refused, refusal("the result was moderated", &answer)))
+            }
+            Some("Error" | "Failed") => {
+                let why = text_at(&answer, &["/details/error", "/details", "/error"]).unwrap_or("no reason given");
+                Err(Rejection::free(Failure::Broken, format!("the render failed: {why}")))
+            }
+            Some("Task not found") => Err(Rejection::unknown(Failure::NotFound, "task not found")),
+            _ if !response.is_success() => self.read_error(response),
+            // `Pending`, and any state that did not exist when this was written: only an end is an end.
+            Some(_) => Ok(Reply::Pending { after: response.retry_after() }),
+            None => Err(Rejection::unknown(Failure::Garbled, "the answer has no status")),
+        }
+    }
+
+    fn read_error(&self, response: &HttpResponse) -> Result<Reply, Rejection> {
+        let answer = response.json();
+        let message = text_at(&answer, &["/detail", "/detail/0/msg", "/message", "/error"]).unwrap_or("no details");
+        let field = text_at(&answer, &["/detail/0/loc/1"]).map(|f| format!(" ({f})")).unwrap_or_default();
+        Err(Rejection::free(by_status(response), format!("HTTP {}: {message}{field}", response.status)))
+    }
+}
+
+const HUNDRED: rust_decimal::Decimal = rust_decimal::Decimal::from_parts(100, 0, 0, false, 0);
+
+/// The polling URL as it came; the id is added only where it is missing.
+fn with_id(poll_url: &str, id: &str) -> String {
+    let has_id = poll_url.split_once('?').is_some_and(|(_, q)| q.split('&').any(|p| p.starts_with("id=")));
+    match (has_id, poll_url.contains('?')) {
+        (true, _) => poll_url.to_owned(),
+        (false, true) => format!("{poll_url}&id={id}"),
+        (false, false) => format!("{poll_url}?id={id}"),
+    }
+}
+
+fn read_ready(answer: &Value) -> Result<Reply, Rejection> {
+    let Some(url) = text_at(answer, &["/result/sample"]) else {
+        return Err(Rejection::unknown(Failure::Broken, "ready, but without a picture"));
+    };
+    Ok(Reply::Finished(Output {
+        pictures: vec![Source::Url { url: url.into(), lifetime: Some(SAMPLE_LIFETIME) }],
+        seed: answer.pointer("/result/seed").and_then(Value::as_i64),
+        revised_prompt: None,
+        cost: None,
+        tokens: None,
+        render_seconds: answer.pointer("/result/duration").and_then(Value::as_f64).filter(|s| *s > 0.0),
+    }))
+}
+
+fn refusal(what: &str, answer: &Value) -> String {
+    let reasons: Vec<&str> = match answer.pointer("/details/Moderation Reasons") {
+        Some(Value::Array(reasons)) => reasons.iter().filter_map(Value::as_str).collect(),
+        _ => vec![],
+    };
+    if reasons.is_empty() { what.to_owned() } else { format!("{what}: {}", reasons.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    #[test]
+    fn flux_pro_takes_no_steps_guidance_or_negative_prompt_and_says_so() {
+        let candidate = flux();
+        let request = request(json!({
+            "prompt": "headphones", "width": 1024, "height": 1024, "seed": 73104, "guidance": 3.5, "steps": 28,
+            "negative_prompt": "text"
+        }));
+        let prepared = Bfl.prepare(&call(&request, &candidate)).unwrap();
+        let Submission::Http(http) = &prepared.submission else { panic!("local") };
+        assert_eq!(http.url, "https://api.bfl.ai/v1/flux-pro-1.1");
+        let body = json!({"prompt": "headphones", "width": 1024, "height": 1024, "seed": 73104});
+        assert_eq!(http.json.as_ref().unwrap(), &body);
+        let codes: Vec<&str> = prepared.warnings.iter().map(|w| w.code.as_str()).collect();
+        assert_eq!(codes, ["unsupported"; 3]);
+    }
+
+    #[test]
+    fn the_cost_of_the_submit_answer_is_exact() {
+        let candidate = flux();
+        let request = request(json!({"prompt": "x", "seed": 1}));
+        let body = json!({"id": "T", "polling_url": "https://api.us1.bfl.ai/v1/get_result?id=T", "cost": 4.1});
+        let reply = Bfl.read_submit(&call(&request, &candidate), &answer(200, body)).unwrap();
+        let Reply::Accepted { remote, cost } = reply else { panic!("{reply:?}") };
+        assert_eq!(remote.poll_url, "https://api.us1.bfl.ai/v1/get_result?id=T");
+        assert_eq!(cost.unwrap().amount.unwrap().to_string(), "0.041");
+    }
+
+    #[test]
+    fn all_six_states_end_or_go_on_as_documented() {
+        let read = |status: &str| Bfl.read_poll(&answer(200, json!({"id": "T", "status": status, "result": null})));
+        assert_eq!(read("Pending"), Ok(Reply::Pending { after: None }));
+        assert_eq!(read("Queued in a new way"), Ok(Reply::Pending { after: None }));
+        assert_eq!(read("Request Moderated").unwrap_err().failed.failure, Failure::Refused);
+        assert_eq!(read("Content Moderated").unwrap_err().failed.failure, Failure::Refused);
+        assert_eq!(read("Error").unwrap_err().failed.failure, Failure::Broken);
+        assert_eq!(read("Failed").unwrap_err().failed.failure, Failure::Broken);
+        assert_eq!(read("Task not found").unwrap_err().failed.failure, Failure::NotFound);
+        assert_eq!(read("Ready").unwrap_err().failed.failure, Failure::Broken);
+        let ready = json!({"state": "Ready", "result": {"sample": "https://cdn/x.jpg?sig=1", "seed": 7, "duration": 3.5}});
+        let Ok(Reply::Finished(output)) = Bfl.read_poll(&answer(200, ready)) else { panic!() };
+        assert_eq!((output.seed, output.render_seconds), (Some(7), Some(3.5)));
+    }
+
+    #[test]
+    fn an_error_answer_is_classified_by_its_status() {
+        for (status, failure) in [
+            (400, Failure::Invalid), (401, Failure::Unauthorized), (402, Failure::OutOfCredit),
+            (403, Failure::Unauthorized), (422, Failure::Invalid), (429, Failure::RateLimited { after: None }),
+            (500, Failure::Overloaded { after: None }), (503, Failure::Overloaded { after: None }),
+        ] {
+            let body = json!({"detail": [{"loc": ["body", "width"], "msg": "too large", "type": "x"}]});
+            let rejection = Bfl.read_error(&answer(status, body)).unwrap_err();
+            assert_eq!(rejection.failed.failure, failure, "{status}");
+            assert!(rejection.failed.message.ends_with("too large (width)"));
+        }
+    }
+
+    #[test]
+    fn a_success_without_a_task_is_never_sent_again() {
+        let candidate = flux();
+        let request = request(json!({"prompt": "x", "seed": 1}));
+        for body in [json!({}), json!({"id": "T"}), json!("garbage"), Value::Null] {
+            let rejection = Bfl.read_submit(&call(&request, &candidate), &answer(200, body)).unwrap_err();
+            assert_eq!(rejection.failed.failure, Failure::Uncertain);
+            assert_eq!(rejection.cost, Cost::unknown());
+        }
+    }
+}

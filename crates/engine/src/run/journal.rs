@@ -1,0 +1,152 @@
+//! What is made durable, and in which order: the entries of a job's journal.
+
+use std::time::Duration;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::cost::{Cost, Tokens};
+use crate::failure::Failed;
+use crate::job::Warning;
+use crate::picture::Facts;
+use crate::provider::Remote;
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptStatus {
+    /// A picture came.
+    Succeeded,
+    /// It failed.
+    Failed,
+    /// The provider refused the content.
+    Refused,
+    /// Nobody knows whether it was accepted.
+    Uncertain,
+    /// A user stopped it.
+    Canceled,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobStatus {
+    /// With a picture.
+    Succeeded,
+    /// Without one.
+    Failed,
+    /// A person decides.
+    NeedsReview,
+    /// A user stopped it.
+    Canceled,
+}
+
+/// A picture that goes into the database.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Picture {
+    /// Where the provider has it; `None` for a picture that came in the answer.
+    pub url: Option<String>,
+    /// How long that works.
+    #[serde(serialize_with = "seconds", rename = "lifetime_seconds")]
+    pub lifetime: Option<Duration>,
+    /// What the bytes are; `None` when they could not be fetched.
+    #[serde(flatten)]
+    pub facts: Option<Facts>,
+    /// The bytes, kept or not by the database's own setting.
+    #[serde(skip)]
+    pub bytes: Option<Vec<u8>>,
+    /// True when the bytes came in the answer: the database then is the only place that has them.
+    pub inline: bool,
+}
+
+/// One durable fact about a job. Entries of one commit are written in order, all or none.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "entry", rename_all = "snake_case")]
+pub enum Entry {
+    /// A request is about to be sent. Committed before it is.
+    Begin {
+        /// The attempt's number within its job, from 1.
+        number: u32,
+        /// Where it goes.
+        provider: String,
+        /// Which model it asks for.
+        model: String,
+        /// The prompt that is really sent.
+        prompt: String,
+        /// The seed of the request.
+        seed: i64,
+        /// Whether the request carries it.
+        seed_honored: bool,
+        /// What it leaves out.
+        warnings: Vec<Warning>,
+    },
+    /// The provider accepted it under an id. Committed before the first poll.
+    Checkpoint {
+        /// The attempt.
+        number: u32,
+        /// The task.
+        remote: Remote,
+        /// What it costs, where the provider says so at once.
+        cost: Option<Cost>,
+        /// The status of the answer.
+        http_status: u16,
+    },
+    /// The attempt is over.
+    End {
+        /// The attempt.
+        number: u32,
+        /// How.
+        status: AttemptStatus,
+        /// Why, when it did not succeed.
+        #[serde(serialize_with = "code_and_message")]
+        failed: Option<Failed>,
+        /// The status of the last answer.
+        http_status: Option<u16>,
+        /// What it cost.
+        cost: Cost,
+        /// Token counts.
+        tokens: Option<Tokens>,
+        /// How long the rendering took.
+        render_seconds: Option<f64>,
+        /// The seed as the provider reports it.
+        seed: Option<i64>,
+        /// Warnings of the whole attempt.
+        warnings: Vec<Warning>,
+    },
+    /// The job goes back to the queue for a while: nothing is on its way, and its place is free for others.
+    Later {
+        /// For how long.
+        #[serde(serialize_with = "fractional_seconds", rename = "after_seconds")]
+        after: Duration,
+    },
+    /// The job is over.
+    Close {
+        /// How.
+        status: JobStatus,
+        /// Why, when it did not succeed.
+        #[serde(serialize_with = "code_and_message")]
+        failed: Option<Failed>,
+        /// Its pictures.
+        pictures: Vec<Picture>,
+    },
+}
+
+fn seconds<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.map(|d| d.as_secs()).serialize(serializer)
+}
+
+fn fractional_seconds<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(value.as_secs_f64())
+}
+
+fn code_and_message<S: Serializer>(value: &Option<Failed>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        None => serializer.serialize_none(),
+        Some(failed) => {
+            let mut map = serializer.serialize_map(Some(2))?;
+            map.serialize_entry("code", &failed.failure.code())?;
+            map.serialize_entry("message", &failed.message)?;
+            map.end()
+        }
+    }
+}

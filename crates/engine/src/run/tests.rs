@@ -1,0 +1,333 @@
+//! The machine driven through every kind of answer: which entries are durable before which request leaves.
+
+use std::collections::VecDeque;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::failure::ErrorCode;
+use crate::seed;
+
+/// A world that answers requests from a script and writes down, in order, what happened.
+struct World {
+    run: Run,
+    now: i64,
+    answers: VecDeque<Result<HttpResponse, TransportError>>,
+    /// `begin`, `checkpoint`, `end failed`, `close succeeded`, `later`, `POST /path`, `GET /path`, `wait 9s`.
+    log: Vec<String>,
+    entries: Vec<Entry>,
+}
+
+fn candidate(kind: &str) -> Candidate {
+    serde_json::from_value(json!({
+        "provider": kind, "kind": kind, "model": "m", "remote_name": "flux-pro-1.1", "operations": ["generate"],
+        "base_url": "http://sim:1", "parameters": {"seed": true}, "typical_seconds": 9, "max_n": 4,
+        "sizes": {"free": {"min": 16, "max": 1440, "step": 16, "default": [64, 64]}},
+        "prices": [{"unit": "image", "amount": "0.04"}]
+    }))
+    .unwrap()
+}
+
+fn job() -> Job {
+    let request = serde_json::from_value(json!({"prompt": "a cat", "seed": 7})).unwrap();
+    Job { id: "gen_1".into(), operation: Operation::Generate, request, deadline: None }
+}
+
+fn json_answer(status: u16, body: Value) -> Result<HttpResponse, TransportError> {
+    Ok(HttpResponse { status, headers: vec![], body: body.to_string().into_bytes() })
+}
+
+fn accepted() -> Result<HttpResponse, TransportError> {
+    json_answer(200, json!({"id": "T", "polling_url": "http://sim:1/eu/get_result?id=T", "cost": 4}))
+}
+
+fn status(status: &str) -> Result<HttpResponse, TransportError> {
+    json_answer(200, json!({"id": "T", "status": status, "result": null}))
+}
+
+fn ready() -> Result<HttpResponse, TransportError> {
+    json_answer(200, json!({"id": "T", "status": "Ready", "result": {"sample": "http://cdn:2/x.png?sig=s", "seed": 7}}))
+}
+
+fn png() -> Vec<u8> {
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(64, 64).write_to(&mut png, image::ImageFormat::Png).unwrap();
+    png.into_inner()
+}
+
+fn bytes(body: Vec<u8>) -> Result<HttpResponse, TransportError> {
+    Ok(HttpResponse { status: 200, headers: vec![], body })
+}
+
+impl World {
+    fn new(kind: &str, answers: Vec<Result<HttpResponse, TransportError>>) -> Self {
+        World::of(Run::new(job(), candidate(kind), 0, 0), answers)
+    }
+
+    fn of(run: Run, answers: Vec<Result<HttpResponse, TransportError>>) -> Self {
+        World { run, now: 1_000, answers: answers.into(), log: vec![], entries: vec![] }
+    }
+
+    /// Runs until the machine stops, or until `stop` matches the log's last line.
+    fn go(&mut self) -> &mut Self {
+        self.from(Event::Start, "never")
+    }
+
+    fn from(&mut self, first: Event, stop: &str) -> &mut Self {
+        let mut event = first;
+        for _ in 0..1_000 {
+            let step = self.run.on(event, self.now);
+            event = match step {
+                Step::Stop => return self,
+                Step::Commit(entries) => {
+                    for entry in &entries {
+                        let line = match entry {
+                            Entry::Begin { .. } => "begin".to_owned(),
+                            Entry::Checkpoint { .. } => "checkpoint".to_owned(),
+                            Entry::End { status, .. } => format!("end {status:?}").to_lowercase(),
+                            Entry::Later { .. } => "later".to_owned(),
+                            Entry::Close { status, .. } => format!("close {status:?}").to_lowercase(),
+                        };
+                        self.log.push(line);
+                    }
+                    self.entries.extend(entries);
+                    Event::Committed
+                }
+                Step::Send { request, key_name } => {
+                    let path = request.url.split_once("://").unwrap().1.split_once('/').unwrap().1.to_owned();
+                    let path = path.split('?').next().unwrap().to_owned();
+                    self.log.push(format!("{:?} /{path}", request.method).to_uppercase().to_lowercase());
+                    assert_eq!(key_name.is_some(), request.url.starts_with("http://sim:1"), "{}", request.url);
+                    self.now += 50;
+                    Event::Answer(self.answers.pop_front().unwrap_or_else(|| status("Pending")))
+                }
+                Step::Wait(pause) => {
+                    self.log.push(format!("wait {}", pause.as_secs_f64()));
+                    self.now += pause.as_millis() as i64;
+                    Event::Elapsed
+                }
+                Step::Compute => Event::Compute,
+            };
+            if self.log.last().is_some_and(|l| l.starts_with(stop)) {
+                return self;
+            }
+        }
+        panic!("no end: {:?}", self.log);
+    }
+
+    fn end(&self) -> (AttemptStatus, Option<ErrorCode>, Option<String>) {
+        let end = self.entries.iter().rev().find_map(|e| match e {
+            Entry::End { status, failed, cost, .. } => {
+                let code = failed.as_ref().map(|f| f.failure.code());
+                Some((*status, code, cost.amount.map(|a| a.normalize().to_string())))
+            }
+            _ => None,
+        });
+        end.unwrap()
+    }
+}
+
+#[test]
+fn the_intent_is_durable_before_the_send_and_the_remote_id_before_the_first_poll() {
+    let mut world = World::new("bfl", vec![accepted(), status("Pending"), ready(), bytes(png())]);
+    world.go();
+    assert_eq!(
+        world.log,
+        [
+            "begin", "post /v1/flux-pro-1.1", "checkpoint", "wait 9", "get /eu/get_result", "wait 8",
+            "get /eu/get_result", "get /x.png", "end succeeded", "close succeeded"
+        ]
+    );
+    assert_eq!(world.end(), (AttemptStatus::Succeeded, None, Some("0.04".into())));
+    let Some(Entry::Close { pictures, .. }) = world.entries.last() else { panic!() };
+    assert_eq!(pictures[0].facts.as_ref().unwrap().content_type, "image/png");
+}
+
+#[test]
+fn a_restart_after_the_checkpoint_polls_and_never_submits() {
+    let remote = Remote { id: "T".into(), poll_url: "http://sim:1/eu/get_result?id=T".into() };
+    let cost = Some(Cost::reported("0.04".parse().unwrap()));
+    let run = Run::resume(job(), candidate("bfl"), 1, remote, cost, 0);
+    let mut world = World::of(run, vec![ready(), bytes(png())]);
+    world.go();
+    assert_eq!(world.log, ["get /eu/get_result", "get /x.png", "end succeeded", "close succeeded"]);
+    assert_eq!(world.end().2.as_deref(), Some("0.04"));
+}
+
+#[test]
+fn a_send_without_an_answer_is_uncertain_and_never_repeated() {
+    let mut world = World::new("bfl", vec![Err(TransportError::MaybeSent("reset".into()))]);
+    world.go();
+    assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "end uncertain", "close needsreview"]);
+    assert_eq!(world.end(), (AttemptStatus::Uncertain, Some(ErrorCode::Uncertain), None));
+}
+
+#[test]
+fn what_was_provably_not_started_goes_back_to_the_queue_and_gives_up_in_the_end() {
+    let busy = || json_answer(429, json!({"detail": "too many"}));
+    for answer in [busy(), json_answer(503, json!({})), Err(TransportError::NotSent("refused".into()))] {
+        let mut world = World::new("bfl", vec![answer.clone()]);
+        world.go();
+        assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "end failed", "later"]);
+        assert_eq!(world.end().2.as_deref(), Some("0"));
+        let mut last = World::of(Run::new(job(), candidate("bfl"), 3, 3), vec![answer]);
+        last.go();
+        assert_eq!(last.log.last().unwrap(), "close failed");
+        let Some(Entry::Begin { number, .. }) = last.entries.first() else { panic!() };
+        assert_eq!(*number, 4);
+    }
+}
+
+#[test]
+fn a_refusal_costs_what_the_provider_says_and_ends_the_job() {
+    // F6: both moderation states are ends, not "still pending".
+    for state in ["Request Moderated", "Content Moderated"] {
+        let mut world = World::new("bfl", vec![accepted(), status(state)]);
+        world.go();
+        assert_eq!(world.end(), (AttemptStatus::Refused, Some(ErrorCode::SafetyFilter), Some("0".into())));
+        assert_eq!(world.log.last().unwrap(), "close failed");
+    }
+}
+
+#[test]
+fn a_lost_poll_is_only_a_late_one() {
+    let trouble = vec![
+        accepted(),
+        Err(TransportError::MaybeSent("reset".into())),
+        json_answer(500, json!({})),
+        json_answer(401, json!({"detail": "Not authenticated"})),
+        json_answer(200, json!("garbage")),
+        ready(),
+        bytes(png()),
+    ];
+    let mut world = World::new("bfl", trouble);
+    world.go();
+    assert_eq!(world.log.iter().filter(|l| l.starts_with("post")).count(), 1);
+    assert_eq!(world.end().0, AttemptStatus::Succeeded);
+}
+
+#[test]
+fn not_found_right_after_acceptance_is_lag_and_later_an_end() {
+    let mut young = candidate("bfl");
+    young.typical_seconds = 1.0;
+    let mut world = World::of(
+        Run::new(job(), young, 0, 0),
+        vec![accepted(), json_answer(404, json!({"status": "Task not found"})), ready(), bytes(png())],
+    );
+    world.go();
+    assert_eq!(world.end().0, AttemptStatus::Succeeded);
+    let mut world = World::new("bfl", vec![accepted(), json_answer(404, json!({"status": "Task not found"}))]);
+    world.go();
+    assert_eq!(world.end(), (AttemptStatus::Failed, Some(ErrorCode::NotFound), None));
+}
+
+#[test]
+fn a_task_that_never_ends_is_given_to_a_person() {
+    let mut world = World::new("bfl", vec![accepted()]);
+    world.go();
+    assert_eq!(world.end(), (AttemptStatus::Uncertain, Some(ErrorCode::Timeout), Some("0.04".into())));
+    assert_eq!(world.log.last().unwrap(), "close needsreview");
+}
+
+#[test]
+fn a_picture_that_cannot_be_fetched_is_delivered_with_a_warning() {
+    let lost = || Err(TransportError::NotSent("forbidden address".into()));
+    let mut world = World::new("bfl", vec![accepted(), ready(), lost(), lost(), lost(), lost()]);
+    world.go();
+    assert_eq!(world.end().0, AttemptStatus::Succeeded);
+    let Some(Entry::End { warnings, .. }) = world.entries.iter().rev().nth(1) else { panic!() };
+    assert_eq!(warnings.last().unwrap().code, "unverified");
+}
+
+#[test]
+fn bytes_that_are_no_picture_are_no_success_and_stay_on_the_bill() {
+    let mut world = World::new("bfl", vec![accepted(), ready(), bytes(b"<html>".to_vec())]);
+    world.go();
+    assert_eq!(world.end(), (AttemptStatus::Failed, Some(ErrorCode::ProviderError), Some("0.04".into())));
+}
+
+#[test]
+fn a_key_is_never_sent_to_a_polling_host_that_is_not_the_providers() {
+    let evil = json_answer(200, json!({"id": "T", "polling_url": "http://169.254.169.254/x", "cost": 4}));
+    let mut world = World::new("bfl", vec![evil]);
+    world.go();
+    assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "end uncertain", "close needsreview"]);
+}
+
+#[test]
+fn a_deadline_that_passed_costs_nothing() {
+    // S2
+    let late = Job { deadline: Some(999), ..job() };
+    let mut world = World::of(Run::new(late, candidate("bfl"), 0, 0), vec![]);
+    world.go();
+    assert_eq!(world.log, ["close failed"]);
+}
+
+#[test]
+fn cancel_says_what_it_could_still_save() {
+    let mut world = World::new("bfl", vec![]);
+    world.from(Event::Cancel, "never");
+    assert_eq!(world.log, ["close canceled"]);
+
+    let mut world = World::new("bfl", vec![accepted()]);
+    world.from(Event::Start, "wait");
+    world.from(Event::Cancel, "never");
+    assert_eq!(world.log.last().unwrap(), "close canceled");
+    assert_eq!(world.end(), (AttemptStatus::Canceled, Some(ErrorCode::Canceled), Some("0.04".into())));
+
+    let mut world = World::new("bfl", vec![]);
+    world.from(Event::Start, "post");
+    world.from(Event::Cancel, "never");
+    assert_eq!(world.end(), (AttemptStatus::Uncertain, Some(ErrorCode::Canceled), None));
+}
+
+#[test]
+fn a_job_that_is_no_longer_ours_is_dropped_before_it_is_sent() {
+    let mut run = Run::new(job(), candidate("bfl"), 0, 0);
+    assert!(matches!(run.on(Event::Start, 0), Step::Commit(_)));
+    assert_eq!(run.on(Event::Disowned, 0), Step::Stop);
+}
+
+#[test]
+fn the_preview_needs_no_network_and_costs_nothing() {
+    let mut world = World::new("preview", vec![]);
+    world.go();
+    assert_eq!(world.log, ["begin", "end succeeded", "close succeeded"]);
+    assert_eq!(world.end().2.as_deref(), Some("0"));
+}
+
+#[test]
+fn a_synchronous_provider_is_priced_by_its_tokens() {
+    use base64::Engine as _;
+    let mut openai = candidate("openai");
+    openai.prices = serde_json::from_value(json!([
+        {"unit": "text_in_mtok", "amount": "5"}, {"unit": "image_in_mtok", "amount": "8"},
+        {"unit": "image_out_mtok", "amount": "30"}
+    ]))
+    .unwrap();
+    let b64 = base64::engine::general_purpose::STANDARD.encode(png());
+    let body = json!({"data": [{"b64_json": b64}], "usage": {"input_tokens": 9, "output_tokens": 196}});
+    let mut world = World::of(Run::new(job(), openai, 0, 0), vec![json_answer(200, body)]);
+    world.go();
+    assert_eq!(world.log, ["begin", "post /images/generations", "end succeeded", "close succeeded"]);
+    assert_eq!(world.end().2.as_deref(), Some("0.005925"));
+}
+
+#[test]
+fn no_order_of_answers_sends_a_submission_twice_or_leaves_a_job_open() {
+    // Every sequence of up to five answers out of eleven kinds: one POST at most, and always an end.
+    let kinds: Vec<Result<HttpResponse, TransportError>> = vec![
+        accepted(), status("Pending"), ready(), bytes(png()), status("Error"), status("Content Moderated"),
+        json_answer(429, json!({})), json_answer(500, json!({})), json_answer(404, json!({})),
+        Err(TransportError::NotSent("x".into())), Err(TransportError::MaybeSent("x".into())),
+    ];
+    for case in 0..4_000_u32 {
+        let pick = |i: u32| kinds[(seed::fraction(&case.to_string(), i) * kinds.len() as f64) as usize].clone();
+        let mut world = World::new("bfl", (0..5).map(pick).collect());
+        world.go();
+        assert!(world.log.iter().filter(|l| l.starts_with("post")).count() <= 1, "{:?}", world.log);
+        let last = world.log.last().unwrap();
+        assert!(last.starts_with("close") || last == "later", "{:?}", world.log);
+        assert_eq!(world.log[0], "begin");
+    }
+}
