@@ -1,2 +1,25 @@
-//! A stand-in for the image providers.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+
+mod admin;
+mod answer;
+mod body;
+mod call;
+mod config;
+mod fault;
+mod filter;
+mod ledger;
+mod picture;
+mod provider;
+mod rule;
+mod server;
+mod service;
+mod task;
+mod world;
+
+pub use config::{BadConfig, Config};
+pub use fault::{Fault, Stage};
+pub use ledger::{Entry, Phase, Tally, Totals};
+pub use picture::{Format, Picture, Studio};
+pub use rule::Rule;
+pub use server::Simulator;

@@ -1,0 +1,69 @@
+//! The providers: what one is, and the table of all.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::answer::Answer;
+use crate::call::Call;
+use crate::config::Config;
+use crate::fault::Fault;
+use crate::ledger::Phase;
+use crate::world::World;
+
+mod bfl;
+mod openai;
+
+/// All providers. The name is also the first part of the path.
+pub(crate) static ALL: [&dyn Provider; 2] = [&bfl::Bfl, &openai::OpenAi];
+
+/// Speaks one provider's protocol. It never waits: an answer says when it is due.
+pub(crate) trait Provider: Sync {
+    /// Its name, in paths, rules and the ledger.
+    fn name(&self) -> &'static str;
+
+    /// What a request is about, valid or not.
+    fn intent(&self, call: &Call, world: &World) -> Intent;
+
+    /// Answers a request, and takes on what it asks for.
+    fn answer(&self, desk: &Desk<'_>, intent: &Intent) -> Answer;
+
+    /// An error in the provider's own shape.
+    fn error(&self, status: StatusCode) -> Value;
+}
+
+/// What a request is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Intent {
+    pub phase: Phase,
+    pub model: Option<String>,
+    pub prompt: Option<String>,
+    pub seed: Option<u64>,
+    pub remote_id: Option<String>,
+}
+
+impl Intent {
+    pub(crate) fn of(phase: Phase) -> Self {
+        Self { phase, model: None, prompt: None, seed: None, remote_id: None }
+    }
+}
+
+/// All that a provider has at hand when it answers.
+pub(crate) struct Desk<'a> {
+    pub world: &'a World,
+    pub config: Arc<Config>,
+    pub call: &'a Call,
+    /// The scripted fault, if it is one that the provider plays itself.
+    pub fault: Option<&'a Fault>,
+    pub now: Instant,
+    /// Unix microseconds.
+    pub now_us: u64,
+}
+
+/// The provider for this path, and the path below its prefix.
+pub(crate) fn find(path: &str) -> Option<(&'static dyn Provider, &str)> {
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    ALL.iter().find(|p| p.name() == first).map(|p| (*p, rest))
+}

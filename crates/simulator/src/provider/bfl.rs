@@ -1,0 +1,330 @@
+//! Black Forest Labs: submit, poll, fetch. Errors in the style of FastAPI.
+//!
+//! Only a task that becomes `Ready` consumes credits, says the vendor's help page of 2026-06-12: moderated and failed tasks are
+//! free. The ledger books a task's price when it is accepted, whether or not anybody polls for it.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::StatusCode;
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, Content};
+use crate::call::Call;
+use crate::config::duration;
+use crate::fault::{Fault, Stage};
+use crate::filter;
+use crate::ledger::Phase;
+use crate::picture::{Format, Picture};
+use crate::provider::{Desk, Intent, Provider};
+use crate::task::{Fate, Task};
+use crate::world::World;
+
+mod fields;
+mod models;
+
+use fields::Order;
+
+const NAME: &str = "bfl";
+/// The regions that polling URLs point to.
+const REGIONS: [&str; 2] = ["eu1", "us1"];
+/// What an unlimited account says it started with, in credits.
+const CREDITS: i64 = 1_000_000;
+
+pub(crate) struct Bfl;
+
+enum Route<'a> {
+    Submit(&'a str),
+    Poll { region: Option<&'a str> },
+    Credits,
+    Picture(&'a str),
+    Unknown,
+}
+
+fn route(call: &Call) -> Route<'_> {
+    let path: Vec<&str> = call.path.split('/').collect();
+    match path.as_slice() {
+        ["v1", "get_result"] => Route::Poll { region: None },
+        [region, "v1", "get_result"] => Route::Poll { region: Some(region) },
+        ["v1", "credits"] => Route::Credits,
+        ["v1", model] => Route::Submit(model),
+        ["pictures", file] => Route::Picture(file),
+        _ => Route::Unknown,
+    }
+}
+
+impl Provider for Bfl {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn intent(&self, call: &Call, world: &World) -> Intent {
+        let of_task = |phase, id: &str| {
+            let task = world.tasks().find(NAME, id);
+            let picture = task.as_ref().map(|t| &t.picture);
+            Intent {
+                phase,
+                model: task.as_ref().map(|t| t.model.clone()),
+                prompt: picture.map(|p| p.prompt.clone()),
+                seed: picture.map(|p| p.seed),
+                remote_id: Some(id.to_owned()),
+            }
+        };
+        match route(call) {
+            Route::Submit(model) => Intent {
+                model: Some(model.to_owned()),
+                prompt: call.text("prompt"),
+                ..Intent::of(Phase::Submit)
+            },
+            Route::Poll { .. } => of_task(Phase::Poll, call.query("id").unwrap_or_default()),
+            Route::Picture(file) => of_task(Phase::Picture, file.split('.').next().unwrap_or_default()),
+            Route::Credits => Intent::of(Phase::Balance),
+            Route::Unknown => Intent::of(Phase::Other),
+        }
+    }
+
+    fn answer(&self, desk: &Desk<'_>, intent: &Intent) -> Answer {
+        let route = route(desk.call);
+        let (method, expected) = match route {
+            Route::Unknown => return reject(StatusCode::NOT_FOUND, "Not Found"),
+            Route::Submit(_) => (desk.call.method.as_str(), "POST"),
+            _ => (desk.call.method.as_str(), "GET"),
+        };
+        if method != expected {
+            return reject(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed").header("allow", expected);
+        }
+        if let Route::Picture(file) = route {
+            return picture(desk, file);
+        }
+        match desk.call.header("x-key") {
+            "" => return reject(StatusCode::FORBIDDEN, "Not authenticated"),
+            key if !desk.config.admits(key) => {
+                return reject(StatusCode::FORBIDDEN, "Not authenticated - Invalid Authentication");
+            }
+            _ => {}
+        }
+        match route {
+            Route::Submit(model) => submit(desk, model),
+            Route::Poll { region } => poll(desk, region, intent),
+            _ => credits(desk),
+        }
+    }
+
+    fn error(&self, status: StatusCode) -> Value {
+        let detail = match status.as_u16() {
+            402 => "Insufficient credits. Add credits to continue.",
+            429 => "Too many active tasks. Wait for running tasks to finish.",
+            503 => "Service temporarily unavailable",
+            _ => status.canonical_reason().unwrap_or("Error"),
+        };
+        json!({ "detail": detail })
+    }
+}
+
+fn reject(status: StatusCode, detail: &str) -> Answer {
+    Answer::rejected(status, json!({ "detail": detail }))
+}
+
+fn submit(desk: &Desk<'_>, model: &str) -> Answer {
+    let Some(model) = models::find(model) else { return reject(StatusCode::NOT_FOUND, "Not Found") };
+    let order = match Order::read(model, &desk.call.payload) {
+        Ok(order) => order,
+        Err(detail) => {
+            return Answer::rejected(StatusCode::UNPROCESSABLE_ENTITY, json!({ "detail": detail }));
+        }
+    };
+    if desk.world.is_broke(NAME) {
+        return Answer::rejected(StatusCode::PAYMENT_REQUIRED, Bfl.error(StatusCode::PAYMENT_REQUIRED));
+    }
+    let id = uuid(&desk.world.new_id());
+    // The seed that is drawn when none is given comes out of the id, so it differs from task to task.
+    let seed = order.seed.unwrap_or_else(|| id.bytes().fold(0, |s, b| (s * 31 + u64::from(b)) % (1 << 31)));
+    let fate = fate(desk, &order.prompt, seed);
+    let render = match fate {
+        Fate::Refused(Stage::Request) => duration(0.0),
+        _ => desk.config.render_time(NAME, model.name),
+    };
+    let occupied = if fate == Fate::Never { duration(f64::MAX) } else { render };
+    let in_flight = match desk.world.begin_render(NAME, desk.now, occupied, desk.config.active_task_limit) {
+        Ok(in_flight) => in_flight,
+        Err(limit) => {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            return Answer::rejected(status, Bfl.error(status))
+                .header("x-ratelimit-limit", limit)
+                .header("x-ratelimit-remaining", 0)
+                .header("retry-after", 1);
+        }
+    };
+    let price = model.price.of(&order);
+    let place = REGIONS[usize::from(seed % 3 == 0)];
+    let micros = u64::try_from(render.as_micros()).unwrap_or(u64::MAX);
+    let task = Task {
+        id: id.clone(),
+        provider: NAME,
+        place,
+        model: model.name.to_owned(),
+        picture: Picture {
+            prompt: order.prompt.clone(),
+            seed,
+            width: order.width,
+            height: order.height,
+            format: order.format,
+        },
+        ready_at: desk.now + render,
+        drawn_us: (desk.now_us, desk.now_us.saturating_add(micros)),
+        fate,
+        state_key: matches!(desk.fault, Some(Fault::StateKey)),
+    };
+    desk.world.tasks().add(task, desk.config.task_limit);
+    let url = format!("{}/{NAME}/{place}/v1/get_result?id={id}", desk.call.origin);
+    let mut body = json!({ "id": id, "polling_url": url });
+    if desk.config.cost_in_response {
+        body["cost"] = number((price * Decimal::ONE_HUNDRED).normalize());
+        body["input_mp"] = number(order.input_megapixels());
+        body["output_mp"] = number(models::megapixels(order.width, order.height));
+    }
+    let mut answer = Answer::ok("accepted", body);
+    answer.accepted = true;
+    answer.refused = matches!(fate, Fate::Refused(_));
+    answer.billed = matches!(fate, Fate::Ready | Fate::Empty).then_some(price);
+    answer.seed = Some(seed);
+    answer.remote_id = Some(id);
+    answer.in_flight = Some(in_flight);
+    answer
+}
+
+fn fate(desk: &Desk<'_>, prompt: &str, seed: u64) -> Fate {
+    match desk.fault {
+        Some(Fault::Empty) => Fate::Empty,
+        Some(Fault::TaskError) => Fate::Error,
+        Some(Fault::TaskNotFound) => Fate::Lost,
+        Some(Fault::NeverReady) => Fate::Never,
+        fault => filter::verdict(&desk.config, fault, NAME, prompt, seed).map_or(Fate::Ready, Fate::Refused),
+    }
+}
+
+fn poll(desk: &Desk<'_>, region: Option<&str>, intent: &Intent) -> Answer {
+    let Some(id) = desk.call.query("id") else {
+        let missing =
+            json!([{"type": "missing", "loc": ["query", "id"], "msg": "Field required", "input": null}]);
+        return Answer::rejected(StatusCode::UNPROCESSABLE_ENTITY, json!({ "detail": missing }));
+    };
+    if region.is_some_and(|r| !REGIONS.contains(&r)) {
+        return reject(StatusCode::NOT_FOUND, "Not Found");
+    }
+    // A task is known in its own region only, as at the real provider.
+    let task = desk.world.tasks().find(NAME, id).filter(|t| Some(t.place) == region);
+    let Some(task) = task else { return status(id, "not_found", "Task not found", Value::Null, false) };
+    let fate = match desk.fault {
+        Some(Fault::Empty) => Fate::Empty,
+        Some(Fault::TaskError) => Fate::Error,
+        Some(Fault::TaskNotFound) => Fate::Lost,
+        Some(Fault::NeverReady) => Fate::Never,
+        Some(Fault::Refuse { stage }) => Fate::Refused(stage.unwrap_or(desk.config.refusal_stage)),
+        _ => task.fate,
+    };
+    let state_key = task.state_key || matches!(desk.fault, Some(Fault::StateKey));
+    let say = |outcome, text, result| status(id, outcome, text, result, state_key);
+    let mut answer = match fate {
+        Fate::Lost => say("not_found", "Task not found", Value::Null),
+        Fate::Refused(Stage::Request) => say("refused", "Request Moderated", Value::Null),
+        _ if desk.now < task.ready_at || fate == Fate::Never => say("pending", "Pending", Value::Null),
+        Fate::Refused(Stage::Content) => say("refused", "Content Moderated", Value::Null),
+        Fate::Error => say("failed", "Error", Value::Null),
+        _ => {
+            let sample = match fate {
+                Fate::Empty => Value::Null,
+                _ => sample(desk, &task).into(),
+            };
+            let (start, end) = (seconds(task.drawn_us.0), seconds(task.drawn_us.1));
+            let result = json!({
+                "sample": sample,
+                "prompt": task.picture.prompt,
+                "seed": task.picture.seed,
+                "start_time": start,
+                "end_time": end,
+                "duration": seconds(task.drawn_us.1 - task.drawn_us.0),
+            });
+            say("ready", "Ready", result)
+        }
+    };
+    answer.seed = intent.seed;
+    answer
+}
+
+fn status(id: &str, outcome: &'static str, text: &str, result: Value, state_key: bool) -> Answer {
+    let mut body = json!({"id": id, "result": result, "progress": null, "details": null});
+    body[if state_key { "state" } else { "status" }] = json!(text);
+    Answer::ok(outcome, body)
+}
+
+/// The signed URL of a finished picture. It counts from the end of the drawing, so all polls give the same one.
+fn sample(desk: &Desk<'_>, task: &Task) -> String {
+    let lifetime = u64::try_from(duration(desk.config.picture_seconds).as_micros()).unwrap_or(u64::MAX);
+    let expires = task.drawn_us.1.saturating_add(lifetime);
+    let file = format!("{}.{}", task.id, task.picture.format.name());
+    let sig = desk.world.sign(&format!("{file} {expires}"));
+    format!("{}/{NAME}/pictures/{file}?se={expires}&sig={sig}", desk.call.origin)
+}
+
+fn picture(desk: &Desk<'_>, file: &str) -> Answer {
+    let expires = desk.call.query("se").unwrap_or_default();
+    let good = desk.call.query("sig") == Some(&desk.world.sign(&format!("{file} {expires}")));
+    if !good || expires.parse().is_ok_and(|at: u64| at <= desk.now_us) {
+        return xml(StatusCode::FORBIDDEN, "AuthenticationFailed", "Signature did not match or has expired.");
+    }
+    let id = file.split('.').next().unwrap_or_default();
+    let task = desk.world.tasks().find(NAME, id);
+    let Some(task) = task.filter(|_| !matches!(desk.fault, Some(Fault::TaskNotFound))) else {
+        return xml(StatusCode::NOT_FOUND, "BlobNotFound", "The specified blob does not exist.");
+    };
+    let media_type = task.picture.format.media_type();
+    let mut answer = Answer::ok("delivered", Value::Null);
+    answer.content = match desk.fault {
+        Some(Fault::Empty) => Content::Bytes(media_type, bytes::Bytes::new()),
+        _ => Content::Drawn {
+            media_type,
+            pictures: vec![task.picture.clone()],
+            finish: Box::new(|files| files.into_iter().next().unwrap_or_default()),
+        },
+    };
+    answer
+}
+
+fn xml(status: StatusCode, code: &str, message: &str) -> Answer {
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    );
+    let mut answer = Answer::rejected(status, Value::Null);
+    answer.content = Content::Bytes("application/xml", text.into());
+    answer
+}
+
+fn credits(desk: &Desk<'_>) -> Answer {
+    let start = desk.config.balance.map_or(Decimal::from(CREDITS), |usd| usd * Decimal::ONE_HUNDRED);
+    let left = start - desk.world.ledger().billed_by(NAME) * Decimal::ONE_HUNDRED;
+    Answer::ok("answered", json!({ "credits": number(left.normalize()) }))
+}
+
+/// A decimal as a JSON number with the same digits.
+fn number(decimal: Decimal) -> Value {
+    serde_json::from_str(&decimal.to_string()).unwrap_or(Value::Null)
+}
+
+fn seconds(micros: u64) -> Value {
+    number(Decimal::from_i128_with_scale(i128::from(micros), 6).normalize())
+}
+
+fn uuid(hex: &str) -> String {
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+/// The size of a picture in base64, if it is one.
+fn decoded_size(base64: &str) -> Option<(u32, u32)> {
+    let file = STANDARD.decode(base64).ok()?;
+    image::ImageReader::new(std::io::Cursor::new(file)).with_guessed_format().ok()?.into_dimensions().ok()
+}
+
+fn format_named(name: &str) -> Option<Format> {
+    Format::named(name).filter(|f| matches!(f, Format::Png | Format::Jpeg))
+}

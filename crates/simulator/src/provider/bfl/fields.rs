@@ -1,0 +1,305 @@
+//! What a submission may say, and FastAPI's words for what it may not.
+
+use rust_decimal::Decimal;
+use serde_json::{Map, Value, json};
+
+use crate::call::Payload;
+use crate::picture::Format;
+
+use super::models::{Kind, Model, Prompt, Size, megapixels};
+use super::{decoded_size, format_named};
+
+/// The vendor documents 32K tokens for FLUX.2 and nothing for the others; so many characters are let through.
+const LONGEST_PROMPT: usize = 131_072;
+/// Pixels of an input picture, and with margins of an output.
+const LARGEST: u64 = 20_000_000;
+/// What an input counts for whose size we cannot know, as it is a URL.
+const REMOTE_SIZE: (u32, u32) = (1024, 1024);
+
+/// A valid submission.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub prompt: String,
+    pub seed: Option<u64>,
+    pub width: u32,
+    pub height: u32,
+    pub format: Format,
+    /// The sizes of the pictures sent along.
+    pub inputs: Vec<(u32, u32)>,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self {
+            prompt: String::new(),
+            seed: None,
+            width: 0,
+            height: 0,
+            format: Format::Jpeg,
+            inputs: Vec::new(),
+        }
+    }
+}
+
+impl Order {
+    pub(super) fn input_megapixels(&self) -> Decimal {
+        self.inputs.iter().map(|(w, h)| megapixels(*w, *h)).sum()
+    }
+
+    /// All that is wrong with it is listed, as FastAPI does.
+    pub(super) fn read(model: &Model, payload: &Payload) -> Result<Self, Vec<Value>> {
+        let body = match payload {
+            Payload::Json(Value::Object(body)) => body,
+            Payload::BrokenJson(why) => {
+                let error = json!({"type": "json_invalid", "loc": ["body", 0], "msg": "JSON decode error", "input": {}, "ctx": {"error": why}});
+                return Err(vec![error]);
+            }
+            Payload::Nothing => {
+                return Err(vec![problem("missing", &["body"], "Field required", &Value::Null)]);
+            }
+            _ => {
+                let text = "Input should be a valid dictionary or object to extract fields from";
+                return Err(vec![problem("model_attributes_type", &["body"], text, &json!("(not shown)"))]);
+            }
+        };
+        let mut check = Check { body, problems: Vec::new() };
+        let order = check.order(model);
+        if check.problems.is_empty() { Ok(order) } else { Err(check.problems) }
+    }
+}
+
+fn problem(kind: &str, loc: &[&str], msg: &str, input: &Value) -> Value {
+    json!({"type": kind, "loc": loc, "msg": msg, "input": input})
+}
+
+struct Check<'a> {
+    body: &'a Map<String, Value>,
+    problems: Vec<Value>,
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, name: &str, kind: &str, msg: &str) {
+        let input = self.body.get(name).cloned().unwrap_or_else(|| Value::Object(self.body.clone()));
+        self.problems.push(problem(kind, &["body", name], msg, &input));
+    }
+
+    /// A field that is there and not null.
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.body.get(name).filter(|v| !v.is_null())
+    }
+
+    fn order(&mut self, model: &Model) -> Order {
+        const COMMON: [&str; 6] =
+            ["prompt", "seed", "safety_tolerance", "output_format", "webhook_url", "webhook_secret"];
+        let known = |name: &str| COMMON.contains(&name) || model.fields.iter().any(|(n, _)| *n == name);
+        let unknown: Vec<&String> = self.body.keys().filter(|name| !known(name)).collect();
+        for name in unknown {
+            self.wrong(name, "extra_forbidden", "Extra inputs are not permitted");
+        }
+        let mut order = Order {
+            prompt: self.prompt(model),
+            seed: self.int("seed", (0, i64::from(u32::MAX), 1)).and_then(|s| u64::try_from(s).ok()),
+            format: if model.png { Format::Png } else { Format::Jpeg },
+            ..Order::default()
+        };
+        self.int("safety_tolerance", (0, model.safety_max, 1));
+        self.text("webhook_url");
+        self.text("webhook_secret");
+        if let Some(name) = self.text("output_format") {
+            match format_named(&name) {
+                Some(format) => order.format = format,
+                None => self.wrong("output_format", "enum", "Input should be 'jpeg' or 'png'"),
+            }
+        }
+        let mut ratio = None;
+        let mut pictures = Vec::new();
+        for (name, kind) in model.fields {
+            match *kind {
+                Kind::Int(from, to, step) => drop(self.int(name, (from, to, step))),
+                Kind::Number(from, to) => self.number(name, from, to),
+                Kind::Bool => self.boolean(name),
+                Kind::Aspect => ratio = self.aspect(name),
+                Kind::NeededPicture if self.get(name).is_none() => {
+                    self.wrong(name, "missing", "Field required")
+                }
+                Kind::Picture | Kind::NeededPicture => {
+                    pictures.extend(self.picture(name).map(|size| (*name, size)));
+                }
+            }
+        }
+        (order.width, order.height) = self.size(model, ratio, &pictures);
+        order.inputs = pictures.into_iter().map(|(_, size)| size).collect();
+        order
+    }
+
+    fn prompt(&mut self, model: &Model) -> String {
+        let needed = match model.prompt {
+            Prompt::Needed => true,
+            Prompt::OrPicture => self.get("image_prompt").is_none(),
+            Prompt::Optional => false,
+        };
+        let Some(prompt) = self.text("prompt") else {
+            if needed && self.get("prompt").is_none() {
+                self.wrong("prompt", "missing", "Field required");
+            }
+            return String::new();
+        };
+        if needed && prompt.trim().is_empty() {
+            self.wrong("prompt", "string_too_short", "String should have at least 1 character");
+        }
+        if prompt.chars().count() > LONGEST_PROMPT {
+            let text = format!("String should have at most {LONGEST_PROMPT} characters");
+            self.wrong("prompt", "string_too_long", &text);
+        }
+        prompt
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        let value = self.get(name)?;
+        let text = value.as_str().map(String::from);
+        if text.is_none() {
+            self.wrong(name, "string_type", "Input should be a valid string");
+        }
+        text
+    }
+
+    fn int(&mut self, name: &str, (from, to, step): (i64, i64, i64)) -> Option<i64> {
+        let value = self.get(name)?;
+        let Some(int) = value.as_i64() else {
+            self.wrong(name, "int_type", "Input should be a valid integer");
+            return None;
+        };
+        if int < from {
+            self.wrong(
+                name,
+                "greater_than_equal",
+                &format!("Input should be greater than or equal to {from}"),
+            );
+        } else if int > to {
+            self.wrong(name, "less_than_equal", &format!("Input should be less than or equal to {to}"));
+        } else if int % step != 0 {
+            self.wrong(name, "multiple_of", &format!("Input should be a multiple of {step}"));
+        } else {
+            return Some(int);
+        }
+        None
+    }
+
+    fn number(&mut self, name: &str, from: f64, to: f64) {
+        let Some(value) = self.get(name) else { return };
+        match value.as_f64() {
+            None => self.wrong(name, "float_type", "Input should be a valid number"),
+            Some(n) if n < from => {
+                self.wrong(
+                    name,
+                    "greater_than_equal",
+                    &format!("Input should be greater than or equal to {from}"),
+                );
+            }
+            Some(n) if n > to => {
+                self.wrong(name, "less_than_equal", &format!("Input should be less than or equal to {to}"));
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn boolean(&mut self, name: &str) {
+        if self.get(name).is_some_and(|v| !v.is_boolean()) {
+            self.wrong(name, "bool_type", "Input should be a valid boolean");
+        }
+    }
+
+    fn aspect(&mut self, name: &str) -> Option<(u32, u32)> {
+        let text = self.text(name)?;
+        let ratio = text.split_once(':').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+        match ratio {
+            Some((w, h))
+                if w > 0 && h > 0 && w <= 10_000 && h <= 10_000 && w * 9 <= h * 21 && h * 9 <= w * 21 =>
+            {
+                Some((w, h))
+            }
+            _ => {
+                self.wrong(name, "value_error", "Value error, aspect_ratio must be between 21:9 and 9:21");
+                None
+            }
+        }
+    }
+
+    fn picture(&mut self, name: &str) -> Option<(u32, u32)> {
+        let text = self.text(name)?;
+        if text.starts_with("https://") || text.starts_with("http://") {
+            return Some(REMOTE_SIZE);
+        }
+        match decoded_size(&text) {
+            None => {
+                self.wrong(
+                    name,
+                    "value_error",
+                    "Value error, input is neither a URL nor a base64 encoded image",
+                );
+            }
+            Some((w, h)) if u64::from(w) * u64::from(h) > LARGEST => {
+                self.wrong(name, "value_error", "Value error, image must not exceed 20 megapixels");
+            }
+            size => return size,
+        }
+        None
+    }
+
+    fn size(
+        &mut self,
+        model: &Model,
+        ratio: Option<(u32, u32)>,
+        pictures: &[(&str, (u32, u32))],
+    ) -> (u32, u32) {
+        let input = |name: &str| pictures.iter().find(|(n, _)| *n == name).map(|(_, size)| *size);
+        let side = |name: &str| self.get(name).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+        match model.size {
+            Size::Given(width, height) => (side("width").unwrap_or(width), side("height").unwrap_or(height)),
+            Size::Within4(width, height) => {
+                let size = (side("width").unwrap_or(width), side("height").unwrap_or(height));
+                if u64::from(size.0) * u64::from(size.1) > 4 << 20 {
+                    self.wrong(
+                        "width",
+                        "value_error",
+                        "Value error, width * height must not exceed 4 megapixels",
+                    );
+                }
+                size
+            }
+            Size::Aspect(area, usual) => {
+                at_ratio(area, ratio.or_else(|| input("input_image")).unwrap_or(usual))
+            }
+            Size::Input(name) => {
+                let size = input(name).unwrap_or_default();
+                if input("mask")
+                    .is_some_and(|mask| mask != size && mask != REMOTE_SIZE && size != REMOTE_SIZE)
+                {
+                    self.wrong("mask", "value_error", "Value error, mask must be of the same size as image");
+                }
+                size
+            }
+            Size::Grown => {
+                let add = |name: &str| side(name).unwrap_or(0);
+                let (width, height) = (add("left") + add("right"), add("top") + add("bottom"));
+                let size = input("image").unwrap_or_default();
+                if width + height == 0 {
+                    self.wrong("top", "value_error", "Value error, at least one side must be expanded");
+                }
+                let (width, height) = (size.0 + width, size.1 + height);
+                if u64::from(width) * u64::from(height) > 2 * LARGEST {
+                    self.wrong("image", "value_error", "Value error, the expanded image is too large");
+                }
+                (width, height)
+            }
+        }
+    }
+}
+
+/// About `area` pixels at this ratio, both sides multiples of 16.
+fn at_ratio(area: f64, (w, h): (u32, u32)) -> (u32, u32) {
+    let ratio = (f64::from(w) / f64::from(h.max(1))).clamp(9.0 / 21.0, 21.0 / 9.0);
+    // A cast of a float saturates, and these are small.
+    let round = |side: f64| (side / 16.0).round() as u32 * 16;
+    (round((area * ratio).sqrt()), round((area / ratio).sqrt()))
+}

@@ -1,0 +1,124 @@
+//! The listening socket and its connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::config::Config;
+use crate::ledger::{Totals, Wanted};
+use crate::rule::Rule;
+use crate::service;
+use crate::world::World;
+
+/// A running simulator. It ends when dropped.
+#[derive(Debug)]
+pub struct Simulator {
+    address: SocketAddr,
+    world: Arc<World>,
+    listening: JoinHandle<()>,
+}
+
+impl Simulator {
+    /// Starts on a free port of this machine.
+    pub async fn start(config: Config) -> io::Result<Self> {
+        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)), config).await
+    }
+
+    /// Starts on this address. Port 0 means a free one.
+    pub async fn listen(address: SocketAddr, config: Config) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(4096)?;
+        let address = listener.local_addr()?;
+        let world = Arc::new(World::new(config, address.to_string()));
+        let listening = tokio::spawn(accept(listener, world.clone()));
+        Ok(Self { address, world, listening })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://host:port`. A provider's base URL is this and `/bfl`, or `/openai/v1`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The configuration now.
+    pub fn config(&self) -> Config {
+        Config::clone(&self.world.config())
+    }
+
+    /// Changes the configuration.
+    pub fn set_config(&self, config: Config) {
+        self.world.set_config(config);
+    }
+
+    /// Adds a rule and gives its id.
+    pub fn add_rule(&self, rule: Rule) -> u64 {
+        self.world.rules().add(rule)
+    }
+
+    /// Takes all rules away.
+    pub fn clear_rules(&self) {
+        self.world.rules().clear();
+    }
+
+    /// What happened and what it cost, since the start or the last reset.
+    pub fn totals(&self) -> Totals {
+        self.world.ledger().totals()
+    }
+
+    /// The requests remembered, oldest first, as `GET /_sim/ledger` shows them.
+    pub fn entries(&self) -> Vec<Value> {
+        let (texts, _) = self.world.ledger().page(&Wanted::default(), usize::MAX);
+        texts.iter().filter_map(|text| serde_json::from_str(text).ok()).collect()
+    }
+
+    /// Forgets ledger, rules and tasks; keeps the configuration.
+    pub fn reset(&self) {
+        self.world.reset();
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        // Ends the connections too: the task owns them.
+        self.listening.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, world: Arc<World>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, world.clone()));
+                }
+                // Out of file descriptors, most likely: some will come back.
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, world: Arc<World>) {
+    // Without it small answers may wait for the client's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| service::serve(world.clone(), request));
+    // The error is a scripted one, or the client's own doing; the ledger tells.
+    let _ =
+        http1::Builder::new().max_buf_size(64 * 1024).serve_connection(TokioIo::new(stream), service).await;
+}
