@@ -1,2 +1,58 @@
-//! image_gen.
-pgrx::pg_module_magic!();
+//! image_gen: image generation as jobs inside PostgreSQL.
+//!
+//! This crate is all that touches Postgres, and nothing else. What a job is and what happens next is decided in
+//! `image_gen_engine`; what is true is decided in `sql/`.
+//!
+//! | module | its one noun |
+//! |---|---|
+//! | [`plan`] | a request, checked in the caller's session |
+//! | [`wake`] | the signal from a committing session to the worker, and back |
+//! | [`shared`] | the shared memory behind it |
+//! | [`launcher`] | the process that keeps one worker for each database |
+//! | [`worker`] | the worker: one thread for Postgres, one for HTTP |
+//! | [`keys`] | provider keys, in the worker's memory only |
+//! | [`settings`] | `image_gen.*` settings |
+//! | [`errors`] | what is wrong with a request → SQLSTATE, message, hint |
+
+use pgrx::prelude::*;
+
+mod errors;
+mod keys;
+mod launcher;
+mod plan;
+mod settings;
+mod shared;
+mod wake;
+mod worker;
+
+pgrx::pg_module_magic!(name, version);
+
+extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
+extension_sql_file!("../sql/catalogue.sql", name = "catalogue", requires = ["tables"]);
+extension_sql_file!("../sql/queue.sql", name = "queue", requires = ["catalogue", wake::_wake]);
+extension_sql_file!(
+    "../sql/api.sql",
+    name = "api",
+    requires = ["queue", plan::_plan, plan::_caller, plan::_new_job_id, plan::_default_model, wake::_completions]
+);
+extension_sql_file!("../sql/security.sql", name = "security", finalize);
+
+/// Runs once in the postmaster when the library is in `shared_preload_libraries`, else once in each session that
+/// first calls a function of the extension.
+///
+/// # Safety
+/// Called by Postgres when it loads the library.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    // SAFETY: a plain flag, set before any process is forked.
+    if unsafe { pg_sys::IsBinaryUpgrade } {
+        return;
+    }
+    settings::define();
+    wake::register();
+    // SAFETY: as above.
+    if unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
+        shared::request();
+        launcher::register();
+    }
+}

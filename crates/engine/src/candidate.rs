@@ -39,6 +39,12 @@ pub struct Candidate {
     pub parameters: Map<String, Value>,
     /// How long a picture takes: learnt from this database's own history, else from the catalogue.
     pub typical_seconds: f64,
+    /// The most tasks in flight at the provider; `None` is no limit.
+    #[serde(default)]
+    pub max_in_flight: Option<u32>,
+    /// The most submissions in a minute; `None` is no limit.
+    #[serde(default)]
+    pub requests_per_minute: Option<u32>,
     /// The prices that are valid now.
     #[serde(default)]
     pub prices: Vec<Price>,

@@ -1,0 +1,263 @@
+-- What users call, and what they read.
+
+CREATE FUNCTION image_gen._resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  wanted text := lower(btrim(asked));
+  known text := wanted;
+  entry image_gen.models;
+BEGIN
+  -- provider:model names both; owner/name:version of a community model is no provider's id.
+  SELECT p.id INTO provider FROM image_gen.providers p WHERE p.id = split_part(wanted, ':', 1) AND strpos(wanted, ':') > 0;
+  IF provider IS NOT NULL THEN
+    known := substr(wanted, strpos(wanted, ':') + 1);
+  END IF;
+  SELECT m.* INTO entry FROM image_gen.models m
+   WHERE m.name = known OR known = ANY (m.aliases)
+   ORDER BY m.name = known DESC, m.successor IS NULL DESC LIMIT 1;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'model "%" does not exist', asked
+      USING ERRCODE = 'undefined_object',
+            HINT = format('Known models: %s. Aliases are in image_gen.models.',
+                     (SELECT string_agg(DISTINCT m.name, ', ') FROM image_gen.models m WHERE m.successor IS NULL));
+  END IF;
+  model := entry.name;
+  IF entry.successor IS NOT NULL THEN
+    model := entry.successor;
+    warning := jsonb_build_object('code', 'successor', 'message',
+                 format('%s is retired%s: %s is used instead', entry.name,
+                        coalesce(' (' || entry.ends_on || ')', ''), entry.successor));
+  END IF;
+END $$;
+
+CREATE FUNCTION image_gen._submit(operation text, asked jsonb, asked_model text, metadata jsonb, preferences jsonb,
+                                  idempotency_key text, deadline timestamptz, max_cost numeric)
+RETURNS image_gen.jobs
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  job image_gen.jobs;
+  target record;
+  plan jsonb;
+  hash bytea;
+BEGIN
+  metadata := coalesce(metadata, '{}');
+  IF jsonb_typeof(metadata) <> 'object' THEN
+    RAISE EXCEPTION 'metadata is not a JSON object' USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Write for example metadata => ''{"campaign": "aurora-launch", "shot": "hero", "ticket": "MKT-2241"}''.';
+  ELSIF octet_length(metadata::text) > 65536 THEN
+    RAISE EXCEPTION 'metadata is larger than 64 kB' USING ERRCODE = 'program_limit_exceeded',
+      HINT = 'Store large data in a table of your own, under the job''s id.';
+  ELSIF deadline <= clock_timestamp() THEN
+    RAISE EXCEPTION 'the deadline % has passed', deadline USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'A job is not sent after its deadline: give a time in the future.';
+  ELSIF max_cost < 0 THEN
+    RAISE EXCEPTION 'max_cost is negative' USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an amount in USD, or leave it out.';
+  ELSIF idempotency_key = '' OR length(idempotency_key) > 255 THEN
+    RAISE EXCEPTION 'the idempotency key is empty or longer than 255 characters' USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Use the id of what the picture is for, such as a row''s key.';
+  END IF;
+
+  job.owner := image_gen._caller();
+  IF idempotency_key IS NOT NULL THEN
+    hash := sha256(convert_to(jsonb_build_array(operation, asked, asked_model, metadata, preferences, deadline, max_cost)::text, 'UTF8'));
+    job := image_gen._same_job(job.owner, idempotency_key, hash);
+    IF job.id IS NOT NULL THEN
+      RETURN job;
+    END IF;
+    job.owner := image_gen._caller();
+  END IF;
+
+  target := image_gen._resolve_model(coalesce(asked_model, image_gen._default_model()));
+  job.id := image_gen._new_job_id();
+  plan := image_gen._plan(job.id, operation, asked, target.provider, target.model,
+                          image_gen._candidates(target.model, target.provider), preferences,
+                          (SELECT array_agg(p.id ORDER BY p.id) FROM image_gen.providers p), max_cost,
+                          (SELECT w.configured FROM image_gen.worker_state w));
+  job.operation := operation;
+  job.prompt := plan #>> '{request,prompt}';
+  job.seed := (plan #>> '{request,seed}')::bigint;
+  job.parameters := (plan -> 'request') - 'prompt' - 'seed';
+  job.model := target.model;
+  job.provider := target.provider;
+  job.metadata := metadata;
+  job.preferences := preferences;
+  job.idempotency_key := idempotency_key;
+  job.request_hash := hash;
+  job.deadline := deadline;
+  job.max_cost := max_cost;
+  job.estimated_seconds := (plan ->> 'estimated_seconds')::numeric;
+  job.estimated_cost := (plan ->> 'estimated_cost')::numeric;
+  job.warnings := CASE WHEN target.warning IS NULL THEN '[]' ELSE jsonb_build_array(target.warning) END || (plan -> 'warnings');
+  job.status := 'queued';
+  job.created_at := now();
+  job.seq := image_gen._enqueue(job);
+  IF job.seq IS NULL THEN
+    -- Another session committed the same key between our look and our write.
+    job := image_gen._same_job(job.owner, idempotency_key, hash);
+  END IF;
+  RETURN job;
+END $$;
+COMMENT ON FUNCTION image_gen._submit(text, jsonb, text, jsonb, jsonb, text, timestamptz, numeric) IS 'Checks a request and queues it in the caller''s transaction.';
+
+CREATE FUNCTION image_gen._same_job(caller name, key text, hash bytea) RETURNS image_gen.jobs
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  job image_gen.jobs;
+BEGIN
+  SELECT j.* INTO job FROM image_gen.jobs j WHERE j.owner = caller AND j.idempotency_key = key;
+  IF job.request_hash <> hash THEN
+    RAISE EXCEPTION 'idempotency key "%" belongs to a job with other arguments', key
+      USING ERRCODE = 'unique_violation', DETAIL = format('That job is %s.', job.id),
+            HINT = 'Repeat the call with the same arguments, or use another key.';
+  END IF;
+  RETURN job;
+END $$;
+ALTER FUNCTION image_gen._same_job(name, text, bytea) VOLATILE;
+
+CREATE FUNCTION image_gen.generate(
+  prompt text, model text DEFAULT NULL, negative_prompt text DEFAULT NULL, width integer DEFAULT NULL,
+  height integer DEFAULT NULL, aspect_ratio text DEFAULT NULL, seed bigint DEFAULT NULL,
+  guidance double precision DEFAULT NULL, steps integer DEFAULT NULL, n integer DEFAULT NULL,
+  quality text DEFAULT NULL, reference_image text DEFAULT NULL, consistency_mode text DEFAULT NULL,
+  metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
+  priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
+  max_cost numeric DEFAULT NULL)
+RETURNS TABLE (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric,
+               created_at timestamptz, warnings jsonb)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT j.id, j.status, j.model, j.estimated_seconds, j.estimated_cost, j.created_at, j.warnings
+    FROM image_gen._submit('generate',
+           jsonb_strip_nulls(jsonb_build_object(
+             'prompt', $1, 'negative_prompt', $3, 'width', $4, 'height', $5, 'aspect_ratio', $6, 'seed', $7,
+             'guidance', CASE WHEN $8 IN ('NaN', 'Infinity', '-Infinity') THEN -1 ELSE $8 END,
+             'steps', $9, 'n', $10, 'quality', $11, 'reference_image', $12, 'consistency_mode', $13, 'priority', $17))
+             || CASE WHEN $16 IS NULL THEN '{}' ELSE jsonb_build_object('options', $16) END,
+           $2, $14, $15, $18, $19, $20) j
+$$;
+COMMENT ON FUNCTION image_gen.generate IS
+'Queues new pictures from a prompt, in the caller''s transaction, and returns at once. Nothing is sent before COMMIT.
+prompt: what should be in the picture. model: a name or alias of image_gen.models, or provider:model; NULL is image_gen.default_model.
+width, height: pixels, both or none. aspect_ratio: W:H, where no size is given. seed: 0 to 2147483647, chosen and recorded when NULL.
+guidance, steps, quality, negative_prompt: sent where the model has them, else a warning. n: 1 to 10 pictures.
+metadata: a JSON object of the caller''s own, never sent; campaign, shot and ticket become columns of the asset.
+provider_preferences: {"preferred": [], "only": false, "weights": {}, "blocked": []}. options: parameters of one provider, by name.
+idempotency_key: the same key returns the same job. deadline: not sent after it. max_cost: USD; refused when the estimate is higher.
+Errors: 22023 bad argument, 42704 unknown model or provider, 0A000 not supported, 53400 max_cost exceeded, 23505 key with other arguments.';
+
+CREATE VIEW image_gen.job_status WITH (security_invoker = true) AS
+SELECT j.id, j.status, j.operation, j.model, a.provider, j.prompt, j.seed, r.url, r.urls, j.error_code, j.error_message,
+       j.billed_cost, j.currency, j.cost_source, coalesce(a.number, 0) AS attempts, j.metadata, j.warnings,
+       j.estimated_seconds, j.created_at, j.finished_at
+  FROM image_gen.jobs j
+  LEFT JOIN LATERAL (SELECT t.provider, t.number FROM image_gen.attempts t
+                      WHERE t.job_id = j.id ORDER BY t.number DESC LIMIT 1) a ON true
+  LEFT JOIN LATERAL (SELECT min(c.url) FILTER (WHERE c.position = 1) AS url, array_agg(c.url ORDER BY c.position) AS urls
+                       FROM image_gen.campaign_assets c WHERE c.job_id = j.id) r ON true;
+COMMENT ON VIEW image_gen.job_status IS 'One row a job with its result: what status(), recent() and wait() return.';
+
+CREATE FUNCTION image_gen.status(id text) RETURNS SETOF image_gen.job_status
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN QUERY SELECT s.* FROM image_gen.job_status s WHERE s.id = $1;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'job "%" does not exist, or is not yours', $1 USING ERRCODE = 'undefined_object',
+      HINT = 'SELECT * FROM image_gen.recent() lists your jobs.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION image_gen.status(text) IS 'One job with its result. Error 42704 when it does not exist or is not visible to the caller.';
+
+CREATE FUNCTION image_gen.recent(n integer DEFAULT 20, status text DEFAULT NULL, campaign text DEFAULT NULL)
+RETURNS SETOF image_gen.job_status
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT s.* FROM image_gen.job_status s
+   WHERE ($2 IS NULL OR s.status = $2) AND ($3 IS NULL OR s.metadata @> jsonb_build_object('campaign', $3))
+   ORDER BY s.id DESC LIMIT least(greatest($1, 0), 1000)
+$$;
+COMMENT ON FUNCTION image_gen.recent(integer, text, text) IS 'The caller''s newest jobs, at most 1000.';
+
+CREATE FUNCTION image_gen.wait(ids text[], timeout interval DEFAULT '5 minutes')
+RETURNS SETOF image_gen.job_status
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  ends timestamptz := clock_timestamp() + timeout;
+  seen bigint;
+BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'wait() cannot see other transactions under %', current_setting('transaction_isolation')
+      USING ERRCODE = 'feature_not_supported', HINT = 'Call it in a READ COMMITTED transaction, or LISTEN image_gen.';
+  ELSIF EXISTS (SELECT FROM unnest(ids) u LEFT JOIN image_gen.jobs j ON j.id = u WHERE j.id IS NULL) THEN
+    RAISE EXCEPTION 'job "%" does not exist, or is not yours',
+      (SELECT u FROM unnest(ids) u LEFT JOIN image_gen.jobs j ON j.id = u WHERE j.id IS NULL LIMIT 1)
+      USING ERRCODE = 'undefined_object', HINT = 'SELECT * FROM image_gen.recent() lists your jobs.';
+  ELSIF EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = ANY (ids) AND j.created_at = now() AND image_gen._is_uncommitted(j.seq)) THEN
+    RAISE EXCEPTION 'a job of this transaction starts at COMMIT: waiting for it here would never end'
+      USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'COMMIT first, then call wait().';
+  END IF;
+  LOOP
+    -- The counter is read before the look, so a job that ends in between is not missed.
+    seen := image_gen._completions();
+    EXIT WHEN NOT EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = ANY (ids) AND j.status IN ('queued', 'running'))
+           OR clock_timestamp() >= ends;
+    PERFORM image_gen._await_completion(seen, extract(epoch FROM ends - clock_timestamp()));
+  END LOOP;
+  RETURN QUERY SELECT s.* FROM unnest(ids) WITH ORDINALITY u(id, position)
+                 JOIN image_gen.job_status s ON s.id = u.id ORDER BY u.position;
+END $$;
+COMMENT ON FUNCTION image_gen.wait(text[], interval) IS
+'Sleeps until all these jobs are finished or the timeout is over, then returns them in the order given; unfinished ones still say queued or running.
+It does not poll: the worker wakes it. The calling statement keeps its snapshot while it waits, so keep timeouts to minutes.';
+
+CREATE FUNCTION image_gen.cancel(id text) RETURNS SETOF image_gen.job_status
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  caller name := image_gen._caller();
+BEGIN
+  PERFORM FROM image_gen.jobs j
+    WHERE j.id = $1 AND (j.owner = caller OR pg_has_role(caller, 'image_gen_admin', 'member'));
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'job "%" does not exist, or is not yours', $1 USING ERRCODE = 'undefined_object',
+      HINT = 'SELECT * FROM image_gen.recent() lists your jobs.';
+  END IF;
+  PERFORM image_gen._cancel($1);
+  RETURN QUERY SELECT s.* FROM image_gen.job_status s WHERE s.id = $1;
+END $$;
+COMMENT ON FUNCTION image_gen.cancel(text) IS
+'Stops a job. One that waits is canceled at once and costs nothing. One in flight is canceled by the worker after COMMIT; what the provider
+charges for it stays on the bill. A finished job stays as it is.';
+
+CREATE FUNCTION image_gen.credits()
+RETURNS TABLE (scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT 'role:' || current_user, 'USD', coalesce(sum(a.billed_cost), 0),
+         count(*) FILTER (WHERE a.cost_source = 'unknown' AND a.status <> 'running'),
+         (SELECT coalesce(sum(j.estimated_cost), 0) FROM image_gen.jobs j
+           WHERE j.owner = current_user AND j.status IN ('queued', 'running')),
+         NULL::numeric, NULL::numeric, true
+    FROM image_gen.attempts a WHERE a.owner = current_user AND a.status <> 'running'
+$$;
+COMMENT ON FUNCTION image_gen.credits() IS
+'What the caller has spent, in USD. unknown_costs counts calls whose cost nobody knows: they are not in spent. reserved is the estimate of what
+is queued or in flight. limit_amount and available are NULL while no limit is set.';
+
+CREATE FUNCTION image_gen.picture(asset_id bigint) RETURNS bytea
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT b.bytes FROM image_gen.campaign_assets a JOIN image_gen.blobs b ON b.sha256 = a.sha256 WHERE a.id = $1
+$$;
+COMMENT ON FUNCTION image_gen.picture(bigint) IS 'The bytes of an asset, or NULL when they are not kept in the database (image_gen.keep_bytes).';
+
+CREATE VIEW image_gen.queue_stats AS
+SELECT count(*) FILTER (WHERE q.state = 'ready' AND q.ready_at <= clock_timestamp()) AS ready,
+       count(*) FILTER (WHERE q.state = 'ready' AND q.ready_at > clock_timestamp()) AS waiting,
+       count(*) FILTER (WHERE q.state = 'running') AS in_flight,
+       min(j.created_at) FILTER (WHERE q.state = 'ready') AS oldest_ready
+  FROM image_gen.queue q JOIN image_gen.jobs j ON j.id = q.job_id;
+COMMENT ON VIEW image_gen.queue_stats IS 'How many jobs wait, how many are put off, how many are in flight. No rows of anybody''s are shown.';
+
+CREATE VIEW image_gen.worker_status AS
+SELECT a.pid IS NOT NULL AS running, w.mode, w.pid, w.started_at AS running_since, w.epoch,
+       s.in_flight, w.in_flight_cap, w.cap_reason, s.ready, s.oldest_ready, w.configured AS configured_keys,
+       w.last_error, w.last_error_at
+  FROM image_gen.worker_state w
+ CROSS JOIN image_gen.queue_stats s
+  LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = w.pid AND a.backend_type = 'image_gen worker' AND a.datname = current_database();
+COMMENT ON VIEW image_gen.worker_status IS 'Is the worker running, since when, in which life (epoch), what it has in flight, how much it may and why, what waits, what went wrong last.';

@@ -1,0 +1,315 @@
+-- The state machine in the database. Only the functions in this file change the state of a job.
+--
+--   _enqueue      → queued                      in the caller's transaction
+--   _start_epoch  running of an older epoch → queued (to resume or begin) | needs_review
+--   _claim        queued → running              commits without waiting for the disk: losing it loses nothing
+--   _journal      running → attempts, assets, queued | succeeded | failed | needs_review | canceled
+--   _cancel       queued → canceled; running → a request that the worker acts on
+--
+-- Each change is guarded: a row is touched only in the state, and for the epoch, that the caller expects.
+
+CREATE FUNCTION image_gen._enqueue(job image_gen.jobs) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  new_seq bigint;
+BEGIN
+  INSERT INTO image_gen.jobs
+    (id, operation, prompt, model, provider, seed, parameters, metadata, preferences, owner, idempotency_key,
+     request_hash, deadline, max_cost, estimated_seconds, estimated_cost, warnings)
+  VALUES
+    (job.id, job.operation, job.prompt, job.model, job.provider, job.seed, job.parameters, job.metadata,
+     job.preferences, job.owner, job.idempotency_key, job.request_hash, job.deadline, job.max_cost,
+     job.estimated_seconds, job.estimated_cost, job.warnings)
+  ON CONFLICT (owner, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+  RETURNING seq INTO new_seq;
+  IF new_seq IS NOT NULL THEN
+    INSERT INTO image_gen.queue (seq, job_id) VALUES (new_seq, job.id);
+    PERFORM image_gen._wake(new_seq);
+  END IF;
+  RETURN new_seq;
+END $$;
+COMMENT ON FUNCTION image_gen._enqueue(image_gen.jobs) IS 'Writes a job and wakes the worker at COMMIT. NULL when a job with this idempotency key exists.';
+
+CREATE FUNCTION image_gen._candidates(model text, provider text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(jsonb_agg(jsonb_build_object(
+           'provider', p.id, 'kind', p.kind, 'base_url', p.base_url, 'key_name', p.key_name,
+           'model', m.name, 'remote_name', m.remote_name, 'operations', to_jsonb(m.operations),
+           'sizes', m.sizes, 'prompt_chars', m.prompt_chars, 'max_n', m.max_n, 'parameters', m.parameters,
+           'typical_seconds', coalesce(t.seconds, m.typical_seconds),
+           'max_in_flight', p.max_in_flight, 'requests_per_minute', p.requests_per_minute,
+           'prices', (SELECT coalesce(jsonb_agg(jsonb_build_object('unit', r.unit, 'quality', r.quality, 'amount', r.amount::text)
+                                                ORDER BY r.origin, r.id DESC), '[]')
+                        FROM image_gen.prices r
+                       WHERE r.model = m.name AND r.provider_kind = m.provider_kind
+                         AND current_date >= r.valid_from AND current_date < r.valid_to))
+           ORDER BY p.priority, p.id), '[]')
+    FROM image_gen.models m
+    JOIN image_gen.providers p ON p.kind = m.provider_kind AND p.enabled
+    LEFT JOIN image_gen.timings t ON t.provider = p.id AND t.model = m.name
+   WHERE m.name = $1 AND m.successor IS NULL AND ($2 IS NULL OR p.id = $2)
+$$;
+COMMENT ON FUNCTION image_gen._candidates(text, text) IS 'The (provider, model) pairs that could serve a model, in the administrator''s order.';
+
+CREATE FUNCTION image_gen._start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text)
+RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  this_epoch bigint;
+  lost record;
+BEGIN
+  UPDATE image_gen.worker_state w
+     SET epoch = w.epoch + 1, pid = $1, mode = $2, in_flight_cap = $3, cap_reason = $4, configured = $5,
+         started_at = clock_timestamp()
+  RETURNING w.epoch INTO STRICT this_epoch;
+
+  -- Sent, as far as anybody knows, and not accepted, as far as anybody knows.
+  FOR lost IN
+    SELECT q.seq, q.job_id, a.id AS attempt
+      FROM image_gen.queue q
+      JOIN image_gen.attempts a ON a.job_id = q.job_id AND a.status = 'running' AND a.remote_id IS NULL
+      LEFT JOIN image_gen.providers p ON p.id = a.provider
+     WHERE q.state = 'running' AND p.kind IS DISTINCT FROM 'preview'
+     ORDER BY q.seq
+       FOR UPDATE OF q
+  LOOP
+    UPDATE image_gen.attempts
+       SET status = 'uncertain', error_code = 'uncertain', finished_at = clock_timestamp(),
+           error_message = 'the worker ended between sending the request and learning its fate'
+     WHERE id = lost.attempt;
+    IF on_uncertain = 'retry' THEN
+      UPDATE image_gen.queue SET state = 'ready', epoch = NULL WHERE seq = lost.seq;
+      UPDATE image_gen.jobs SET status = 'queued' WHERE id = lost.job_id;
+    ELSE
+      PERFORM image_gen._close(lost.job_id, 'needs_review', 'uncertain',
+                               'a request was sent and nobody knows whether it was accepted: it is not sent again by itself');
+      DELETE FROM image_gen.queue WHERE seq = lost.seq;
+    END IF;
+  END LOOP;
+
+  -- A preview that was being drawn was sent nowhere.
+  UPDATE image_gen.attempts a
+     SET status = 'failed', error_code = 'unknown', error_message = 'the worker ended while drawing',
+         billed_cost = 0, cost_source = 'priced', finished_at = clock_timestamp()
+    FROM image_gen.queue q
+   WHERE q.job_id = a.job_id AND q.state = 'running' AND a.status = 'running' AND a.remote_id IS NULL;
+
+  -- The others were accepted, and are resumed by their remote id, or were not sent at all.
+  WITH back AS (
+    UPDATE image_gen.queue SET state = 'ready', epoch = NULL WHERE state = 'running' RETURNING job_id
+  )
+  UPDATE image_gen.jobs j SET status = 'queued' FROM back WHERE j.id = back.job_id;
+  RETURN this_epoch;
+END $$;
+COMMENT ON FUNCTION image_gen._start_epoch(integer, text, integer, text, text[], text) IS 'Begins a life of the worker and takes over what the one before left in flight.';
+
+CREATE FUNCTION image_gen._claim(this_epoch bigint, at_most integer, after_seq bigint)
+RETURNS TABLE (seq bigint, job jsonb)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  -- Losing a claim to a crash is harmless, so it does not wait for the disk. The intent to send does.
+  PERFORM set_config('synchronous_commit', 'off', true);
+  RETURN QUERY
+  WITH picked AS (
+    SELECT q.seq FROM image_gen.queue q
+     WHERE q.state = 'ready' AND q.seq > after_seq AND q.ready_at <= clock_timestamp()
+     ORDER BY q.seq LIMIT at_most FOR UPDATE SKIP LOCKED
+  ), claimed AS (
+    UPDATE image_gen.queue q SET state = 'running', epoch = this_epoch
+      FROM picked WHERE q.seq = picked.seq
+    RETURNING q.seq, q.job_id, q.attempts, q.tries
+  ), started AS (
+    UPDATE image_gen.jobs j SET status = 'running'
+      FROM claimed c WHERE j.id = c.job_id
+    RETURNING c.seq, c.attempts, c.tries, j.id, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider,
+              j.preferences, j.deadline
+  ), routes AS (
+    SELECT r.model, r.provider, image_gen._candidates(r.model, r.provider) AS candidates
+      FROM (SELECT DISTINCT s.model, s.provider FROM started s) r
+  )
+  SELECT s.seq, jsonb_build_object(
+           'id', s.id, 'operation', s.operation,
+           'request', s.parameters || jsonb_build_object('prompt', s.prompt, 'seed', s.seed),
+           'deadline', (extract(epoch FROM s.deadline) * 1000)::bigint,
+           'attempts', s.attempts, 'tries', s.tries, 'preferences', s.preferences, 'candidates', r.candidates,
+           'resume', (SELECT jsonb_build_object('number', a.number, 'provider', a.provider, 'remote_id', a.remote_id,
+                               'poll_url', a.poll_url, 'cost', a.billed_cost::text,
+                               'sent_at', (extract(epoch FROM a.sent_at) * 1000)::bigint)
+                        FROM image_gen.attempts a
+                       WHERE a.job_id = s.id AND a.status = 'running' AND a.remote_id IS NOT NULL AND s.attempts > 0))
+    FROM started s JOIN routes r ON r.model = s.model AND r.provider IS NOT DISTINCT FROM s.provider
+   ORDER BY s.seq;
+END $$;
+COMMENT ON FUNCTION image_gen._claim(bigint, integer, bigint) IS 'Takes ready jobs after a watermark into flight, with all that the worker needs to know about them.';
+
+CREATE FUNCTION image_gen._cancellations(this_epoch bigint) RETURNS SETOF bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT seq FROM image_gen.queue WHERE state = 'running' AND epoch = $1 AND cancel_requested
+$$;
+COMMENT ON FUNCTION image_gen._cancellations(bigint) IS 'Jobs in flight that a user wants stopped.';
+
+CREATE FUNCTION image_gen._keep(sha256 text, content_type text, bytes bytea) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO image_gen.blobs (sha256, content_type, bytes) VALUES ($1, $2, $3) ON CONFLICT (sha256) DO NOTHING
+$$;
+COMMENT ON FUNCTION image_gen._keep(text, text, bytea) IS 'Stores the bytes of a picture under their own hash.';
+
+CREATE FUNCTION image_gen._close(closed_id text, new_status text, code text, message text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE image_gen.jobs j
+     SET status = $2, error_code = $3, error_message = $4, finished_at = clock_timestamp(),
+         billed_cost = s.total, cost_source = s.source
+    FROM (SELECT sum(a.billed_cost) AS total,
+                 CASE WHEN bool_or(a.cost_source = 'unknown') THEN 'unknown'
+                      WHEN bool_or(a.cost_source = 'reported') THEN 'reported'
+                      WHEN count(*) > 0 THEN 'priced' END AS source
+            FROM image_gen.attempts a WHERE a.job_id = $1) s
+   WHERE j.id = $1 AND j.status IN ('queued', 'running');
+  -- A full notification queue would fail the transaction that saves a paid picture: then nobody is told.
+  SELECT pg_notify('image_gen', json_build_object('id', $1, 'status', $2)::text)
+   WHERE pg_notification_queue_usage() < 0.5;
+$$;
+COMMENT ON FUNCTION image_gen._close(text, text, text, text) IS 'Ends a job: its status, its cost from its attempts, and a notification.';
+
+CREATE FUNCTION image_gen._journal(this_epoch bigint, items jsonb) RETURNS SETOF bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  owned bigint[];
+  entry record;
+BEGIN
+  -- Whatever is not in flight for this epoch is somebody else's, and a job that a user wants stopped is not
+  -- sent: neither is touched, and the worker learns it from the answer.
+  SELECT array_agg(q.seq) INTO owned
+    FROM (SELECT q.seq FROM image_gen.queue q
+            JOIN jsonb_to_recordset(items) AS i(seq bigint, begins boolean) ON i.seq = q.seq
+           WHERE q.state = 'running' AND q.epoch = this_epoch AND NOT (i.begins AND q.cancel_requested)
+           ORDER BY q.seq FOR UPDATE OF q) q;
+  IF owned IS NULL THEN
+    RETURN;
+  END IF;
+
+  FOR entry IN
+    SELECT i.seq, i.job_id, e.value AS e, e.value ->> 'entry' AS kind
+      FROM jsonb_to_recordset(items) AS i(seq bigint, job_id text, entries jsonb)
+     CROSS JOIN LATERAL jsonb_array_elements(i.entries) WITH ORDINALITY AS e(value, position)
+     WHERE i.seq = ANY (owned)
+     ORDER BY i.seq, e.position
+  LOOP
+    CASE entry.kind
+    WHEN 'begin' THEN
+      INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, warnings, owner, epoch)
+      SELECT j.id, (entry.e ->> 'number')::int, entry.e ->> 'provider', entry.e ->> 'model', entry.e ->> 'prompt',
+             (entry.e ->> 'seed')::bigint, (entry.e ->> 'seed_honored')::boolean, entry.e -> 'warnings', j.owner, this_epoch
+        FROM image_gen.jobs j WHERE j.id = entry.job_id;
+      UPDATE image_gen.queue SET attempts = (entry.e ->> 'number')::int WHERE seq = entry.seq;
+    WHEN 'checkpoint' THEN
+      UPDATE image_gen.attempts a
+         SET remote_id = entry.e #>> '{remote,id}', poll_url = entry.e #>> '{remote,poll_url}',
+             http_status = (entry.e ->> 'http_status')::int,
+             billed_cost = (entry.e #>> '{cost,amount}')::numeric,
+             cost_source = coalesce(entry.e #>> '{cost,source}', 'unknown'),
+             currency = coalesce(entry.e #>> '{cost,currency}', a.currency)
+       WHERE a.job_id = entry.job_id AND a.number = (entry.e ->> 'number')::int AND a.status = 'running';
+    WHEN 'end' THEN
+      UPDATE image_gen.attempts a
+         SET status = entry.e ->> 'status',
+             error_code = entry.e #>> '{failed,code}', error_message = entry.e #>> '{failed,message}',
+             http_status = coalesce((entry.e ->> 'http_status')::int, a.http_status),
+             billed_cost = (entry.e #>> '{cost,amount}')::numeric, cost_source = entry.e #>> '{cost,source}',
+             currency = entry.e #>> '{cost,currency}',
+             tokens = nullif(entry.e -> 'tokens', 'null'), render_seconds = (entry.e ->> 'render_seconds')::numeric,
+             seed = coalesce((entry.e ->> 'seed')::bigint, a.seed),
+             warnings = entry.e -> 'warnings', finished_at = clock_timestamp()
+       WHERE a.job_id = entry.job_id AND a.number = (entry.e ->> 'number')::int AND a.status = 'running';
+      IF entry.e ->> 'status' = 'succeeded' THEN
+        PERFORM image_gen._learn(entry.job_id, (entry.e ->> 'number')::int);
+      END IF;
+    WHEN 'later' THEN
+      UPDATE image_gen.queue
+         SET state = 'ready', epoch = NULL, tries = tries + 1,
+             ready_at = clock_timestamp() + make_interval(secs => (entry.e ->> 'after_seconds')::float8)
+       WHERE seq = entry.seq;
+      UPDATE image_gen.jobs SET status = 'queued' WHERE id = entry.job_id;
+    WHEN 'close' THEN
+      PERFORM image_gen._close(entry.job_id, entry.e ->> 'status', entry.e #>> '{failed,code}', entry.e #>> '{failed,message}');
+      IF entry.e ->> 'status' = 'succeeded' THEN
+        PERFORM image_gen._deliver(entry.job_id, entry.e -> 'pictures');
+      END IF;
+      DELETE FROM image_gen.queue WHERE seq = entry.seq;
+    END CASE;
+  END LOOP;
+  RETURN QUERY SELECT unnest(owned);
+END $$;
+COMMENT ON FUNCTION image_gen._journal(bigint, jsonb) IS 'Makes journal entries durable, in order, for the jobs that are in flight for this epoch; returns which those are.';
+
+CREATE FUNCTION image_gen._deliver(done_id text, pictures jsonb) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO image_gen.campaign_assets
+    (job_id, position, campaign, shot, ticket, url, url_expires_at, provider, model, seed, prompt, negative_prompt,
+     width, height, content_type, byte_size, sha256, billed_cost, currency, cost_source, metadata, owner)
+  SELECT j.id, p.position, j.metadata ->> 'campaign', j.metadata ->> 'shot', j.metadata ->> 'ticket',
+         coalesce(p.value ->> 'url', 'image-gen:sha256:' || (p.value ->> 'sha256')),
+         clock_timestamp() + make_interval(secs => (p.value ->> 'lifetime_seconds')::float8),
+         a.provider, a.model, a.seed, a.prompt, j.parameters ->> 'negative_prompt',
+         (p.value ->> 'width')::int, (p.value ->> 'height')::int, p.value ->> 'content_type',
+         (p.value ->> 'byte_size')::bigint, p.value ->> 'sha256',
+         -- Shares of a millionth at the finest; the first picture carries what does not divide.
+         CASE WHEN p.position = 1 THEN j.billed_cost - (n.pictures - 1) * trunc(j.billed_cost / n.pictures, 6)
+              ELSE trunc(j.billed_cost / n.pictures, 6) END,
+         j.currency, j.cost_source, j.metadata, j.owner
+    FROM image_gen.jobs j
+    JOIN image_gen.attempts a ON a.job_id = j.id AND a.status = 'succeeded'
+   CROSS JOIN (SELECT jsonb_array_length($2) AS pictures) n
+   CROSS JOIN jsonb_array_elements($2) WITH ORDINALITY AS p(value, position)
+   WHERE j.id = $1
+$$;
+COMMENT ON FUNCTION image_gen._deliver(text, jsonb) IS 'Writes the assets of a finished job.';
+
+CREATE FUNCTION image_gen._learn(done_id text, done_number integer) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  -- A running 75th percentile: up by three quarters of a step when a render took longer, down by a quarter when it
+  -- did not. 5 % are forgiven, because a poll only ever sees the end of a render late.
+  INSERT INTO image_gen.timings AS t (provider, model, seconds, samples)
+  SELECT a.provider, a.model, round(a.render_seconds, 3), 1
+    FROM image_gen.attempts a
+   WHERE a.job_id = $1 AND a.number = $2 AND a.render_seconds > 0
+  ON CONFLICT (provider, model) DO UPDATE
+     SET samples = t.samples + 1,
+         seconds = CASE WHEN t.samples < 4 THEN greatest(t.seconds, excluded.seconds)
+                        WHEN excluded.seconds > t.seconds * 1.05 THEN round(t.seconds + 0.075 * least(excluded.seconds, 10 * t.seconds), 3)
+                        ELSE greatest(round(t.seconds * 0.975, 3), 0.1) END
+$$;
+COMMENT ON FUNCTION image_gen._learn(text, integer) IS 'Lets the estimate of a model follow what its renders really take.';
+
+CREATE FUNCTION image_gen._cancel(canceled_id text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  waiting record;
+BEGIN
+  SELECT q.seq, q.state INTO waiting FROM image_gen.queue q WHERE q.job_id = canceled_id
+     AND q.seq = (SELECT j.seq FROM image_gen.jobs j WHERE j.id = canceled_id)
+     FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN 'finished';
+  ELSIF waiting.state = 'ready' AND NOT EXISTS (
+    SELECT FROM image_gen.attempts a WHERE a.job_id = canceled_id AND a.status = 'running')
+  THEN
+    DELETE FROM image_gen.queue WHERE seq = waiting.seq;
+    PERFORM image_gen._close(canceled_id, 'canceled', 'canceled', 'canceled before it was sent');
+    RETURN 'canceled';
+  ELSE
+    UPDATE image_gen.queue SET cancel_requested = true WHERE seq = waiting.seq;
+    PERFORM image_gen._wake(NULL);
+    RETURN 'requested';
+  END IF;
+END $$;
+COMMENT ON FUNCTION image_gen._cancel(text) IS 'Ends a waiting job at once; asks the worker to stop one in flight.';
+
+CREATE FUNCTION image_gen._note(configured text[], error text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE image_gen.worker_state
+     SET configured = coalesce($1, configured), last_error = coalesce($2, last_error),
+         last_error_at = CASE WHEN $2 IS NULL THEN last_error_at ELSE clock_timestamp() END
+$$;
+COMMENT ON FUNCTION image_gen._note(text[], text) IS 'What the worker wants to be seen in worker_status.';

@@ -1,0 +1,71 @@
+-- Who may do what. PUBLIC gets nothing; users see their own rows; the worker is not a superuser.
+
+DO $$
+DECLARE
+  role text;
+BEGIN
+  FOREACH role IN ARRAY ARRAY['image_gen_user', 'image_gen_admin', 'image_gen_worker'] LOOP
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = role) THEN
+      EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role);
+    END IF;
+  END LOOP;
+  IF EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = 'image_gen_worker' AND (r.rolsuper OR r.rolbypassrls)) THEN
+    RAISE EXCEPTION 'role image_gen_worker must be neither superuser nor BYPASSRLS' USING ERRCODE = 'invalid_role_specification';
+  END IF;
+END $$;
+
+REVOKE ALL ON SCHEMA image_gen FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA image_gen FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA image_gen FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA image_gen FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA image_gen TO image_gen_user, image_gen_admin, image_gen_worker;
+
+-- Users: submit, follow, see their own.
+GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, image_gen.blobs, image_gen.job_status,
+                image_gen.providers, image_gen.models, image_gen.prices, image_gen.timings,
+                image_gen.queue_stats, image_gen.worker_status TO image_gen_user, image_gen_admin;
+GRANT EXECUTE ON FUNCTION
+  image_gen.generate, image_gen.status, image_gen.recent, image_gen.wait, image_gen.cancel, image_gen.credits, image_gen.picture,
+  image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted
+  TO image_gen_user, image_gen_admin;
+
+-- Administrators: the catalogue. Not where keys are sent (providers.base_url, key_name): that is the superuser's.
+GRANT INSERT, UPDATE, DELETE ON image_gen.models, image_gen.prices TO image_gen_admin;
+GRANT UPDATE (enabled, priority, max_in_flight, requests_per_minute, options) ON image_gen.providers TO image_gen_admin;
+GRANT SELECT ON image_gen.queue, image_gen.worker_state TO image_gen_admin;
+
+-- The worker: what the functions in queue.sql do, and no more.
+GRANT SELECT, UPDATE, DELETE ON image_gen.queue TO image_gen_worker;
+GRANT SELECT, UPDATE ON image_gen.jobs, image_gen.worker_state TO image_gen_worker;
+GRANT SELECT, INSERT, UPDATE ON image_gen.attempts, image_gen.timings TO image_gen_worker;
+GRANT SELECT, INSERT ON image_gen.campaign_assets, image_gen.blobs TO image_gen_worker;
+GRANT SELECT ON image_gen.providers, image_gen.models, image_gen.prices TO image_gen_worker;
+GRANT EXECUTE ON FUNCTION
+  image_gen._start_epoch, image_gen._claim, image_gen._cancellations, image_gen._keep, image_gen._journal,
+  image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._candidates
+  TO image_gen_worker;
+
+ALTER TABLE image_gen.jobs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.attempts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.campaign_assets ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.blobs ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own ON image_gen.jobs FOR SELECT TO image_gen_user USING (owner = current_user);
+CREATE POLICY own ON image_gen.attempts FOR SELECT TO image_gen_user USING (owner = current_user);
+CREATE POLICY own ON image_gen.campaign_assets FOR SELECT TO image_gen_user USING (owner = current_user);
+CREATE POLICY own ON image_gen.blobs FOR SELECT TO image_gen_user
+  USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = blobs.sha256 AND a.owner = current_user));
+
+CREATE POLICY every ON image_gen.jobs FOR SELECT TO image_gen_admin USING (true);
+CREATE POLICY every ON image_gen.attempts FOR SELECT TO image_gen_admin USING (true);
+CREATE POLICY every ON image_gen.campaign_assets FOR SELECT TO image_gen_admin USING (true);
+CREATE POLICY every ON image_gen.blobs FOR SELECT TO image_gen_admin USING (true);
+
+CREATE POLICY worker ON image_gen.jobs TO image_gen_worker USING (true) WITH CHECK (true);
+CREATE POLICY worker ON image_gen.attempts TO image_gen_worker USING (true) WITH CHECK (true);
+CREATE POLICY worker ON image_gen.campaign_assets TO image_gen_worker USING (true) WITH CHECK (true);
+CREATE POLICY worker ON image_gen.blobs TO image_gen_worker USING (true) WITH CHECK (true);
+
+-- Last: the worker of this database starts when this transaction commits.
+SELECT image_gen._start_worker();

@@ -1,0 +1,268 @@
+-- Tables. Who may change what is in security.sql; what changes a job's state is in queue.sql, nowhere else.
+
+-- CREATE EXTENSION adopts a schema that already exists. One that somebody else prepared could hold functions
+-- that ours would call, so it is refused.
+DO $$
+BEGIN
+  IF (SELECT n.nspowner FROM pg_catalog.pg_namespace n WHERE n.nspname = 'image_gen')
+       IS DISTINCT FROM (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
+     OR EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'image_gen')
+     OR EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'image_gen')
+  THEN
+    RAISE EXCEPTION 'schema image_gen exists already and is not an empty schema of this user'
+      USING ERRCODE = 'duplicate_schema', HINT = 'Look at what is in it, then drop or rename it.';
+  END IF;
+END $$;
+
+CREATE TABLE image_gen.providers (
+  id                  text COLLATE "C" PRIMARY KEY CHECK (id ~ '^[a-z][a-z0-9_-]{0,62}$'),
+  kind                text NOT NULL,
+  base_url            text CHECK (base_url ~ '^https?://[^/@ ]+'),
+  key_name            text CHECK (key_name ~ '^[A-Z][A-Z0-9_]{0,62}$'),
+  enabled             boolean NOT NULL DEFAULT true,
+  priority            integer NOT NULL DEFAULT 100,
+  max_in_flight       integer CHECK (max_in_flight > 0),
+  requests_per_minute integer CHECK (requests_per_minute > 0),
+  options             jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object')
+);
+COMMENT ON TABLE image_gen.providers IS 'Endpoints that make pictures. Rows may share an adapter kind: an OpenAI-compatible endpoint is one more row.';
+COMMENT ON COLUMN image_gen.providers.kind IS 'The adapter: bfl, openai or preview.';
+COMMENT ON COLUMN image_gen.providers.base_url IS 'NULL is the real service. Only a superuser may change it: it decides where the key is sent.';
+COMMENT ON COLUMN image_gen.providers.key_name IS 'Name of the environment variable or of the line in image_gen.secrets_file; NULL is the adapter''s own. Never a key.';
+COMMENT ON COLUMN image_gen.providers.priority IS 'Lower is tried first where the caller has no preference.';
+COMMENT ON COLUMN image_gen.providers.max_in_flight IS 'Most tasks submitted and not finished; NULL is no limit. BFL documents 24.';
+COMMENT ON COLUMN image_gen.providers.requests_per_minute IS 'Most submissions in a minute; NULL is no limit.';
+
+CREATE TABLE image_gen.models (
+  name            text COLLATE "C" NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9._/-]{0,127}$'),
+  provider_kind   text NOT NULL,
+  remote_name     text NOT NULL,
+  aliases         text[] NOT NULL DEFAULT '{}',
+  operations      text[] NOT NULL DEFAULT '{generate}',
+  sizes           jsonb,
+  prompt_chars    integer CHECK (prompt_chars > 0),
+  max_n           integer NOT NULL DEFAULT 1 CHECK (max_n BETWEEN 1 AND 10),
+  parameters      jsonb NOT NULL DEFAULT '{}',
+  typical_seconds numeric NOT NULL DEFAULT 10 CHECK (typical_seconds > 0),
+  best_for        text,
+  successor       text,
+  ends_on         date,
+  origin          text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin')),
+  PRIMARY KEY (name, provider_kind),
+  CHECK (successor IS NOT NULL OR sizes IS NOT NULL)
+);
+COMMENT ON TABLE image_gen.models IS 'The catalogue: one row for each model at each kind of provider.';
+COMMENT ON COLUMN image_gen.models.remote_name IS 'The model''s name at the provider.';
+COMMENT ON COLUMN image_gen.models.sizes IS '{"free": {"min", "max", "step", "default": [w, h]}} in pixels, or {"fixed": [[w, h], …]}, the default first.';
+COMMENT ON COLUMN image_gen.models.prompt_chars IS 'Longest prompt, in characters; NULL is the general limit of 32000.';
+COMMENT ON COLUMN image_gen.models.max_n IS 'Most pictures in one call.';
+COMMENT ON COLUMN image_gen.models.parameters IS 'What it takes beyond prompt and size, with ranges: {"steps": [1, 50], "guidance": [1.5, 5], "seed": true, "quality": ["low", "high"]}.';
+COMMENT ON COLUMN image_gen.models.typical_seconds IS 'Seconds for one picture, until this database has measured its own.';
+COMMENT ON COLUMN image_gen.models.successor IS 'Set for a retired model: its jobs go to this one, with a warning.';
+COMMENT ON COLUMN image_gen.models.ends_on IS 'The day the provider shuts it down.';
+
+CREATE TABLE image_gen.prices (
+  id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  provider_kind text NOT NULL,
+  model         text COLLATE "C" NOT NULL,
+  unit          text NOT NULL CHECK (unit IN ('image', 'megapixel', 'text_in_mtok', 'image_in_mtok', 'image_out_mtok')),
+  quality       text,
+  amount        numeric NOT NULL CHECK (amount >= 0),
+  currency      text NOT NULL DEFAULT 'USD' CHECK (currency ~ '^[A-Z]{3}$'),
+  valid_from    date NOT NULL DEFAULT '-infinity',
+  valid_to      date NOT NULL DEFAULT 'infinity' CHECK (valid_to > valid_from),
+  source        text,
+  origin        text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin'))
+);
+CREATE INDEX prices_model ON image_gen.prices (model, provider_kind);
+COMMENT ON TABLE image_gen.prices IS 'List prices with the days they are valid on and where they come from.';
+COMMENT ON COLUMN image_gen.prices.unit IS 'What the amount is charged for; mtok is a million tokens.';
+COMMENT ON COLUMN image_gen.prices.quality IS 'Only for this quality, in the provider''s own word; NULL is any.';
+COMMENT ON COLUMN image_gen.prices.valid_to IS 'The first day on which it no longer holds.';
+
+CREATE TABLE image_gen.timings (
+  provider text COLLATE "C" NOT NULL,
+  model    text COLLATE "C" NOT NULL,
+  seconds  numeric NOT NULL,
+  samples  bigint NOT NULL,
+  PRIMARY KEY (provider, model)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE image_gen.timings IS 'How long a picture takes here: a running estimate of the 75th percentile of finished renders, in seconds.';
+
+CREATE TABLE image_gen.jobs (
+  id                text COLLATE "C" PRIMARY KEY CHECK (id ~ '^gen_[0-9A-HJKMNP-TV-Z]{26}$'),
+  seq               bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+  operation         text NOT NULL CHECK (operation IN ('generate', 'edit', 'upscale', 'variate', 'transfer_style')),
+  status            text NOT NULL DEFAULT 'queued'
+                      CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'needs_review', 'canceled')),
+  prompt            text NOT NULL,
+  model             text COLLATE "C" NOT NULL,
+  provider          text COLLATE "C",
+  seed              bigint NOT NULL CHECK (seed BETWEEN 0 AND 2147483647),
+  parameters        jsonb NOT NULL DEFAULT '{}',
+  metadata          jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(metadata) = 'object'),
+  preferences       jsonb,
+  owner             name NOT NULL,
+  idempotency_key   text,
+  request_hash      bytea,
+  deadline          timestamptz,
+  max_cost          numeric CHECK (max_cost >= 0),
+  estimated_seconds numeric,
+  estimated_cost    numeric,
+  currency          text NOT NULL DEFAULT 'USD',
+  warnings          jsonb NOT NULL DEFAULT '[]',
+  error_code        text,
+  error_message     text,
+  billed_cost       numeric CHECK (billed_cost >= 0),
+  cost_source       text CHECK (cost_source IN ('reported', 'priced', 'unknown')),
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  finished_at       timestamptz,
+  CHECK ((finished_at IS NULL) = (status IN ('queued', 'running'))),
+  CHECK ((error_code IS NULL) = (status IN ('queued', 'running', 'succeeded')))
+) WITH (fillfactor = 80);
+CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs (owner, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX jobs_owner ON image_gen.jobs (owner, seq);
+CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops);
+COMMENT ON TABLE image_gen.jobs IS 'What was asked: one row a job. Written by the functions of this extension only.';
+COMMENT ON COLUMN image_gen.jobs.id IS 'gen_ and a ULID: sorts by time.';
+COMMENT ON COLUMN image_gen.jobs.seq IS 'The order of the queue.';
+COMMENT ON COLUMN image_gen.jobs.provider IS 'Set when the caller named one (provider:model).';
+COMMENT ON COLUMN image_gen.jobs.seed IS 'The caller''s, or one derived from the job''s id.';
+COMMENT ON COLUMN image_gen.jobs.parameters IS 'The checked request without prompt and seed.';
+COMMENT ON COLUMN image_gen.jobs.metadata IS 'The caller''s own; never sent to a provider. campaign, shot and ticket are copied to the asset.';
+COMMENT ON COLUMN image_gen.jobs.owner IS 'The role in effect in the session that queued it (SET ROLE, else the login).';
+COMMENT ON COLUMN image_gen.jobs.billed_cost IS 'Sum over its attempts; unknown amounts are not in it, see cost_source.';
+COMMENT ON COLUMN image_gen.jobs.cost_source IS 'unknown when the cost of any attempt is unknown.';
+
+CREATE TABLE image_gen.queue (
+  seq              bigint PRIMARY KEY,
+  job_id           text COLLATE "C" NOT NULL,
+  state            text NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'running')),
+  epoch            bigint,
+  ready_at         timestamptz NOT NULL DEFAULT now(),
+  attempts         integer NOT NULL DEFAULT 0,
+  tries            integer NOT NULL DEFAULT 0,
+  cancel_requested boolean NOT NULL DEFAULT false,
+  CHECK ((state = 'running') = (epoch IS NOT NULL))
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+        autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
+-- Ready rows only: what is in flight costs nothing to skip. No index on what changes while a job is in flight.
+CREATE INDEX queue_ready ON image_gen.queue (seq) WHERE state = 'ready';
+COMMENT ON TABLE image_gen.queue IS 'Jobs that wait or are in flight: small and hot. A finished job has no row here.';
+COMMENT ON COLUMN image_gen.queue.epoch IS 'The life of the worker that has it in flight.';
+COMMENT ON COLUMN image_gen.queue.tries IS 'How often its provider has put it off.';
+
+CREATE TABLE image_gen.attempts (
+  id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  job_id         text COLLATE "C" NOT NULL REFERENCES image_gen.jobs ON DELETE CASCADE,
+  number         integer NOT NULL CHECK (number > 0),
+  provider       text COLLATE "C" NOT NULL,
+  model          text COLLATE "C" NOT NULL,
+  status         text NOT NULL DEFAULT 'running'
+                   CHECK (status IN ('running', 'succeeded', 'failed', 'refused', 'uncertain', 'canceled')),
+  error_code     text,
+  error_message  text,
+  http_status    integer,
+  remote_id      text,
+  poll_url       text,
+  prompt         text NOT NULL,
+  seed           bigint NOT NULL,
+  seed_honored   boolean NOT NULL,
+  billed_cost    numeric CHECK (billed_cost >= 0),
+  currency       text NOT NULL DEFAULT 'USD',
+  cost_source    text NOT NULL DEFAULT 'unknown' CHECK (cost_source IN ('reported', 'priced', 'unknown')),
+  tokens         jsonb,
+  render_seconds numeric,
+  warnings       jsonb NOT NULL DEFAULT '[]',
+  owner          name NOT NULL,
+  epoch          bigint NOT NULL,
+  created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+  sent_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+  finished_at    timestamptz,
+  UNIQUE (job_id, number),
+  CHECK ((billed_cost IS NULL) = (cost_source = 'unknown')),
+  CHECK ((finished_at IS NULL) = (status = 'running')),
+  CHECK ((remote_id IS NULL) = (poll_url IS NULL))
+) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts (job_id) WHERE status = 'succeeded';
+COMMENT ON TABLE image_gen.attempts IS 'Calls to providers: one row a call, never deleted alone. The row is committed before the request is sent.';
+COMMENT ON COLUMN image_gen.attempts.status IS 'uncertain: sent, and nobody knows whether it was accepted. It is never sent again by itself.';
+COMMENT ON COLUMN image_gen.attempts.remote_id IS 'The provider''s id of the task, committed before the first poll.';
+COMMENT ON COLUMN image_gen.attempts.seed_honored IS 'Whether the request carried the seed.';
+COMMENT ON COLUMN image_gen.attempts.billed_cost IS 'What the provider said, else computed from a price, else NULL.';
+COMMENT ON COLUMN image_gen.attempts.sent_at IS 'When the intent to send was written.';
+
+CREATE TABLE image_gen.campaign_assets (
+  id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  job_id          text COLLATE "C" NOT NULL,
+  position        integer NOT NULL CHECK (position > 0),
+  campaign        text,
+  shot            text,
+  ticket          text,
+  url             text NOT NULL,
+  url_expires_at  timestamptz,
+  mirror_url      text,
+  provider        text COLLATE "C" NOT NULL,
+  model           text COLLATE "C" NOT NULL,
+  seed            bigint NOT NULL,
+  prompt          text NOT NULL,
+  negative_prompt text,
+  width           integer,
+  height          integer,
+  content_type    text,
+  byte_size       bigint,
+  sha256          text COLLATE "C",
+  billed_cost     numeric CHECK (billed_cost >= 0),
+  currency        text NOT NULL DEFAULT 'USD',
+  cost_source     text NOT NULL CHECK (cost_source IN ('reported', 'priced', 'unknown')),
+  metadata        jsonb NOT NULL DEFAULT '{}',
+  owner           name NOT NULL,
+  created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  UNIQUE (job_id, position)
+);
+CREATE INDEX campaign_assets_campaign ON image_gen.campaign_assets (campaign, shot);
+CREATE INDEX campaign_assets_ticket ON image_gen.campaign_assets (ticket);
+CREATE INDEX campaign_assets_sha256 ON image_gen.campaign_assets (sha256);
+COMMENT ON TABLE image_gen.campaign_assets IS 'Finished pictures: one row each, with all that is needed to make it again. No foreign key to jobs: jobs are pruned, assets are kept.';
+COMMENT ON COLUMN image_gen.campaign_assets.url IS 'Where the provider has it, or image-gen:sha256:… for bytes kept in image_gen.blobs.';
+COMMENT ON COLUMN image_gen.campaign_assets.url_expires_at IS 'When the provider deletes it; NULL when it says nothing.';
+COMMENT ON COLUMN image_gen.campaign_assets.width IS 'Pixels, from the bytes; NULL when the picture could not be fetched.';
+COMMENT ON COLUMN image_gen.campaign_assets.billed_cost IS 'This picture''s share of all attempts of its job; the shares add up exactly.';
+
+CREATE TABLE image_gen.blobs (
+  sha256       text COLLATE "C" PRIMARY KEY,
+  content_type text NOT NULL,
+  bytes        bytea NOT NULL,
+  created_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+-- Pictures are compressed already: trying again costs time and saves nothing.
+ALTER TABLE image_gen.blobs ALTER COLUMN bytes SET STORAGE EXTERNAL;
+COMMENT ON TABLE image_gen.blobs IS 'Bytes of pictures by their SHA-256: the same picture is stored once.';
+
+CREATE TABLE image_gen.worker_state (
+  one           boolean PRIMARY KEY DEFAULT true CHECK (one),
+  epoch         bigint NOT NULL DEFAULT 0,
+  pid           integer,
+  started_at    timestamptz,
+  mode          text,
+  in_flight_cap integer,
+  cap_reason    text,
+  configured    text[],
+  last_error    text,
+  last_error_at timestamptz
+) WITH (fillfactor = 20);
+INSERT INTO image_gen.worker_state DEFAULT VALUES;
+COMMENT ON TABLE image_gen.worker_state IS 'One row: the current life of this database''s worker. Read it through the view worker_status.';
+
+SELECT pg_catalog.pg_extension_config_dump('image_gen.providers', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.models', $$WHERE origin = 'admin'$$);
+SELECT pg_catalog.pg_extension_config_dump('image_gen.prices', $$WHERE origin = 'admin'$$);
+SELECT pg_catalog.pg_extension_config_dump('image_gen.timings', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.jobs', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.attempts', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.campaign_assets', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.blobs', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.jobs_seq_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.attempts_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.campaign_assets_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.prices_id_seq', '');

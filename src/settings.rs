@@ -1,0 +1,127 @@
+//! `image_gen.*` settings. A key is never the value of a setting: settings can be read and are logged.
+
+use std::ffi::CString;
+
+use pgrx::prelude::*;
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+
+/// Which bytes of finished pictures are kept in `image_gen.blobs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub enum KeepBytes {
+    /// Those that came in an answer: nobody else has them.
+    #[name = c"inline"]
+    Inline,
+    /// All.
+    #[name = c"all"]
+    All,
+}
+
+/// What follows a send whose fate is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub enum OnUncertain {
+    /// A person decides.
+    #[name = c"review"]
+    Review,
+    /// It is sent again, at the risk of paying twice.
+    #[name = c"retry"]
+    Retry,
+}
+
+pub static MAX_IN_FLIGHT: GucSetting<i32> = GucSetting::<i32>::new(2000);
+pub static RESCAN_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(30_000);
+pub static SHUTDOWN_GRACE: GucSetting<i32> = GucSetting::<i32>::new(700);
+pub static SECRETS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+pub static ALLOW_PRIVATE_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+pub static DEFAULT_MODEL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"flux-1.1-pro"));
+pub static PREVIEW_WHEN_UNCONFIGURED: GucSetting<bool> = GucSetting::<bool>::new(false);
+pub static KEEP_BYTES: GucSetting<KeepBytes> = GucSetting::<KeepBytes>::new(KeepBytes::Inline);
+pub static ON_UNCERTAIN: GucSetting<OnUncertain> = GucSetting::<OnUncertain>::new(OnUncertain::Review);
+
+/// The text of a setting, empty when it is not set.
+pub fn text(setting: &GucSetting<Option<CString>>) -> String {
+    setting.get().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Defines the settings and reserves the prefix, so that a misspelt name is an error.
+pub fn define() {
+    GucRegistry::define_int_guc(
+        c"image_gen.max_in_flight",
+        c"Most jobs that one worker has in flight.",
+        c"The worker takes less when the file limit does not allow it; worker_status says so.",
+        &MAX_IN_FLIGHT,
+        1,
+        100_000,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"image_gen.rescan_interval",
+        c"How often the worker looks for jobs that nobody told it about.",
+        c"A safety net for PREPARE TRANSACTION and direct inserts: a commit wakes the worker at once.",
+        &RESCAN_INTERVAL,
+        100,
+        3_600_000,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"image_gen.shutdown_grace",
+        c"How long a worker that must end waits for answers to requests it has just sent.",
+        c"Requests without an answer by then become uncertain.",
+        &SHUTDOWN_GRACE,
+        0,
+        60_000,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_string_guc(
+        c"image_gen.secrets_file",
+        c"File of NAME=value lines with provider keys, readable by the server's user only (mode 0600).",
+        c"Read again at every reload. Environment variables of the server are used where it has no line.",
+        &SECRETS_FILE,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY | GucFlags::DISALLOW_IN_AUTO_FILE,
+    );
+    GucRegistry::define_string_guc(
+        c"image_gen.allow_private_hosts",
+        c"Hosts that may be contacted although they are loopback, private, or speak plain http.",
+        c"Comma-separated names or addresses, without ports. For local back ends and tests.",
+        &ALLOW_PRIVATE_HOSTS,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"image_gen.default_model",
+        c"The model of a job whose caller names none.",
+        c"A name or alias of image_gen.models, or provider:model.",
+        &DEFAULT_MODEL,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"image_gen.preview_when_unconfigured",
+        c"Draw a marked preview at no cost when no provider of the model has a key.",
+        c"For trying the extension; off means that such a job fails.",
+        &PREVIEW_WHEN_UNCONFIGURED,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_enum_guc(
+        c"image_gen.keep_bytes",
+        c"Which pictures are stored in the database: those that came inline, or all.",
+        c"Pictures at a provider's URL are otherwise only there, until it expires.",
+        &KEEP_BYTES,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_enum_guc(
+        c"image_gen.on_uncertain",
+        c"What follows a request that was sent and whose fate is unknown after a restart.",
+        c"review leaves it to a person; retry sends it again and may pay twice.",
+        &ON_UNCERTAIN,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    // SAFETY: a static NUL-terminated name, on the main thread, at load time.
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"image_gen".as_ptr()) };
+}

@@ -1,0 +1,145 @@
+//! The signal from a committing session to the worker, and back.
+//!
+//! One permanent transaction callback and two session-local numbers: `_wake()` remembers the lowest seq that this
+//! transaction queued, and COMMIT tells the worker. No NOTIFY (it serialises all commits of the cluster), no lock.
+
+use std::cell::Cell;
+use std::ffi::c_void;
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::shared::{self, CANCEL, WORK};
+
+/// What this transaction has to tell at COMMIT.
+#[derive(Clone, Copy)]
+struct Pending {
+    bits: u32,
+    min_seq: i64,
+    start_worker: bool,
+    /// The worker's pid, where there is no shared memory to find it in.
+    pid: i32,
+}
+
+const NOTHING: Pending = Pending { bits: 0, min_seq: i64::MAX, start_worker: false, pid: 0 };
+
+thread_local! {
+    static PENDING: Cell<Pending> = const { Cell::new(NOTHING) };
+}
+
+/// Registers the callback, once in the life of a process.
+pub fn register() {
+    // SAFETY: a static function, never unregistered.
+    unsafe { pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut()) };
+}
+
+/// Runs at the end of every transaction. After COMMIT nothing may fail here: it neither allocates nor raises.
+#[pg_guard]
+unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
+    use pg_sys::XactEvent::*;
+    // PREPARE forgets as ABORT does: COMMIT PREPARED runs elsewhere, and the rescan finds those jobs.
+    if !matches!(
+        event,
+        XACT_EVENT_COMMIT | XACT_EVENT_PARALLEL_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PARALLEL_ABORT | XACT_EVENT_PREPARE
+    ) {
+        return;
+    }
+    let pending = PENDING.replace(NOTHING);
+    if !matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_PARALLEL_COMMIT) {
+        return;
+    }
+    if pending.bits != 0 {
+        tell(pending);
+    }
+    if pending.start_worker {
+        crate::launcher::start_worker_here();
+    }
+}
+
+fn tell(pending: Pending) {
+    // SAFETY: set when the session connected.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    match shared::get() {
+        Some(shared) => match shared.slot(database) {
+            Some(slot) => slot.wake(pending.bits, pending.min_seq),
+            // A database that was copied from a template with the extension in it has no worker yet.
+            None => shared.ask_for_worker(database),
+        },
+        None if pending.pid != 0 => {
+            // SAFETY: the process is looked up under a lock; a latch in PGPROC outlives its process.
+            unsafe {
+                let process = pg_sys::BackendPidGetProc(pending.pid);
+                if !process.is_null() {
+                    pg_sys::SetLatch(&raw mut (*process).procLatch);
+                }
+            }
+        }
+        None => {}
+    }
+}
+
+/// Remembers that this transaction queued the job `seq`, or (NULL) asked for a cancel: the worker is told at COMMIT.
+#[pg_extern(volatile, parallel_unsafe)]
+pub fn _wake(seq: Option<i64>) {
+    let mut pending = PENDING.get();
+    pending.bits |= if seq.is_some() { WORK } else { CANCEL };
+    pending.min_seq = pending.min_seq.min(seq.unwrap_or(i64::MAX));
+    if shared::get().is_none() && pending.pid == 0 {
+        let pid = Spi::connect(|client| {
+            client.select("SELECT w.pid FROM image_gen.worker_state w", Some(1), &[])?.first().get_one::<i32>()
+        });
+        pending.pid = pid.ok().flatten().unwrap_or(0);
+    }
+    PENDING.set(pending);
+}
+
+/// Starts this database's worker at COMMIT; called by the install script.
+#[pg_extern(volatile, parallel_unsafe)]
+fn _start_worker() {
+    if shared::get().is_none() {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            "image_gen is not in shared_preload_libraries: its worker runs until the server is restarted",
+            "image_gen",
+        )
+        .set_hint("Add image_gen to shared_preload_libraries and restart, then a worker is always there.")
+        .report(PgLogLevel::NOTICE);
+    }
+    PENDING.set(Pending { start_worker: true, ..PENDING.get() });
+}
+
+/// True when this transaction itself queued a job of that seq or an earlier one.
+#[pg_extern(volatile, parallel_unsafe)]
+fn _is_uncommitted(seq: i64) -> bool {
+    PENDING.get().min_seq <= seq
+}
+
+/// A counter that moves whenever the worker has finished jobs of this database.
+#[pg_extern(volatile, parallel_unsafe)]
+pub fn _completions() -> i64 {
+    // SAFETY: set when the session connected.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    shared::get().and_then(|s| s.slot(database)).map_or(0, |slot| slot.completions() as i64)
+}
+
+/// Sleeps until the counter has moved on from `seen`, or for `seconds`. Can be cancelled like any statement.
+#[pg_extern(volatile, parallel_unsafe)]
+fn _await_completion(seen: i64, seconds: f64) {
+    // Looked at again every minute in any case: a worker that dies does not say goodbye.
+    let ms = (seconds.clamp(0.0, 60.0) * 1000.0) as i64;
+    if ms == 0 {
+        return;
+    }
+    // SAFETY: set when the session connected.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    match shared::get().and_then(|s| s.slot(database)) {
+        Some(slot) => slot.await_completion(seen as u64, ms),
+        // SAFETY: this session's own latch.
+        None => unsafe {
+            let events = (pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH) as i32;
+            pg_sys::WaitLatch(pg_sys::MyLatch, events, ms.min(100) as _, pg_sys::PG_WAIT_EXTENSION);
+            pg_sys::ResetLatch(pg_sys::MyLatch);
+            pg_sys::check_for_interrupts!();
+        },
+    }
+}

@@ -1,0 +1,304 @@
+//! The worker of one database: this thread talks to Postgres in short transactions and sleeps on a wait event set,
+//! the other one ([`io`]) talks HTTP. No transaction, lock or snapshot is held while a provider works.
+
+mod io;
+mod limits;
+mod process;
+mod queue;
+mod sleep;
+mod transaction;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use pgrx::prelude::*;
+
+use crate::keys::Keys;
+use crate::settings;
+use crate::shared::{self, CANCEL, Slot, WORK};
+use io::{Command, Config, Io, Report};
+use queue::Outcome;
+use sleep::Sleeper;
+use transaction::Failed;
+
+/// How many reports go into one transaction.
+const FLUSH: usize = 500;
+/// How many jobs one claim takes.
+const CLAIM: usize = 500;
+/// Jobs that an earlier life had put off are looked for this soon after the start.
+const FIRST_RESCAN: Duration = Duration::from_secs(10);
+
+/// The worker's main function; its argument is the oid of the database.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn image_gen_worker_main(arg: pg_sys::Datum) {
+    process::install_signal_handlers();
+    let database = pg_sys::Oid::from(arg.value() as u32);
+    // SAFETY: once, at the start. As the bootstrap superuser, because a role without LOGIN cannot connect before
+    // PostgreSQL 17; every transaction then runs as image_gen_worker.
+    unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0) };
+    process::pin_settings();
+    let end = serve(database);
+    process::end(end);
+}
+
+/// Why a worker ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The extension is not in this database (any more).
+    Absent,
+    /// Another worker of this database runs.
+    Duplicate,
+    /// It was told to, or cannot go on: it is started again.
+    Restart,
+}
+
+fn serve(database: pg_sys::Oid) -> End {
+    let Some(extension) = transaction::extension() else {
+        if let Some(slot) = shared::get().and_then(|s| s.slot(database)) {
+            slot.leave(true);
+        }
+        return End::Absent;
+    };
+    let slot = match process::be_the_only_one(database) {
+        Ok(slot) => slot,
+        Err(()) => return End::Duplicate,
+    };
+    let limit = limits::raise(settings::MAX_IN_FLIGHT.get());
+    let keys = load_keys(None).unwrap_or_else(|(keys, _)| keys);
+    let mode = if slot.is_some() { "preloaded" } else { "dynamic" };
+    let epoch = match queue::start_epoch(extension, mode, &limit, &keys.names()) {
+        Ok(epoch) => epoch,
+        Err(Failed::Gone) => return End::Absent,
+        Err(Failed::Error(why)) => {
+            log!("image_gen: the worker cannot start: {why}");
+            return End::Restart;
+        }
+    };
+    process::show_name(epoch);
+    let sleeper = Sleeper::new();
+    let io = match Io::start(config(keys.clone()), limit.cap, &sleeper) {
+        Ok(io) => io,
+        Err(why) => {
+            log!("image_gen: the worker cannot start its network thread: {why}");
+            return End::Restart;
+        }
+    };
+    let now = Instant::now();
+    let mut worker = Worker {
+        extension,
+        epoch,
+        slot,
+        cap: limit.cap,
+        keys,
+        io,
+        in_flight: HashMap::new(),
+        watermark: 0,
+        more: true,
+        put_off: BTreeMap::new(),
+        rescan: now + FIRST_RESCAN,
+        last_log: None,
+    };
+    let end = worker.run(&sleeper);
+    if end == End::Absent
+        && let Some(slot) = slot
+    {
+        slot.leave(true);
+    }
+    end
+}
+
+fn config(keys: Keys) -> Config {
+    Config {
+        keys,
+        allowed_hosts: settings::text(&settings::ALLOW_PRIVATE_HOSTS),
+        keep_all_bytes: settings::KEEP_BYTES.get() == settings::KeepBytes::All,
+        preview_when_unconfigured: settings::PREVIEW_WHEN_UNCONFIGURED.get(),
+    }
+}
+
+/// The keys of now; on an error the old ones, or none, with the reason, which is also logged.
+fn load_keys(old: Option<&Keys>) -> Result<Keys, (Keys, String)> {
+    Keys::load(&settings::text(&settings::SECRETS_FILE)).map_err(|why| {
+        warning!("{why}");
+        (old.cloned().unwrap_or_default(), why)
+    })
+}
+
+struct Worker {
+    extension: pg_sys::Oid,
+    epoch: i64,
+    slot: Option<&'static Slot>,
+    cap: usize,
+    keys: Keys,
+    io: Io,
+    /// What is with the network thread: seq → job id.
+    in_flight: HashMap<i64, String>,
+    /// Every ready job up to here was claimed. New ones have a higher seq; what commits late says so itself.
+    watermark: i64,
+    /// The last claim left something behind.
+    more: bool,
+    /// Jobs that were put off, by when they are due.
+    put_off: BTreeMap<Instant, i64>,
+    rescan: Instant,
+    last_log: Option<(Instant, String)>,
+}
+
+impl Worker {
+    /// Each round is bounded: finished work first, then new work, then sleep.
+    fn run(&mut self, sleeper: &Sleeper) -> End {
+        loop {
+            if process::must_stop() {
+                return self.stop(sleeper);
+            }
+            if process::must_reload() {
+                self.reload();
+            }
+            let round = self.flush().and_then(|more| self.look(more));
+            let pause = match round {
+                Ok(true) => Duration::ZERO,
+                Ok(false) => self.pause(),
+                Err(Failed::Gone) => return End::Absent,
+                Err(Failed::Error(why)) => {
+                    self.complain(&why);
+                    Duration::from_secs(1)
+                }
+            };
+            sleeper.sleep(pause);
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let due = self.put_off.keys().next().copied().unwrap_or(self.rescan).min(self.rescan);
+        due.saturating_duration_since(Instant::now())
+    }
+
+    /// Writes down what the network thread reports; true when there is more.
+    fn flush(&mut self) -> Result<bool, Failed> {
+        let reports = self.io.reports(FLUSH);
+        let full = reports.len() == FLUSH;
+        let mut commits = vec![];
+        for report in reports {
+            match report {
+                Report::Commit(commit) => commits.push(commit),
+                Report::Ended(seq) => {
+                    self.in_flight.remove(&seq);
+                }
+            }
+        }
+        if !commits.is_empty() {
+            let outcome = queue::journal(self.extension, self.epoch, commits)?;
+            self.after(outcome);
+        }
+        Ok(full)
+    }
+
+    fn after(&mut self, outcome: Outcome) {
+        let now = Instant::now();
+        for (seq, after) in outcome.put_off {
+            // Two jobs due in the same nanosecond would be one entry; the rescan finds the other.
+            self.put_off.insert(now + after, seq);
+        }
+        if outcome.closed > 0
+            && let Some(slot) = self.slot
+        {
+            slot.complete();
+        }
+        for why in outcome.errors {
+            self.complain(&why);
+        }
+    }
+
+    /// Looks for work where there may be some; true when there is more.
+    fn look(&mut self, more_reports: bool) -> Result<bool, Failed> {
+        let now = Instant::now();
+        // Without shared memory every wake may mean anything.
+        let (told, min_seq) = self.slot.map_or((WORK | CANCEL, 1), Slot::told);
+        if told & WORK != 0 {
+            self.go_back_to(min_seq);
+            self.more = true;
+        }
+        while let Some(entry) = self.put_off.first_entry().filter(|e| *e.key() <= now) {
+            let seq = entry.remove();
+            self.go_back_to(seq);
+            self.more = true;
+        }
+        let rescan = now >= self.rescan;
+        if rescan {
+            self.rescan = now + Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64);
+            self.watermark = 0;
+            self.more = true;
+        }
+        if (told & CANCEL != 0 || rescan) && !self.in_flight.is_empty() {
+            for seq in queue::cancellations(self.extension, self.epoch)? {
+                self.io.send(Command::Cancel(seq));
+            }
+        }
+        let room = self.cap.saturating_sub(self.in_flight.len()).min(CLAIM);
+        if self.more && room > 0 {
+            self.claim(room)?;
+        } else if rescan {
+            transaction::check(self.extension)?;
+        }
+        Ok(more_reports || (self.more && self.in_flight.len() < self.cap))
+    }
+
+    fn go_back_to(&mut self, seq: i64) {
+        self.watermark = self.watermark.min(seq.saturating_sub(1));
+    }
+
+    fn claim(&mut self, room: usize) -> Result<(), Failed> {
+        let claimed = queue::claim(self.extension, self.epoch, room, self.watermark)?;
+        self.more = claimed.len() == room;
+        for job in claimed {
+            self.watermark = self.watermark.max(job.seq);
+            self.in_flight.insert(job.seq, job.id.clone());
+            self.io.send(Command::Run(Box::new(job)));
+        }
+        Ok(())
+    }
+
+    fn reload(&mut self) {
+        process::read_config_file();
+        let (keys, error) = match load_keys(Some(&self.keys)) {
+            Ok(keys) => (keys, None),
+            Err((keys, why)) => (keys, Some(why)),
+        };
+        self.keys = keys.clone();
+        let noted = queue::note(self.extension, Some(keys.names()), error);
+        self.io.send(Command::Configure(Box::new(config(keys))));
+        self.cap = limits::raise(settings::MAX_IN_FLIGHT.get()).cap;
+        self.more = true;
+        if let Err(Failed::Error(why)) = noted {
+            self.complain(&why);
+        }
+    }
+
+    /// Logs an error, the same one at most once a minute, and shows it in worker_status.
+    fn complain(&mut self, why: &str) {
+        let now = Instant::now();
+        if let Some((at, last)) = &self.last_log
+            && last == why
+            && now.duration_since(*at) < Duration::from_secs(60)
+        {
+            return;
+        }
+        log!("image_gen: {why}");
+        // If this fails too, the log has the reason of both.
+        let _ = queue::note(self.extension, None, Some(why.to_owned()));
+        self.last_log = Some((now, why.to_owned()));
+    }
+
+    /// No new work; what was just sent gets a moment to be answered; what is accepted is resumed by the next life.
+    fn stop(&mut self, sleeper: &Sleeper) -> End {
+        self.io.send(Command::Stop);
+        let ends = Instant::now() + Duration::from_millis(settings::SHUTDOWN_GRACE.get() as u64);
+        while !self.in_flight.is_empty() && Instant::now() < ends {
+            if let Err(Failed::Gone) = self.flush() {
+                return End::Absent;
+            }
+            sleeper.sleep(ends.saturating_duration_since(Instant::now()).min(Duration::from_millis(50)));
+        }
+        End::Restart
+    }
+}

@@ -1,0 +1,249 @@
+//! The network thread: one tokio runtime, one task a job. It never calls Postgres; it asks the main thread to commit and
+//! waits for the answer.
+
+mod follow;
+mod throttle;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use image_gen_engine::egress::AllowedHosts;
+use image_gen_engine::failure::Failure;
+use image_gen_engine::http::driver::Driver;
+use image_gen_engine::run::{Entry, JobStatus, Picture};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+
+use super::queue::Claimed;
+use super::sleep::{Bell, Sleeper};
+use crate::keys::Keys;
+
+/// From the main thread to the network thread.
+#[derive(Debug)]
+pub enum Command {
+    /// Follow this job to its end.
+    Run(Box<Claimed>),
+    /// Stop this job.
+    Cancel(i64),
+    /// Use these settings from now on.
+    Configure(Box<Config>),
+    /// Finish what is being sent, drop what can be resumed.
+    Stop,
+}
+
+/// From the network thread to the main thread.
+#[derive(Debug)]
+pub enum Report {
+    /// Make these entries durable.
+    Commit(Commit),
+    /// Nothing more will be heard of this job.
+    Ended(i64),
+}
+
+/// Entries of one job that must become durable together.
+#[derive(Debug)]
+pub struct Commit {
+    /// The job's place in the queue.
+    pub seq: i64,
+    /// The job.
+    pub job_id: String,
+    /// What to write, in order.
+    pub entries: Vec<Entry>,
+    /// Told true when it is durable, false when the job is no longer ours.
+    pub done: oneshot::Sender<bool>,
+}
+
+impl Commit {
+    /// The pictures whose bytes are kept.
+    pub fn pictures(&self) -> impl Iterator<Item = &Picture> {
+        self.entries.iter().flat_map(|e| match e {
+            Entry::Close { pictures, .. } => pictures.as_slice(),
+            _ => &[],
+        })
+    }
+
+    /// What can be written of entries that could not be: how the attempt and the job ended and what that cost, with
+    /// none of the texts and pictures that came from outside.
+    pub fn minimal(self, why: &str) -> Commit {
+        let failed = || Some(Failure::Broken.because(format!("the result could not be stored: {why}")));
+        let ends = self.entries.iter().any(|e| matches!(e, Entry::End { .. }));
+        let mut entries: Vec<Entry> = self
+            .entries
+            .into_iter()
+            .filter_map(|entry| match entry {
+                Entry::End { number, status, cost, render_seconds, .. } => Some(Entry::End {
+                    number,
+                    status,
+                    failed: failed(),
+                    http_status: None,
+                    cost,
+                    tokens: None,
+                    render_seconds,
+                    seed: None,
+                    warnings: vec![],
+                }),
+                _ => None,
+            })
+            .collect();
+        let status = if ends { JobStatus::Failed } else { JobStatus::NeedsReview };
+        entries.push(Entry::Close { status, failed: failed(), pictures: vec![] });
+        Commit { seq: self.seq, job_id: self.job_id, entries, done: self.done }
+    }
+}
+
+/// What the network thread needs to know of the settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Provider keys.
+    pub keys: Keys,
+    /// `image_gen.allow_private_hosts`
+    pub allowed_hosts: String,
+    /// `image_gen.keep_bytes` = all
+    pub keep_all_bytes: bool,
+    /// `image_gen.preview_when_unconfigured`
+    pub preview_when_unconfigured: bool,
+}
+
+/// The main thread's end.
+pub struct Io {
+    commands: mpsc::UnboundedSender<Command>,
+    reports: mpsc::Receiver<Report>,
+    _thread: JoinHandle<()>,
+}
+
+/// Downloads and commits with pictures that go on at a time: this many pictures are in memory.
+const PICTURES_AT_ONCE: usize = 16;
+
+impl Io {
+    /// Starts the thread. `cap` bounds the jobs that it is given, and with them all its queues.
+    pub fn start(config: Config, cap: usize, sleeper: &Sleeper) -> Result<Io, String> {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (outbox, reports) = mpsc::channel(cap.clamp(64, 4096));
+        let bell = sleeper.bell();
+        // Threads inherit the signal mask. With all signals blocked here, Postgres's handlers run on the main thread
+        // only, and so do those of every thread that the runtime starts.
+        let all = SignalMask::block_all();
+        let thread = std::thread::Builder::new().name("image_gen http".into()).spawn(move || serve(inbox, outbox, bell, config));
+        drop(all);
+        Ok(Io { commands, reports, _thread: thread.map_err(|e| e.to_string())? })
+    }
+
+    /// Hands a command over. It is lost only when the thread has ended, which the next epoch repairs.
+    pub fn send(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    /// What has been reported, at most this much.
+    pub fn reports(&mut self, at_most: usize) -> Vec<Report> {
+        let mut reports = vec![];
+        while reports.len() < at_most
+            && let Ok(report) = self.reports.try_recv()
+        {
+            reports.push(report);
+        }
+        reports
+    }
+}
+
+/// All signals blocked on this thread until it is dropped.
+struct SignalMask(libc::sigset_t);
+
+impl SignalMask {
+    fn block_all() -> Self {
+        // SAFETY: plain calls on two local sets.
+        unsafe {
+            let mut all: libc::sigset_t = std::mem::zeroed();
+            let mut before: libc::sigset_t = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &all, &mut before);
+            SignalMask(before)
+        }
+    }
+}
+
+impl Drop for SignalMask {
+    fn drop(&mut self) {
+        // SAFETY: the set that was in force before.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+    }
+}
+
+/// What all tasks share.
+struct World {
+    driver: Driver,
+    config: watch::Receiver<Config>,
+    stop: watch::Receiver<bool>,
+    outbox: mpsc::Sender<Report>,
+    bell: Bell,
+    throttle: throttle::Throttle,
+    pictures: Arc<Semaphore>,
+}
+
+impl World {
+    async fn report(&self, report: Report) {
+        // The main thread drops its end only when the process ends.
+        let _ = self.outbox.send(report).await;
+        self.bell.ring();
+    }
+}
+
+fn serve(inbox: mpsc::UnboundedReceiver<Command>, outbox: mpsc::Sender<Report>, bell: Bell, config: Config) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(dispatch(inbox, outbox, bell, config)),
+        Err(why) => eprintln!("image_gen: no network runtime: {why}"),
+    }
+}
+
+async fn dispatch(
+    mut inbox: mpsc::UnboundedReceiver<Command>,
+    outbox: mpsc::Sender<Report>,
+    bell: Bell,
+    config: Config,
+) {
+    let driver = match Driver::new(AllowedHosts::parse(&config.allowed_hosts)) {
+        Ok(driver) => driver,
+        Err(why) => {
+            eprintln!("image_gen: no HTTP client: {why}");
+            return;
+        }
+    };
+    let (configure, config) = watch::channel(config);
+    let (halt, stop) = watch::channel(false);
+    let pictures = Arc::new(Semaphore::new(PICTURES_AT_ONCE));
+    let throttle = throttle::Throttle::default();
+    let world = Arc::new(World { driver, config, stop, outbox, bell, throttle, pictures });
+    let mut cancels: HashMap<i64, Arc<Notify>> = HashMap::new();
+    while let Some(command) = inbox.recv().await {
+        match command {
+            Command::Run(job) => {
+                let cancel = Arc::new(Notify::new());
+                cancels.retain(|_, c| Arc::strong_count(c) > 1);
+                cancels.insert(job.seq, cancel.clone());
+                let world = world.clone();
+                tokio::spawn(async move {
+                    let seq = job.seq;
+                    // A panic ends this task and no other; the job is then found by the next epoch.
+                    let followed = tokio::spawn(follow::follow(*job, world.clone(), cancel)).await;
+                    if let Err(why) = followed {
+                        eprintln!("image_gen: a job's task ended: {why}");
+                    }
+                    world.report(Report::Ended(seq)).await;
+                });
+            }
+            // The permit is kept, so a task that is busy committing sees it when it next waits.
+            Command::Cancel(seq) => {
+                if let Some(cancel) = cancels.get(&seq) {
+                    cancel.notify_one();
+                }
+            }
+            Command::Configure(config) => {
+                world.driver.allow(AllowedHosts::parse(&config.allowed_hosts));
+                configure.send_replace(*config);
+            }
+            Command::Stop => {
+                halt.send_replace(true);
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The worker as a process: signals, settings that must not come from outside, the end.
+
+use std::ffi::{CString, c_int};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
+use pgrx::prelude::*;
+
+use super::End;
+use crate::shared::{self, Slot};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+/// True while a transaction is open: a SIGTERM then interrupts it, because it may wait for a lock.
+pub static IN_TRANSACTION: AtomicBool = AtomicBool::new(false);
+
+mod raw {
+    //! Postgres's own functions without pgrx's guard, which must not run in a signal handler.
+    use std::ffi::c_int;
+
+    unsafe extern "C-unwind" {
+        pub fn die(signal: c_int);
+        pub fn SetLatch(latch: *mut pgrx::pg_sys::Latch);
+    }
+}
+
+/// SIGTERM: outside a transaction the loop ends in order; inside, Postgres's handler ends the process at the next
+/// safe point, and what was not flushed is redone from what was committed.
+unsafe extern "C-unwind" fn on_sigterm(signal: c_int) {
+    STOP.store(true, Ordering::SeqCst);
+    // SAFETY: both are made for signal handlers.
+    unsafe {
+        if IN_TRANSACTION.load(Ordering::SeqCst) {
+            raw::die(signal);
+        } else {
+            raw::SetLatch(pg_sys::MyLatch);
+        }
+    }
+}
+
+/// Installs the handlers and unblocks signals.
+pub fn install_signal_handlers() {
+    // SAFETY: before signals are unblocked, on the main thread.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::pqsignal(pg_sys::SIGTERM as c_int, Some(on_sigterm));
+        #[cfg(feature = "pg18")]
+        pg_sys::pqsignal_be(pg_sys::SIGTERM as c_int, Some(on_sigterm));
+    }
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
+}
+
+/// True after SIGTERM.
+pub fn must_stop() -> bool {
+    STOP.load(Ordering::SeqCst)
+}
+
+/// True once after each SIGHUP.
+pub fn must_reload() -> bool {
+    BackgroundWorker::sighup_received()
+}
+
+/// After a transaction that a SIGTERM did not reach: the loop handles it, in order.
+pub fn forget_pending_death() {
+    // SAFETY: a flag of this process, on the main thread.
+    unsafe { (&raw mut pg_sys::ProcDiePending).write_volatile(0) };
+}
+
+/// Reads postgresql.conf again.
+pub fn read_config_file() {
+    // SAFETY: on the main thread, outside a transaction.
+    unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+}
+
+/// Settings of the database, of a role or of the cluster that must not reach the worker's transactions.
+pub fn pin_settings() {
+    let mut pins = vec![
+        ("search_path", "pg_catalog, pg_temp"),
+        ("default_transaction_isolation", "read committed"),
+        ("default_transaction_read_only", "off"),
+        ("default_transaction_deferrable", "off"),
+        ("session_replication_role", "origin"),
+        ("statement_timeout", "0"),
+        ("lock_timeout", "0"),
+        ("idle_in_transaction_session_timeout", "0"),
+        ("row_security", "on"),
+        ("client_min_messages", "warning"),
+    ];
+    // The intent to send must survive a crash, or it is paid twice.
+    // SAFETY: a setting's current value, copied at once.
+    let commit = unsafe {
+        let value = pg_sys::GetConfigOption(c"synchronous_commit".as_ptr(), true, false);
+        (!value.is_null()).then(|| std::ffi::CStr::from_ptr(value).to_string_lossy().into_owned())
+    };
+    if commit.as_deref() == Some("off") {
+        pins.push(("synchronous_commit", "local"));
+    }
+    for (name, value) in pins {
+        if let (Ok(name), Ok(value)) = (CString::new(name), CString::new(value)) {
+            // SAFETY: NUL-terminated copies; PGC_S_OVERRIDE outranks every other source.
+            unsafe {
+                pg_sys::SetConfigOption(
+                    name.as_ptr(),
+                    value.as_ptr(),
+                    pg_sys::GucContext::PGC_SUSET,
+                    pg_sys::GucSource::PGC_S_OVERRIDE,
+                );
+            }
+        }
+    }
+}
+
+/// Makes sure that a database has one worker: through its slot in shared memory, or, without that, a session-level
+/// advisory lock.
+pub fn be_the_only_one(database: pg_sys::Oid) -> Result<Option<&'static Slot>, ()> {
+    let Some(shared) = shared::get() else {
+        return if super::transaction::take_fence() { Ok(None) } else { Err(()) };
+    };
+    // SAFETY: this process's own pid.
+    match shared.occupy(database, unsafe { pg_sys::MyProcPid }) {
+        Ok(slot) => {
+            // SAFETY: runs at the end of this process, while shared memory is there.
+            unsafe { pg_sys::before_shmem_exit(Some(leave_slot), pg_sys::Datum::from(database)) };
+            Ok(Some(slot))
+        }
+        Err(0) => {
+            log!("image_gen: {} databases have a worker already, this one gets none", shared::MAX_DATABASES);
+            Err(())
+        }
+        Err(_) => Err(()),
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn leave_slot(_code: c_int, database: pg_sys::Datum) {
+    let slot = shared::get().and_then(|s| s.slot(pg_sys::Oid::from(database.value() as u32)));
+    // SAFETY: this process's own pid. After `leave(true)` the slot may belong to somebody else.
+    if let Some(slot) = slot.filter(|s| s.pid() == unsafe { pg_sys::MyProcPid }) {
+        slot.leave(false);
+    }
+}
+
+/// The name in pg_stat_activity.
+pub fn show_name(epoch: i64) {
+    if let Ok(name) = CString::new(format!("image_gen {} epoch {epoch}", env!("CARGO_PKG_VERSION"))) {
+        // SAFETY: a NUL-terminated copy.
+        unsafe { pg_sys::pgstat_report_appname(name.as_ptr()) };
+    }
+}
+
+/// Ends the process. With 1 it is started again; with 0 it is not.
+pub fn end(why: End) -> ! {
+    let code = if why == End::Restart { 1 } else { 0 };
+    // SAFETY: the normal end of a background worker.
+    unsafe { pg_sys::proc_exit(code) }
+}

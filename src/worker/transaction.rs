@@ -1,0 +1,121 @@
+//! Short transactions: as image_gen_worker, checked that the extension is still the same one, cleaned up after an
+//! error.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::prelude::*;
+
+use super::process::{IN_TRANSACTION, forget_pending_death, must_stop};
+
+/// Why a transaction did not commit.
+#[derive(Debug)]
+pub enum Failed {
+    /// The extension was dropped, or dropped and created again.
+    Gone,
+    /// An error, already rolled back.
+    Error(String),
+}
+
+const EXTENSION: &std::ffi::CStr = c"image_gen";
+const ROLE: &std::ffi::CStr = c"image_gen_worker";
+
+/// The oid of the extension, if it is here.
+pub fn extension() -> Option<pg_sys::Oid> {
+    let found = run("look for the extension", || {
+        // SAFETY: in a transaction.
+        Ok(unsafe { pg_sys::get_extension_oid(EXTENSION.as_ptr(), true) })
+    });
+    found.ok().filter(|oid| *oid != pg_sys::InvalidOid)
+}
+
+/// Takes the session-level lock that only one worker of this database can have.
+pub fn take_fence() -> bool {
+    let taken = run("fence", || {
+        let taken = Spi::connect(|client| {
+            let row = client.select("SELECT pg_catalog.pg_try_advisory_lock(1768774510, 1)", Some(1), &[])?;
+            row.first().get_one::<bool>()
+        });
+        taken.map_err(|e| Failed::Error(e.to_string()))
+    });
+    matches!(taken, Ok(Some(true)))
+}
+
+/// Runs nothing, but notices a dropped extension.
+pub fn check(extension: pg_sys::Oid) -> Result<(), Failed> {
+    within(extension, "check", || Ok(()))
+}
+
+/// Runs a transaction as image_gen_worker.
+pub fn within<R>(extension: pg_sys::Oid, what: &str, body: impl FnOnce() -> Result<R, Failed>) -> Result<R, Failed> {
+    run(what, || {
+        // SAFETY: in a transaction; both are catalog look-ups, and the user id is restored by the next transaction.
+        unsafe {
+            if pg_sys::get_extension_oid(EXTENSION.as_ptr(), true) != extension {
+                return Err(Failed::Gone);
+            }
+            let role = pg_sys::get_role_oid(ROLE.as_ptr(), false);
+            // A trigger or default that somebody put on our tables cannot get back to the superuser from here.
+            pg_sys::SetUserIdAndSecContext(role, pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
+        }
+        body()
+    })
+}
+
+/// One transaction: committed when `body` returns `Ok`, rolled back otherwise.
+fn run<R>(what: &str, body: impl FnOnce() -> Result<R, Failed>) -> Result<R, Failed> {
+    let activity = std::ffi::CString::new(what).unwrap_or_default();
+    IN_TRANSACTION.store(true, Ordering::SeqCst);
+    // SAFETY: reporting functions, on the main thread.
+    unsafe {
+        pg_sys::SetCurrentStatementStartTimestamp();
+        pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, activity.as_ptr());
+    }
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: a transaction command around SPI, as every background worker does it.
+        unsafe {
+            pg_sys::StartTransactionCommand();
+            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        }
+        let result = body()?;
+        // SAFETY: pairs with the above.
+        unsafe {
+            pg_sys::PopActiveSnapshot();
+            pg_sys::CommitTransactionCommand();
+        }
+        Ok(result)
+    }));
+    let result = result.unwrap_or_else(|panic| Err(Failed::Error(describe(panic.as_ref()))));
+    // SAFETY: a failed transaction is still open, whoever caught its error; aborting it releases all it held.
+    unsafe {
+        if result.is_err() {
+            pg_sys::AbortCurrentTransaction();
+            pg_sys::FlushErrorState();
+        }
+        // Without this, autovacuum never hears of what the worker writes.
+        pg_sys::pgstat_report_stat(true);
+        pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
+    }
+    IN_TRANSACTION.store(false, Ordering::SeqCst);
+    if must_stop() {
+        forget_pending_death();
+    }
+    result
+}
+
+fn describe(panic: &(dyn Any + Send)) -> String {
+    match panic.downcast_ref::<CaughtError>() {
+        Some(
+            CaughtError::PostgresError(report)
+            | CaughtError::ErrorReport(report)
+            | CaughtError::RustPanic { ereport: report, .. },
+        ) => format!("{} ({:?})", report.message(), report.sql_error_code()),
+        None => panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+            .unwrap_or_else(|| "a panic without a message".into()),
+    }
+}
