@@ -114,6 +114,10 @@ BEGIN
 END $$;
 ALTER FUNCTION image_gen._same_job(name, text, bytea) VOLATILE;
 
+CREATE TYPE image_gen.receipt AS (
+  id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamptz, warnings jsonb);
+COMMENT ON TYPE image_gen.receipt IS 'What queueing a job returns. Costs are in USD; NULL is unknown. warnings: [{"code", "message"}].';
+
 CREATE FUNCTION image_gen.generate(
   prompt text, model text DEFAULT NULL, negative_prompt text DEFAULT NULL, width integer DEFAULT NULL,
   height integer DEFAULT NULL, aspect_ratio text DEFAULT NULL, seed bigint DEFAULT NULL,
@@ -122,18 +126,21 @@ CREATE FUNCTION image_gen.generate(
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
   max_cost numeric DEFAULT NULL)
-RETURNS TABLE (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric,
-               created_at timestamptz, warnings jsonb)
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT j.id, j.status, j.model, j.estimated_seconds, j.estimated_cost, j.created_at, j.warnings
-    FROM image_gen._submit('generate',
+RETURNS image_gen.receipt
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  job image_gen.jobs;
+BEGIN
+  job := image_gen._submit('generate',
            jsonb_strip_nulls(jsonb_build_object(
              'prompt', $1, 'negative_prompt', $3, 'width', $4, 'height', $5, 'aspect_ratio', $6, 'seed', $7,
+             -- JSON has no NaN and no infinity: they become a number that is refused.
              'guidance', CASE WHEN $8 IN ('NaN', 'Infinity', '-Infinity') THEN -1 ELSE $8 END,
              'steps', $9, 'n', $10, 'quality', $11, 'reference_image', $12, 'consistency_mode', $13, 'priority', $17))
              || CASE WHEN $16 IS NULL THEN '{}' ELSE jsonb_build_object('options', $16) END,
-           $2, $14, $15, $18, $19, $20) j
-$$;
+           $2, $14, $15, $18, $19, $20);
+  RETURN ROW(job.id, job.status, job.model, job.estimated_seconds, job.estimated_cost, job.created_at, job.warnings);
+END $$;
 COMMENT ON FUNCTION image_gen.generate IS
 'Queues new pictures from a prompt, in the caller''s transaction, and returns at once. Nothing is sent before COMMIT.
 prompt: what should be in the picture. model: a name or alias of image_gen.models, or provider:model; NULL is image_gen.default_model.

@@ -30,9 +30,11 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._enqueue(image_gen.jobs) IS 'Writes a job and wakes the worker at COMMIT. NULL when a job with this idempotency key exists.';
 
+-- Functions on the way of every job are PL/pgSQL even where SQL would do: it keeps their plans.
 CREATE FUNCTION image_gen._candidates(model text, provider text) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT coalesce(jsonb_agg(jsonb_build_object(
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object(
            'provider', p.id, 'kind', p.kind, 'base_url', p.base_url, 'key_name', p.key_name,
            'model', m.name, 'remote_name', m.remote_name, 'operations', to_jsonb(m.operations),
            'sizes', m.sizes, 'prompt_chars', m.prompt_chars, 'max_n', m.max_n, 'parameters', m.parameters,
@@ -47,8 +49,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM image_gen.models m
     JOIN image_gen.providers p ON p.kind = m.provider_kind AND p.enabled
     LEFT JOIN image_gen.timings t ON t.provider = p.id AND t.model = m.name
-   WHERE m.name = $1 AND m.successor IS NULL AND ($2 IS NULL OR p.id = $2)
-$$;
+   WHERE m.name = $1 AND m.successor IS NULL AND ($2 IS NULL OR p.id = $2));
+END $$;
 COMMENT ON FUNCTION image_gen._candidates(text, text) IS 'The (provider, model) pairs that could serve a model, in the administrator''s order.';
 
 CREATE FUNCTION image_gen._start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text)
@@ -149,14 +151,17 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION image_gen._cancellations(bigint) IS 'Jobs in flight that a user wants stopped.';
 
-CREATE FUNCTION image_gen._keep(sha256 text, content_type text, bytes bytea) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  INSERT INTO image_gen.blobs (sha256, content_type, bytes) VALUES ($1, $2, $3) ON CONFLICT (sha256) DO NOTHING
-$$;
+CREATE FUNCTION image_gen._keep(hash text, media_type text, picture bytea) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO image_gen.blobs (sha256, content_type, bytes) VALUES (hash, media_type, picture)
+  ON CONFLICT ON CONSTRAINT blobs_pkey DO NOTHING;
+END $$;
 COMMENT ON FUNCTION image_gen._keep(text, text, bytea) IS 'Stores the bytes of a picture under their own hash.';
 
 CREATE FUNCTION image_gen._close(closed_id text, new_status text, code text, message text) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
   UPDATE image_gen.jobs j
      SET status = $2, error_code = $3, error_message = $4, finished_at = clock_timestamp(),
          billed_cost = s.total, cost_source = s.source
@@ -167,9 +172,10 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
             FROM image_gen.attempts a WHERE a.job_id = $1) s
    WHERE j.id = $1 AND j.status IN ('queued', 'running');
   -- A full notification queue would fail the transaction that saves a paid picture: then nobody is told.
-  SELECT pg_notify('image_gen', json_build_object('id', $1, 'status', $2)::text)
-   WHERE pg_notification_queue_usage() < 0.5;
-$$;
+  IF pg_notification_queue_usage() < 0.5 THEN
+    PERFORM pg_notify('image_gen', json_build_object('id', $1, 'status', $2)::text);
+  END IF;
+END $$;
 COMMENT ON FUNCTION image_gen._close(text, text, text, text) IS 'Ends a job: its status, its cost from its attempts, and a notification.';
 
 CREATE FUNCTION image_gen._journal(this_epoch bigint, items jsonb) RETURNS SETOF bigint
@@ -244,7 +250,8 @@ END $$;
 COMMENT ON FUNCTION image_gen._journal(bigint, jsonb) IS 'Makes journal entries durable, in order, for the jobs that are in flight for this epoch; returns which those are.';
 
 CREATE FUNCTION image_gen._deliver(done_id text, pictures jsonb) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
   INSERT INTO image_gen.campaign_assets
     (job_id, position, campaign, shot, ticket, url, url_expires_at, provider, model, seed, prompt, negative_prompt,
      width, height, content_type, byte_size, sha256, billed_cost, currency, cost_source, metadata, owner)
@@ -262,12 +269,13 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     JOIN image_gen.attempts a ON a.job_id = j.id AND a.status = 'succeeded'
    CROSS JOIN (SELECT jsonb_array_length($2) AS pictures) n
    CROSS JOIN jsonb_array_elements($2) WITH ORDINALITY AS p(value, position)
-   WHERE j.id = $1
-$$;
+   WHERE j.id = $1;
+END $$;
 COMMENT ON FUNCTION image_gen._deliver(text, jsonb) IS 'Writes the assets of a finished job.';
 
 CREATE FUNCTION image_gen._learn(done_id text, done_number integer) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
   -- A running 75th percentile: up by three quarters of a step when a render took longer, down by a quarter when it
   -- did not. 5 % are forgiven, because a poll only ever sees the end of a render late.
   INSERT INTO image_gen.timings AS t (provider, model, seconds, samples)
@@ -278,8 +286,8 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
      SET samples = t.samples + 1,
          seconds = CASE WHEN t.samples < 4 THEN greatest(t.seconds, excluded.seconds)
                         WHEN excluded.seconds > t.seconds * 1.05 THEN round(t.seconds + 0.075 * least(excluded.seconds, 10 * t.seconds), 3)
-                        ELSE greatest(round(t.seconds * 0.975, 3), 0.1) END
-$$;
+                        ELSE greatest(round(t.seconds * 0.975, 3), 0.1) END;
+END $$;
 COMMENT ON FUNCTION image_gen._learn(text, integer) IS 'Lets the estimate of a model follow what its renders really take.';
 
 CREATE FUNCTION image_gen._cancel(canceled_id text) RETURNS text
