@@ -25,6 +25,8 @@ pub fn raise(kind: Kind, invalid: &Invalid) -> ! {
         Kind::NotSupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
         Kind::Budget => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
     };
-    ErrorReport::new(code, invalid.message.clone(), "image_gen").set_hint(invalid.hint.clone()).report(PgLogLevel::ERROR);
+    ErrorReport::new(code, invalid.message.clone(), "image_gen")
+        .set_hint(invalid.hint.clone())
+        .report(PgLogLevel::ERROR);
     unreachable!("an ERROR does not return")
 }

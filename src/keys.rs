@@ -46,7 +46,8 @@ impl Keys {
                 continue;
             }
             // Only the line's number goes into the error: its text may be a key.
-            let (name, value) = line.split_once('=').ok_or(refuse(format!("line {} is not NAME=value", number + 1)))?;
+            let (name, value) =
+                line.split_once('=').ok_or(refuse(format!("line {} is not NAME=value", number + 1)))?;
             keys.insert(name.trim().to_owned(), Key::new(value));
         }
         Ok(Keys { file: keys })
@@ -61,7 +62,8 @@ impl Keys {
     /// The names (never the keys) that are there: all of the file, and the adapters' own in the environment.
     pub fn names(&self) -> Vec<String> {
         let own = TABLE.iter().filter_map(|p| p.key_name()).map(str::to_owned);
-        let mut names: Vec<String> = self.file.keys().cloned().chain(own).filter(|n| self.get(n).is_some()).collect();
+        let mut names: Vec<String> =
+            self.file.keys().cloned().chain(own).filter(|n| self.get(n).is_some()).collect();
         names.sort();
         names.dedup();
         names

@@ -76,7 +76,9 @@ impl Ward {
             Err(_) => {
                 if self.failures == 0 {
                     let pause = FIRST_PAUSE.as_secs();
-                    log!("image_gen: all worker processes are in use (max_worker_processes); trying again, first after {pause} s");
+                    log!(
+                        "image_gen: all worker processes are in use (max_worker_processes); trying again, first after {pause} s"
+                    );
                 }
                 self.wait_longer();
             }
@@ -147,7 +149,8 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
             true
         });
         let next = wards.values().filter_map(|w| w.due).min();
-        let pause = next.map_or(LOOK_AROUND, |due| due.saturating_duration_since(Instant::now()).min(LOOK_AROUND));
+        let pause =
+            next.map_or(LOOK_AROUND, |due| due.saturating_duration_since(Instant::now()).min(LOOK_AROUND));
         if !BackgroundWorker::wait_latch(Some(pause.max(Duration::from_millis(1)))) {
             // Ends with 1 so that the postmaster starts it again, unless the server is shutting down.
             // SAFETY: the normal end of a background worker.

@@ -103,18 +103,23 @@ impl Ask<'_> {
     fn plan(self) -> Result<Value, Wrong> {
         let argument = |invalid| (Kind::Argument, invalid);
         let broken = |what: &str, e: serde_json::Error| {
-            argument(Invalid::new(format!("{what} is not understood: {e}"), "Compare it with the documentation."))
+            argument(Invalid::new(
+                format!("{what} is not understood: {e}"),
+                "Compare it with the documentation.",
+            ))
         };
-        let operation: Operation = serde_json::from_value(json!(self.operation)).map_err(|e| broken("operation", e))?;
-        let asked: Asked = serde_json::from_value(self.asked.clone()).map_err(|e| broken("the request", e))?;
+        let operation: Operation =
+            serde_json::from_value(json!(self.operation)).map_err(|e| broken("operation", e))?;
+        let asked: Asked =
+            serde_json::from_value(self.asked.clone()).map_err(|e| broken("the request", e))?;
         let priority = asked.priority.clone();
         let request = asked.check(seed::for_job(self.job_id)).map_err(argument)?;
         let wishes = route::preferences(&self.preferences, &self.known).map_err(|invalid| {
             let unknown = invalid.message.contains("does not exist");
             (if unknown { Kind::Unknown } else { Kind::Argument }, invalid)
         })?;
-        let candidates: Vec<Candidate> =
-            serde_json::from_value(self.candidates.clone()).map_err(|e| broken("a row of image_gen.models", e))?;
+        let candidates: Vec<Candidate> = serde_json::from_value(self.candidates.clone())
+            .map_err(|e| broken("a row of image_gen.models", e))?;
         if candidates.is_empty() {
             let at = self.provider.map(|p| format!(" at provider '{p}'")).unwrap_or_default();
             return Err((
@@ -127,8 +132,11 @@ impl Ask<'_> {
         }
         let route = route::order(candidates, &wishes, operation, self.job_id, |_| true);
         if route.candidates.is_empty() {
-            let why: Vec<String> =
-                route.left_out.iter().map(|(c, out)| format!("{}: {out:?}", c.provider).to_lowercase()).collect();
+            let why: Vec<String> = route
+                .left_out
+                .iter()
+                .map(|(c, out)| format!("{}: {out:?}", c.provider).to_lowercase())
+                .collect();
             return Err((
                 Kind::NotSupported,
                 Invalid::new(
@@ -159,7 +167,8 @@ impl Ask<'_> {
         let names = self.configured.as_ref()?;
         let key = provider::key_name(provider::find(&head.kind)?, head)?;
         (!names.iter().any(|n| n == key)).then(|| {
-            let message = format!("provider {} has no key yet: set {key} in the server's environment", head.provider);
+            let message =
+                format!("provider {} has no key yet: set {key} in the server's environment", head.provider);
             Warning::new("not_configured", message)
         })
     }
@@ -204,7 +213,8 @@ fn fits(candidate: &Candidate, operation: Operation, request: &Request) -> Resul
             "Queue several jobs, or choose a model with a higher max_n in image_gen.models.",
         ));
     }
-    let (length, limit) = (request.prompt.chars().count(), candidate.prompt_chars.map_or(MAX_PROMPT_CHARS, |c| c as usize));
+    let (length, limit) =
+        (request.prompt.chars().count(), candidate.prompt_chars.map_or(MAX_PROMPT_CHARS, |c| c as usize));
     if length > limit {
         return Err(Invalid::new(
             format!("the prompt has {length} characters, {} takes {limit}", candidate.name()),
@@ -214,7 +224,10 @@ fn fits(candidate: &Candidate, operation: Operation, request: &Request) -> Resul
     let Some(adapter) = provider::find(&candidate.kind) else {
         let kinds: Vec<&str> = provider::TABLE.iter().map(|p| p.kind()).collect();
         return Err(Invalid::new(
-            format!("provider '{}' has the kind '{}', which has no adapter", candidate.provider, candidate.kind),
+            format!(
+                "provider '{}' has the kind '{}', which has no adapter",
+                candidate.provider, candidate.kind
+            ),
             format!("Kinds are: {}.", kinds.join(", ")),
         ));
     };
@@ -222,7 +235,8 @@ fn fits(candidate: &Candidate, operation: Operation, request: &Request) -> Resul
 }
 
 fn estimate(candidate: &Candidate, request: &Request, prepared: &Prepared) -> Option<Decimal> {
-    let pixels = size::choose(&candidate.sizes, request).ok().map(|(s, _)| u64::from(s.width) * u64::from(s.height));
+    let pixels =
+        size::choose(&candidate.sizes, request).ok().map(|(s, _)| u64::from(s.width) * u64::from(s.height));
     let work = Work { images: request.n, pixels, quality: prepared.quality.clone(), tokens: None };
     cost::price(&candidate.prices, &work)
 }

@@ -32,7 +32,8 @@ pub static RESCAN_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 pub static SHUTDOWN_GRACE: GucSetting<i32> = GucSetting::<i32>::new(700);
 pub static SECRETS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static ALLOW_PRIVATE_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
-pub static DEFAULT_MODEL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"flux-1.1-pro"));
+pub static DEFAULT_MODEL: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"flux-1.1-pro"));
 pub static PREVIEW_WHEN_UNCONFIGURED: GucSetting<bool> = GucSetting::<bool>::new(false);
 pub static KEEP_BYTES: GucSetting<KeepBytes> = GucSetting::<KeepBytes>::new(KeepBytes::Inline);
 pub static ON_UNCERTAIN: GucSetting<OnUncertain> = GucSetting::<OnUncertain>::new(OnUncertain::Review);

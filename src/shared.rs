@@ -143,7 +143,8 @@ impl Shared {
 
     /// The databases that have a slot and no worker.
     pub fn orphans(&self) -> Vec<pg_sys::Oid> {
-        let orphan = |s: &&Slot| s.database.load(Ordering::Acquire) != 0 && s.pid.load(Ordering::Acquire) == 0;
+        let orphan =
+            |s: &&Slot| s.database.load(Ordering::Acquire) != 0 && s.pid.load(Ordering::Acquire) == 0;
         self.slots.iter().filter(orphan).map(|s| s.database.load(Ordering::Acquire).into()).collect()
     }
 }
@@ -199,7 +200,8 @@ impl Slot {
         unsafe {
             pg_sys::ConditionVariablePrepareToSleep(self.finished.get());
             while self.completions() == seen {
-                let over = pg_sys::ConditionVariableTimedSleep(self.finished.get(), ms, pg_sys::PG_WAIT_EXTENSION);
+                let over =
+                    pg_sys::ConditionVariableTimedSleep(self.finished.get(), ms, pg_sys::PG_WAIT_EXTENSION);
                 if over {
                     break;
                 }

@@ -40,7 +40,11 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     // PREPARE forgets as ABORT does: COMMIT PREPARED runs elsewhere, and the rescan finds those jobs.
     if !matches!(
         event,
-        XACT_EVENT_COMMIT | XACT_EVENT_PARALLEL_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PARALLEL_ABORT | XACT_EVENT_PREPARE
+        XACT_EVENT_COMMIT
+            | XACT_EVENT_PARALLEL_COMMIT
+            | XACT_EVENT_ABORT
+            | XACT_EVENT_PARALLEL_ABORT
+            | XACT_EVENT_PREPARE
     ) {
         return;
     }
@@ -86,7 +90,10 @@ pub fn _wake(seq: Option<i64>) {
     pending.min_seq = pending.min_seq.min(seq.unwrap_or(i64::MAX));
     if shared::get().is_none() && pending.pid == 0 {
         let pid = Spi::connect(|client| {
-            client.select("SELECT w.pid FROM image_gen.worker_state w", Some(1), &[])?.first().get_one::<i32>()
+            client
+                .select("SELECT w.pid FROM image_gen.worker_state w", Some(1), &[])?
+                .first()
+                .get_one::<i32>()
         });
         pending.pid = pid.ok().flatten().unwrap_or(0);
     }

@@ -123,7 +123,9 @@ impl Io {
         // Threads inherit the signal mask. With all signals blocked here, Postgres's handlers run on the main thread
         // only, and so do those of every thread that the runtime starts.
         let all = SignalMask::block_all();
-        let thread = std::thread::Builder::new().name("image_gen http".into()).spawn(move || serve(inbox, outbox, bell, config));
+        let thread = std::thread::Builder::new()
+            .name("image_gen http".into())
+            .spawn(move || serve(inbox, outbox, bell, config));
         drop(all);
         Ok(Io { commands, reports, _thread: thread.map_err(|e| e.to_string())? })
     }

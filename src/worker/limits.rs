@@ -34,7 +34,8 @@ pub fn raise(wanted: i32) -> Limit {
     if possible >= wanted {
         Limit { cap: wanted as usize, reason: "image_gen.max_in_flight".into() }
     } else {
-        let reason = format!("the limit of {have} open files allows {possible} of image_gen.max_in_flight = {wanted}");
+        let reason =
+            format!("the limit of {have} open files allows {possible} of image_gen.max_in_flight = {wanted}");
         Limit { cap: possible.max(1) as usize, reason }
     }
 }

@@ -32,7 +32,12 @@ fn spi(error: spi::Error) -> Failed {
 }
 
 /// Begins this life of the worker.
-pub fn start_epoch(extension: pg_sys::Oid, mode: &str, limit: &Limit, keys: &[String]) -> Result<i64, Failed> {
+pub fn start_epoch(
+    extension: pg_sys::Oid,
+    mode: &str,
+    limit: &Limit,
+    keys: &[String],
+) -> Result<i64, Failed> {
     let on_uncertain = match settings::ON_UNCERTAIN.get() {
         settings::OnUncertain::Review => "review",
         settings::OnUncertain::Retry => "retry",
@@ -57,11 +62,17 @@ pub fn start_epoch(extension: pg_sys::Oid, mode: &str, limit: &Limit, keys: &[St
 }
 
 /// Takes ready jobs after the watermark.
-pub fn claim(extension: pg_sys::Oid, epoch: i64, room: usize, watermark: i64) -> Result<Vec<Claimed>, Failed> {
+pub fn claim(
+    extension: pg_sys::Oid,
+    epoch: i64,
+    room: usize,
+    watermark: i64,
+) -> Result<Vec<Claimed>, Failed> {
     within(extension, "claim", || {
         Spi::connect(|client| {
             let arguments = [epoch.into(), (room as i32).into(), watermark.into()];
-            let rows = client.select("SELECT seq, job FROM image_gen._claim($1, $2, $3)", None, &arguments)?;
+            let rows =
+                client.select("SELECT seq, job FROM image_gen._claim($1, $2, $3)", None, &arguments)?;
             let mut claimed = vec![];
             for row in rows {
                 let (seq, job) = (row.get::<i64>(1)?, row.get::<JsonB>(2)?);
@@ -73,7 +84,8 @@ pub fn claim(extension: pg_sys::Oid, epoch: i64, room: usize, watermark: i64) ->
         })
         .map_err(spi)
         .map(|rows| {
-            let read = |(seq, job)| serde_json::from_value::<Claimed>(job).ok().map(|job| Claimed { seq, ..job });
+            let read =
+                |(seq, job)| serde_json::from_value::<Claimed>(job).ok().map(|job| Claimed { seq, ..job });
             rows.into_iter().filter_map(read).collect()
         })
     })
@@ -166,8 +178,11 @@ fn write(extension: pg_sys::Oid, epoch: i64, commits: &[&Commit]) -> Result<Vec<
         Spi::connect(|client| {
             for picture in commits.iter().flat_map(|c| c.pictures()) {
                 if let (Some(facts), Some(bytes)) = (&picture.facts, &picture.bytes) {
-                    let arguments =
-                        [facts.sha256.as_str().into(), facts.content_type.as_str().into(), bytes.as_slice().into()];
+                    let arguments = [
+                        facts.sha256.as_str().into(),
+                        facts.content_type.as_str().into(),
+                        bytes.as_slice().into(),
+                    ];
                     client.select("SELECT image_gen._keep($1, $2, $3)", None, &arguments)?;
                 }
             }

@@ -41,7 +41,13 @@ impl Sleeper {
             let nothing = std::ptr::null_mut();
             pg_sys::AddWaitEventToSet(set, pg_sys::WL_LATCH_SET, -1, pg_sys::MyLatch, nothing);
             pg_sys::AddWaitEventToSet(set, pg_sys::WL_EXIT_ON_PM_DEATH, -1, std::ptr::null_mut(), nothing);
-            pg_sys::AddWaitEventToSet(set, pg_sys::WL_SOCKET_READABLE, event.as_raw_fd(), std::ptr::null_mut(), nothing);
+            pg_sys::AddWaitEventToSet(
+                set,
+                pg_sys::WL_SOCKET_READABLE,
+                event.as_raw_fd(),
+                std::ptr::null_mut(),
+                nothing,
+            );
             set
         };
         Sleeper { set, event }

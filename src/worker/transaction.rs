@@ -49,7 +49,11 @@ pub fn check(extension: pg_sys::Oid) -> Result<(), Failed> {
 }
 
 /// Runs a transaction as image_gen_worker.
-pub fn within<R>(extension: pg_sys::Oid, what: &str, body: impl FnOnce() -> Result<R, Failed>) -> Result<R, Failed> {
+pub fn within<R>(
+    extension: pg_sys::Oid,
+    what: &str,
+    body: impl FnOnce() -> Result<R, Failed>,
+) -> Result<R, Failed> {
     run(what, || {
         // SAFETY: in a transaction; both are catalog look-ups, and the user id is restored by the next transaction.
         unsafe {

@@ -168,8 +168,14 @@ mod tests {
             assert!(may_carry_key(good, base, &own), "{good}");
         }
         for bad in [
-            "http://api.us1.bfl.ai/v1", "https://bfl.ai.evil.example/", "https://evilbfl.ai/", "https://x@api.bfl.ai/",
-            "https://api.bfl.ai:8443/", "ftp://api.bfl.ai/", "https://evil.example/?api.bfl.ai", "nonsense",
+            "http://api.us1.bfl.ai/v1",
+            "https://bfl.ai.evil.example/",
+            "https://evilbfl.ai/",
+            "https://x@api.bfl.ai/",
+            "https://api.bfl.ai:8443/",
+            "ftp://api.bfl.ai/",
+            "https://evil.example/?api.bfl.ai",
+            "nonsense",
         ] {
             assert!(!may_carry_key(bad, base, &own), "{bad}");
         }

@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_picture_is_not_one() {
-        for bytes in [&b""[..], b"<html>", b"{\"error\":1}", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff"] {
+        for bytes in [&b""[..], b"<html>", b"{\"error\":1}", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff"]
+        {
             assert_eq!(inspect(bytes), None);
         }
     }

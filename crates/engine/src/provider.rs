@@ -224,7 +224,8 @@ fn common_warnings(call: &Call<'_>, carried: &[&str]) -> Vec<Warning> {
         .map(|(name, _)| call.candidate.unsupported(name))
         .collect();
     if !carried.contains(&"seed") {
-        let message = format!("{} takes no seed: the picture cannot be repeated exactly", call.candidate.name());
+        let message =
+            format!("{} takes no seed: the picture cannot be repeated exactly", call.candidate.name());
         warnings.push(Warning::new("seed_ignored", message));
     }
     if request.reference_image.is_some() && !carried.contains(&"reference_image") {

@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn pauses_grow_are_capped_and_respect_the_provider() {
-        let pause = |tries, jitter, after| match after_submit(&Failure::RateLimited { after }, tries, jitter) {
+        let pause = |tries, jitter, after| match after_submit(&Failure::RateLimited { after }, tries, jitter)
+        {
             Next::Again { after } => after.as_millis(),
             other => panic!("{other:?}"),
         };

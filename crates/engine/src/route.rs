@@ -51,7 +51,8 @@ pub fn preferences(json: &serde_json::Value, known: &[String]) -> Result<Prefere
     if json.is_null() {
         return Ok(Preferences::default());
     }
-    let shape = "Write for example {\"preferred\": [\"bfl\"], \"weights\": {\"bfl\": 0.7}, \"blocked\": [\"fal\"]}.";
+    let shape =
+        "Write for example {\"preferred\": [\"bfl\"], \"weights\": {\"bfl\": 0.7}, \"blocked\": [\"fal\"]}.";
     if !json.is_object() {
         return Err(Invalid::new("provider_preferences is not an object", shape));
     }

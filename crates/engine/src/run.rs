@@ -150,7 +150,14 @@ impl Run {
     }
 
     /// A job whose attempt `number` was accepted by the provider in an earlier life of the worker.
-    pub fn resume(job: Job, candidate: Candidate, number: u32, remote: Remote, cost: Option<Cost>, sent_at: i64) -> Self {
+    pub fn resume(
+        job: Job,
+        candidate: Candidate,
+        number: u32,
+        remote: Remote,
+        cost: Option<Cost>,
+        sent_at: i64,
+    ) -> Self {
         let task = Task { remote, cost, schedule: Schedule::overdue() };
         Run { number, sent_at, state: State::Resumed(task), ..Run::new(job, candidate, number, 0) }
     }
@@ -215,7 +222,8 @@ impl Run {
     /// Decides to send, and writes that down before sending.
     fn begin(&mut self, now: i64) -> Step {
         if self.job.deadline.is_some_and(|deadline| now >= deadline) {
-            return self.close_unsent(Failure::DeadlineExceeded, "the deadline passed before the job was sent");
+            return self
+                .close_unsent(Failure::DeadlineExceeded, "the deadline passed before the job was sent");
         }
         let Some(provider) = self.provider() else {
             let message = format!("there is no adapter of kind '{}'", self.candidate.kind);
@@ -274,7 +282,8 @@ impl Run {
                 return self.failed(failed, Cost::unknown());
             }
             Err(TransportError::TooLarge) => {
-                return self.failed(Failure::Broken.because("the answer is larger than allowed"), Cost::unknown());
+                return self
+                    .failed(Failure::Broken.because("the answer is larger than allowed"), Cost::unknown());
             }
         };
         self.last_status = Some(response.status);
@@ -282,9 +291,10 @@ impl Run {
         match provider.read_submit(&self.call(), &response) {
             Err(rejection) => self.failed(rejection.failed, rejection.cost),
             Ok(Reply::Finished(output)) => self.finished(output, None, now),
-            Ok(Reply::Pending { .. }) => {
-                self.failed(Failure::Uncertain.because("accepted, but the answer names no task"), Cost::unknown())
-            }
+            Ok(Reply::Pending { .. }) => self.failed(
+                Failure::Uncertain.because("accepted, but the answer names no task"),
+                Cost::unknown(),
+            ),
             Ok(Reply::Accepted { remote, cost }) => {
                 if let Some(refused) = self.foreign_poll_url(&remote) {
                     return self.failed(refused, cost.unwrap_or_else(Cost::unknown));
@@ -308,7 +318,9 @@ impl Run {
         let provider = self.provider()?;
         let base = provider::base_url(provider, &self.candidate);
         let own = may_carry_key(&remote.poll_url, base, provider.own_domains());
-        (!own).then(|| Failure::Uncertain.because("accepted, but the polling URL is not at the provider's own host"))
+        (!own).then(|| {
+            Failure::Uncertain.because("accepted, but the polling URL is not at the provider's own host")
+        })
     }
 
     fn wait(&mut self, mut task: Task, after: Option<Duration>) -> Step {
@@ -386,7 +398,13 @@ impl Run {
                 Source::Inline(bytes) => match picture::inspect(bytes) {
                     Some(facts) => {
                         let bytes = Some(bytes.clone());
-                        collection.done.push(Picture { url: None, lifetime: None, facts: Some(facts), bytes, inline: true });
+                        collection.done.push(Picture {
+                            url: None,
+                            lifetime: None,
+                            facts: Some(facts),
+                            bytes,
+                            inline: true,
+                        });
                     }
                     None => return self.no_picture(collection),
                 },
@@ -396,7 +414,8 @@ impl Run {
     }
 
     fn fetched(&mut self, mut collection: Collection, answer: Result<HttpResponse, TransportError>) -> Step {
-        let Some(Source::Url { url, lifetime }) = collection.output.pictures.get(collection.done.len()) else {
+        let Some(Source::Url { url, lifetime }) = collection.output.pictures.get(collection.done.len())
+        else {
             return Step::Stop;
         };
         let (url, lifetime) = (Some(url.clone()), *lifetime);
@@ -440,7 +459,11 @@ impl Run {
     /// What a finished call cost: the answer's word, then the acceptance's, then the price table.
     fn settle(&self, collection: &Collection) -> Cost {
         let output = &collection.output;
-        let pixels = collection.done.iter().find_map(|p| p.facts.as_ref()).map(|f| u64::from(f.width) * u64::from(f.height));
+        let pixels = collection
+            .done
+            .iter()
+            .find_map(|p| p.facts.as_ref())
+            .map(|f| u64::from(f.width) * u64::from(f.height));
         let work = Work {
             images: output.pictures.len() as u32,
             pixels,

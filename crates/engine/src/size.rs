@@ -106,7 +106,9 @@ pub fn choose(rule: &SizeRule, request: &Request) -> Result<(Size, Option<Warnin
                 }
                 (_, None) => all.into_iter().next(),
             };
-            nearest.ok_or_else(|| Invalid::new("this model has no size", "Repair its row in image_gen.models."))?
+            nearest.ok_or_else(|| {
+                Invalid::new("this model has no size", "Repair its row in image_gen.models.")
+            })?
         }
     };
     let warning = match (asked, ratio) {
@@ -153,7 +155,14 @@ mod tests {
     }
 
     fn flux() -> SizeRule {
-        SizeRule::Free { min: 256, max: 1440, step: 32, min_pixels: None, max_pixels: None, default: [1024, 768] }
+        SizeRule::Free {
+            min: 256,
+            max: 1440,
+            step: 32,
+            min_pixels: None,
+            max_pixels: None,
+            default: [1024, 768],
+        }
     }
 
     fn chosen(rule: &SizeRule, json: serde_json::Value) -> (String, bool) {

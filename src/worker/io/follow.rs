@@ -74,8 +74,9 @@ fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool),
         return Ok((Run::resume(job, candidate, resume.number, remote, cost, resume.sent_at), true));
     }
     let configured = |candidate: &Candidate| {
-        provider::find(&candidate.kind)
-            .is_some_and(|p| provider::key_name(p, candidate).is_none_or(|name| config.keys.get(name).is_some()))
+        provider::find(&candidate.kind).is_some_and(|p| {
+            provider::key_name(p, candidate).is_none_or(|name| config.keys.get(name).is_some())
+        })
     };
     let wishes = preferences.unwrap_or_default();
     let route = route::order(candidates, &wishes, operation, job_id, configured);
@@ -93,7 +94,8 @@ fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool),
 
 /// The stand-in for a model that nobody has a key for: drawn here, marked as a preview, at no cost.
 fn preview(route: &Route) -> Result<Candidate, Failed> {
-    let (like, _) = route.left_out.iter().find(|(_, out)| *out == Out::NotConfigured).ok_or_else(|| nobody(route))?;
+    let (like, _) =
+        route.left_out.iter().find(|(_, out)| *out == Out::NotConfigured).ok_or_else(|| nobody(route))?;
     Ok(Candidate {
         provider: "preview".into(),
         kind: "preview".into(),
@@ -117,7 +119,11 @@ fn nobody(route: &Route) -> Failed {
     let reasons: Vec<String> = route.left_out.iter().map(why).collect();
     let unconfigured = route.left_out.iter().any(|(_, out)| *out == Out::NotConfigured);
     let failure = if unconfigured { Failure::Unauthorized } else { Failure::NotSupported };
-    if reasons.is_empty() { failure.because("no enabled provider offers the model") } else { failure.because(reasons.join("; ")) }
+    if reasons.is_empty() {
+        failure.because("no enabled provider offers the model")
+    } else {
+        failure.because(reasons.join("; "))
+    }
 }
 
 struct Task {

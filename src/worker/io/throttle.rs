@@ -41,8 +41,11 @@ impl Throttle {
         let places = || Arc::new(Semaphore::new(limit.unwrap_or(1) as usize));
         let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let gate =
-            gates.entry(candidate.provider.clone()).or_insert_with(|| Gate { limit, places: places(), next_start: now });
+        let gate = gates.entry(candidate.provider.clone()).or_insert_with(|| Gate {
+            limit,
+            places: places(),
+            next_start: now,
+        });
         if gate.limit != limit {
             // Whoever is in flight leaves by the old door; new ones count from here.
             gate.limit = limit;

@@ -50,15 +50,21 @@ impl Driver {
     }
 
     /// Sends a request and reads the whole answer, within the request's bounds.
-    pub async fn send(&self, request: &HttpRequest, key: Option<&Key>) -> Result<HttpResponse, TransportError> {
+    pub async fn send(
+        &self,
+        request: &HttpRequest,
+        key: Option<&Key>,
+    ) -> Result<HttpResponse, TransportError> {
         self.check(&request.url).map_err(TransportError::NotSent)?;
         let mut builder = match request.method {
             Method::Get => self.client.get(&request.url),
             Method::Post => self.client.post(&request.url),
         };
         if let (Some(auth), Some(key)) = (request.auth, key) {
-            let mut value = HeaderValue::from_str(&format!("{}{}", auth.prefix, key.reveal()))
-                .map_err(|_| TransportError::NotSent("the key has characters that no header can carry".into()))?;
+            let mut value =
+                HeaderValue::from_str(&format!("{}{}", auth.prefix, key.reveal())).map_err(|_| {
+                    TransportError::NotSent("the key has characters that no header can carry".into())
+                })?;
             value.set_sensitive(true);
             builder = builder.header(HeaderName::from_static(auth.header), value);
         }
@@ -95,11 +101,18 @@ fn forbidden(host: &str) -> String {
     format!("{host} is not a public address and not in image_gen.allow_private_hosts")
 }
 
-async fn exchange(builder: reqwest::RequestBuilder, max_bytes: usize) -> Result<HttpResponse, TransportError> {
+async fn exchange(
+    builder: reqwest::RequestBuilder,
+    max_bytes: usize,
+) -> Result<HttpResponse, TransportError> {
     let mut response = builder.send().await.map_err(|error| {
         let why = chain(&error);
         // A connection that was never made carried nothing. Everything else may have.
-        if error.is_connect() || error.is_builder() { TransportError::NotSent(why) } else { TransportError::MaybeSent(why) }
+        if error.is_connect() || error.is_builder() {
+            TransportError::NotSent(why)
+        } else {
+            TransportError::MaybeSent(why)
+        }
     })?;
     let header = |(name, value): (&HeaderName, &HeaderValue)| {
         value.to_str().ok().map(|v| (name.as_str().to_owned(), v.to_owned()))

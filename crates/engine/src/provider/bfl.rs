@@ -104,7 +104,8 @@ impl Provider for Bfl {
                 Err(Rejection::free(Failure::Refused, refusal("the result was moderated", &answer)))
             }
             Some("Error" | "Failed") => {
-                let why = text_at(&answer, &["/details/error", "/details", "/error"]).unwrap_or("no reason given");
+                let why =
+                    text_at(&answer, &["/details/error", "/details", "/error"]).unwrap_or("no reason given");
                 Err(Rejection::free(Failure::Broken, format!("the render failed: {why}")))
             }
             Some("Task not found") => Err(Rejection::unknown(Failure::NotFound, "task not found")),
@@ -117,7 +118,8 @@ impl Provider for Bfl {
 
     fn read_error(&self, response: &HttpResponse) -> Result<Reply, Rejection> {
         let answer = response.json();
-        let message = text_at(&answer, &["/detail", "/detail/0/msg", "/message", "/error"]).unwrap_or("no details");
+        let message =
+            text_at(&answer, &["/detail", "/detail/0/msg", "/message", "/error"]).unwrap_or("no details");
         let field = text_at(&answer, &["/detail/0/loc/1"]).map(|f| format!(" ({f})")).unwrap_or_default();
         Err(Rejection::free(by_status(response), format!("HTTP {}: {message}{field}", response.status)))
     }
@@ -182,7 +184,8 @@ mod tests {
     fn the_cost_of_the_submit_answer_is_exact() {
         let candidate = flux();
         let request = request(json!({"prompt": "x", "seed": 1}));
-        let body = json!({"id": "T", "polling_url": "https://api.us1.bfl.ai/v1/get_result?id=T", "cost": 4.1});
+        let body =
+            json!({"id": "T", "polling_url": "https://api.us1.bfl.ai/v1/get_result?id=T", "cost": 4.1});
         let reply = Bfl.read_submit(&call(&request, &candidate), &answer(200, body)).unwrap();
         let Reply::Accepted { remote, cost } = reply else { panic!("{reply:?}") };
         assert_eq!(remote.poll_url, "https://api.us1.bfl.ai/v1/get_result?id=T");
@@ -191,7 +194,8 @@ mod tests {
 
     #[test]
     fn all_six_states_end_or_go_on_as_documented() {
-        let read = |status: &str| Bfl.read_poll(&answer(200, json!({"id": "T", "status": status, "result": null})));
+        let read =
+            |status: &str| Bfl.read_poll(&answer(200, json!({"id": "T", "status": status, "result": null})));
         assert_eq!(read("Pending"), Ok(Reply::Pending { after: None }));
         assert_eq!(read("Queued in a new way"), Ok(Reply::Pending { after: None }));
         assert_eq!(read("Request Moderated").unwrap_err().failed.failure, Failure::Refused);
@@ -208,9 +212,14 @@ mod tests {
     #[test]
     fn an_error_answer_is_classified_by_its_status() {
         for (status, failure) in [
-            (400, Failure::Invalid), (401, Failure::Unauthorized), (402, Failure::OutOfCredit),
-            (403, Failure::Unauthorized), (422, Failure::Invalid), (429, Failure::RateLimited { after: None }),
-            (500, Failure::Overloaded { after: None }), (503, Failure::Overloaded { after: None }),
+            (400, Failure::Invalid),
+            (401, Failure::Unauthorized),
+            (402, Failure::OutOfCredit),
+            (403, Failure::Unauthorized),
+            (422, Failure::Invalid),
+            (429, Failure::RateLimited { after: None }),
+            (500, Failure::Overloaded { after: None }),
+            (503, Failure::Overloaded { after: None }),
         ] {
             let body = json!({"detail": [{"loc": ["body", "width"], "msg": "too large", "type": "x"}]});
             let rejection = Bfl.read_error(&answer(status, body)).unwrap_err();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
-use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, Submission, base_url, by_status};
 use super::text_at;
+use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, Submission, base_url, by_status};
 use crate::cost::Tokens;
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse};
@@ -131,7 +131,10 @@ impl Provider for OpenAi {
             (_, "moderation_blocked" | "content_policy_violation") => Failure::Refused,
             (
                 _,
-                "billing_hard_limit_reached" | "insufficient_quota" | "credit_balance_exhausted" | "billing_not_active",
+                "billing_hard_limit_reached"
+                | "insufficient_quota"
+                | "credit_balance_exhausted"
+                | "billing_not_active",
             ) => Failure::OutOfCredit,
             (_, code) if spent.iter().any(|s| code.ends_with(s)) => Failure::OutOfCredit,
             (_, "model_not_found") => Failure::ModelGone,

@@ -46,7 +46,10 @@ fn status(status: &str) -> Result<HttpResponse, TransportError> {
 }
 
 fn ready() -> Result<HttpResponse, TransportError> {
-    json_answer(200, json!({"id": "T", "status": "Ready", "result": {"sample": "http://cdn:2/x.png?sig=s", "seed": 7}}))
+    json_answer(
+        200,
+        json!({"id": "T", "status": "Ready", "result": {"sample": "http://cdn:2/x.png?sig=s", "seed": 7}}),
+    )
 }
 
 fn png() -> Vec<u8> {
@@ -97,7 +100,12 @@ impl World {
                     let path = request.url.split_once("://").unwrap().1.split_once('/').unwrap().1.to_owned();
                     let path = path.split('?').next().unwrap().to_owned();
                     self.log.push(format!("{:?} /{path}", request.method).to_uppercase().to_lowercase());
-                    assert_eq!(key_name.is_some(), request.url.starts_with("http://sim:1"), "{}", request.url);
+                    assert_eq!(
+                        key_name.is_some(),
+                        request.url.starts_with("http://sim:1"),
+                        "{}",
+                        request.url
+                    );
                     self.now += 50;
                     Event::Answer(self.answers.pop_front().unwrap_or_else(|| status("Pending")))
                 }
@@ -134,8 +142,16 @@ fn the_intent_is_durable_before_the_send_and_the_remote_id_before_the_first_poll
     assert_eq!(
         world.log,
         [
-            "begin", "post /v1/flux-pro-1.1", "checkpoint", "wait 9", "get /eu/get_result", "wait 8",
-            "get /eu/get_result", "get /x.png", "end succeeded", "close succeeded"
+            "begin",
+            "post /v1/flux-pro-1.1",
+            "checkpoint",
+            "wait 9",
+            "get /eu/get_result",
+            "wait 8",
+            "get /eu/get_result",
+            "get /x.png",
+            "end succeeded",
+            "close succeeded"
         ]
     );
     assert_eq!(world.end(), (AttemptStatus::Succeeded, None, Some("0.04".into())));
@@ -216,7 +232,8 @@ fn not_found_right_after_acceptance_is_lag_and_later_an_end() {
     );
     world.go();
     assert_eq!(world.end().0, AttemptStatus::Succeeded);
-    let mut world = World::new("bfl", vec![accepted(), json_answer(404, json!({"status": "Task not found"}))]);
+    let mut world =
+        World::new("bfl", vec![accepted(), json_answer(404, json!({"status": "Task not found"}))]);
     world.go();
     assert_eq!(world.end(), (AttemptStatus::Failed, Some(ErrorCode::NotFound), None));
 }
@@ -317,12 +334,21 @@ fn a_synchronous_provider_is_priced_by_its_tokens() {
 fn no_order_of_answers_sends_a_submission_twice_or_leaves_a_job_open() {
     // Every sequence of up to five answers out of eleven kinds: one POST at most, and always an end.
     let kinds: Vec<Result<HttpResponse, TransportError>> = vec![
-        accepted(), status("Pending"), ready(), bytes(png()), status("Error"), status("Content Moderated"),
-        json_answer(429, json!({})), json_answer(500, json!({})), json_answer(404, json!({})),
-        Err(TransportError::NotSent("x".into())), Err(TransportError::MaybeSent("x".into())),
+        accepted(),
+        status("Pending"),
+        ready(),
+        bytes(png()),
+        status("Error"),
+        status("Content Moderated"),
+        json_answer(429, json!({})),
+        json_answer(500, json!({})),
+        json_answer(404, json!({})),
+        Err(TransportError::NotSent("x".into())),
+        Err(TransportError::MaybeSent("x".into())),
     ];
     for case in 0..4_000_u32 {
-        let pick = |i: u32| kinds[(seed::fraction(&case.to_string(), i) * kinds.len() as f64) as usize].clone();
+        let pick =
+            |i: u32| kinds[(seed::fraction(&case.to_string(), i) * kinds.len() as f64) as usize].clone();
         let mut world = World::new("bfl", (0..5).map(pick).collect());
         world.go();
         assert!(world.log.iter().filter(|l| l.starts_with("post")).count() <= 1, "{:?}", world.log);
