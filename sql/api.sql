@@ -256,8 +256,9 @@ CREATE VIEW image_gen.queue_stats AS
 SELECT count(*) FILTER (WHERE q.state = 'ready' AND q.ready_at <= clock_timestamp()) AS ready,
        count(*) FILTER (WHERE q.state = 'ready' AND q.ready_at > clock_timestamp()) AS waiting,
        count(*) FILTER (WHERE q.state = 'running') AS in_flight,
-       min(j.created_at) FILTER (WHERE q.state = 'ready') AS oldest_ready
-  FROM image_gen.queue q JOIN image_gen.jobs j ON j.id = q.job_id;
+       (SELECT j.created_at FROM image_gen.jobs j
+         WHERE j.seq = (SELECT min(r.seq) FROM image_gen.queue r WHERE r.state = 'ready')) AS oldest_ready
+  FROM image_gen.queue q;
 COMMENT ON VIEW image_gen.queue_stats IS 'How many jobs wait, how many are put off, how many are in flight. No rows of anybody''s are shown.';
 
 CREATE VIEW image_gen.worker_status AS

@@ -1,7 +1,7 @@
 -- The state machine in the database. Only the functions in this file change the state of a job.
 --
 --   _enqueue      → queued                      in the caller's transaction
---   _start_epoch  running of an older epoch → queued (to resume or begin) | needs_review
+--   _take_over    running, and nobody follows it → queued (to resume or begin) | needs_review | canceled
 --   _claim        queued → running              commits without waiting for the disk: losing it loses nothing
 --   _journal      running → attempts, assets, queued | succeeded | failed | needs_review | canceled
 --   _cancel       queued → canceled; running → a request that the worker acts on
@@ -31,7 +31,7 @@ END $$;
 COMMENT ON FUNCTION image_gen._enqueue(image_gen.jobs) IS 'Writes a job and wakes the worker at COMMIT. NULL when a job with this idempotency key exists.';
 
 -- Functions on the way of every job are PL/pgSQL even where SQL would do: it keeps their plans.
-CREATE FUNCTION image_gen._candidates(model text, provider text) RETURNS jsonb
+CREATE FUNCTION image_gen._candidates(model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object(
@@ -47,60 +47,66 @@ BEGIN
                          AND current_date >= r.valid_from AND current_date < r.valid_to))
            ORDER BY p.priority, p.id), '[]')
     FROM image_gen.models m
-    JOIN image_gen.providers p ON p.kind = m.provider_kind AND p.enabled
+    JOIN image_gen.providers p ON p.kind = m.provider_kind AND (p.enabled OR $3)
     LEFT JOIN image_gen.timings t ON t.provider = p.id AND t.model = m.name
    WHERE m.name = $1 AND m.successor IS NULL AND ($2 IS NULL OR p.id = $2));
 END $$;
-COMMENT ON FUNCTION image_gen._candidates(text, text) IS 'The (provider, model) pairs that could serve a model, in the administrator''s order.';
+COMMENT ON FUNCTION image_gen._candidates(text, text, boolean) IS 'The (provider, model) pairs that could serve a model, in the administrator''s order.';
+
+CREATE FUNCTION image_gen._take_over(lost bigint[], on_uncertain text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  one record;
+BEGIN
+  FOR one IN
+    SELECT q.seq, q.job_id, q.cancel_requested, a.id AS attempt, a.remote_id, p.kind
+      FROM image_gen.queue q
+      LEFT JOIN image_gen.attempts a ON a.job_id = q.job_id AND a.status = 'running'
+      LEFT JOIN image_gen.providers p ON p.id = a.provider
+     WHERE q.state = 'running' AND q.seq = ANY (lost)
+     ORDER BY q.seq
+       FOR UPDATE OF q
+  LOOP
+    IF one.attempt IS NOT NULL AND one.remote_id IS NULL THEN
+      -- Sent, as far as anybody knows, and not accepted, as far as anybody knows. (A preview is sent nowhere.)
+      UPDATE image_gen.attempts
+         SET status = CASE one.kind WHEN 'preview' THEN 'failed' ELSE 'uncertain' END,
+             error_code = CASE one.kind WHEN 'preview' THEN 'unknown' ELSE 'uncertain' END,
+             error_message = 'the worker ended between sending the request and learning its fate',
+             billed_cost = CASE one.kind WHEN 'preview' THEN 0 END,
+             cost_source = CASE one.kind WHEN 'preview' THEN 'priced' ELSE 'unknown' END,
+             finished_at = clock_timestamp()
+       WHERE id = one.attempt;
+      IF one.kind IS DISTINCT FROM 'preview' AND on_uncertain <> 'retry' THEN
+        PERFORM image_gen._close(one.job_id, 'needs_review', 'uncertain',
+                                 'a request was sent and nobody knows whether it was accepted: it is not sent again by itself');
+        DELETE FROM image_gen.queue WHERE seq = one.seq;
+        CONTINUE;
+      END IF;
+    END IF;
+    IF one.cancel_requested AND one.remote_id IS NULL THEN
+      PERFORM image_gen._close(one.job_id, 'canceled', 'canceled', 'canceled before it was sent');
+      DELETE FROM image_gen.queue WHERE seq = one.seq;
+    ELSE
+      -- It was accepted, and is resumed by its remote id, or nothing is on its way.
+      UPDATE image_gen.queue SET state = 'ready', epoch = NULL WHERE seq = one.seq;
+      UPDATE image_gen.jobs SET status = 'queued' WHERE id = one.job_id;
+    END IF;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION image_gen._take_over(bigint[], text) IS 'Decides about jobs in flight that nobody follows any more: resume, begin again, cancel, or ask a person.';
 
 CREATE FUNCTION image_gen._start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   this_epoch bigint;
-  lost record;
 BEGIN
   UPDATE image_gen.worker_state w
      SET epoch = w.epoch + 1, pid = $1, mode = $2, in_flight_cap = $3, cap_reason = $4, configured = $5,
          started_at = clock_timestamp()
   RETURNING w.epoch INTO STRICT this_epoch;
-
-  -- Sent, as far as anybody knows, and not accepted, as far as anybody knows.
-  FOR lost IN
-    SELECT q.seq, q.job_id, a.id AS attempt
-      FROM image_gen.queue q
-      JOIN image_gen.attempts a ON a.job_id = q.job_id AND a.status = 'running' AND a.remote_id IS NULL
-      LEFT JOIN image_gen.providers p ON p.id = a.provider
-     WHERE q.state = 'running' AND p.kind IS DISTINCT FROM 'preview'
-     ORDER BY q.seq
-       FOR UPDATE OF q
-  LOOP
-    UPDATE image_gen.attempts
-       SET status = 'uncertain', error_code = 'uncertain', finished_at = clock_timestamp(),
-           error_message = 'the worker ended between sending the request and learning its fate'
-     WHERE id = lost.attempt;
-    IF on_uncertain = 'retry' THEN
-      UPDATE image_gen.queue SET state = 'ready', epoch = NULL WHERE seq = lost.seq;
-      UPDATE image_gen.jobs SET status = 'queued' WHERE id = lost.job_id;
-    ELSE
-      PERFORM image_gen._close(lost.job_id, 'needs_review', 'uncertain',
-                               'a request was sent and nobody knows whether it was accepted: it is not sent again by itself');
-      DELETE FROM image_gen.queue WHERE seq = lost.seq;
-    END IF;
-  END LOOP;
-
-  -- A preview that was being drawn was sent nowhere.
-  UPDATE image_gen.attempts a
-     SET status = 'failed', error_code = 'unknown', error_message = 'the worker ended while drawing',
-         billed_cost = 0, cost_source = 'priced', finished_at = clock_timestamp()
-    FROM image_gen.queue q
-   WHERE q.job_id = a.job_id AND q.state = 'running' AND a.status = 'running' AND a.remote_id IS NULL;
-
-  -- The others were accepted, and are resumed by their remote id, or were not sent at all.
-  WITH back AS (
-    UPDATE image_gen.queue SET state = 'ready', epoch = NULL WHERE state = 'running' RETURNING job_id
-  )
-  UPDATE image_gen.jobs j SET status = 'queued' FROM back WHERE j.id = back.job_id;
+  PERFORM image_gen._take_over(ARRAY(SELECT q.seq FROM image_gen.queue q WHERE q.state = 'running'), on_uncertain);
   RETURN this_epoch;
 END $$;
 COMMENT ON FUNCTION image_gen._start_epoch(integer, text, integer, text, text[], text) IS 'Begins a life of the worker and takes over what the one before left in flight.';
@@ -137,6 +143,8 @@ BEGIN
            'attempts', s.attempts, 'tries', s.tries, 'preferences', s.preferences, 'candidates', r.candidates,
            'resume', (SELECT jsonb_build_object('number', a.number, 'provider', a.provider, 'remote_id', a.remote_id,
                                'poll_url', a.poll_url, 'cost', a.billed_cost::text,
+                               -- A task is followed to its end although its provider was switched off meanwhile.
+                               'candidates', image_gen._candidates(a.model, a.provider, true),
                                'sent_at', (extract(epoch FROM a.sent_at) * 1000)::bigint)
                         FROM image_gen.attempts a
                        WHERE a.job_id = s.id AND a.status = 'running' AND a.remote_id IS NOT NULL AND s.attempts > 0))
@@ -290,7 +298,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._learn(text, integer) IS 'Lets the estimate of a model follow what its renders really take.';
 
-CREATE FUNCTION image_gen._cancel(canceled_id text) RETURNS text
+CREATE FUNCTION image_gen._cancel(canceled_id text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   waiting record;
@@ -299,25 +307,25 @@ BEGIN
      AND q.seq = (SELECT j.seq FROM image_gen.jobs j WHERE j.id = canceled_id)
      FOR UPDATE;
   IF NOT FOUND THEN
-    RETURN 'finished';
+    RETURN;
   ELSIF waiting.state = 'ready' AND NOT EXISTS (
     SELECT FROM image_gen.attempts a WHERE a.job_id = canceled_id AND a.status = 'running')
   THEN
     DELETE FROM image_gen.queue WHERE seq = waiting.seq;
     PERFORM image_gen._close(canceled_id, 'canceled', 'canceled', 'canceled before it was sent');
-    RETURN 'canceled';
   ELSE
     UPDATE image_gen.queue SET cancel_requested = true WHERE seq = waiting.seq;
-    PERFORM image_gen._wake(NULL);
-    RETURN 'requested';
   END IF;
+  PERFORM image_gen._wake(NULL);
 END $$;
 COMMENT ON FUNCTION image_gen._cancel(text) IS 'Ends a waiting job at once; asks the worker to stop one in flight.';
 
-CREATE FUNCTION image_gen._note(configured text[], error text) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  UPDATE image_gen.worker_state
-     SET configured = coalesce($1, configured), last_error = coalesce($2, last_error),
-         last_error_at = CASE WHEN $2 IS NULL THEN last_error_at ELSE clock_timestamp() END
-$$;
-COMMENT ON FUNCTION image_gen._note(text[], text) IS 'What the worker wants to be seen in worker_status.';
+CREATE FUNCTION image_gen._note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE image_gen.worker_state w
+     SET configured = coalesce($1, w.configured), last_error = coalesce($2, w.last_error),
+         last_error_at = CASE WHEN $2 IS NULL THEN w.last_error_at ELSE clock_timestamp() END,
+         in_flight_cap = coalesce($3, w.in_flight_cap), cap_reason = coalesce($4, w.cap_reason);
+END $$;
+COMMENT ON FUNCTION image_gen._note(text[], text, integer, text) IS 'What the worker wants to be seen in worker_status.';

@@ -42,7 +42,7 @@ GRANT SELECT, INSERT, UPDATE ON image_gen.attempts, image_gen.timings TO image_g
 GRANT SELECT, INSERT ON image_gen.campaign_assets, image_gen.blobs TO image_gen_worker;
 GRANT SELECT ON image_gen.providers, image_gen.models, image_gen.prices TO image_gen_worker;
 GRANT EXECUTE ON FUNCTION
-  image_gen._start_epoch, image_gen._claim, image_gen._cancellations, image_gen._keep, image_gen._journal,
+  image_gen._start_epoch, image_gen._take_over, image_gen._claim, image_gen._cancellations, image_gen._keep, image_gen._journal,
   image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._candidates
   TO image_gen_worker;
 

@@ -46,7 +46,13 @@ pub fn start_worker_here() {
     // SAFETY: set when the session connected.
     let database = unsafe { pg_sys::MyDatabaseId };
     match shared::get() {
-        Some(shared) => shared.ask_for_worker(database),
+        Some(shared) => {
+            // A worker of an extension that was dropped just before finds out, and makes place for the next.
+            if let Some(slot) = shared.slot(database) {
+                slot.wake(shared::WORK, 1);
+            }
+            shared.ask_for_worker(database);
+        }
         // Without the launcher, the postmaster restarts it. When all worker slots are taken nothing starts, and
         // worker_status says so.
         None => drop(worker(database).set_restart_time(Some(Duration::from_secs(5))).load_dynamic()),

@@ -65,7 +65,13 @@ fn tell(pending: Pending) {
     let database = unsafe { pg_sys::MyDatabaseId };
     match shared::get() {
         Some(shared) => match shared.slot(database) {
-            Some(slot) => slot.wake(pending.bits, pending.min_seq),
+            Some(slot) => {
+                slot.wake(pending.bits, pending.min_seq);
+                if pending.bits & CANCEL != 0 {
+                    // A job may have ended right here: others may wait for it.
+                    slot.complete();
+                }
+            }
             // A database that was copied from a template with the extension in it has no worker yet.
             None => shared.ask_for_worker(database),
         },
@@ -82,7 +88,7 @@ fn tell(pending: Pending) {
     }
 }
 
-/// Remembers that this transaction queued the job `seq`, or (NULL) asked for a cancel: the worker is told at COMMIT.
+/// Remembers that this transaction queued the job `seq`, or (NULL) canceled one: the worker is told at COMMIT.
 #[pg_extern(volatile, parallel_unsafe)]
 pub fn _wake(seq: Option<i64>) {
     let mut pending = PENDING.get();

@@ -8,7 +8,7 @@ mod queue;
 mod sleep;
 mod transaction;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
@@ -16,8 +16,8 @@ use pgrx::prelude::*;
 use crate::keys::Keys;
 use crate::settings;
 use crate::shared::{self, CANCEL, Slot, WORK};
-use io::{Command, Config, Io, Report};
-use queue::Outcome;
+use io::{Command, Commit, Config, Io, Report};
+use queue::{Note, Outcome};
 use sleep::Sleeper;
 use transaction::Failed;
 
@@ -25,6 +25,8 @@ use transaction::Failed;
 const FLUSH: usize = 500;
 /// How many jobs one claim takes.
 const CLAIM: usize = 500;
+/// The pause after an error that may pass.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Jobs that an earlier life had put off are looked for this soon after the start.
 const FIRST_RESCAN: Duration = Duration::from_secs(10);
 
@@ -70,12 +72,16 @@ fn serve(database: pg_sys::Oid) -> End {
     let epoch = match queue::start_epoch(extension, mode, &limit, &keys.names()) {
         Ok(epoch) => epoch,
         Err(Failed::Gone) => return End::Absent,
-        Err(Failed::Error(why)) => {
+        Err(Failed::Error(why) | Failed::Poison(why)) => {
             log!("image_gen: the worker cannot start: {why}");
             return End::Restart;
         }
     };
     process::show_name(epoch);
+    if let Some(slot) = slot {
+        // Jobs whose fate the last life did not learn have ended just now.
+        slot.complete();
+    }
     let sleeper = Sleeper::new();
     let io = match Io::start(config(keys.clone()), limit.cap, &sleeper) {
         Ok(io) => io,
@@ -93,13 +99,17 @@ fn serve(database: pg_sys::Oid) -> End {
         keys,
         io,
         in_flight: HashMap::new(),
+        pending: VecDeque::new(),
         watermark: 0,
         more: true,
+        cancels: true,
         put_off: BTreeMap::new(),
         rescan: now + FIRST_RESCAN,
         last_log: None,
     };
     let end = worker.run(&sleeper);
+    // Dropped and created again is another extension: the next life serves it.
+    let end = if end == End::Absent && transaction::extension().is_some() { End::Restart } else { end };
     if end == End::Absent
         && let Some(slot) = slot
     {
@@ -114,6 +124,7 @@ fn config(keys: Keys) -> Config {
         allowed_hosts: settings::text(&settings::ALLOW_PRIVATE_HOSTS),
         keep_all_bytes: settings::KEEP_BYTES.get() == settings::KeepBytes::All,
         preview_when_unconfigured: settings::PREVIEW_WHEN_UNCONFIGURED.get(),
+        resend_uncertain: settings::ON_UNCERTAIN.get() == settings::OnUncertain::Retry,
     }
 }
 
@@ -132,12 +143,16 @@ struct Worker {
     cap: usize,
     keys: Keys,
     io: Io,
-    /// What is with the network thread: seq → job id.
-    in_flight: HashMap<i64, String>,
+    /// What is with the network thread: seq → whether its end, or its return to the queue, is durable.
+    in_flight: HashMap<i64, bool>,
+    /// What the network thread wants durable and is not yet.
+    pending: VecDeque<Commit>,
     /// Every ready job up to here was claimed. New ones have a higher seq; what commits late says so itself.
     watermark: i64,
     /// The last claim left something behind.
     more: bool,
+    /// There may be jobs in flight that a user wants stopped.
+    cancels: bool,
     /// Jobs that were put off, by when they are due.
     put_off: BTreeMap<Instant, i64>,
     rescan: Instant,
@@ -159,9 +174,9 @@ impl Worker {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => self.pause(),
                 Err(Failed::Gone) => return End::Absent,
-                Err(Failed::Error(why)) => {
+                Err(Failed::Error(why) | Failed::Poison(why)) => {
                     self.complain(&why);
-                    Duration::from_secs(1)
+                    AFTER_ERROR
                 }
             };
             sleeper.sleep(pause);
@@ -175,20 +190,34 @@ impl Worker {
 
     /// Writes down what the network thread reports; true when there is more.
     fn flush(&mut self) -> Result<bool, Failed> {
-        let reports = self.io.reports(FLUSH);
-        let full = reports.len() == FLUSH;
-        let mut commits = vec![];
+        let mut ended = vec![];
+        let room = FLUSH.saturating_sub(self.pending.len());
+        let reports = self.io.reports(room);
+        let full = reports.len() == room;
         for report in reports {
             match report {
-                Report::Commit(commit) => commits.push(commit),
-                Report::Ended(seq) => {
-                    self.in_flight.remove(&seq);
-                }
+                Report::Commit(commit) => self.pending.push_back(commit),
+                Report::Ended(seq) => ended.push(seq),
             }
         }
-        if !commits.is_empty() {
-            let outcome = queue::journal(self.extension, self.epoch, commits)?;
-            self.after(outcome);
+        let mut outcome = Outcome::default();
+        let written = match self.pending.is_empty() {
+            true => Ok(()),
+            false => queue::journal(self.extension, self.epoch, &mut self.pending, &mut outcome),
+        };
+        self.after(outcome);
+        // A task that ended with its job open was refused (a cancel came first) or panicked: somebody must decide.
+        let left = |seq: &i64| self.in_flight.remove(seq) == Some(false);
+        let lost: Vec<i64> = ended.into_iter().filter(left).collect();
+        written?;
+        if !lost.is_empty() && !process::must_stop() {
+            self.go_back_to(lost.iter().copied().min().unwrap_or(0));
+            self.more = true;
+            self.cancels = true;
+            queue::take_over(self.extension, lost)?;
+            if let Some(slot) = self.slot {
+                slot.complete();
+            }
         }
         Ok(full)
     }
@@ -196,16 +225,24 @@ impl Worker {
     fn after(&mut self, outcome: Outcome) {
         let now = Instant::now();
         for (seq, after) in outcome.put_off {
+            self.settle(seq);
             // Two jobs due in the same nanosecond would be one entry; the rescan finds the other.
             self.put_off.insert(now + after, seq);
         }
-        if outcome.closed > 0
+        if !outcome.closed.is_empty()
             && let Some(slot) = self.slot
         {
             slot.complete();
         }
+        outcome.closed.into_iter().for_each(|seq| self.settle(seq));
         for why in outcome.errors {
             self.complain(&why);
+        }
+    }
+
+    fn settle(&mut self, seq: i64) {
+        if let Some(settled) = self.in_flight.get_mut(&seq) {
+            *settled = true;
         }
     }
 
@@ -224,21 +261,22 @@ impl Worker {
             self.more = true;
         }
         let rescan = now >= self.rescan;
+        self.cancels |= rescan || told & CANCEL != 0;
         if rescan {
             self.rescan = now + Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64);
             self.watermark = 0;
             self.more = true;
-        }
-        if (told & CANCEL != 0 || rescan) && !self.in_flight.is_empty() {
-            for seq in queue::cancellations(self.extension, self.epoch)? {
-                self.io.send(Command::Cancel(seq));
-            }
         }
         let room = self.cap.saturating_sub(self.in_flight.len()).min(CLAIM);
         if self.more && room > 0 {
             self.claim(room)?;
         } else if rescan {
             transaction::check(self.extension)?;
+        }
+        if std::mem::take(&mut self.cancels) && !self.in_flight.is_empty() {
+            for seq in queue::cancellations(self.extension, self.epoch)? {
+                self.io.send(Command::Cancel(seq));
+            }
         }
         Ok(more_reports || (self.more && self.in_flight.len() < self.cap))
     }
@@ -252,7 +290,7 @@ impl Worker {
         self.more = claimed.len() == room;
         for job in claimed {
             self.watermark = self.watermark.max(job.seq);
-            self.in_flight.insert(job.seq, job.id.clone());
+            self.in_flight.insert(job.seq, false);
             self.io.send(Command::Run(Box::new(job)));
         }
         Ok(())
@@ -265,11 +303,12 @@ impl Worker {
             Err((keys, why)) => (keys, Some(why)),
         };
         self.keys = keys.clone();
-        let noted = queue::note(self.extension, Some(keys.names()), error);
-        self.io.send(Command::Configure(Box::new(config(keys))));
-        self.cap = limits::raise(settings::MAX_IN_FLIGHT.get()).cap;
+        let limit = limits::raise(settings::MAX_IN_FLIGHT.get());
+        self.cap = limit.cap;
         self.more = true;
-        if let Err(Failed::Error(why)) = noted {
+        let note = Note { keys: Some(keys.names()), error, limit: Some(limit) };
+        self.io.send(Command::Configure(Box::new(config(keys))));
+        if let Err(Failed::Error(why)) = queue::note(self.extension, note) {
             self.complain(&why);
         }
     }
@@ -285,7 +324,7 @@ impl Worker {
         }
         log!("image_gen: {why}");
         // If this fails too, the log has the reason of both.
-        let _ = queue::note(self.extension, None, Some(why.to_owned()));
+        let _ = queue::note(self.extension, Note { error: Some(why.to_owned()), ..Note::default() });
         self.last_log = Some((now, why.to_owned()));
     }
 

@@ -102,6 +102,8 @@ pub struct Config {
     pub keep_all_bytes: bool,
     /// `image_gen.preview_when_unconfigured`
     pub preview_when_unconfigured: bool,
+    /// `image_gen.on_uncertain` = retry
+    pub resend_uncertain: bool,
 }
 
 /// The main thread's end.
@@ -234,6 +236,7 @@ async fn dispatch(
                 });
             }
             // The permit is kept, so a task that is busy committing sees it when it next waits.
+            // A cancel of a job whose task has just ended finds nobody, and main decides about that job.
             Command::Cancel(seq) => {
                 if let Some(cancel) = cancels.get(&seq) {
                     cancel.notify_one();

@@ -1,6 +1,7 @@
 //! Typed calls of the functions in `sql/queue.sql`. They are called through SELECT, so that looking for work costs no
 //! transaction id when there is none.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use image_gen_engine::run::Entry;
@@ -31,6 +32,13 @@ fn spi(error: spi::Error) -> Failed {
     Failed::Error(error.to_string())
 }
 
+fn on_uncertain() -> &'static str {
+    match settings::ON_UNCERTAIN.get() {
+        settings::OnUncertain::Review => "review",
+        settings::OnUncertain::Retry => "retry",
+    }
+}
+
 /// Begins this life of the worker.
 pub fn start_epoch(
     extension: pg_sys::Oid,
@@ -38,10 +46,6 @@ pub fn start_epoch(
     limit: &Limit,
     keys: &[String],
 ) -> Result<i64, Failed> {
-    let on_uncertain = match settings::ON_UNCERTAIN.get() {
-        settings::OnUncertain::Review => "review",
-        settings::OnUncertain::Retry => "retry",
-    };
     within(extension, "begin an epoch", || {
         let epoch = Spi::connect(|client| {
             // SAFETY: this process's own pid.
@@ -52,7 +56,7 @@ pub fn start_epoch(
                 (limit.cap as i32).into(),
                 limit.reason.as_str().into(),
                 keys.to_vec().into(),
-                on_uncertain.into(),
+                on_uncertain().into(),
             ];
             let call = "SELECT image_gen._start_epoch($1, $2, $3, $4, $5, $6)";
             client.select(call, Some(1), &arguments)?.first().get_one::<i64>()
@@ -103,11 +107,35 @@ pub fn cancellations(extension: pg_sys::Oid, epoch: i64) -> Result<Vec<i64>, Fai
     })
 }
 
-/// What worker_status should show.
-pub fn note(extension: pg_sys::Oid, keys: Option<Vec<String>>, error: Option<String>) -> Result<(), Failed> {
+/// Decides about jobs in flight that no task follows any more.
+pub fn take_over(extension: pg_sys::Oid, lost: Vec<i64>) -> Result<(), Failed> {
+    within(extension, "take over", || {
+        Spi::connect(|client| {
+            let arguments = [lost.into(), on_uncertain().into()];
+            client.select("SELECT image_gen._take_over($1, $2)", None, &arguments).map(drop)
+        })
+        .map_err(spi)
+    })
+}
+
+/// What worker_status should show; `None` leaves it as it is.
+#[derive(Default)]
+pub struct Note {
+    /// Names of the keys that are there.
+    pub keys: Option<Vec<String>>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// How much may be in flight.
+    pub limit: Option<Limit>,
+}
+
+/// Shows it.
+pub fn note(extension: pg_sys::Oid, note: Note) -> Result<(), Failed> {
     within(extension, "note", || {
         Spi::connect(|client| {
-            client.select("SELECT image_gen._note($1, $2)", None, &[keys.into(), error.into()]).map(drop)
+            let (cap, reason) = note.limit.map(|l| (l.cap as i32, l.reason)).unzip();
+            let arguments = [note.keys.into(), note.error.into(), cap.into(), reason.into()];
+            client.select("SELECT image_gen._note($1, $2, $3, $4)", None, &arguments).map(drop)
         })
         .map_err(spi)
     })
@@ -116,39 +144,49 @@ pub fn note(extension: pg_sys::Oid, keys: Option<Vec<String>>, error: Option<Str
 /// What came of a flush.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// How many jobs ended.
-    pub closed: usize,
+    /// Jobs that ended.
+    pub closed: Vec<i64>,
     /// Jobs that wait for their turn again.
     pub put_off: Vec<(i64, Duration)>,
     /// What could not be written, for the log.
     pub errors: Vec<String>,
 }
 
-/// Makes commits durable and answers each: in one transaction, and one by one when that fails, so that one bad job
-/// cannot hold up the others.
-pub fn journal(extension: pg_sys::Oid, epoch: i64, commits: Vec<Commit>) -> Result<Outcome, Failed> {
-    let mut outcome = Outcome::default();
-    match write(extension, epoch, &commits.iter().collect::<Vec<_>>()) {
-        Ok(owned) => commits.into_iter().for_each(|commit| outcome.answer(commit, &owned)),
-        Err(Failed::Gone) => return Err(Failed::Gone),
-        Err(Failed::Error(why)) if commits.len() == 1 => {
-            for commit in commits {
-                outcome.errors.push(format!("job {}: {why}", commit.job_id));
-                let minimal = commit.minimal(&why);
-                let owned = write(extension, epoch, &[&minimal]).unwrap_or_default();
-                outcome.answer(minimal, &owned);
-            }
+/// Makes commits durable and answers each: in one transaction, and one by one when the data of one of them is the
+/// trouble, so that it cannot hold up the others. After an error that may pass, what is left in `commits` is tried
+/// again by the next call.
+pub fn journal(
+    extension: pg_sys::Oid,
+    epoch: i64,
+    commits: &mut VecDeque<Commit>,
+    outcome: &mut Outcome,
+) -> Result<(), Failed> {
+    match write(extension, epoch, commits.make_contiguous()) {
+        Ok(owned) => {
+            commits.drain(..).for_each(|commit| outcome.answer(commit, &owned));
+            return Ok(());
         }
-        Err(Failed::Error(_)) => {
-            for commit in commits {
-                let one = journal(extension, epoch, vec![commit])?;
-                outcome.closed += one.closed;
-                outcome.put_off.extend(one.put_off);
-                outcome.errors.extend(one.errors);
+        Err(Failed::Poison(_)) => {}
+        Err(passing) => return Err(passing),
+    }
+    while let Some(mut commit) = commits.pop_front() {
+        let owned = match write(extension, epoch, std::slice::from_ref(&commit)) {
+            Err(Failed::Poison(why)) => {
+                outcome.errors.push(format!("job {}: {why}", commit.job_id));
+                commit = commit.minimal(&why);
+                write(extension, epoch, std::slice::from_ref(&commit))
+            }
+            result => result,
+        };
+        match owned {
+            Ok(owned) => outcome.answer(commit, &owned),
+            Err(passing) => {
+                commits.push_front(commit);
+                return Err(passing);
             }
         }
     }
-    Ok(outcome)
+    Ok(())
 }
 
 impl Outcome {
@@ -157,7 +195,7 @@ impl Outcome {
         for entry in commit.entries.iter().filter(|_| ours) {
             match entry {
                 Entry::Later { after } => self.put_off.push((commit.seq, *after)),
-                Entry::Close { .. } => self.closed += 1,
+                Entry::Close { .. } => self.closed.push(commit.seq),
                 _ => {}
             }
         }
@@ -166,7 +204,7 @@ impl Outcome {
     }
 }
 
-fn write(extension: pg_sys::Oid, epoch: i64, commits: &[&Commit]) -> Result<Vec<i64>, Failed> {
+fn write(extension: pg_sys::Oid, epoch: i64, commits: &[Commit]) -> Result<Vec<i64>, Failed> {
     let items: Vec<Value> = commits
         .iter()
         .map(|c| {

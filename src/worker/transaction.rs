@@ -15,7 +15,9 @@ use super::process::{IN_TRANSACTION, forget_pending_death, must_stop};
 pub enum Failed {
     /// The extension was dropped, or dropped and created again.
     Gone,
-    /// An error, already rolled back.
+    /// An error that the data caused: it will come again.
+    Poison(String),
+    /// Another error: it may pass. Rolled back, like the one above.
     Error(String),
 }
 
@@ -91,7 +93,7 @@ fn run<R>(what: &str, body: impl FnOnce() -> Result<R, Failed>) -> Result<R, Fai
         }
         Ok(result)
     }));
-    let result = result.unwrap_or_else(|panic| Err(Failed::Error(describe(panic.as_ref()))));
+    let result = result.unwrap_or_else(|panic| Err(describe(panic.as_ref())));
     // SAFETY: a failed transaction is still open, whoever caught its error; aborting it releases all it held.
     unsafe {
         if result.is_err() {
@@ -109,17 +111,26 @@ fn run<R>(what: &str, body: impl FnOnce() -> Result<R, Failed>) -> Result<R, Fai
     result
 }
 
-fn describe(panic: &(dyn Any + Send)) -> String {
+fn describe(panic: &(dyn Any + Send)) -> Failed {
+    use CaughtError::{ErrorReport, PostgresError, RustPanic};
     match panic.downcast_ref::<CaughtError>() {
-        Some(
-            CaughtError::PostgresError(report)
-            | CaughtError::ErrorReport(report)
-            | CaughtError::RustPanic { ereport: report, .. },
-        ) => format!("{} ({:?})", report.message(), report.sql_error_code()),
-        None => panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-            .unwrap_or_else(|| "a panic without a message".into()),
+        Some(PostgresError(report) | ErrorReport(report) | RustPanic { ereport: report, .. }) => {
+            let code = report.sql_error_code();
+            let text = format!("{} ({code:?})", report.message());
+            if is_about_data(code) { Failed::Poison(text) } else { Failed::Error(text) }
+        }
+        None => {
+            let text =
+                panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            Failed::Error(text.unwrap_or("a panic without a message").to_owned())
+        }
     }
+}
+
+/// SQLSTATE classes 22 (data exception), 23 (integrity constraint) and 54 (program limit): what was to be written is
+/// itself the reason. A full disk, a deadlock or a cancelled statement is not.
+fn is_about_data(code: PgSqlErrorCode) -> bool {
+    let class = |a: u8, b: u8| i32::from(a - b'0') | i32::from(b - b'0') << 6;
+    let classes = [class(b'2', b'2'), class(b'2', b'3'), class(b'5', b'4')];
+    classes.contains(&(code as i32 & 0xfff))
 }

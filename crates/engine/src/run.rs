@@ -129,6 +129,7 @@ pub struct Run {
     tries: u32,
     sent_at: i64,
     last_status: Option<u16>,
+    resend_uncertain: bool,
     state: State,
 }
 
@@ -145,6 +146,7 @@ impl Run {
             tries,
             sent_at: 0,
             last_status: None,
+            resend_uncertain: false,
             state: State::New,
         }
     }
@@ -160,6 +162,11 @@ impl Run {
     ) -> Self {
         let task = Task { remote, cost, schedule: Schedule::overdue() };
         Run { number, sent_at, state: State::Resumed(task), ..Run::new(job, candidate, number, 0) }
+    }
+
+    /// The administrator's explicit choice to send an ambiguous request again, at the risk of paying twice.
+    pub fn resend_uncertain(self, resend: bool) -> Self {
+        Run { resend_uncertain: resend, ..self }
     }
 
     /// The provider that the job is at.
@@ -495,19 +502,21 @@ impl Run {
 
     /// An attempt failed: again, or the end.
     fn failed(&mut self, failed: Failed, cost: Cost) -> Step {
+        let status = match failed.failure {
+            Failure::Refused => AttemptStatus::Refused,
+            Failure::Uncertain | Failure::TimedOut => AttemptStatus::Uncertain,
+            _ => AttemptStatus::Failed,
+        };
         let jitter = crate::seed::fraction(&self.job.id, self.number);
-        match retry::after_submit(&failed.failure, self.tries, jitter) {
+        let again = self.resend_uncertain && failed.failure == Failure::Uncertain;
+        let rule = if again { Failure::Overloaded { after: None } } else { failed.failure.clone() };
+        match retry::after_submit(&rule, self.tries, jitter) {
             Next::Again { after } => {
-                let end = self.end_entry(AttemptStatus::Failed, Some(failed), cost);
+                let end = self.end_entry(status, Some(failed), cost);
                 self.state = State::Closing;
                 Step::Commit(vec![end, Entry::Later { after }])
             }
             next => {
-                let status = match failed.failure {
-                    Failure::Refused => AttemptStatus::Refused,
-                    Failure::Uncertain | Failure::TimedOut => AttemptStatus::Uncertain,
-                    _ => AttemptStatus::Failed,
-                };
                 let job = if next == Next::Review { JobStatus::NeedsReview } else { JobStatus::Failed };
                 self.end(status, failed, cost, job)
             }
@@ -540,4 +549,22 @@ impl Run {
         self.state = State::Closing;
         Step::Commit(vec![Entry::Close { status, failed: Some(failure.because(message)), pictures: vec![] }])
     }
+}
+
+/// The end of a job whose provider is no longer configured: it was accepted, and nobody can ask for it.
+pub fn lost(number: u32, provider: &str, cost: Option<Cost>) -> Vec<Entry> {
+    let failed =
+        Failure::Uncertain.because(format!("accepted by provider '{provider}', which is not there any more"));
+    let end = Entry::End {
+        number,
+        status: AttemptStatus::Uncertain,
+        failed: Some(failed.clone()),
+        http_status: None,
+        cost: cost.unwrap_or_else(Cost::unknown),
+        tokens: None,
+        render_seconds: None,
+        seed: None,
+        warnings: vec![],
+    };
+    vec![end, Entry::Close { status: JobStatus::NeedsReview, failed: Some(failed), pictures: vec![] }]
 }

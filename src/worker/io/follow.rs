@@ -10,7 +10,7 @@ use image_gen_engine::http::Method;
 use image_gen_engine::job::{Operation, Request};
 use image_gen_engine::provider::{self, Remote};
 use image_gen_engine::route::{self, Out, Preferences, Route};
-use image_gen_engine::run::{Entry, Event, Job, JobStatus, Run, Step};
+use image_gen_engine::run::{self, Entry, Event, Job, JobStatus, Run, Step};
 use serde::Deserialize;
 use tokio::sync::{Notify, oneshot};
 
@@ -38,6 +38,7 @@ struct Resume {
     poll_url: String,
     cost: Option<rust_decimal::Decimal>,
     sent_at: i64,
+    candidates: Vec<Candidate>,
 }
 
 /// Unix time in milliseconds: the one place where the network thread reads the clock.
@@ -49,28 +50,30 @@ pub(super) async fn follow(claimed: Claimed, world: Arc<World>, cancel: Arc<Noti
     let task = Task { seq: claimed.seq, job_id: claimed.id, world, cancel };
     let config = task.world.config.borrow().clone();
     let started = serde_json::from_value::<Details>(claimed.rest)
-        .map_err(|e| Failure::Invalid.because(format!("the job is not understood: {e}")))
+        .map_err(|e| vec![closed(Failure::Invalid.because(format!("the job is not understood: {e}")))])
         .and_then(|details| start(&task.job_id, details, &config));
     match started {
         Ok((run, resumed)) => task.drive(run, resumed).await,
-        Err(failed) => {
-            let close = Entry::Close { status: JobStatus::Failed, failed: Some(failed), pictures: vec![] };
-            task.commit(vec![close]).await;
+        Err(entries) => {
+            task.commit(entries).await;
         }
     }
 }
 
+fn closed(failed: Failed) -> Entry {
+    Entry::Close { status: JobStatus::Failed, failed: Some(failed), pictures: vec![] }
+}
+
 /// Chooses where the job goes, or finds out why it can go nowhere.
-fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool), Failed> {
+fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool), Vec<Entry>> {
     let Details { operation, request, deadline, attempts, tries, preferences, candidates, resume } = details;
     let job = Job { id: job_id.to_owned(), operation, request, deadline };
     if let Some(resume) = resume {
-        let at = candidates.into_iter().find(|c| c.provider == resume.provider);
-        let candidate = at.ok_or_else(|| {
-            Failure::Uncertain.because(format!("accepted by provider '{}', which is gone", resume.provider))
-        })?;
-        let remote = Remote { id: resume.remote_id, poll_url: resume.poll_url };
         let cost = resume.cost.map(Cost::reported);
+        let Some(candidate) = resume.candidates.into_iter().next() else {
+            return Err(run::lost(resume.number, &resume.provider, cost));
+        };
+        let remote = Remote { id: resume.remote_id, poll_url: resume.poll_url };
         return Ok((Run::resume(job, candidate, resume.number, remote, cost, resume.sent_at), true));
     }
     let configured = |candidate: &Candidate| {
@@ -86,10 +89,12 @@ fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool),
     };
     let head = match route.candidates.iter().find(|c| able(c)).or(route.candidates.first()) {
         Some(head) => head.clone(),
-        None if config.preview_when_unconfigured && operation == Operation::Generate => preview(&route)?,
-        None => return Err(nobody(&route)),
+        None if config.preview_when_unconfigured && operation == Operation::Generate => {
+            preview(&route).map_err(|failed| vec![closed(failed)])?
+        }
+        None => return Err(vec![closed(nobody(&route))]),
     };
-    Ok((Run::new(job, head, attempts, tries), false))
+    Ok((Run::new(job, head, attempts, tries).resend_uncertain(config.resend_uncertain), false))
 }
 
 /// The stand-in for a model that nobody has a key for: drawn here, marked as a preview, at no cost.

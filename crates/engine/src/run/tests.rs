@@ -357,3 +357,12 @@ fn no_order_of_answers_sends_a_submission_twice_or_leaves_a_job_open() {
         assert_eq!(world.log[0], "begin");
     }
 }
+
+#[test]
+fn an_administrator_can_choose_to_send_an_ambiguous_request_again() {
+    let run = Run::new(job(), candidate("bfl"), 0, 0).resend_uncertain(true);
+    let mut world = World::of(run, vec![Err(TransportError::MaybeSent("reset".into()))]);
+    world.go();
+    assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "end uncertain", "later"]);
+    assert_eq!(world.end().2, None);
+}
