@@ -151,5 +151,8 @@ pub fn show_name(epoch: i64) {
 pub fn end(why: End) -> ! {
     let code = if why == End::Restart { 1 } else { 0 };
     // SAFETY: the normal end of a background worker.
-    unsafe { pg_sys::proc_exit(code) }
+    unsafe { pg_sys::proc_exit(code) };
+    // The bindings of some versions know that it does not return, others do not.
+    #[allow(unreachable_code)]
+    std::process::abort()
 }
