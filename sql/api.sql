@@ -262,10 +262,9 @@ SELECT count(*) FILTER (WHERE q.state = 'ready' AND q.ready_at <= clock_timestam
 COMMENT ON VIEW image_gen.queue_stats IS 'How many jobs wait, how many are put off, how many are in flight. No rows of anybody''s are shown.';
 
 CREATE VIEW image_gen.worker_status AS
-SELECT a.pid IS NOT NULL AS running, w.mode, w.pid, w.started_at AS running_since, w.epoch,
+SELECT image_gen._is_worker(w.pid) AS running, w.mode, w.pid, w.started_at AS running_since, w.epoch,
        s.in_flight, w.in_flight_cap, w.cap_reason, s.ready, s.oldest_ready, w.configured AS configured_keys,
        w.last_error, w.last_error_at
   FROM image_gen.worker_state w
- CROSS JOIN image_gen.queue_stats s
-  LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = w.pid AND a.backend_type = 'image_gen worker' AND a.datname = current_database();
+ CROSS JOIN image_gen.queue_stats s;
 COMMENT ON VIEW image_gen.worker_status IS 'Is the worker running, since when, in which life (epoch), what it has in flight, how much it may and why, what waits, what went wrong last.';

@@ -1,9 +1,9 @@
 -- The catalogue: providers, models and list prices as published. An administrator's own rows have origin 'admin'.
 
-INSERT INTO image_gen.providers (id, kind, priority, max_in_flight) VALUES
-  ('bfl',     'bfl',     10, 24),    -- 24 active tasks a key (BFL documentation)
-  ('openai',  'openai',  20, NULL),
-  ('preview', 'preview', 1000, NULL);
+INSERT INTO image_gen.providers (id, kind, priority, max_in_flight, origin) VALUES
+  ('bfl',     'bfl',     10,   24,   'catalogue'),    -- 24 active tasks a key (BFL documentation)
+  ('openai',  'openai',  20,   NULL, 'catalogue'),
+  ('preview', 'preview', 1000, NULL, 'catalogue');
 
 INSERT INTO image_gen.models
   (name, provider_kind, remote_name, aliases, sizes, prompt_chars, max_n, parameters, typical_seconds, best_for, origin)

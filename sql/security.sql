@@ -27,7 +27,7 @@ GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, i
                 image_gen.queue_stats, image_gen.worker_status TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.status, image_gen.recent, image_gen.wait, image_gen.cancel, image_gen.credits, image_gen.picture,
-  image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted
+  image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker
   TO image_gen_user, image_gen_admin;
 
 -- Administrators: the catalogue. Not where keys are sent (providers.base_url, key_name): that is the superuser's.

@@ -23,7 +23,8 @@ CREATE TABLE image_gen.providers (
   priority            integer NOT NULL DEFAULT 100,
   max_in_flight       integer CHECK (max_in_flight > 0),
   requests_per_minute integer CHECK (requests_per_minute > 0),
-  options             jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object')
+  options             jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
+  origin              text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin'))
 );
 COMMENT ON TABLE image_gen.providers IS 'Endpoints that make pictures. Rows may share an adapter kind: an OpenAI-compatible endpoint is one more row.';
 COMMENT ON COLUMN image_gen.providers.kind IS 'The adapter: bfl, openai or preview.';
@@ -60,6 +61,24 @@ COMMENT ON COLUMN image_gen.models.parameters IS 'What it takes beyond prompt an
 COMMENT ON COLUMN image_gen.models.typical_seconds IS 'Seconds for one picture, until this database has measured its own.';
 COMMENT ON COLUMN image_gen.models.successor IS 'Set for a retired model: its jobs go to this one, with a warning.';
 COMMENT ON COLUMN image_gen.models.ends_on IS 'The day the provider shuts it down.';
+
+-- A row that an administrator has touched is his: it is dumped, and a restore puts it in the place of the catalogue's.
+CREATE FUNCTION image_gen._own_row() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF TG_OP = 'UPDATE' THEN
+    NEW.origin := 'admin';
+  ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'providers' THEN
+    DELETE FROM image_gen.providers p WHERE p.id = NEW.id AND p.origin = 'catalogue';
+  ELSIF NEW.origin = 'admin' THEN
+    DELETE FROM image_gen.models m WHERE m.name = NEW.name AND m.provider_kind = NEW.provider_kind AND m.origin = 'catalogue';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.providers FOR EACH ROW EXECUTE FUNCTION image_gen._own_row();
+CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.models FOR EACH ROW EXECUTE FUNCTION image_gen._own_row();
+COMMENT ON COLUMN image_gen.providers.origin IS 'catalogue: as shipped. admin: written or changed here.';
+COMMENT ON COLUMN image_gen.models.origin IS 'catalogue: as shipped. admin: written or changed here.';
 
 CREATE TABLE image_gen.prices (
   id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -254,7 +273,7 @@ CREATE TABLE image_gen.worker_state (
 INSERT INTO image_gen.worker_state DEFAULT VALUES;
 COMMENT ON TABLE image_gen.worker_state IS 'One row: the current life of this database''s worker. Read it through the view worker_status.';
 
-SELECT pg_catalog.pg_extension_config_dump('image_gen.providers', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.providers', $$WHERE origin = 'admin'$$);
 SELECT pg_catalog.pg_extension_config_dump('image_gen.models', $$WHERE origin = 'admin'$$);
 SELECT pg_catalog.pg_extension_config_dump('image_gen.prices', $$WHERE origin = 'admin'$$);
 SELECT pg_catalog.pg_extension_config_dump('image_gen.timings', '');

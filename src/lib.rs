@@ -33,8 +33,15 @@ extension_sql_file!("../sql/queue.sql", name = "queue", requires = ["catalogue",
 extension_sql_file!(
     "../sql/api.sql",
     name = "api",
-    requires =
-        ["queue", plan::_plan, plan::_caller, plan::_new_job_id, plan::_default_model, wake::_completions]
+    requires = [
+        "queue",
+        plan::_plan,
+        plan::_caller,
+        plan::_new_job_id,
+        plan::_default_model,
+        wake::_completions,
+        wake::_is_worker
+    ]
 );
 extension_sql_file!("../sql/security.sql", name = "security", finalize);
 

@@ -127,6 +127,22 @@ fn _is_uncommitted(seq: i64) -> bool {
     PENDING.get().min_seq <= seq
 }
 
+/// True when the process of that pid is this database's worker. (pg_stat_activity does not tell that to everybody.)
+#[pg_extern(volatile, parallel_unsafe)]
+pub fn _is_worker(pid: Option<i32>) -> bool {
+    let Some(pid) = pid else { return false };
+    // SAFETY: set when the session connected.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    match shared::get() {
+        Some(shared) => shared.slot(database).is_some_and(|slot| slot.pid() == pid),
+        // SAFETY: looked up under a lock; a process's entry outlives it.
+        None => unsafe {
+            let process = pg_sys::BackendPidGetProc(pid);
+            !process.is_null() && (*process).databaseId == database
+        },
+    }
+}
+
 /// A counter that moves whenever the worker has finished jobs of this database.
 #[pg_extern(volatile, parallel_unsafe)]
 pub fn _completions() -> i64 {
