@@ -150,6 +150,13 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
                 }
             }
             if ward.due.is_some_and(|due| due <= Instant::now()) {
+                // Dropped, or made a template meanwhile: its slot is free for another.
+                if !databases().contains(database) {
+                    if let Some(slot) = shared.slot(*database) {
+                        slot.leave(true);
+                    }
+                    return false;
+                }
                 ward.start(*database);
             }
             true

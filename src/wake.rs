@@ -37,6 +37,16 @@ pub fn register() {
 #[pg_guard]
 unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
     use pg_sys::XactEvent::*;
+    // Not in the install script: CREATE EXTENSION keeps notices of its script to itself.
+    if event == XACT_EVENT_PRE_COMMIT && PENDING.get().start_worker && shared::get().is_none() {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            "image_gen is not in shared_preload_libraries: its worker runs until the server is restarted",
+            "image_gen",
+        )
+        .set_hint("Add image_gen to shared_preload_libraries and restart, then a worker is always there.")
+        .report(PgLogLevel::NOTICE);
+    }
     // PREPARE forgets as ABORT does: COMMIT PREPARED runs elsewhere, and the rescan finds those jobs.
     if !matches!(
         event,
@@ -109,15 +119,6 @@ pub fn _wake(seq: Option<i64>) {
 /// Starts this database's worker at COMMIT; called by the install script.
 #[pg_extern(volatile, parallel_unsafe)]
 fn _start_worker() {
-    if shared::get().is_none() {
-        ErrorReport::new(
-            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-            "image_gen is not in shared_preload_libraries: its worker runs until the server is restarted",
-            "image_gen",
-        )
-        .set_hint("Add image_gen to shared_preload_libraries and restart, then a worker is always there.")
-        .report(PgLogLevel::NOTICE);
-    }
     PENDING.set(Pending { start_worker: true, ..PENDING.get() });
 }
 

@@ -24,11 +24,19 @@ pub enum Failed {
 const EXTENSION: &std::ffi::CStr = c"image_gen";
 const ROLE: &std::ffi::CStr = c"image_gen_worker";
 
-/// The oid of the extension, if it is here.
+/// The oid of the extension, if it is in this database and the database is no template.
 pub fn extension() -> Option<pg_sys::Oid> {
     let found = run("look for the extension", || {
-        // SAFETY: in a transaction.
-        Ok(unsafe { pg_sys::get_extension_oid(EXTENSION.as_ptr(), true) })
+        // A worker in a template would block every CREATE DATABASE from it.
+        let template = Spi::connect(|client| {
+            let question = "SELECT d.datistemplate FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()";
+            client.select(question, Some(1), &[])?.first().get_one::<bool>()
+        });
+        match template {
+            // SAFETY: in a transaction.
+            Ok(Some(false)) => Ok(unsafe { pg_sys::get_extension_oid(EXTENSION.as_ptr(), true) }),
+            _ => Err(Failed::Gone),
+        }
     });
     found.ok().filter(|oid| *oid != pg_sys::InvalidOid)
 }
@@ -117,7 +125,7 @@ fn describe(panic: &(dyn Any + Send)) -> Failed {
         Some(PostgresError(report) | ErrorReport(report) | RustPanic { ereport: report, .. }) => {
             let code = report.sql_error_code();
             let text = format!("{} ({code:?})", report.message());
-            if is_about_data(code) { Failed::Poison(text) } else { Failed::Error(text) }
+            if may_pass(code) { Failed::Error(text) } else { Failed::Poison(text) }
         }
         None => {
             let text =
@@ -127,10 +135,10 @@ fn describe(panic: &(dyn Any + Send)) -> Failed {
     }
 }
 
-/// SQLSTATE classes 22 (data exception), 23 (integrity constraint) and 54 (program limit): what was to be written is
-/// itself the reason. A full disk, a deadlock or a cancelled statement is not.
-fn is_about_data(code: PgSqlErrorCode) -> bool {
-    let class = |a: u8, b: u8| i32::from(a - b'0') | i32::from(b - b'0') << 6;
-    let classes = [class(b'2', b'2'), class(b'2', b'3'), class(b'5', b'4')];
-    classes.contains(&(code as i32 & 0xfff))
+/// Errors that say nothing about what was to be written: a full disk, a deadlock, a lock, a shutdown, a relation that
+/// is just being replaced. All others are that row's own, and come again.
+fn may_pass(code: PgSqlErrorCode) -> bool {
+    const PASSING: [&[u8; 2]; 10] = [b"08", b"25", b"40", b"42", b"53", b"55", b"57", b"58", b"F0", b"XX"];
+    let class = |[a, b]: &[u8; 2]| i32::from(a - b'0') | i32::from(b - b'0') << 6;
+    PASSING.iter().any(|c| class(c) == code as i32 & 0xfff)
 }

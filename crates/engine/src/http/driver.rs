@@ -72,7 +72,10 @@ impl Driver {
             builder = builder.header(CONTENT_TYPE, "application/json").body(json.to_string());
         }
         match tokio::time::timeout(request.timeout, exchange(builder, request.max_bytes)).await {
-            Ok(result) => result,
+            Ok(result) => result.map(|response| match key {
+                Some(key) => without(response, key),
+                None => response,
+            }),
             Err(_) => {
                 Err(TransportError::MaybeSent(format!("no answer within {} s", request.timeout.as_secs())))
             }
@@ -95,6 +98,25 @@ impl Driver {
             _ => Ok(()),
         }
     }
+}
+
+/// Some services repeat a rejected key in their error text, which is stored and shown. Larger bodies are pictures.
+fn without(mut response: HttpResponse, key: &Key) -> HttpResponse {
+    const TEXT: usize = 64 * 1024;
+    let secret = key.reveal().as_bytes();
+    if secret.is_empty() || response.body.len() > TEXT {
+        return response;
+    }
+    let mut rest = response.body.as_slice();
+    let mut clean = Vec::with_capacity(rest.len());
+    while let Some(at) = rest.windows(secret.len()).position(|window| window == secret) {
+        clean.extend_from_slice(&rest[..at]);
+        clean.extend_from_slice(b"***");
+        rest = &rest[at + secret.len()..];
+    }
+    clean.extend_from_slice(rest);
+    response.body = clean;
+    response
 }
 
 fn forbidden(host: &str) -> String {
@@ -163,5 +185,18 @@ impl Resolve for Guard {
             }
             Ok(Box::new(usable.into_iter()) as Addrs)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_an_answer_repeats_is_masked() {
+        let answer = |body: &str| HttpResponse { status: 401, headers: vec![], body: body.into() };
+        let masked = without(answer("bad key sk-1 and sk-1, not sk-2"), &Key::new("sk-1"));
+        assert_eq!(masked.body, b"bad key *** and ***, not sk-2");
+        assert_eq!(without(answer("nothing"), &Key::new("sk-1")).body, b"nothing");
     }
 }

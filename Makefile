@@ -1,0 +1,53 @@
+# Every command of this project. `make demo` and `make test` set up a fresh machine by themselves.
+#
+#   PG_CONFIG=/path/pg_config      which PostgreSQL to build for (15 to 18; found by itself)
+#   CARGO_TARGET_DIR=/path         where cargo builds (./target)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+export PG_CONFIG
+
+.PHONY: help
+help: ## show this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: demo
+demo: setup install ## launch four shots against a simulated provider, in a throw-away server
+	@demo/run
+
+.PHONY: test
+test: setup unit install ## run all tests, installing the extension first
+	PG_CONFIG="$$(scripts/pg-config)" cargo test -p image_gen_tests
+
+.PHONY: unit
+unit: ## run the tests that need no server
+	cargo test -p image_gen_engine --all-features -p image_gen_simulator
+
+.PHONY: lint
+lint: ## format, clippy, documentation, dependencies and their licences
+	@scripts/setup --lint
+	@scripts/lint
+
+.PHONY: fmt
+fmt: ## format the code
+	cargo fmt --all
+
+.PHONY: setup
+setup: ## install what building needs (PostgreSQL, clang, cargo-pgrx), where it is missing
+	@scripts/setup
+
+.PHONY: build
+build: setup ## compile everything, without optimisation
+	PGRX_PG_CONFIG_PATH="$$(scripts/pg-config)" cargo build --workspace --no-default-features \
+	  --features "pg$$("$$(scripts/pg-config)" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')"
+
+.PHONY: install
+install: setup ## build with optimisation and install into PostgreSQL
+	@scripts/install
+
+.PHONY: clean
+clean: ## remove what was built
+	cargo clean
+	rm -rf demo/out

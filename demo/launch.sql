@@ -1,0 +1,76 @@
+-- Four launch shots for a pair of headphones: queued in one transaction, followed to the end, and accounted for.
+-- Run by an ordinary role that is a member of image_gen_user:  psql -f demo/launch.sql
+\set QUIET on
+\pset pager off
+\pset footer off
+\pset linestyle unicode
+\pset border 2
+\pset null '∅'
+\pset format wrapped
+\pset columns 118
+
+\echo '\n1. Before: what may be spent\n'
+SELECT spent, reserved, coalesce(available::text, 'unlimited') AS available FROM image_gen.credits();
+
+\echo '2. Four shots in one transaction: nothing is sent before COMMIT\n'
+\set look 'soft top light from camera left, shallow depth of field, no text, no logo overlays, color palette: charcoal, warm grey, single amber accent'
+BEGIN;
+SELECT s.shot, g.id, g.status, g.estimated_seconds AS seconds, g.estimated_cost AS cost
+  FROM (VALUES
+    ('hero',      73104,
+     'studio product shot of matte black over-ear headphones on a brushed concrete plinth, ' || :'look'),
+    ('lifestyle', image_gen.derive_seed(73104, 'lifestyle'),
+     'a woman wearing the headphones, eyes closed, lit from behind, matte black over-ear headphones, ' || :'look'),
+    ('detail',    image_gen.derive_seed(73104, 'detail'),
+     'macro shot of the ear cushion and hinge of matte black over-ear headphones, stitched seam in focus, ' || :'look'),
+    ('social',    image_gen.derive_seed(73104, 'social'),
+     'matte black over-ear headphones hanging in mid-air before a warm grey wall, room above for a headline, ' || :'look')
+  ) AS s (shot, seed, prompt)
+ CROSS JOIN LATERAL image_gen.generate(
+    prompt          => s.prompt,
+    negative_prompt => 'watermark, text, logo, hands, person, low quality, deformed',
+    model           => 'flux-1.1-pro',
+    width           => 1024,
+    height          => 1024,
+    seed            => s.seed,
+    guidance        => 3.5,
+    steps           => 28,
+    metadata        => jsonb_build_object('campaign', 'aurora-launch', 'shot', s.shot, 'ticket', 'MKT-2241')) AS g;
+SELECT array_agg(id ORDER BY seq) AS ids FROM image_gen.jobs WHERE created_at = now() \gset
+COMMIT;
+
+\echo '3. Wait for all of them: they run side by side\n'
+SELECT metadata ->> 'shot' AS shot, status, seed, attempts, billed_cost AS cost,
+       extract(epoch FROM finished_at - created_at)::numeric(6, 1) AS seconds
+  FROM image_gen.wait(:'ids', timeout => '2 minutes');
+
+\echo '4. What was refused, why, and what that cost\n'
+SELECT j.metadata ->> 'shot' AS shot, a.provider, a.status AS call, j.status AS job, j.error_code, j.error_message,
+       a.billed_cost AS cost
+  FROM image_gen.jobs j JOIN image_gen.attempts a ON a.job_id = j.id
+ WHERE a.status = 'refused' AND j.id = ANY (:'ids');
+
+\echo '5. The pictures\n'
+SELECT id, shot, provider, model, seed, width, height, byte_size AS bytes, trim_scale(billed_cost) AS cost
+  FROM image_gen.campaign_assets WHERE job_id = ANY (:'ids') ORDER BY job_id;
+
+\echo '6. Where did this hero shot come from?\n'
+\x on
+SELECT j.owner AS "asked by", j.created_at AS "at", c.provider, c.model, c.seed, c.prompt, c.negative_prompt,
+       (SELECT string_agg(w ->> 'message', '; ') FROM jsonb_array_elements(j.warnings) AS w) AS warnings,
+       t.remote_id AS "provider's id", trim_scale(c.billed_cost) AS cost, c.currency, c.cost_source, c.sha256
+  FROM image_gen.campaign_assets c
+  JOIN image_gen.jobs j ON j.id = c.job_id
+  JOIN image_gen.attempts t ON t.job_id = c.job_id AND t.status = 'succeeded'
+ WHERE c.campaign = 'aurora-launch' AND c.shot = 'hero' ORDER BY c.id DESC LIMIT 1;
+\x off
+
+\echo '7. What it cost, refused calls included: by campaign, and by ticket and shot\n'
+SELECT j.metadata ->> 'campaign' AS campaign, count(*) AS calls, count(*) FILTER (WHERE t.status = 'refused') AS refused,
+       sum(t.billed_cost) AS cost, t.currency, count(*) FILTER (WHERE t.billed_cost IS NULL) AS unknown
+  FROM image_gen.attempts t JOIN image_gen.jobs j ON j.id = t.job_id
+ GROUP BY 1, t.currency;
+
+SELECT j.metadata ->> 'ticket' AS ticket, j.metadata ->> 'shot' AS shot, count(*) AS calls, sum(t.billed_cost) AS cost
+  FROM image_gen.attempts t JOIN image_gen.jobs j ON j.id = t.job_id
+ GROUP BY 1, ROLLUP (2) ORDER BY 1, 2;
