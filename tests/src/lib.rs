@@ -1,1 +1,27 @@
-//! Harness.
+//! Black-box tests of the installed extension: real servers, the simulator as every provider, and plain SQL.
+//!
+//! | module | its one noun |
+//! |---|---|
+//! | [`cluster`] | a PostgreSQL server of its own, gone when dropped |
+//! | [`session`] | a connection, with answers as text |
+//! | [`sim`] | the simulator of the providers, and its ledger |
+//! | [`stage`] | all of these set up for a test |
+//! | [`process`] | a process of the server, seen from outside |
+//! | [`wait`] | waiting for something that happens in another process |
+//!
+//! The extension must be installed before (`make install`); `PG_CONFIG` says where, else `pg_config` in the path.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+pub mod cluster;
+pub mod process;
+pub mod session;
+pub mod sim;
+pub mod stage;
+mod template;
+pub mod wait;
+
+pub use cluster::{Cluster, Mode, Options};
+pub use session::{Job, Session};
+pub use sim::Sim;
+pub use stage::Stage;
+pub use wait::{eventually, wait_until};

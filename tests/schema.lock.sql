@@ -1,0 +1,358 @@
+-- The schema as it is installed. A change here is a change for every user and needs an upgrade script.
+-- After a wanted change: UPDATE_EXPECT=1 cargo test -p image_gen_tests --test sql
+\set ECHO none
+
+TABLE attempts (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  job_id text COLLATE "C" NOT NULL,
+  number integer NOT NULL,
+  provider text COLLATE "C" NOT NULL,
+  model text COLLATE "C" NOT NULL,
+  status text NOT NULL DEFAULT 'running'::text,
+  error_code text,
+  error_message text,
+  http_status integer,
+  remote_id text,
+  poll_url text,
+  prompt text NOT NULL,
+  seed bigint NOT NULL,
+  seed_honored boolean NOT NULL,
+  billed_cost numeric,
+  currency text NOT NULL DEFAULT 'USD'::text,
+  cost_source text NOT NULL DEFAULT 'unknown'::text,
+  tokens jsonb,
+  render_seconds numeric,
+  warnings jsonb NOT NULL DEFAULT '[]'::jsonb,
+  owner name NOT NULL,
+  epoch bigint NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  sent_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  finished_at timestamp with time zone
+) WITH (fillfactor=70)
+  attempts_billed_cost_check CHECK ((billed_cost >= (0)::numeric))
+  attempts_check CHECK (((billed_cost IS NULL) = (cost_source = 'unknown'::text)))
+  attempts_check1 CHECK (((finished_at IS NULL) = (status = 'running'::text)))
+  attempts_check2 CHECK (((remote_id IS NULL) = (poll_url IS NULL)))
+  attempts_cost_source_check CHECK ((cost_source = ANY (ARRAY['reported'::text, 'priced'::text, 'unknown'::text])))
+  attempts_job_id_fkey FOREIGN KEY (job_id) REFERENCES image_gen.jobs(id) ON DELETE CASCADE
+  attempts_job_id_number_key UNIQUE (job_id, number)
+  attempts_number_check CHECK ((number > 0))
+  attempts_pkey PRIMARY KEY (id)
+  attempts_status_check CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'uncertain'::text, 'canceled'::text])))
+  CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts USING btree (job_id) WHERE (status = 'succeeded'::text)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+  POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
+
+TABLE blobs (
+  sha256 text COLLATE "C" NOT NULL,
+  content_type text NOT NULL,
+  bytes bytea STORAGE EXTERNAL NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  blobs_pkey PRIMARY KEY (sha256)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING (EXISTS ( SELECT
+   FROM image_gen.campaign_assets a
+  WHERE ((a.sha256 = blobs.sha256) AND (a.owner = CURRENT_USER))))
+  POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
+
+TABLE campaign_assets (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  job_id text COLLATE "C" NOT NULL,
+  position integer NOT NULL,
+  campaign text,
+  shot text,
+  ticket text,
+  url text NOT NULL,
+  url_expires_at timestamp with time zone,
+  mirror_url text,
+  provider text COLLATE "C" NOT NULL,
+  model text COLLATE "C" NOT NULL,
+  seed bigint NOT NULL,
+  prompt text NOT NULL,
+  negative_prompt text,
+  width integer,
+  height integer,
+  content_type text,
+  byte_size bigint,
+  sha256 text COLLATE "C",
+  billed_cost numeric,
+  currency text NOT NULL DEFAULT 'USD'::text,
+  cost_source text NOT NULL,
+  metadata jsonb NOT NULL DEFAULT '{}'::jsonb,
+  owner name NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  campaign_assets_billed_cost_check CHECK ((billed_cost >= (0)::numeric))
+  campaign_assets_cost_source_check CHECK ((cost_source = ANY (ARRAY['reported'::text, 'priced'::text, 'unknown'::text])))
+  campaign_assets_job_id_position_key UNIQUE (job_id, "position")
+  campaign_assets_pkey PRIMARY KEY (id)
+  campaign_assets_position_check CHECK (("position" > 0))
+  CREATE INDEX campaign_assets_campaign ON image_gen.campaign_assets USING btree (campaign, shot)
+  CREATE INDEX campaign_assets_sha256 ON image_gen.campaign_assets USING btree (sha256)
+  CREATE INDEX campaign_assets_ticket ON image_gen.campaign_assets USING btree (ticket)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+  POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
+
+TABLE jobs (
+  id text COLLATE "C" NOT NULL,
+  seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  operation text NOT NULL,
+  status text NOT NULL DEFAULT 'queued'::text,
+  prompt text NOT NULL,
+  model text COLLATE "C" NOT NULL,
+  provider text COLLATE "C",
+  seed bigint NOT NULL,
+  parameters jsonb NOT NULL DEFAULT '{}'::jsonb,
+  metadata jsonb NOT NULL DEFAULT '{}'::jsonb,
+  preferences jsonb,
+  owner name NOT NULL,
+  idempotency_key text,
+  request_hash bytea,
+  deadline timestamp with time zone,
+  max_cost numeric,
+  estimated_seconds numeric,
+  estimated_cost numeric,
+  currency text NOT NULL DEFAULT 'USD'::text,
+  warnings jsonb NOT NULL DEFAULT '[]'::jsonb,
+  error_code text,
+  error_message text,
+  billed_cost numeric,
+  cost_source text,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  finished_at timestamp with time zone
+) WITH (fillfactor=80)
+  jobs_billed_cost_check CHECK ((billed_cost >= (0)::numeric))
+  jobs_check CHECK (((finished_at IS NULL) = (status = ANY (ARRAY['queued'::text, 'running'::text]))))
+  jobs_check1 CHECK (((error_code IS NULL) = (status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text]))))
+  jobs_cost_source_check CHECK ((cost_source = ANY (ARRAY['reported'::text, 'priced'::text, 'unknown'::text])))
+  jobs_id_check CHECK ((id ~ '^gen_[0-9A-HJKMNP-TV-Z]{26}$'::text))
+  jobs_max_cost_check CHECK ((max_cost >= (0)::numeric))
+  jobs_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text))
+  jobs_operation_check CHECK ((operation = ANY (ARRAY['generate'::text, 'edit'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
+  jobs_pkey PRIMARY KEY (id)
+  jobs_seed_check CHECK (((seed >= 0) AND (seed <= 2147483647)))
+  jobs_seq_key UNIQUE (seq)
+  jobs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'needs_review'::text, 'canceled'::text])))
+  CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs USING btree (owner, idempotency_key) WHERE (idempotency_key IS NOT NULL)
+  CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops)
+  CREATE INDEX jobs_owner ON image_gen.jobs USING btree (owner, seq)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+  POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
+
+TABLE models (
+  name text COLLATE "C" NOT NULL,
+  provider_kind text NOT NULL,
+  remote_name text NOT NULL,
+  aliases text[] NOT NULL DEFAULT '{}'::text[],
+  operations text[] NOT NULL DEFAULT '{generate}'::text[],
+  sizes jsonb,
+  prompt_chars integer,
+  max_n integer NOT NULL DEFAULT 1,
+  parameters jsonb NOT NULL DEFAULT '{}'::jsonb,
+  typical_seconds numeric NOT NULL DEFAULT 10,
+  best_for text,
+  successor text,
+  ends_on date,
+  origin text NOT NULL DEFAULT 'admin'::text
+)
+  models_check CHECK (((successor IS NOT NULL) OR (sizes IS NOT NULL)))
+  models_max_n_check CHECK (((max_n >= 1) AND (max_n <= 10)))
+  models_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9._/-]{0,127}$'::text))
+  models_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
+  models_pkey PRIMARY KEY (name, provider_kind)
+  models_prompt_chars_check CHECK ((prompt_chars > 0))
+  models_typical_seconds_check CHECK ((typical_seconds > (0)::numeric))
+
+TABLE prices (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  provider_kind text NOT NULL,
+  model text COLLATE "C" NOT NULL,
+  unit text NOT NULL,
+  quality text,
+  amount numeric NOT NULL,
+  currency text NOT NULL DEFAULT 'USD'::text,
+  valid_from date NOT NULL DEFAULT '-infinity'::date,
+  valid_to date NOT NULL DEFAULT 'infinity'::date,
+  source text,
+  origin text NOT NULL DEFAULT 'admin'::text
+)
+  prices_amount_check CHECK ((amount >= (0)::numeric))
+  prices_check CHECK ((valid_to > valid_from))
+  prices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
+  prices_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
+  prices_pkey PRIMARY KEY (id)
+  prices_unit_check CHECK ((unit = ANY (ARRAY['image'::text, 'megapixel'::text, 'text_in_mtok'::text, 'image_in_mtok'::text, 'image_out_mtok'::text])))
+  CREATE INDEX prices_model ON image_gen.prices USING btree (model, provider_kind)
+
+TABLE providers (
+  id text COLLATE "C" NOT NULL,
+  kind text NOT NULL,
+  base_url text,
+  key_name text,
+  enabled boolean NOT NULL DEFAULT true,
+  priority integer NOT NULL DEFAULT 100,
+  max_in_flight integer,
+  requests_per_minute integer,
+  options jsonb NOT NULL DEFAULT '{}'::jsonb,
+  origin text NOT NULL DEFAULT 'admin'::text
+)
+  providers_base_url_check CHECK ((base_url ~ '^https?://[^/@ ]+'::text))
+  providers_id_check CHECK ((id ~ '^[a-z][a-z0-9_-]{0,62}$'::text))
+  providers_key_name_check CHECK ((key_name ~ '^[A-Z][A-Z0-9_]{0,62}$'::text))
+  providers_max_in_flight_check CHECK ((max_in_flight > 0))
+  providers_options_check CHECK ((jsonb_typeof(options) = 'object'::text))
+  providers_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
+  providers_pkey PRIMARY KEY (id)
+  providers_requests_per_minute_check CHECK ((requests_per_minute > 0))
+
+TABLE queue (
+  seq bigint NOT NULL,
+  job_id text COLLATE "C" NOT NULL,
+  state text NOT NULL DEFAULT 'ready'::text,
+  epoch bigint,
+  ready_at timestamp with time zone NOT NULL DEFAULT now(),
+  attempts integer NOT NULL DEFAULT 0,
+  tries integer NOT NULL DEFAULT 0,
+  cancel_requested boolean NOT NULL DEFAULT false
+) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=10000)
+  queue_check CHECK (((state = 'running'::text) = (epoch IS NOT NULL)))
+  queue_pkey PRIMARY KEY (seq)
+  queue_state_check CHECK ((state = ANY (ARRAY['ready'::text, 'running'::text])))
+  CREATE INDEX queue_ready ON image_gen.queue USING btree (seq) WHERE (state = 'ready'::text)
+
+TABLE timings (
+  provider text COLLATE "C" NOT NULL,
+  model text COLLATE "C" NOT NULL,
+  seconds numeric NOT NULL,
+  samples bigint NOT NULL
+) WITH (fillfactor=50)
+  timings_pkey PRIMARY KEY (provider, model)
+
+TABLE worker_state (
+  one boolean NOT NULL DEFAULT true,
+  epoch bigint NOT NULL DEFAULT 0,
+  pid integer,
+  started_at timestamp with time zone,
+  mode text,
+  in_flight_cap integer,
+  cap_reason text,
+  configured text[],
+  last_error text,
+  last_error_at timestamp with time zone
+) WITH (fillfactor=20)
+  worker_state_one_check CHECK (one)
+  worker_state_pkey PRIMARY KEY (one)
+
+VIEW job_status (id text, status text, operation text, model text, provider text, prompt text, seed bigint, url text, urls text[], error_code text, error_message text, billed_cost numeric, currency text, cost_source text, attempts integer, metadata jsonb, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
+
+VIEW queue_stats (ready bigint, waiting bigint, in_flight bigint, oldest_ready timestamp with time zone)
+
+VIEW worker_status (running boolean, mode text, pid integer, running_since timestamp with time zone, epoch bigint, in_flight bigint, in_flight_cap integer, cap_reason text, ready bigint, oldest_ready timestamp with time zone, configured_keys text[], last_error text, last_error_at timestamp with time zone)
+
+TYPE receipt (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb)
+
+FUNCTION _await_completion(seen bigint, seconds double precision) RETURNS void VOLATILE STRICT
+FUNCTION _caller() RETURNS text STABLE STRICT PARALLEL SAFE
+FUNCTION _cancel(canceled_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _cancellations(this_epoch bigint) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _candidates(model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint) RETURNS TABLE(seq bigint, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _close(closed_id text, new_status text, code text, message text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _completions() RETURNS bigint VOLATILE STRICT
+FUNCTION _default_model() RETURNS text STABLE STRICT PARALLEL SAFE
+FUNCTION _deliver(done_id text, pictures jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _enqueue(job image_gen.jobs) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _is_uncommitted(seq bigint) RETURNS boolean VOLATILE STRICT
+FUNCTION _is_worker(pid integer) RETURNS boolean VOLATILE
+FUNCTION _journal(this_epoch bigint, items jsonb) RETURNS SETOF bigint VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _keep(hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _learn(done_id text, done_number integer) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
+FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _own_row() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _plan(job_id text, operation text, asked jsonb, provider text, model text, candidates jsonb, preferences jsonb DEFAULT NULL::jsonb, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[]) RETURNS jsonb STABLE PARALLEL SAFE
+FUNCTION _resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _same_job(caller name, key text, hash bytea) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _start_worker() RETURNS void VOLATILE STRICT
+FUNCTION _submit(operation text, asked jsonb, asked_model text, metadata jsonb, preferences jsonb, idempotency_key text, deadline timestamp with time zone, max_cost numeric) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _take_over(lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _wake(seq bigint) RETURNS void VOLATILE
+FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION picture(asset_id bigint) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION recent(n integer DEFAULT 20, status text DEFAULT NULL::text, campaign text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION status(id text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION wait(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS SETOF image_gen.job_status VOLATILE SET search_path=pg_catalog, pg_temp
+
+GRANT EXECUTE ON FUNCTION _await_completion TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _cancellations TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _candidates TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _claim TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _close TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _completions TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _deliver TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _is_uncommitted TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _is_worker TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _journal TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _keep TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _learn TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _note TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _start_epoch TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _take_over TO image_gen_worker
+GRANT EXECUTE ON FUNCTION cancel TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION credits TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION derive_seed TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION generate TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION picture TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION recent TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION status TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION wait TO image_gen_admin, image_gen_user
+GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT INSERT, SELECT, UPDATE ON attempts TO image_gen_worker
+GRANT SELECT ON attempts TO image_gen_admin, image_gen_user
+GRANT INSERT, SELECT ON blobs TO image_gen_worker
+GRANT SELECT ON blobs TO image_gen_admin, image_gen_user
+GRANT INSERT, SELECT ON campaign_assets TO image_gen_worker
+GRANT SELECT ON campaign_assets TO image_gen_admin, image_gen_user
+GRANT SELECT ON job_status TO image_gen_admin, image_gen_user
+GRANT SELECT ON jobs TO image_gen_admin, image_gen_user
+GRANT SELECT, UPDATE ON jobs TO image_gen_worker
+GRANT DELETE, INSERT, SELECT, UPDATE ON models TO image_gen_admin
+GRANT SELECT ON models TO image_gen_user, image_gen_worker
+GRANT DELETE, INSERT, SELECT, UPDATE ON prices TO image_gen_admin
+GRANT SELECT ON prices TO image_gen_user, image_gen_worker
+GRANT SELECT ON providers TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT UPDATE ON providers (enabled) TO image_gen_admin
+GRANT UPDATE ON providers (max_in_flight) TO image_gen_admin
+GRANT UPDATE ON providers (options) TO image_gen_admin
+GRANT UPDATE ON providers (priority) TO image_gen_admin
+GRANT UPDATE ON providers (requests_per_minute) TO image_gen_admin
+GRANT DELETE, SELECT, UPDATE ON queue TO image_gen_worker
+GRANT SELECT ON queue TO image_gen_admin
+GRANT SELECT ON queue_stats TO image_gen_admin, image_gen_user
+GRANT INSERT, SELECT, UPDATE ON timings TO image_gen_worker
+GRANT SELECT ON timings TO image_gen_admin, image_gen_user
+GRANT SELECT ON worker_state TO image_gen_admin
+GRANT SELECT, UPDATE ON worker_state TO image_gen_worker
+GRANT SELECT ON worker_status TO image_gen_admin, image_gen_user
+
+SETTING image_gen.allow_private_hosts string = NULL (sighup)
+SETTING image_gen.default_model string = 'flux-1.1-pro' (user)
+SETTING image_gen.keep_bytes enum = 'inline' (sighup)
+SETTING image_gen.max_in_flight integer = '2000' (sighup)
+SETTING image_gen.on_uncertain enum = 'review' (sighup)
+SETTING image_gen.preview_when_unconfigured bool = 'off' (sighup)
+SETTING image_gen.rescan_interval integer = '30000' (sighup)
+SETTING image_gen.secrets_file string = NULL (sighup)
+SETTING image_gen.shutdown_grace integer = '700' (sighup)

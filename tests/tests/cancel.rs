@@ -1,0 +1,294 @@
+//! Stopping, waiting and deadlines.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use image_gen_tests::process::cpu_ticks;
+use image_gen_tests::wait::secs;
+use image_gen_tests::{Session, Stage, wait_until};
+use postgres::fallible_iterator::FallibleIterator;
+use serde_json::{Value, json};
+
+fn cancel(session: &mut Session, id: &str) -> String {
+    session.text(&format!("SELECT status FROM image_gen.cancel('{id}')"))
+}
+
+fn status(session: &mut Session, id: &str) -> String {
+    session.job(id).status
+}
+
+/// A stage whose worker takes one job at a time, with that one in flight for 3 s, and another one queued.
+fn one_at_a_time() -> (Stage, Session, String, String) {
+    let stage = Stage::conf(&["image_gen.max_in_flight = 1"]);
+    stage.sim.configure(&json!({"render_seconds": 3.0}));
+    let mut alice = stage.alice();
+    let first = alice.generate("in flight");
+    stage.accepted(1);
+    let second = alice.generate("behind it");
+    (stage, alice, first, second)
+}
+
+#[test]
+fn a_queued_job_is_canceled_at_once_and_never_sent() {
+    // worker failure mode 53
+    let (stage, mut alice, first, second) = one_at_a_time();
+    assert_eq!(status(&mut alice, &second), "queued");
+    assert_eq!(cancel(&mut alice, &second), "canceled");
+    assert_eq!(cancel(&mut alice, &second), "canceled", "again");
+    let job = alice.job(&second);
+    assert_eq!((job.error_code.as_str(), job.attempts.as_str()), ("canceled", "0"));
+    alice.all_succeed(&[first]);
+    stage.sentinel();
+    assert_eq!(stage.sim.submits_of("behind it").len(), 0);
+    assert_eq!(status(&mut alice, &second), "canceled");
+}
+
+#[test]
+fn a_cancel_that_is_rolled_back_did_not_happen() {
+    let (stage, mut alice, first, second) = one_at_a_time();
+    alice.run("BEGIN");
+    assert_eq!(cancel(&mut alice, &second), "canceled");
+    cancel(&mut alice, &first);
+    alice.run("ROLLBACK");
+    assert_eq!(status(&mut alice, &second), "queued");
+    alice.all_succeed(&[first, second]);
+    assert_eq!((stage.sim.submits(), stage.sim.billed().as_str()), (2, "0.08"));
+}
+
+#[test]
+fn a_job_that_waits_for_its_providers_limit_can_be_canceled() {
+    // worker failure mode 53: claimed, and not sent.
+    let stage = Stage::start();
+    stage.sim.configure(&json!({"render_seconds": 3.0}));
+    stage.admin().run("UPDATE image_gen.providers SET max_in_flight = 1 WHERE id = 'bfl'");
+    let mut alice = stage.alice();
+    let first = alice.generate("in flight");
+    stage.accepted(1);
+    let second = alice.generate("claimed");
+    wait_until("the second job is claimed", secs(5), || status(&mut alice, &second) == "running");
+    cancel(&mut alice, &second);
+    wait_until("it is canceled", secs(1), || status(&mut alice, &second) == "canceled");
+    alice.all_succeed(&[first]);
+    assert_eq!(stage.sim.submits(), 1);
+}
+
+#[test]
+fn a_job_at_its_provider_is_canceled_and_its_cost_is_kept() {
+    // worker failure mode 53
+    let stage = Stage::start();
+    stage.sim.configure(&json!({"render_seconds": 5.0}));
+    let mut alice = stage.alice();
+    let id = alice.generate("polled");
+    let sibling = alice.generate("sibling");
+    stage.accepted(2);
+    let start = Instant::now();
+    assert_eq!(cancel(&mut alice, &id), "running", "the worker ends it");
+    cancel(&mut alice, &id);
+    wait_until("it is canceled", secs(2), || status(&mut alice, &id) == "canceled");
+    assert!(start.elapsed() < secs(1), "{:?}", start.elapsed());
+    let job = alice.job(&id);
+    assert_eq!(
+        (job.error_code.as_str(), job.billed_cost.as_str(), job.cost_source.as_str()),
+        ("canceled", "0.04", "reported")
+    );
+    assert_eq!(stage.sim.billed_of("polled"), (1, 40_000));
+    alice.all_succeed(&[sibling]);
+    assert_eq!(stage.sim.submits(), 2);
+    stage.check_money();
+}
+
+#[test]
+fn a_job_canceled_while_its_request_is_on_its_way_is_not_sent_again() {
+    // worker failure mode 53
+    let stage = Stage::start();
+    stage.sim.rule(json!({"phase": "submit", "prompt_contains": "on its way", "fault": {"kind": "slow_response", "seconds": 3}}));
+    let mut alice = stage.alice();
+    let id = alice.generate("on its way");
+    stage.submitted(1);
+    cancel(&mut alice, &id);
+    wait_until("it is canceled", secs(5), || status(&mut alice, &id) == "canceled");
+    let job = alice.job(&id);
+    assert_eq!(
+        (job.billed_cost.as_str(), job.cost_source.as_str()),
+        ("", "unknown"),
+        "it may have been accepted"
+    );
+    stage.sentinel();
+    assert_eq!(stage.sim.submits_of("on its way").len(), 1);
+}
+
+#[test]
+fn a_finished_job_stays_finished() {
+    // worker failure mode 53
+    let stage = Stage::start();
+    let mut alice = stage.alice();
+    let id = alice.generate("done");
+    let done = alice.done(&id);
+    assert_eq!(cancel(&mut alice, &id), "succeeded");
+    assert_eq!(alice.job(&id), done);
+}
+
+#[test]
+fn nobody_cancels_the_jobs_of_others() {
+    // worker failure mode 61
+    let (_stage, mut alice, first, second) = one_at_a_time();
+    let mut bob = _stage.bob();
+    for id in [&first, &second] {
+        assert_eq!(bob.sqlstate(&format!("SELECT image_gen.cancel('{id}')")), "42704");
+    }
+    assert_eq!(bob.sqlstate("SELECT image_gen.cancel('gen_00000000000000000000000000')"), "42704");
+    alice.all_succeed(&[first, second]);
+}
+
+#[test]
+fn a_deadline_that_passes_before_sending_is_kept() {
+    // S2
+    let (stage, mut alice, first, _) = one_at_a_time();
+    let late = alice.generate_with("prompt => 'too late', deadline => clock_timestamp() + interval '1 s'");
+    let soon = alice.generate_with("prompt => 'in time', deadline => clock_timestamp() + interval '1 h'");
+    let jobs = alice.all_done(&[first, late, soon]);
+    let ends: Vec<(&str, &str)> = jobs.iter().map(|j| (j.status.as_str(), j.error_code.as_str())).collect();
+    assert_eq!(ends, [("succeeded", ""), ("failed", "deadline_exceeded"), ("succeeded", "")]);
+    assert_eq!((stage.sim.submits_of("too late").len(), stage.sim.submits_of("in time").len()), (0, 1));
+
+    for past in ["now() - interval '1 s'", "clock_timestamp()", "'-infinity'"] {
+        assert_eq!(
+            alice.sqlstate(&format!("SELECT image_gen.generate(prompt => 'x', deadline => {past})")),
+            "22023"
+        );
+    }
+}
+
+#[test]
+fn a_deadline_that_passes_while_a_job_is_put_off_is_kept() {
+    // S2: the provider asked for more time than the job has.
+    let stage = Stage::start();
+    stage
+        .sim
+        .rule(json!({"prompt_contains": "put off", "fault": {"kind": "rate_limited", "retry_after": 2}}));
+    let mut alice = stage.alice();
+    let id = alice.generate_with("prompt => 'put off', deadline => clock_timestamp() + interval '1 s'");
+    let job = alice.done(&id);
+    assert_eq!((job.status.as_str(), job.error_code.as_str()), ("failed", "deadline_exceeded"), "{job:?}");
+    assert_eq!(stage.sim.submits(), 1);
+}
+
+#[test]
+fn wait_returns_as_soon_as_the_job_is_done_and_does_not_poll() {
+    // N11, S43
+    let stage = Stage::start();
+    stage.sim.configure(&json!({"render_seconds": 2.0}));
+    stage.admin().run("UPDATE image_gen.models SET typical_seconds = 2.05");
+    let mut alice = stage.alice();
+    let ids: Vec<String> = (0..2).map(|n| alice.generate(&format!("awaited {n}"))).collect();
+    let pid = alice.pid();
+    let before = cpu_ticks(pid);
+    let rows = alice.rows(&format!(
+        "SELECT id, status, clock_timestamp() - finished_at < '300 ms' FROM image_gen.wait('{{{},{}}}', '20 s')",
+        ids[1], ids[0]
+    ));
+    assert_eq!(rows, [[ids[1].as_str(), "succeeded", "t"], [ids[0].as_str(), "succeeded", "t"]]);
+    let ticks = cpu_ticks(pid) - before;
+    assert!(ticks <= 2, "{ticks} ticks of CPU while waiting");
+}
+
+#[test]
+fn wait_says_what_cannot_be_waited_for() {
+    let stage = Stage::start();
+    let mut alice = stage.alice();
+    alice.run("BEGIN");
+    let own = alice.generate("own transaction");
+    assert_eq!(alice.sqlstate(&format!("SELECT image_gen.wait('{{{own}}}')")), "55000");
+    alice.run("ROLLBACK");
+
+    let id = alice.generate("fine");
+    for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+        alice.run(&format!("BEGIN ISOLATION LEVEL {level}"));
+        assert_eq!(alice.sqlstate(&format!("SELECT image_gen.wait('{{{id}}}')")), "0A000");
+        alice.run("ROLLBACK");
+    }
+    for unknown in ["gen_00000000000000000000000000", "nonsense"] {
+        assert_eq!(alice.sqlstate(&format!("SELECT image_gen.wait('{{{unknown}}}')")), "42704");
+    }
+    assert_eq!(stage.bob().sqlstate(&format!("SELECT image_gen.wait('{{{id}}}')")), "42704", "not his");
+    assert!(alice.rows("SELECT * FROM image_gen.wait('{}')").is_empty());
+    // In the same transaction, after another one's COMMIT: that can be waited for.
+    alice.run("BEGIN");
+    alice.all_succeed(&[id]);
+    alice.run("COMMIT");
+}
+
+#[test]
+fn wait_gives_up_after_its_timeout() {
+    let stage = Stage::start();
+    stage.sim.configure(&json!({"render_seconds": 3.0}));
+    let mut alice = stage.alice();
+    let id = alice.generate("slow");
+    let start = Instant::now();
+    let waited = alice.text(&format!("SELECT status FROM image_gen.wait('{{{id}}}', '700 ms')"));
+    let took = start.elapsed();
+    assert_eq!(waited, "running");
+    assert!(took > Duration::from_millis(690) && took < secs(2), "{took:?}");
+
+    alice.run("SET statement_timeout = '300ms'");
+    let start = Instant::now();
+    assert_eq!(alice.sqlstate(&format!("SELECT image_gen.wait('{{{id}}}')")), "57014");
+    assert!(start.elapsed() < secs(2), "a waiting statement can be canceled");
+    alice.run("RESET statement_timeout");
+    alice.all_succeed(&[id]);
+}
+
+#[test]
+fn wait_notices_a_cancel_by_another_session() {
+    let (stage, mut alice, _, second) = one_at_a_time();
+    let pid = alice.pid();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let waited = alice.text(&format!("SELECT status FROM image_gen.wait('{{{second}}}', '30 s')"));
+            (waited, Instant::now())
+        });
+        let mut admin = stage.admin();
+        wait_until("it waits", secs(5), || {
+            admin.truth(&format!(
+                "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = {pid}"
+            ))
+        });
+        let canceled = Instant::now();
+        assert_eq!(cancel(&mut stage.alice(), &second), "canceled");
+        let (waited, at) = waiting.join().unwrap();
+        assert_eq!(waited, "canceled");
+        assert!(at - canceled < secs(1), "wait() noticed after {:?}", at - canceled);
+    });
+}
+
+#[test]
+fn each_finished_job_notifies_once() {
+    let stage = Stage::start();
+    let mut listener = stage.alice();
+    listener.run("LISTEN image_gen");
+    let mut alice = stage.alice();
+    let mut ids: Vec<String> = (0..6).map(|n| alice.generate(&format!("notified {n}"))).collect();
+    ids.push(alice.generate("refused: anatomy"));
+    let ends: Vec<String> = alice.all_done(&ids).into_iter().map(|j| j.status).collect();
+    assert_eq!(ends.iter().filter(|s| *s == "failed").count(), 1);
+    stage.sentinel();
+    listener.run("SELECT 1");
+    let mut notified = vec![];
+    let mut notifications = listener.notifications();
+    let mut pending = notifications.timeout_iter(Duration::from_millis(500));
+    while let Some(notification) = pending.next().unwrap() {
+        assert_eq!(notification.channel(), "image_gen");
+        let payload: Value = serde_json::from_str(notification.payload()).unwrap();
+        notified.push((
+            payload["id"].as_str().unwrap().to_owned(),
+            payload["status"].as_str().unwrap().to_owned(),
+        ));
+    }
+    assert_eq!(notified.len(), 8, "seven and the sentinel: {notified:?}");
+    let told: BTreeSet<_> = notified.into_iter().collect();
+    for (id, end) in ids.into_iter().zip(ends) {
+        assert!(told.contains(&(id.clone(), end.clone())), "{id} {end}: {told:?}");
+    }
+}

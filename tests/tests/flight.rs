@@ -1,0 +1,174 @@
+//! Jobs in flight: they overlap, they hold nothing, and a worker without work does nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use image_gen_tests::process::{cpu_ticks, memory_kb};
+use image_gen_tests::wait::secs;
+use image_gen_tests::{Stage, wait_until};
+use serde_json::json;
+
+#[test]
+fn four_jobs_of_three_seconds_take_three_seconds() {
+    // S22, S24
+    let stage = Stage::start();
+    stage.sim.configure(&json!({"render_seconds": 3.0}));
+    stage.admin().run("UPDATE image_gen.models SET typical_seconds = 3");
+    stage.worker();
+    let mut alice = stage.alice();
+    let start = Instant::now();
+    let ids = alice.column(
+        "SELECT g.id FROM unnest('{hero,lifestyle,detail,square}'::text[]) s, LATERAL image_gen.generate(prompt => s) g",
+    );
+    let queued = start.elapsed();
+    alice.all_succeed(&ids);
+    let took = start.elapsed();
+    println!("four jobs of 3 s: queued in {queued:?}, done in {took:?}");
+    assert!(took < secs(4), "{took:?}");
+    assert_eq!(stage.sim.totals().all.peak_in_flight, 4);
+    assert_eq!((stage.sim.submits(), stage.sim.billed().as_str()), (4, "0.16"));
+    // S47
+    let polls = stage.sim.totals().all.polls;
+    assert!(polls <= 12, "{polls} polls for four jobs");
+}
+
+#[test]
+fn a_good_estimate_needs_few_polls() {
+    // S44 to S47: the first poll comes after the estimated time.
+    let stage = Stage::start();
+    stage.sim.configure(&json!({"render_seconds": 2.0}));
+    stage.admin().run("UPDATE image_gen.models SET typical_seconds = 2.1");
+    let mut alice = stage.alice();
+    let ids: Vec<String> = (0..4).map(|n| alice.generate(&format!("shot {n}"))).collect();
+    alice.all_succeed(&ids);
+    let polls = stage.sim.totals().all.polls;
+    assert!((4..=12).contains(&polls), "{polls} polls for four jobs");
+}
+
+#[test]
+fn nothing_is_held_while_providers_work() {
+    // N23, worker failure mode 16
+    let stage = Stage::start();
+    stage.sim.configure(&json!({"render_seconds": 6.0}));
+    let mut admin = stage.admin();
+    admin.run("UPDATE image_gen.providers SET max_in_flight = NULL; UPDATE image_gen.models SET typical_seconds = 6.2");
+    admin.run("CREATE DATABASE other");
+    let worker = stage.worker();
+    let mut alice = stage.alice();
+    let ids = alice.column(
+        "SELECT g.id FROM generate_series(1, 64) n,
+          LATERAL image_gen.generate(prompt => 'held ' || n, width => 256, height => 256) g",
+    );
+    stage.accepted(64);
+    // The last flush may still be ending.
+    wait_until("the worker sleeps", secs(3), || {
+        admin.truth(&format!("SELECT state = 'idle' FROM pg_stat_activity WHERE pid = {worker}"))
+    });
+    for _ in 0..40 {
+        let held = admin.rows(&format!(
+            "SELECT backend_xid, backend_xmin, xact_start, (SELECT count(*) FROM pg_locks WHERE pid = {worker})
+               FROM pg_stat_activity WHERE pid = {worker}"
+        ));
+        assert_eq!(held, [["", "", "", "0"]]);
+        sleep(Duration::from_millis(25));
+    }
+    for statement in [
+        "VACUUM image_gen.queue",
+        "DROP DATABASE other",
+        "CREATE DATABASE copied TEMPLATE template0 STRATEGY file_copy",
+        "DROP DATABASE copied",
+    ] {
+        let start = Instant::now();
+        admin.run(statement);
+        let took = start.elapsed();
+        println!("with 64 in flight: {statement}: {took:?}");
+        assert!(took < secs(if statement.starts_with("CREATE") { 3 } else { 1 }), "{statement}: {took:?}");
+    }
+    assert_eq!(stage.sim.totals().all.peak_in_flight, 64);
+    assert_eq!(admin.number("SELECT in_flight FROM image_gen.worker_status"), 64);
+    alice.all_succeed(&ids);
+    assert_eq!((stage.sim.submits(), stage.sim.billed().as_str()), (64, "2.56"));
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue"), 0);
+    println!("worker after 64 jobs: {:?} kB (anonymous, highest resident)", memory_kb(worker));
+    stage.check_money();
+}
+
+#[test]
+fn a_providers_limit_is_respected() {
+    let stage = Stage::start();
+    stage.sim.configure(&json!({"render_seconds": 0.3, "active_task_limit": 3}));
+    stage.admin().run("UPDATE image_gen.providers SET max_in_flight = 3 WHERE id = 'bfl'");
+    let mut alice = stage.alice();
+    let ids: Vec<String> = (0..10).map(|n| alice.generate(&format!("limited {n}"))).collect();
+    alice.all_succeed(&ids);
+    let totals = stage.sim.totals().all;
+    assert_eq!((totals.peak_in_flight, totals.submits, totals.rejected), (3, 10, 0));
+}
+
+#[test]
+fn a_providers_rate_is_respected() {
+    let stage = Stage::start();
+    // One submission in 400 ms.
+    stage.admin().run("UPDATE image_gen.providers SET requests_per_minute = 150 WHERE id = 'bfl'");
+    let mut alice = stage.alice();
+    let ids: Vec<String> = (0..5).map(|n| alice.generate(&format!("paced {n}"))).collect();
+    alice.all_succeed(&ids);
+    let at: Vec<u64> = stage.sim.submits_of("paced").iter().map(|e| e["at_us"].as_u64().unwrap()).collect();
+    assert!(at.windows(2).all(|w| w[1] - w[0] > 300_000), "{at:?}");
+}
+
+#[test]
+fn an_idle_worker_does_nothing() {
+    // worker failure modes 9 and 40
+    let stage = Stage::conf(&["image_gen.rescan_interval = '1h'", "autovacuum = off"]);
+    let worker = stage.worker();
+    stage.sentinel();
+    let mut admin = stage.admin();
+    // The first rescan comes 10 s after the start.
+    wait_until("the first rescan is over", secs(20), || {
+        admin.truth("SELECT clock_timestamp() - running_since > '11 s' FROM image_gen.worker_status")
+    });
+    let look = format!(
+        "SELECT pg_snapshot_xmax(pg_current_snapshot()), a.query_start, a.state_change, a.xact_start
+           FROM pg_stat_activity a WHERE pid = {worker}"
+    );
+    let before = (admin.rows(&look), cpu_ticks(worker));
+    sleep(secs(5));
+    let after = (admin.rows(&look), cpu_ticks(worker));
+    println!("idle for 5 s: {} ticks of CPU", after.1 - before.1);
+    assert_eq!(before.0, after.0);
+    assert!(after.1 - before.1 <= 1, "{} ticks of CPU while idle", after.1 - before.1);
+}
+
+#[test]
+fn looking_for_work_in_vain_takes_no_transaction_id() {
+    // worker failure mode 40
+    let stage = Stage::conf(&["image_gen.rescan_interval = '100ms'", "autovacuum = off"]);
+    let worker = stage.worker();
+    stage.sentinel();
+    let mut admin = stage.admin();
+    let started = format!("SELECT query_start FROM pg_stat_activity WHERE pid = {worker}");
+    wait_until("the first rescan is over", secs(20), || {
+        admin.truth("SELECT clock_timestamp() - running_since > '11 s' FROM image_gen.worker_status")
+    });
+    let next_xid = "SELECT pg_snapshot_xmax(pg_current_snapshot())";
+    let before = (admin.text(next_xid), admin.text(&started));
+    sleep(secs(2));
+    assert_eq!(admin.text(next_xid), before.0);
+    assert_ne!(admin.text(&started), before.1, "it did look");
+}
+
+#[test]
+fn one_job_asks_for_one_transaction_in_each_step_of_its_life() {
+    // A budget, so that chatter is noticed: claim, intent, acceptance, end.
+    let stage = Stage::conf(&["image_gen.rescan_interval = '1h'", "autovacuum = off"]);
+    stage.sentinel();
+    let mut admin = stage.admin();
+    let next_xid = "SELECT pg_snapshot_xmax(pg_current_snapshot())";
+    let before = admin.number(next_xid);
+    stage.sentinel();
+    let used = admin.number(next_xid) - before;
+    println!("one job: {used} transaction ids, of which one is its caller's");
+    assert!(used <= 5, "{used} transaction ids for one job");
+}

@@ -1,0 +1,157 @@
+//! Golden SQL tests (`golden/`, run by `pg_regress`) and two-session tests (`isolation/`, run by `pg_isolation_regress`).
+//!
+//! Their server has no worker, so that nothing happens but what the tests do: the library is not preloaded and there
+//! is no room for background processes.
+//!
+//! After a wanted change of an answer or of the schema:
+//! `UPDATE_EXPECT=1 cargo test -p image_gen_tests --test sql`, then read the diff.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use image_gen_tests::{Cluster, Options};
+
+/// In this order, in one database: the first creates the extension.
+const GOLDEN: [&str; 6] =
+    ["install", "schema_lock", "comments", "generate_errors", "generate", "state_machine"];
+
+const ISOLATION: [&str; 6] =
+    ["claim_claim", "cancel_claim", "cancel_journal", "idempotency", "epoch_journal", "late_commit"];
+
+#[test]
+fn sql_answers_as_written_down() {
+    let suite = Suite::start("golden", "regress/pg_regress");
+    // It makes the database of this name itself, with the settings that its answers depend on.
+    suite.run(&GOLDEN, &["--dbname=golden", "--encoding=UTF8", "--no-locale"]);
+}
+
+#[test]
+fn two_sessions_get_on_with_each_other() {
+    let suite = Suite::start("isolation", "isolation/pg_isolation_regress");
+    suite.cluster.admin("postgres").run("CREATE DATABASE isolation");
+    let setup = fs::read_to_string(suite.input.join("setup.sql")).unwrap();
+    suite.cluster.admin("isolation").run(&setup);
+    suite.run(&ISOLATION, &["--use-existing", "--dbname=isolation"]);
+}
+
+#[test]
+fn a_dump_can_be_restored() {
+    // N5, P16: what users and administrators have written comes back, and nothing stands in its way.
+    let cluster = without_worker();
+    let mut admin = cluster.admin("postgres");
+    admin.run("CREATE DATABASE old");
+    admin.run("CREATE DATABASE new");
+    let mut old = cluster.admin("old");
+    old.run("CREATE EXTENSION image_gen");
+    old.run(
+        "UPDATE image_gen.providers SET base_url = 'https://bfl.example', enabled = false WHERE id = 'bfl'",
+    );
+    old.run("INSERT INTO image_gen.providers (id, kind) VALUES ('studio', 'openai')");
+    old.run("INSERT INTO image_gen.prices (provider_kind, model, unit, amount) VALUES ('bfl', 'flux-2-pro', 'image', 0.03)");
+    old.generate_with("prompt => 'kept', model => 'preview', idempotency_key => 'k'");
+
+    let dump = client(&cluster, "pg_dump").arg("--dbname=old").output().unwrap();
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dump.sql");
+    fs::write(&file, dump.stdout).unwrap();
+    let mut psql = client(&cluster, "psql");
+    let restored =
+        psql.args(["-Xq", "--dbname=new", "-v", "ON_ERROR_STOP=1", "-f"]).arg(&file).output().unwrap();
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+
+    let mut new = cluster.admin("new");
+    for kept in [
+        "SELECT * FROM image_gen.providers ORDER BY id",
+        "SELECT * FROM image_gen.models ORDER BY name, provider_kind",
+        "SELECT provider_kind, model, unit, quality, amount, origin FROM image_gen.prices ORDER BY 1, 2, 3, 4, 5",
+        "SELECT id, seq, status, prompt, seed, parameters, owner, idempotency_key, created_at FROM image_gen.jobs",
+    ] {
+        assert_eq!(new.rows(kept), old.rows(kept), "{kept}");
+    }
+    // The next job gets a number of its own.
+    new.generate_with("prompt => 'next', model => 'preview'");
+}
+
+/// A server on which nothing happens but what its sessions do.
+fn without_worker() -> Cluster {
+    Cluster::start(Options {
+        preload: false,
+        env: vec![],
+        conf: vec!["max_worker_processes = 0".into()],
+        ..Options::default()
+    })
+}
+
+/// A client program that connects to the server as its superuser.
+fn client(cluster: &Cluster, program: &str) -> Command {
+    let mut command = Command::new(Path::new(&pg_config("--bindir")).join(program));
+    command.env("PGHOST", cluster.socket_folder()).env("PGPORT", "5432").env("PGUSER", "postgres");
+    command
+}
+
+/// A folder of tests, the program that runs them, and their server.
+struct Suite {
+    cluster: Cluster,
+    program: PathBuf,
+    input: PathBuf,
+}
+
+impl Suite {
+    fn start(folder: &str, program: &str) -> Self {
+        let pgxs = PathBuf::from(pg_config("--pgxs"));
+        let program = pgxs.ancestors().nth(2).expect("…/src/makefiles/pgxs.mk").join("test").join(program);
+        assert!(
+            program.exists(),
+            "{} is missing: it comes with the server's development package (Debian: postgresql-server-dev-15)",
+            program.display()
+        );
+        let input = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        Suite { cluster: without_worker(), program, input }
+    }
+
+    fn run(&self, tests: &[&str], options: &[&str]) {
+        let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(self.input.file_name().unwrap());
+        let _ = fs::remove_dir_all(&output);
+        fs::create_dir_all(&output).unwrap();
+        let option = |name: &str, path: &Path| format!("--{name}={}", path.display());
+        let said = Command::new(&self.program)
+            .arg(option("inputdir", &self.input))
+            .arg(option("outputdir", &output))
+            .arg(option("host", self.cluster.socket_folder()))
+            .arg(format!("--bindir={}", pg_config("--bindir")))
+            .args(["--port=5432", "--user=postgres"])
+            .args(options)
+            .args(tests)
+            .env("PG_REGRESS_DIFF_OPTS", "-U3")
+            .output()
+            .unwrap();
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            return self.accept(tests, &output);
+        }
+        if !said.status.success() {
+            let diffs = fs::read_to_string(output.join("regression.diffs")).unwrap_or_default();
+            panic!(
+                "{}{}{diffs}",
+                String::from_utf8_lossy(&said.stdout),
+                String::from_utf8_lossy(&said.stderr)
+            );
+        }
+    }
+
+    /// Makes the answers of this run the expected ones. (One of them is a link to `schema.lock.sql`.)
+    fn accept(&self, tests: &[&str], output: &Path) {
+        for test in tests {
+            let file = format!("{test}.out");
+            let answer = fs::read(output.join("results").join(&file)).unwrap();
+            fs::write(self.input.join("expected").join(&file), answer).unwrap();
+        }
+    }
+}
+
+fn pg_config(flag: &str) -> String {
+    let program = std::env::var_os("PG_CONFIG").unwrap_or("pg_config".into());
+    let output = Command::new(program).arg(flag).output().expect("pg_config runs");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
