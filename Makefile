@@ -19,11 +19,16 @@ demo: setup install ## launch four shots against a simulated provider, in a thro
 
 .PHONY: test
 test: setup unit install ## run all tests, installing the extension first
-	PG_CONFIG="$$(scripts/pg-config)" cargo test -p image_gen_tests
+	@# They wait more than they work, so more of them than processors run at a time.
+	PG_CONFIG="$$(scripts/pg-config)" RUST_TEST_THREADS=4 cargo test -p image_gen_tests
 
 .PHONY: unit
 unit: ## run the tests that need no server
 	cargo test -p image_gen_engine --all-features -p image_gen_simulator
+
+.PHONY: bench
+bench: setup install ## measure what a caller waits for, beside the disk and a plain INSERT
+	PG_CONFIG="$$(scripts/pg-config)" cargo bench -p image_gen_tests --bench launch
 
 .PHONY: lint
 lint: ## format, clippy, documentation, dependencies and their licences

@@ -4,31 +4,35 @@ CREATE FUNCTION image_gen._resolve_model(asked text, OUT provider text, OUT mode
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   wanted text := lower(btrim(asked));
-  known text := wanted;
+  kind text;
   entry image_gen.models;
 BEGIN
   -- provider:model names both; owner/name:version of a community model is no provider's id.
-  SELECT p.id INTO provider FROM image_gen.providers p WHERE p.id = split_part(wanted, ':', 1) AND strpos(wanted, ':') > 0;
-  IF provider IS NOT NULL THEN
-    known := substr(wanted, strpos(wanted, ':') + 1);
-  END IF;
-  SELECT m.* INTO entry FROM image_gen.models m
-   WHERE m.name = known OR known = ANY (m.aliases)
-   ORDER BY m.name = known DESC, m.successor IS NULL DESC LIMIT 1;
-  IF NOT FOUND THEN
+  SELECT p.id, p.kind INTO provider, kind FROM image_gen.providers p
+   WHERE p.id = split_part(wanted, ':', 1) AND strpos(wanted, ':') > 0;
+  model := CASE WHEN provider IS NULL THEN wanted ELSE substr(wanted, strpos(wanted, ':') + 1) END;
+  -- A successor can itself be retired by now; a circle of them ends after eight.
+  FOR step IN 1..8 LOOP
+    SELECT m.* INTO entry FROM image_gen.models m
+     WHERE m.name = model OR model = ANY (lower(m.aliases::text)::text[])
+     ORDER BY (m.provider_kind = kind) IS TRUE DESC, m.name = model DESC, m.successor IS NULL DESC, m.name, m.provider_kind
+     LIMIT 1;
+    EXIT WHEN NOT FOUND;
+    model := entry.name;
+    EXIT WHEN entry.successor IS NULL;
+    model := entry.successor;
+    warning := coalesce(warning, jsonb_build_object('code', 'successor', 'message',
+                 format('%s is retired%s: %s is used instead', entry.name,
+                        coalesce(' (' || to_char(entry.ends_on, 'YYYY-MM-DD') || ')', ''), entry.successor)));
+  END LOOP;
+  IF entry.name IS NULL OR entry.successor IS NOT NULL THEN
     RAISE EXCEPTION 'model "%" does not exist', asked
       USING ERRCODE = 'undefined_object',
             HINT = format('Known models: %s. Aliases are in image_gen.models.',
                      (SELECT string_agg(DISTINCT m.name, ', ') FROM image_gen.models m WHERE m.successor IS NULL));
   END IF;
-  model := entry.name;
-  IF entry.successor IS NOT NULL THEN
-    model := entry.successor;
-    warning := jsonb_build_object('code', 'successor', 'message',
-                 format('%s is retired%s: %s is used instead', entry.name,
-                        coalesce(' (' || entry.ends_on || ')', ''), entry.successor));
-  END IF;
 END $$;
+COMMENT ON FUNCTION image_gen._resolve_model(text) IS 'A name, alias or provider:model → the model of the catalogue that is used, and a warning where that is a successor.';
 
 CREATE FUNCTION image_gen._submit(operation text, asked jsonb, asked_model text, metadata jsonb, preferences jsonb,
                                   idempotency_key text, deadline timestamptz, max_cost numeric)
@@ -47,32 +51,38 @@ BEGIN
   ELSIF octet_length(metadata::text) > 65536 THEN
     RAISE EXCEPTION 'metadata is larger than 64 kB' USING ERRCODE = 'program_limit_exceeded',
       HINT = 'Store large data in a table of your own, under the job''s id.';
-  ELSIF deadline <= clock_timestamp() THEN
-    RAISE EXCEPTION 'the deadline % has passed', deadline USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'A job is not sent after its deadline: give a time in the future.';
-  ELSIF max_cost < 0 THEN
-    RAISE EXCEPTION 'max_cost is negative' USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an amount in USD, or leave it out.';
+  ELSIF max_cost < 0 OR max_cost >= 'Infinity' THEN  -- NaN sorts above infinity
+    RAISE EXCEPTION 'max_cost is %', max_cost USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an amount in USD from 0 up, or leave it out.';
+  ELSIF jsonb_typeof(asked -> 'options') <> 'object' THEN
+    RAISE EXCEPTION 'options is not a JSON object' USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Write for example options => ''{"safety_tolerance": 2}''.';
   ELSIF idempotency_key = '' OR length(idempotency_key) > 255 THEN
     RAISE EXCEPTION 'the idempotency key is empty or longer than 255 characters' USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Use the id of what the picture is for, such as a row''s key.';
   END IF;
 
-  job.owner := image_gen._caller();
   IF idempotency_key IS NOT NULL THEN
-    hash := sha256(convert_to(jsonb_build_array(operation, asked, asked_model, metadata, preferences, deadline, max_cost)::text, 'UTF8'));
-    job := image_gen._same_job(job.owner, idempotency_key, hash);
+    -- Nothing in it may depend on the session: not the time zone, not how a number was written.
+    hash := sha256(convert_to(jsonb_build_array(operation, asked, asked_model, metadata, preferences,
+                                                extract(epoch FROM deadline)::text, trim_scale(max_cost)::text)::text, 'UTF8'));
+    job := image_gen._same_job(image_gen._caller(), idempotency_key, hash);
     IF job.id IS NOT NULL THEN
       RETURN job;
     END IF;
-    job.owner := image_gen._caller();
+  END IF;
+  -- After the look for the key: who repeats a call must get his job, however late.
+  IF deadline <= clock_timestamp() THEN
+    RAISE EXCEPTION 'the deadline % has passed', deadline USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'A job is not sent after its deadline: give a time in the future.';
   END IF;
 
   target := image_gen._resolve_model(coalesce(asked_model, image_gen._default_model()));
   job.id := image_gen._new_job_id();
-  plan := image_gen._plan(job.id, operation, asked, target.provider, target.model,
-                          image_gen._candidates(target.model, target.provider), preferences,
+  plan := image_gen._plan(job.id, operation, asked::text, target.provider, target.model,
+                          image_gen._candidates(target.model, target.provider)::text, preferences::text,
                           (SELECT array_agg(p.id ORDER BY p.id) FROM image_gen.providers p), max_cost,
                           (SELECT w.configured FROM image_gen.worker_state w));
+  job.owner := image_gen._caller();
   job.operation := operation;
   job.prompt := plan #>> '{request,prompt}';
   job.seed := (plan #>> '{request,seed}')::bigint;
@@ -83,9 +93,9 @@ BEGIN
   job.preferences := preferences;
   job.idempotency_key := idempotency_key;
   job.request_hash := hash;
-  job.deadline := deadline;
+  job.deadline := nullif(deadline, 'infinity');
   job.max_cost := max_cost;
-  job.estimated_seconds := (plan ->> 'estimated_seconds')::numeric;
+  job.estimated_seconds := trim_scale((plan ->> 'estimated_seconds')::numeric);
   job.estimated_cost := (plan ->> 'estimated_cost')::numeric;
   job.warnings := CASE WHEN target.warning IS NULL THEN '[]' ELSE jsonb_build_array(target.warning) END || (plan -> 'warnings');
   job.status := 'queued';
@@ -131,11 +141,13 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   job image_gen.jobs;
 BEGIN
+  IF $8 IN ('NaN', 'Infinity', '-Infinity') THEN  -- JSON has none of them
+    RAISE EXCEPTION 'guidance is %', $8 USING ERRCODE = 'invalid_parameter_value', HINT = 'Use a number from 0 to 100, such as 3.5.';
+  END IF;
   job := image_gen._submit('generate',
            jsonb_strip_nulls(jsonb_build_object(
              'prompt', $1, 'negative_prompt', $3, 'width', $4, 'height', $5, 'aspect_ratio', $6, 'seed', $7,
-             -- JSON has no NaN and no infinity: they become a number that is refused.
-             'guidance', CASE WHEN $8 IN ('NaN', 'Infinity', '-Infinity') THEN -1 ELSE $8 END,
+             'guidance', $8,
              'steps', $9, 'n', $10, 'quality', $11, 'reference_image', $12, 'consistency_mode', $13, 'priority', $17))
              || CASE WHEN $16 IS NULL THEN '{}' ELSE jsonb_build_object('options', $16) END,
            $2, $14, $15, $18, $19, $20);
@@ -205,13 +217,13 @@ BEGIN
     seen := image_gen._completions();
     EXIT WHEN NOT EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = ANY (ids) AND j.status IN ('queued', 'running'))
            OR clock_timestamp() >= ends;
-    PERFORM image_gen._await_completion(seen, extract(epoch FROM ends - clock_timestamp()));
+    PERFORM image_gen._await_completion(seen, coalesce(extract(epoch FROM ends - clock_timestamp()), 60));
   END LOOP;
   RETURN QUERY SELECT s.* FROM unnest(ids) WITH ORDINALITY u(id, position)
                  JOIN image_gen.job_status s ON s.id = u.id ORDER BY u.position;
 END $$;
 COMMENT ON FUNCTION image_gen.wait(text[], interval) IS
-'Sleeps until all these jobs are finished or the timeout is over, then returns them in the order given; unfinished ones still say queued or running.
+'Sleeps until all these jobs are finished or the timeout (NULL: none) is over, then returns them in the order given; unfinished ones still say queued or running.
 It does not poll: the worker wakes it. The calling statement keeps its snapshot while it waits, so keep timeouts to minutes.';
 
 CREATE FUNCTION image_gen.cancel(id text) RETURNS SETOF image_gen.job_status
@@ -238,13 +250,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT 'role:' || current_user, 'USD', coalesce(sum(a.billed_cost), 0),
          count(*) FILTER (WHERE a.cost_source = 'unknown' AND a.status <> 'running'),
          (SELECT coalesce(sum(j.estimated_cost), 0) FROM image_gen.jobs j
-           WHERE j.owner = current_user AND j.status IN ('queued', 'running')),
+           WHERE j.owner = current_user AND j.status IN ('queued', 'running', 'needs_review')),
          NULL::numeric, NULL::numeric, true
     FROM image_gen.attempts a WHERE a.owner = current_user AND a.status <> 'running'
 $$;
 COMMENT ON FUNCTION image_gen.credits() IS
 'What the caller has spent, in USD. unknown_costs counts calls whose cost nobody knows: they are not in spent. reserved is the estimate of what
-is queued or in flight. limit_amount and available are NULL while no limit is set.';
+is queued, in flight or in review. limit_amount and available are NULL while no limit is set.';
 
 CREATE FUNCTION image_gen.picture(asset_id bigint) RETURNS bytea
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -53,19 +53,23 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._candidates(text, text, boolean) IS 'The (provider, model) pairs that could serve a model, in the administrator''s order.';
 
-CREATE FUNCTION image_gen._take_over(lost bigint[], on_uncertain text) RETURNS void
+CREATE FUNCTION image_gen._take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   one record;
 BEGIN
+  -- In a statement of its own, before anything is looked at: what a worker of before is just committing for these jobs
+  -- is waited for here, and seen below. NULL is all of them.
+  PERFORM FROM image_gen.queue q
+    WHERE q.state = 'running' AND q.epoch <= this_epoch AND (lost IS NULL OR q.seq = ANY (lost))
+    ORDER BY q.seq FOR UPDATE;
   FOR one IN
     SELECT q.seq, q.job_id, q.cancel_requested, a.id AS attempt, a.remote_id, p.kind
       FROM image_gen.queue q
       LEFT JOIN image_gen.attempts a ON a.job_id = q.job_id AND a.status = 'running'
       LEFT JOIN image_gen.providers p ON p.id = a.provider
-     WHERE q.state = 'running' AND q.seq = ANY (lost)
+     WHERE q.state = 'running' AND q.epoch <= this_epoch AND (lost IS NULL OR q.seq = ANY (lost))
      ORDER BY q.seq
-       FOR UPDATE OF q
   LOOP
     IF one.attempt IS NOT NULL AND one.remote_id IS NULL THEN
       -- Sent, as far as anybody knows, and not accepted, as far as anybody knows. (A preview is sent nowhere.)
@@ -94,7 +98,7 @@ BEGIN
     END IF;
   END LOOP;
 END $$;
-COMMENT ON FUNCTION image_gen._take_over(bigint[], text) IS 'Decides about jobs in flight that nobody follows any more: resume, begin again, cancel, or ask a person.';
+COMMENT ON FUNCTION image_gen._take_over(bigint, bigint[], text) IS 'Decides about jobs in flight that nobody follows any more: resume, begin again, cancel, or ask a person.';
 
 CREATE FUNCTION image_gen._start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text)
 RETURNS bigint
@@ -106,16 +110,20 @@ BEGIN
      SET epoch = w.epoch + 1, pid = $1, mode = $2, in_flight_cap = $3, cap_reason = $4, configured = $5,
          started_at = clock_timestamp()
   RETURNING w.epoch INTO STRICT this_epoch;
-  PERFORM image_gen._take_over(ARRAY(SELECT q.seq FROM image_gen.queue q WHERE q.state = 'running'), on_uncertain);
+  PERFORM image_gen._take_over(this_epoch, NULL, on_uncertain);
   RETURN this_epoch;
 END $$;
 COMMENT ON FUNCTION image_gen._start_epoch(integer, text, integer, text, text[], text) IS 'Begins a life of the worker and takes over what the one before left in flight.';
 
 CREATE FUNCTION image_gen._claim(this_epoch bigint, at_most integer, after_seq bigint)
-RETURNS TABLE (seq bigint, job jsonb)
+RETURNS TABLE (seq bigint, id text, job jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
+  -- A worker whose successor has begun takes nothing.
+  IF this_epoch < (SELECT w.epoch FROM image_gen.worker_state w) THEN
+    RETURN;
+  END IF;
   -- Losing a claim to a crash is harmless, so it does not wait for the disk. The intent to send does.
   PERFORM set_config('synchronous_commit', 'off', true);
   RETURN QUERY
@@ -136,10 +144,10 @@ BEGIN
     SELECT r.model, r.provider, image_gen._candidates(r.model, r.provider) AS candidates
       FROM (SELECT DISTINCT s.model, s.provider FROM started s) r
   )
-  SELECT s.seq, jsonb_build_object(
-           'id', s.id, 'operation', s.operation,
+  SELECT s.seq, s.id, jsonb_build_object(
+           'operation', s.operation,
            'request', s.parameters || jsonb_build_object('prompt', s.prompt, 'seed', s.seed),
-           'deadline', (extract(epoch FROM s.deadline) * 1000)::bigint,
+           'deadline', CASE WHEN isfinite(s.deadline) THEN (extract(epoch FROM s.deadline) * 1000)::bigint END,
            'attempts', s.attempts, 'tries', s.tries, 'preferences', s.preferences, 'candidates', r.candidates,
            'resume', (SELECT jsonb_build_object('number', a.number, 'provider', a.provider, 'remote_id', a.remote_id,
                                'poll_url', a.poll_url, 'cost', a.billed_cost::text,
@@ -270,8 +278,8 @@ BEGIN
          (p.value ->> 'width')::int, (p.value ->> 'height')::int, p.value ->> 'content_type',
          (p.value ->> 'byte_size')::bigint, p.value ->> 'sha256',
          -- Shares of a millionth at the finest; the first picture carries what does not divide.
-         CASE WHEN p.position = 1 THEN j.billed_cost - (n.pictures - 1) * trunc(j.billed_cost / n.pictures, 6)
-              ELSE trunc(j.billed_cost / n.pictures, 6) END,
+         trim_scale(CASE WHEN p.position = 1 THEN j.billed_cost - (n.pictures - 1) * trunc(j.billed_cost / n.pictures, 6)
+                         ELSE trunc(j.billed_cost / n.pictures, 6) END),
          j.currency, j.cost_source, j.metadata, j.owner
     FROM image_gen.jobs j
     JOIN image_gen.attempts a ON a.job_id = j.id AND a.status = 'succeeded'
@@ -284,8 +292,8 @@ COMMENT ON FUNCTION image_gen._deliver(text, jsonb) IS 'Writes the assets of a f
 CREATE FUNCTION image_gen._learn(done_id text, done_number integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  -- A running 75th percentile: up by three quarters of a step when a render took longer, down by a quarter when it
-  -- did not. 5 % are forgiven, because a poll only ever sees the end of a render late.
+  -- A running 75th percentile: up by 7.5 % of a render that took longer (but at most by 15 %: it may be an outlier), down
+  -- by 2.5 % when it did not. 5 % are forgiven, because a poll only ever sees the end of a render late.
   INSERT INTO image_gen.timings AS t (provider, model, seconds, samples)
   SELECT a.provider, a.model, round(a.render_seconds, 3), 1
     FROM image_gen.attempts a
@@ -293,7 +301,7 @@ BEGIN
   ON CONFLICT (provider, model) DO UPDATE
      SET samples = t.samples + 1,
          seconds = CASE WHEN t.samples < 4 THEN greatest(t.seconds, excluded.seconds)
-                        WHEN excluded.seconds > t.seconds * 1.05 THEN round(t.seconds + 0.075 * least(excluded.seconds, 10 * t.seconds), 3)
+                        WHEN excluded.seconds > t.seconds * 1.05 THEN round(t.seconds + 0.075 * least(excluded.seconds, 2 * t.seconds), 3)
                         ELSE greatest(round(t.seconds * 0.975, 3), 0.1) END;
 END $$;
 COMMENT ON FUNCTION image_gen._learn(text, integer) IS 'Lets the estimate of a model follow what its renders really take.';

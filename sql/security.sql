@@ -18,6 +18,7 @@ REVOKE ALL ON SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA image_gen FROM PUBLIC;
+REVOKE ALL ON TYPE image_gen.receipt FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA image_gen TO image_gen_user, image_gen_admin, image_gen_worker;
 
@@ -66,6 +67,9 @@ CREATE POLICY worker ON image_gen.jobs TO image_gen_worker USING (true) WITH CHE
 CREATE POLICY worker ON image_gen.attempts TO image_gen_worker USING (true) WITH CHECK (true);
 CREATE POLICY worker ON image_gen.campaign_assets TO image_gen_worker USING (true) WITH CHECK (true);
 CREATE POLICY worker ON image_gen.blobs TO image_gen_worker USING (true) WITH CHECK (true);
+
+COMMENT ON FUNCTION image_gen.derive_seed(bigint, text) IS
+'The seed of a named relative of a seed: the same two always give the same one, 0 to 2147483647, on every machine and in every version.';
 
 -- Last: the worker of this database starts when this transaction commits.
 SELECT image_gen._start_worker();

@@ -17,7 +17,7 @@ END $$;
 CREATE TABLE image_gen.providers (
   id                  text COLLATE "C" PRIMARY KEY CHECK (id ~ '^[a-z][a-z0-9_-]{0,62}$'),
   kind                text NOT NULL,
-  base_url            text CHECK (base_url ~ '^https?://[^/@ ]+'),
+  base_url            text CHECK (base_url ~ '^https?://[^/@ ]+(/[^ ]*)?$'),
   key_name            text CHECK (key_name ~ '^[A-Z][A-Z0-9_]{0,62}$'),
   enabled             boolean NOT NULL DEFAULT true,
   priority            integer NOT NULL DEFAULT 100,
@@ -44,7 +44,7 @@ CREATE TABLE image_gen.models (
   prompt_chars    integer CHECK (prompt_chars > 0),
   max_n           integer NOT NULL DEFAULT 1 CHECK (max_n BETWEEN 1 AND 10),
   parameters      jsonb NOT NULL DEFAULT '{}',
-  typical_seconds numeric NOT NULL DEFAULT 10 CHECK (typical_seconds > 0),
+  typical_seconds numeric NOT NULL DEFAULT 10 CHECK (typical_seconds > 0 AND typical_seconds < 'Infinity'),
   best_for        text,
   successor       text,
   ends_on         date,
@@ -86,7 +86,7 @@ CREATE TABLE image_gen.prices (
   model         text COLLATE "C" NOT NULL,
   unit          text NOT NULL CHECK (unit IN ('image', 'megapixel', 'text_in_mtok', 'image_in_mtok', 'image_out_mtok')),
   quality       text,
-  amount        numeric NOT NULL CHECK (amount >= 0),
+  amount        numeric NOT NULL CHECK (amount >= 0 AND amount < 'Infinity'),
   currency      text NOT NULL DEFAULT 'USD' CHECK (currency ~ '^[A-Z]{3}$'),
   valid_from    date NOT NULL DEFAULT '-infinity',
   valid_to      date NOT NULL DEFAULT 'infinity' CHECK (valid_to > valid_from),
@@ -125,14 +125,14 @@ CREATE TABLE image_gen.jobs (
   idempotency_key   text,
   request_hash      bytea,
   deadline          timestamptz,
-  max_cost          numeric CHECK (max_cost >= 0),
+  max_cost          numeric CHECK (max_cost >= 0 AND max_cost < 'Infinity'),
   estimated_seconds numeric,
   estimated_cost    numeric,
   currency          text NOT NULL DEFAULT 'USD',
   warnings          jsonb NOT NULL DEFAULT '[]',
   error_code        text,
   error_message     text,
-  billed_cost       numeric CHECK (billed_cost >= 0),
+  billed_cost       numeric CHECK (billed_cost >= 0 AND billed_cost < 'Infinity'),
   cost_source       text CHECK (cost_source IN ('reported', 'priced', 'unknown')),
   created_at        timestamptz NOT NULL DEFAULT now(),
   finished_at       timestamptz,
@@ -187,7 +187,7 @@ CREATE TABLE image_gen.attempts (
   prompt         text NOT NULL,
   seed           bigint NOT NULL,
   seed_honored   boolean NOT NULL,
-  billed_cost    numeric CHECK (billed_cost >= 0),
+  billed_cost    numeric CHECK (billed_cost >= 0 AND billed_cost < 'Infinity'),
   currency       text NOT NULL DEFAULT 'USD',
   cost_source    text NOT NULL DEFAULT 'unknown' CHECK (cost_source IN ('reported', 'priced', 'unknown')),
   tokens         jsonb,
@@ -231,7 +231,7 @@ CREATE TABLE image_gen.campaign_assets (
   content_type    text,
   byte_size       bigint,
   sha256          text COLLATE "C",
-  billed_cost     numeric CHECK (billed_cost >= 0),
+  billed_cost     numeric CHECK (billed_cost >= 0 AND billed_cost < 'Infinity'),
   currency        text NOT NULL DEFAULT 'USD',
   cost_source     text NOT NULL CHECK (cost_source IN ('reported', 'priced', 'unknown')),
   metadata        jsonb NOT NULL DEFAULT '{}',
@@ -272,6 +272,90 @@ CREATE TABLE image_gen.worker_state (
 ) WITH (fillfactor = 20);
 INSERT INTO image_gen.worker_state DEFAULT VALUES;
 COMMENT ON TABLE image_gen.worker_state IS 'One row: the current life of this database''s worker. Read it through the view worker_status.';
+
+-- The rest of the columns that users read.
+COMMENT ON COLUMN image_gen.providers.id IS 'How jobs, preferences and provider:model name it.';
+COMMENT ON COLUMN image_gen.providers.enabled IS 'Off: gets no new jobs. What it has accepted is still followed to its end.';
+COMMENT ON COLUMN image_gen.providers.options IS 'For the adapter; none are known so far.';
+COMMENT ON COLUMN image_gen.models.name IS 'The name in the catalogue.';
+COMMENT ON COLUMN image_gen.models.provider_kind IS 'The kind of provider that this row is about (providers.kind).';
+COMMENT ON COLUMN image_gen.models.aliases IS 'Other names, in lower case.';
+COMMENT ON COLUMN image_gen.models.operations IS 'What it can do: generate, edit, upscale, variate, transfer_style.';
+COMMENT ON COLUMN image_gen.models.best_for IS 'For people.';
+COMMENT ON COLUMN image_gen.prices.id IS 'Later rows win where two are valid.';
+COMMENT ON COLUMN image_gen.prices.provider_kind IS 'providers.kind.';
+COMMENT ON COLUMN image_gen.prices.model IS 'models.name.';
+COMMENT ON COLUMN image_gen.prices.amount IS 'Per unit.';
+COMMENT ON COLUMN image_gen.prices.currency IS 'ISO 4217.';
+COMMENT ON COLUMN image_gen.prices.valid_from IS 'The first day on which it holds.';
+COMMENT ON COLUMN image_gen.prices.source IS 'Where the figure comes from, with its date.';
+COMMENT ON COLUMN image_gen.prices.origin IS 'catalogue: as shipped. admin: written here; it comes before the catalogue''s.';
+COMMENT ON COLUMN image_gen.timings.provider IS 'providers.id.';
+COMMENT ON COLUMN image_gen.timings.model IS 'models.name.';
+COMMENT ON COLUMN image_gen.timings.seconds IS 'The estimate.';
+COMMENT ON COLUMN image_gen.timings.samples IS 'Renders behind it.';
+COMMENT ON COLUMN image_gen.jobs.operation IS 'generate, edit, upscale, variate or transfer_style.';
+COMMENT ON COLUMN image_gen.jobs.status IS 'queued, running, succeeded, failed, needs_review or canceled.';
+COMMENT ON COLUMN image_gen.jobs.prompt IS 'As the caller wrote it; what was really sent is in attempts.';
+COMMENT ON COLUMN image_gen.jobs.model IS 'models.name, aliases and retired names resolved.';
+COMMENT ON COLUMN image_gen.jobs.preferences IS 'provider_preferences, as given.';
+COMMENT ON COLUMN image_gen.jobs.idempotency_key IS 'Unique for its owner.';
+COMMENT ON COLUMN image_gen.jobs.request_hash IS 'SHA-256 of the arguments, where there is a key: the same key with others is an error.';
+COMMENT ON COLUMN image_gen.jobs.deadline IS 'Not sent after it.';
+COMMENT ON COLUMN image_gen.jobs.max_cost IS 'USD; the estimate was not higher.';
+COMMENT ON COLUMN image_gen.jobs.estimated_seconds IS 'For the render, when it was queued.';
+COMMENT ON COLUMN image_gen.jobs.estimated_cost IS 'When it was queued; NULL is unknown.';
+COMMENT ON COLUMN image_gen.jobs.currency IS 'ISO 4217, of all amounts of the row.';
+COMMENT ON COLUMN image_gen.jobs.warnings IS '[{"code", "message"}]: what will not happen as asked.';
+COMMENT ON COLUMN image_gen.jobs.error_code IS 'For programs; see README. NULL unless it ended without a picture.';
+COMMENT ON COLUMN image_gen.jobs.error_message IS 'For people.';
+COMMENT ON COLUMN image_gen.jobs.created_at IS 'Start of the transaction that queued it.';
+COMMENT ON COLUMN image_gen.jobs.finished_at IS 'NULL while it is queued or running.';
+COMMENT ON COLUMN image_gen.attempts.id IS 'Grows with time.';
+COMMENT ON COLUMN image_gen.attempts.job_id IS 'jobs.id.';
+COMMENT ON COLUMN image_gen.attempts.number IS 'Within its job, from 1.';
+COMMENT ON COLUMN image_gen.attempts.provider IS 'providers.id.';
+COMMENT ON COLUMN image_gen.attempts.model IS 'models.name.';
+COMMENT ON COLUMN image_gen.attempts.error_code IS 'For programs; see README.';
+COMMENT ON COLUMN image_gen.attempts.error_message IS 'For people: the provider''s words cut to one line, without keys and query strings.';
+COMMENT ON COLUMN image_gen.attempts.http_status IS 'Of the last answer.';
+COMMENT ON COLUMN image_gen.attempts.poll_url IS 'Where the provider wants to be asked.';
+COMMENT ON COLUMN image_gen.attempts.prompt IS 'What was sent.';
+COMMENT ON COLUMN image_gen.attempts.seed IS 'As the provider reports it, else as sent.';
+COMMENT ON COLUMN image_gen.attempts.currency IS 'ISO 4217.';
+COMMENT ON COLUMN image_gen.attempts.cost_source IS 'reported: the provider said so. priced: computed. unknown.';
+COMMENT ON COLUMN image_gen.attempts.tokens IS '{"text_in", "image_in", "image_out"}, where the provider counts them.';
+COMMENT ON COLUMN image_gen.attempts.render_seconds IS 'As the provider reports it, else from send to picture.';
+COMMENT ON COLUMN image_gen.attempts.warnings IS '[{"code", "message"}].';
+COMMENT ON COLUMN image_gen.attempts.owner IS 'jobs.owner.';
+COMMENT ON COLUMN image_gen.attempts.epoch IS 'The life of the worker that sent it.';
+COMMENT ON COLUMN image_gen.attempts.created_at IS 'When the row was written.';
+COMMENT ON COLUMN image_gen.attempts.finished_at IS 'NULL while it is running.';
+COMMENT ON COLUMN image_gen.campaign_assets.id IS 'For picture(id).';
+COMMENT ON COLUMN image_gen.campaign_assets.job_id IS 'The job that made it.';
+COMMENT ON COLUMN image_gen.campaign_assets.position IS 'Within its job, from 1.';
+COMMENT ON COLUMN image_gen.campaign_assets.campaign IS 'metadata ->> campaign.';
+COMMENT ON COLUMN image_gen.campaign_assets.shot IS 'metadata ->> shot.';
+COMMENT ON COLUMN image_gen.campaign_assets.ticket IS 'metadata ->> ticket.';
+COMMENT ON COLUMN image_gen.campaign_assets.mirror_url IS 'A lasting copy; NULL when there is none.';
+COMMENT ON COLUMN image_gen.campaign_assets.provider IS 'providers.id.';
+COMMENT ON COLUMN image_gen.campaign_assets.model IS 'models.name.';
+COMMENT ON COLUMN image_gen.campaign_assets.seed IS 'Of the attempt that made it.';
+COMMENT ON COLUMN image_gen.campaign_assets.prompt IS 'Of the attempt that made it.';
+COMMENT ON COLUMN image_gen.campaign_assets.negative_prompt IS 'As asked; whether it was sent is in the warnings.';
+COMMENT ON COLUMN image_gen.campaign_assets.height IS 'Pixels, from the bytes.';
+COMMENT ON COLUMN image_gen.campaign_assets.content_type IS 'From the bytes.';
+COMMENT ON COLUMN image_gen.campaign_assets.byte_size IS 'Bytes.';
+COMMENT ON COLUMN image_gen.campaign_assets.sha256 IS 'Of the bytes, hexadecimal.';
+COMMENT ON COLUMN image_gen.campaign_assets.currency IS 'ISO 4217.';
+COMMENT ON COLUMN image_gen.campaign_assets.cost_source IS 'unknown when the cost of any attempt is.';
+COMMENT ON COLUMN image_gen.campaign_assets.metadata IS 'The job''s.';
+COMMENT ON COLUMN image_gen.campaign_assets.owner IS 'jobs.owner.';
+COMMENT ON COLUMN image_gen.campaign_assets.created_at IS 'When it was delivered.';
+COMMENT ON COLUMN image_gen.blobs.sha256 IS 'Of the bytes, hexadecimal.';
+COMMENT ON COLUMN image_gen.blobs.content_type IS 'From the bytes.';
+COMMENT ON COLUMN image_gen.blobs.bytes IS 'The picture.';
+COMMENT ON COLUMN image_gen.blobs.created_at IS 'When it was first stored.';
 
 SELECT pg_catalog.pg_extension_config_dump('image_gen.providers', $$WHERE origin = 'admin'$$);
 SELECT pg_catalog.pg_extension_config_dump('image_gen.models', $$WHERE origin = 'admin'$$);

@@ -46,7 +46,7 @@ pub fn _default_model() -> String {
 
 /// The seed of a named relative of `base`: the same two always give the same seed, 0 to 2147483647, on every machine.
 #[pg_extern(immutable, strict, parallel_safe)]
-fn derive_seed(base: i64, label: &str) -> i64 {
+pub fn derive_seed(base: i64, label: &str) -> i64 {
     seed::derive(base, label)
 }
 
@@ -57,11 +57,11 @@ fn derive_seed(base: i64, label: &str) -> i64 {
 pub fn _plan(
     job_id: &str,
     operation: &str,
-    asked: JsonB,
+    asked: &str,
     provider: Option<&str>,
     model: &str,
-    candidates: JsonB,
-    preferences: default!(Option<JsonB>, "NULL"),
+    candidates: &str,
+    preferences: default!(Option<&str>, "NULL"),
     known: default!(Option<Vec<String>>, "NULL"),
     max_cost: default!(Option<AnyNumeric>, "NULL"),
     configured: default!(Option<Vec<String>>, "NULL"),
@@ -69,12 +69,13 @@ pub fn _plan(
     let ask = Ask {
         job_id,
         operation,
-        asked: asked.0,
+        asked,
         provider,
         model,
-        candidates: candidates.0,
-        preferences: preferences.map_or(Value::Null, |p| p.0),
+        candidates,
+        preferences,
         known: known.unwrap_or_default(),
+        // NaN and infinity were refused before; an amount with more digits than a Decimal has is no limit.
         max_cost: max_cost.and_then(|m| m.to_string().parse().ok()),
         configured,
     };
@@ -87,11 +88,11 @@ pub fn _plan(
 struct Ask<'a> {
     job_id: &'a str,
     operation: &'a str,
-    asked: Value,
+    asked: &'a str,
     provider: Option<&'a str>,
     model: &'a str,
-    candidates: Value,
-    preferences: Value,
+    candidates: &'a str,
+    preferences: Option<&'a str>,
     known: Vec<String>,
     max_cost: Option<Decimal>,
     configured: Option<Vec<String>>,
@@ -110,16 +111,19 @@ impl Ask<'_> {
         };
         let operation: Operation =
             serde_json::from_value(json!(self.operation)).map_err(|e| broken("operation", e))?;
-        let asked: Asked =
-            serde_json::from_value(self.asked.clone()).map_err(|e| broken("the request", e))?;
+        let asked: Asked = serde_json::from_str(self.asked).map_err(|e| broken("the request", e))?;
         let priority = asked.priority.clone();
         let request = asked.check(seed::for_job(self.job_id)).map_err(argument)?;
-        let wishes = route::preferences(&self.preferences, &self.known).map_err(|invalid| {
+        let preferences: Value = match self.preferences {
+            Some(text) => serde_json::from_str(text).map_err(|e| broken("provider_preferences", e))?,
+            None => Value::Null,
+        };
+        let wishes = route::preferences(&preferences, &self.known).map_err(|invalid| {
             let unknown = invalid.message.contains("does not exist");
             (if unknown { Kind::Unknown } else { Kind::Argument }, invalid)
         })?;
-        let candidates: Vec<Candidate> = serde_json::from_value(self.candidates.clone())
-            .map_err(|e| broken("a row of image_gen.models", e))?;
+        let candidates: Vec<Candidate> =
+            serde_json::from_str(self.candidates).map_err(|e| broken("a row of image_gen.models", e))?;
         if candidates.is_empty() {
             let at = self.provider.map(|p| format!(" at provider '{p}'")).unwrap_or_default();
             return Err((
@@ -132,11 +136,8 @@ impl Ask<'_> {
         }
         let route = route::order(candidates, &wishes, operation, self.job_id, |_| true);
         if route.candidates.is_empty() {
-            let why: Vec<String> = route
-                .left_out
-                .iter()
-                .map(|(c, out)| format!("{}: {out:?}", c.provider).to_lowercase())
-                .collect();
+            let why: Vec<String> =
+                route.left_out.iter().map(|(c, out)| format!("{}: {}", c.provider, out.as_str())).collect();
             return Err((
                 Kind::NotSupported,
                 Invalid::new(

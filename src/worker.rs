@@ -56,11 +56,15 @@ pub enum End {
 }
 
 fn serve(database: pg_sys::Oid) -> End {
-    let Some(extension) = transaction::extension() else {
-        if let Some(slot) = shared::get().and_then(|s| s.slot(database)) {
-            slot.leave(true);
+    let extension = match transaction::extension() {
+        Ok(extension) => extension,
+        Err(Failed::Gone) => {
+            if let Some(slot) = shared::get().and_then(|s| s.slot(database)) {
+                slot.leave(true);
+            }
+            return End::Absent;
         }
-        return End::Absent;
+        Err(Failed::Error(_) | Failed::Poison(_)) => return End::Restart,
     };
     let slot = match process::be_the_only_one(database) {
         Ok(slot) => slot,
@@ -109,7 +113,8 @@ fn serve(database: pg_sys::Oid) -> End {
     };
     let end = worker.run(&sleeper);
     // Dropped and created again is another extension: the next life serves it.
-    let end = if end == End::Absent && transaction::extension().is_some() { End::Restart } else { end };
+    let gone = || matches!(transaction::extension(), Err(Failed::Gone));
+    let end = if end == End::Absent && !gone() { End::Restart } else { end };
     if end == End::Absent
         && let Some(slot) = slot
     {
@@ -214,7 +219,7 @@ impl Worker {
             self.go_back_to(lost.iter().copied().min().unwrap_or(0));
             self.more = true;
             self.cancels = true;
-            queue::take_over(self.extension, lost)?;
+            queue::take_over(self.extension, self.epoch, lost)?;
             if let Some(slot) = self.slot {
                 slot.complete();
             }
@@ -331,6 +336,7 @@ impl Worker {
     /// No new work; what was just sent gets a moment to be answered; what is accepted is resumed by the next life.
     fn stop(&mut self, sleeper: &Sleeper) -> End {
         self.io.send(Command::Stop);
+        process::wait_for_locks_at_most(settings::SHUTDOWN_GRACE.get());
         let ends = Instant::now() + Duration::from_millis(settings::SHUTDOWN_GRACE.get() as u64);
         while !self.in_flight.is_empty() && Instant::now() < ends {
             if let Err(Failed::Gone) = self.flush() {

@@ -29,7 +29,7 @@ TABLE attempts (
   sent_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   finished_at timestamp with time zone
 ) WITH (fillfactor=70)
-  attempts_billed_cost_check CHECK ((billed_cost >= (0)::numeric))
+  attempts_billed_cost_check CHECK (((billed_cost >= (0)::numeric) AND (billed_cost < 'Infinity'::numeric)))
   attempts_check CHECK (((billed_cost IS NULL) = (cost_source = 'unknown'::text)))
   attempts_check1 CHECK (((finished_at IS NULL) = (status = 'running'::text)))
   attempts_check2 CHECK (((remote_id IS NULL) = (poll_url IS NULL)))
@@ -86,7 +86,7 @@ TABLE campaign_assets (
   owner name NOT NULL,
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
-  campaign_assets_billed_cost_check CHECK ((billed_cost >= (0)::numeric))
+  campaign_assets_billed_cost_check CHECK (((billed_cost >= (0)::numeric) AND (billed_cost < 'Infinity'::numeric)))
   campaign_assets_cost_source_check CHECK ((cost_source = ANY (ARRAY['reported'::text, 'priced'::text, 'unknown'::text])))
   campaign_assets_job_id_position_key UNIQUE (job_id, "position")
   campaign_assets_pkey PRIMARY KEY (id)
@@ -127,12 +127,12 @@ TABLE jobs (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   finished_at timestamp with time zone
 ) WITH (fillfactor=80)
-  jobs_billed_cost_check CHECK ((billed_cost >= (0)::numeric))
+  jobs_billed_cost_check CHECK (((billed_cost >= (0)::numeric) AND (billed_cost < 'Infinity'::numeric)))
   jobs_check CHECK (((finished_at IS NULL) = (status = ANY (ARRAY['queued'::text, 'running'::text]))))
   jobs_check1 CHECK (((error_code IS NULL) = (status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text]))))
   jobs_cost_source_check CHECK ((cost_source = ANY (ARRAY['reported'::text, 'priced'::text, 'unknown'::text])))
   jobs_id_check CHECK ((id ~ '^gen_[0-9A-HJKMNP-TV-Z]{26}$'::text))
-  jobs_max_cost_check CHECK ((max_cost >= (0)::numeric))
+  jobs_max_cost_check CHECK (((max_cost >= (0)::numeric) AND (max_cost < 'Infinity'::numeric)))
   jobs_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text))
   jobs_operation_check CHECK ((operation = ANY (ARRAY['generate'::text, 'edit'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
   jobs_pkey PRIMARY KEY (id)
@@ -169,7 +169,7 @@ TABLE models (
   models_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
   models_pkey PRIMARY KEY (name, provider_kind)
   models_prompt_chars_check CHECK ((prompt_chars > 0))
-  models_typical_seconds_check CHECK ((typical_seconds > (0)::numeric))
+  models_typical_seconds_check CHECK (((typical_seconds > (0)::numeric) AND (typical_seconds < 'Infinity'::numeric)))
 
 TABLE prices (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -184,7 +184,7 @@ TABLE prices (
   source text,
   origin text NOT NULL DEFAULT 'admin'::text
 )
-  prices_amount_check CHECK ((amount >= (0)::numeric))
+  prices_amount_check CHECK (((amount >= (0)::numeric) AND (amount < 'Infinity'::numeric)))
   prices_check CHECK ((valid_to > valid_from))
   prices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
   prices_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
@@ -204,7 +204,7 @@ TABLE providers (
   options jsonb NOT NULL DEFAULT '{}'::jsonb,
   origin text NOT NULL DEFAULT 'admin'::text
 )
-  providers_base_url_check CHECK ((base_url ~ '^https?://[^/@ ]+'::text))
+  providers_base_url_check CHECK ((base_url ~ '^https?://[^/@ ]+(/[^ ]*)?$'::text))
   providers_id_check CHECK ((id ~ '^[a-z][a-z0-9_-]{0,62}$'::text))
   providers_key_name_check CHECK ((key_name ~ '^[A-Z][A-Z0-9_]{0,62}$'::text))
   providers_max_in_flight_check CHECK ((max_in_flight > 0))
@@ -264,7 +264,7 @@ FUNCTION _caller() RETURNS text STABLE STRICT PARALLEL SAFE
 FUNCTION _cancel(canceled_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _cancellations(this_epoch bigint) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _candidates(model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint) RETURNS TABLE(seq bigint, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint) RETURNS TABLE(seq bigint, id text, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _close(closed_id text, new_status text, code text, message text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _completions() RETURNS bigint VOLATILE STRICT
 FUNCTION _default_model() RETURNS text STABLE STRICT PARALLEL SAFE
@@ -278,13 +278,13 @@ FUNCTION _learn(done_id text, done_number integer) RETURNS void VOLATILE SET sea
 FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _own_row() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _plan(job_id text, operation text, asked jsonb, provider text, model text, candidates jsonb, preferences jsonb DEFAULT NULL::jsonb, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[]) RETURNS jsonb STABLE PARALLEL SAFE
+FUNCTION _plan(job_id text, operation text, asked text, provider text, model text, candidates text, preferences text DEFAULT NULL::text, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[]) RETURNS jsonb STABLE PARALLEL SAFE
 FUNCTION _resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _same_job(caller name, key text, hash bytea) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_worker() RETURNS void VOLATILE STRICT
 FUNCTION _submit(operation text, asked jsonb, asked_model text, metadata jsonb, preferences jsonb, idempotency_key text, deadline timestamp with time zone, max_cost numeric) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _take_over(lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _wake(seq bigint) RETURNS void VOLATILE
 FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean) STABLE SET search_path=pg_catalog, pg_temp

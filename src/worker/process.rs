@@ -14,26 +14,23 @@ static STOP: AtomicBool = AtomicBool::new(false);
 pub static IN_TRANSACTION: AtomicBool = AtomicBool::new(false);
 
 mod raw {
-    //! Postgres's own functions without pgrx's guard, which must not run in a signal handler.
-    use std::ffi::c_int;
-
+    //! Postgres's own function without pgrx's guard, which must not run in a signal handler.
     unsafe extern "C-unwind" {
-        pub fn die(signal: c_int);
         pub fn SetLatch(latch: *mut pgrx::pg_sys::Latch);
     }
 }
 
-/// SIGTERM: outside a transaction the loop ends in order; inside, Postgres's handler ends the process at the next
-/// safe point, and what was not flushed is redone from what was committed.
-unsafe extern "C-unwind" fn on_sigterm(signal: c_int) {
+/// SIGTERM: the loop ends in order. A transaction that is open is cancelled, because it may wait for a lock: it is rolled
+/// back, and the loop goes on to its end with nothing lost.
+unsafe extern "C-unwind" fn on_sigterm(_signal: c_int) {
     STOP.store(true, Ordering::SeqCst);
-    // SAFETY: both are made for signal handlers.
+    // SAFETY: what Postgres's own handler for a cancel does.
     unsafe {
         if IN_TRANSACTION.load(Ordering::SeqCst) {
-            raw::die(signal);
-        } else {
-            raw::SetLatch(pg_sys::MyLatch);
+            (&raw mut pg_sys::QueryCancelPending).write_volatile(1);
+            (&raw mut pg_sys::InterruptPending).write_volatile(1);
         }
+        raw::SetLatch(pg_sys::MyLatch);
     }
 }
 
@@ -59,10 +56,15 @@ pub fn must_reload() -> bool {
     BackgroundWorker::sighup_received()
 }
 
-/// After a transaction that a SIGTERM did not reach: the loop handles it, in order.
-pub fn forget_pending_death() {
+/// A cancel that came too late for its transaction: outside of one it would end the process.
+pub fn forget_pending_cancel() {
     // SAFETY: a flag of this process, on the main thread.
-    unsafe { (&raw mut pg_sys::ProcDiePending).write_volatile(0) };
+    unsafe { (&raw mut pg_sys::QueryCancelPending).write_volatile(0) };
+}
+
+/// From now on no transaction waits longer for a lock: the process must end.
+pub fn wait_for_locks_at_most(ms: i32) {
+    set("lock_timeout", &ms.max(1).to_string());
 }
 
 /// Reads postgresql.conf again.
@@ -95,17 +97,15 @@ pub fn pin_settings() {
         pins.push(("synchronous_commit", "local"));
     }
     for (name, value) in pins {
-        if let (Ok(name), Ok(value)) = (CString::new(name), CString::new(value)) {
-            // SAFETY: NUL-terminated copies; PGC_S_OVERRIDE outranks every other source.
-            unsafe {
-                pg_sys::SetConfigOption(
-                    name.as_ptr(),
-                    value.as_ptr(),
-                    pg_sys::GucContext::PGC_SUSET,
-                    pg_sys::GucSource::PGC_S_OVERRIDE,
-                );
-            }
-        }
+        set(name, value);
+    }
+}
+
+fn set(name: &str, value: &str) {
+    if let (Ok(name), Ok(value)) = (CString::new(name), CString::new(value)) {
+        let (context, source) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_OVERRIDE);
+        // SAFETY: NUL-terminated copies, on the main thread; this source outranks every other.
+        unsafe { pg_sys::SetConfigOption(name.as_ptr(), value.as_ptr(), context, source) };
     }
 }
 

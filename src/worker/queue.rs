@@ -7,7 +7,6 @@ use std::time::Duration;
 use image_gen_engine::run::Entry;
 use pgrx::JsonB;
 use pgrx::prelude::*;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::io::Commit;
@@ -16,16 +15,14 @@ use super::transaction::{Failed, within};
 use crate::settings;
 
 /// A claimed job with all that the network thread must know.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub struct Claimed {
     /// Its place in the queue.
-    #[serde(skip)]
     pub seq: i64,
     /// `gen_…`
     pub id: String,
-    /// The rest is the engine's business.
-    #[serde(flatten)]
-    pub rest: Value,
+    /// What the engine needs, as JSON: read by the network thread, where a row that cannot be read fails alone.
+    pub job: String,
 }
 
 fn spi(error: spi::Error) -> Failed {
@@ -76,22 +73,17 @@ pub fn claim(
         Spi::connect(|client| {
             let arguments = [epoch.into(), (room as i32).into(), watermark.into()];
             let rows =
-                client.select("SELECT seq, job FROM image_gen._claim($1, $2, $3)", None, &arguments)?;
+                client.select("SELECT seq, id, job::text FROM image_gen._claim($1, $2, $3)", None, &arguments)?;
             let mut claimed = vec![];
             for row in rows {
-                let (seq, job) = (row.get::<i64>(1)?, row.get::<JsonB>(2)?);
-                if let (Some(seq), Some(JsonB(job))) = (seq, job) {
-                    claimed.push((seq, job));
+                let (seq, id, job) = (row.get::<i64>(1)?, row.get::<String>(2)?, row.get::<String>(3)?);
+                if let (Some(seq), Some(id), Some(job)) = (seq, id, job) {
+                    claimed.push(Claimed { seq, id, job });
                 }
             }
             Ok(claimed)
         })
         .map_err(spi)
-        .map(|rows| {
-            let read =
-                |(seq, job)| serde_json::from_value::<Claimed>(job).ok().map(|job| Claimed { seq, ..job });
-            rows.into_iter().filter_map(read).collect()
-        })
     })
 }
 
@@ -108,11 +100,11 @@ pub fn cancellations(extension: pg_sys::Oid, epoch: i64) -> Result<Vec<i64>, Fai
 }
 
 /// Decides about jobs in flight that no task follows any more.
-pub fn take_over(extension: pg_sys::Oid, lost: Vec<i64>) -> Result<(), Failed> {
+pub fn take_over(extension: pg_sys::Oid, epoch: i64, lost: Vec<i64>) -> Result<(), Failed> {
     within(extension, "take over", || {
         Spi::connect(|client| {
-            let arguments = [lost.into(), on_uncertain().into()];
-            client.select("SELECT image_gen._take_over($1, $2)", None, &arguments).map(drop)
+            let arguments = [epoch.into(), lost.into(), on_uncertain().into()];
+            client.select("SELECT image_gen._take_over($1, $2, $3)", None, &arguments).map(drop)
         })
         .map_err(spi)
     })

@@ -67,6 +67,8 @@ impl Sleeper {
             let mut events: [pg_sys::WaitEvent; 3] = std::mem::zeroed();
             pg_sys::WaitEventSetWait(self.set, ms as _, events.as_mut_ptr(), 3, pg_sys::PG_WAIT_EXTENSION);
             pg_sys::ResetLatch(pg_sys::MyLatch);
+            // pg_cancel_backend has nothing to cancel here.
+            super::process::forget_pending_cancel();
             pg_sys::check_for_interrupts!();
         }
         let mut counter = [0_u8; 8];

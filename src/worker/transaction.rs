@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 
-use super::process::{IN_TRANSACTION, forget_pending_death, must_stop};
+use super::process::{IN_TRANSACTION, forget_pending_cancel};
 
 /// Why a transaction did not commit.
 #[derive(Debug)]
@@ -24,9 +24,9 @@ pub enum Failed {
 const EXTENSION: &std::ffi::CStr = c"image_gen";
 const ROLE: &std::ffi::CStr = c"image_gen_worker";
 
-/// The oid of the extension, if it is in this database and the database is no template.
-pub fn extension() -> Option<pg_sys::Oid> {
-    let found = run("look for the extension", || {
+/// The oid of the extension; gone when it is not in this database, or the database is a template.
+pub fn extension() -> Result<pg_sys::Oid, Failed> {
+    run("look for the extension", || {
         // A worker in a template would block every CREATE DATABASE from it.
         let template = Spi::connect(|client| {
             let question = "SELECT d.datistemplate FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()";
@@ -34,11 +34,14 @@ pub fn extension() -> Option<pg_sys::Oid> {
         });
         match template {
             // SAFETY: in a transaction.
-            Ok(Some(false)) => Ok(unsafe { pg_sys::get_extension_oid(EXTENSION.as_ptr(), true) }),
-            _ => Err(Failed::Gone),
+            Ok(Some(false)) => match unsafe { pg_sys::get_extension_oid(EXTENSION.as_ptr(), true) } {
+                pg_sys::InvalidOid => Err(Failed::Gone),
+                oid => Ok(oid),
+            },
+            Ok(_) => Err(Failed::Gone),
+            Err(why) => Err(Failed::Error(why.to_string())),
         }
-    });
-    found.ok().filter(|oid| *oid != pg_sys::InvalidOid)
+    })
 }
 
 /// Takes the session-level lock that only one worker of this database can have.
@@ -113,9 +116,7 @@ fn run<R>(what: &str, body: impl FnOnce() -> Result<R, Failed>) -> Result<R, Fai
         pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
     }
     IN_TRANSACTION.store(false, Ordering::SeqCst);
-    if must_stop() {
-        forget_pending_death();
-    }
+    forget_pending_cancel();
     result
 }
 

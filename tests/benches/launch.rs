@@ -44,7 +44,9 @@ fn latency(stage: &Stage, session: &mut Session, name: &str, samples: usize) -> 
         committed.push(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
         std::thread::sleep(Duration::from_millis(15));
     }
-    eventually("all are sent", secs(60), || (stage.sim.submits_of(&format!("{name} ")).len() >= samples).then_some(()));
+    eventually("all are sent", secs(60), || {
+        (stage.sim.submits_of(&format!("{name} ")).len() >= samples).then_some(())
+    });
     let entries = stage.sim.submits_of(&format!("{name} "));
     let arrived = |n: usize| {
         let prompt = format!("{name} {n} end");
@@ -95,7 +97,8 @@ fn enqueue(stage: &Stage, alice: &mut Session) {
     let (mut ours, mut plain) = (vec![], vec![]);
     for n in 0..500 {
         let start = Instant::now();
-        alice.generate_with(&format!("prompt => 'queued {n}', model => 'preview', width => 16, height => 16"));
+        alice
+            .generate_with(&format!("prompt => 'queued {n}', model => 'preview', width => 16, height => 16"));
         ours.push(start.elapsed());
         let start = Instant::now();
         alice.run(&format!(

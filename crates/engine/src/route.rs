@@ -24,8 +24,7 @@ pub struct Preferences {
 }
 
 /// Why a candidate is not on the route.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Out {
     /// A caller or an administrator blocks the provider.
     Blocked,
@@ -35,6 +34,18 @@ pub enum Out {
     NotConfigured,
     /// It cannot do the operation.
     NotSupported,
+}
+
+impl Out {
+    /// The reason as users see it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Out::Blocked => "blocked",
+            Out::NotPreferred => "not_preferred",
+            Out::NotConfigured => "not_configured",
+            Out::NotSupported => "not_supported",
+        }
+    }
 }
 
 /// The ordered candidates of a job, and the others with the reason why they are not among them.

@@ -49,7 +49,7 @@ fn now() -> i64 {
 pub(super) async fn follow(claimed: Claimed, world: Arc<World>, cancel: Arc<Notify>) {
     let task = Task { seq: claimed.seq, job_id: claimed.id, world, cancel };
     let config = task.world.config.borrow().clone();
-    let started = serde_json::from_value::<Details>(claimed.rest)
+    let started = serde_json::from_str::<Details>(&claimed.job)
         .map_err(|e| vec![closed(Failure::Invalid.because(format!("the job is not understood: {e}")))])
         .and_then(|details| start(&task.job_id, details, &config));
     match started {
