@@ -25,6 +25,8 @@ use transaction::Failed;
 const FLUSH: usize = 500;
 /// How many jobs one claim takes.
 const CLAIM: usize = 500;
+/// How long the last transactions of an ending worker wait for a lock, in milliseconds.
+const LAST_LOCK_WAIT: i32 = 100;
 /// The pause after an error that may pass.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Jobs that an earlier life had put off are looked for this soon after the start.
@@ -179,6 +181,8 @@ impl Worker {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => self.pause(),
                 Err(Failed::Gone) => return End::Absent,
+                // What a SIGTERM cancelled is no error, and no reason to pause.
+                Err(_) if process::must_stop() => Duration::ZERO,
                 Err(Failed::Error(why) | Failed::Poison(why)) => {
                     self.complain(&why);
                     AFTER_ERROR
@@ -336,7 +340,7 @@ impl Worker {
     /// No new work; what was just sent gets a moment to be answered; what is accepted is resumed by the next life.
     fn stop(&mut self, sleeper: &Sleeper) -> End {
         self.io.send(Command::Stop);
-        process::wait_for_locks_at_most(settings::SHUTDOWN_GRACE.get());
+        process::wait_for_locks_at_most(LAST_LOCK_WAIT);
         let ends = Instant::now() + Duration::from_millis(settings::SHUTDOWN_GRACE.get() as u64);
         while !self.in_flight.is_empty() && Instant::now() < ends {
             if let Err(Failed::Gone) = self.flush() {
