@@ -188,6 +188,9 @@ impl Worker {
                     AFTER_ERROR
                 }
             };
+            if !pause.is_zero() {
+                transaction::report_statistics();
+            }
             sleeper.sleep(pause);
         }
     }

@@ -72,8 +72,11 @@ pub fn claim(
     within(extension, "claim", || {
         Spi::connect(|client| {
             let arguments = [epoch.into(), (room as i32).into(), watermark.into()];
-            let rows =
-                client.select("SELECT seq, id, job::text FROM image_gen._claim($1, $2, $3)", None, &arguments)?;
+            let rows = client.select(
+                "SELECT seq, id, job::text FROM image_gen._claim($1, $2, $3)",
+                None,
+                &arguments,
+            )?;
             let mut claimed = vec![];
             for row in rows {
                 let (seq, id, job) = (row.get::<i64>(1)?, row.get::<String>(2)?, row.get::<String>(3)?);

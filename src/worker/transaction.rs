@@ -111,13 +111,18 @@ fn run<R>(what: &str, body: impl FnOnce() -> Result<R, Failed>) -> Result<R, Fai
             pg_sys::AbortCurrentTransaction();
             pg_sys::FlushErrorState();
         }
-        // Without this, autovacuum never hears of what the worker writes.
-        pg_sys::pgstat_report_stat(true);
         pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
     }
     IN_TRANSACTION.store(false, Ordering::SeqCst);
     forget_pending_cancel();
     result
+}
+
+/// Tells the statistics system what was written: without this, autovacuum never hears of it. Not part of each
+/// transaction, because somebody waits for that.
+pub fn report_statistics() {
+    // SAFETY: outside a transaction, on the main thread.
+    unsafe { pg_sys::pgstat_report_stat(true) };
 }
 
 fn describe(panic: &(dyn Any + Send)) -> Failed {

@@ -7,7 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use image_gen_tests::{Options, Session, Stage, eventually, secs};
+use image_gen_tests::wait::secs;
+use image_gen_tests::{Options, Session, Stage, eventually};
 
 const SAMPLES: usize = 200;
 const SMALL: &str = "width => 256, height => 256";
