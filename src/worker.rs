@@ -106,6 +106,7 @@ fn serve(database: pg_sys::Oid) -> End {
         io,
         in_flight: HashMap::new(),
         pending: VecDeque::new(),
+        lost: vec![],
         watermark: 0,
         more: true,
         cancels: true,
@@ -154,6 +155,8 @@ struct Worker {
     in_flight: HashMap<i64, bool>,
     /// What the network thread wants durable and is not yet.
     pending: VecDeque<Commit>,
+    /// Jobs whose task ended and left them open.
+    lost: Vec<i64>,
     /// Every ready job up to here was claimed. New ones have a higher seq; what commits late says so itself.
     watermark: i64,
     /// The last claim left something behind.
@@ -221,12 +224,14 @@ impl Worker {
         // A task that ended with its job open was refused (a cancel came first) or panicked: somebody must decide.
         let left = |seq: &i64| self.in_flight.remove(seq) == Some(false);
         let lost: Vec<i64> = ended.into_iter().filter(left).collect();
+        self.lost.extend(lost);
         written?;
-        if !lost.is_empty() && !process::must_stop() {
-            self.go_back_to(lost.iter().copied().min().unwrap_or(0));
+        if !self.lost.is_empty() && !process::must_stop() {
+            queue::take_over(self.extension, self.epoch, self.lost.clone())?;
+            self.go_back_to(self.lost.iter().copied().min().unwrap_or(0));
+            self.lost.clear();
             self.more = true;
             self.cancels = true;
-            queue::take_over(self.extension, self.epoch, lost)?;
             if let Some(slot) = self.slot {
                 slot.complete();
             }

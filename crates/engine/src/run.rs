@@ -7,22 +7,23 @@
 //! Two orders are the reason for its shape: the intent to send ([`Entry::Begin`]) is committed before the
 //! request is sent, and the task's remote id ([`Entry::Checkpoint`]) is committed before its first poll.
 
+mod collect;
 mod journal;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
+use collect::Collection;
 pub use journal::{AttemptStatus, Entry, JobStatus, Picture};
 
 use crate::candidate::Candidate;
-use crate::cost::{self, Cost, Work};
+use crate::cost::Cost;
 use crate::failure::{Failed, Failure};
 use crate::http::{HttpRequest, HttpResponse, TransportError, may_carry_key};
 use crate::job::{Operation, Request, Warning};
-use crate::picture;
 use crate::poll::Schedule;
-use crate::provider::{self, Call, Output, Prepared, Provider, Remote, Reply, Source, Submission};
+use crate::provider::{self, Call, Output, Prepared, Provider, Remote, Reply, Submission};
 use crate::retry::{self, Next};
 
 /// A job as the machine sees it.
@@ -82,8 +83,6 @@ pub enum Step {
 const PATIENCE: Duration = Duration::from_secs(900);
 /// "Not found" right after acceptance can be replication lag at the provider.
 const NOT_FOUND_GRACE: Duration = Duration::from_secs(5);
-/// How often a picture is fetched in all.
-const FETCH_TRIES: u32 = 4;
 
 #[derive(Debug)]
 enum State {
@@ -106,16 +105,6 @@ struct Task {
     remote: Remote,
     cost: Option<Cost>,
     schedule: Schedule,
-}
-
-/// Pictures on their way in.
-#[derive(Debug)]
-struct Collection {
-    output: Output,
-    cost: Option<Cost>,
-    render_seconds: f64,
-    done: Vec<Picture>,
-    tries: u32,
 }
 
 /// One job on its way.
@@ -386,118 +375,10 @@ impl Run {
     fn finished(&mut self, output: Output, cost: Option<Cost>, now: i64) -> Step {
         let waited = (now - self.sent_at).max(0) as f64 / 1000.0;
         let render_seconds = output.render_seconds.unwrap_or(waited);
-        let collection = Collection { output, cost, render_seconds, done: vec![], tries: 0 };
+        let collection = Collection::new(output, cost, render_seconds);
         self.state = State::Collecting(Box::new(collection));
         // Hashing megabytes of inline pictures is not for the network thread.
         Step::Compute
-    }
-
-    /// Takes the next picture in, or closes the job when all are there.
-    fn collect(&mut self, mut collection: Collection) -> Step {
-        while let Some(source) = collection.output.pictures.get(collection.done.len()) {
-            match source {
-                Source::Url { url, .. } => {
-                    let request = HttpRequest::picture(url);
-                    collection.tries += 1;
-                    self.state = State::Collecting(Box::new(collection));
-                    return self.send(request);
-                }
-                Source::Inline(bytes) => match picture::inspect(bytes) {
-                    Some(facts) => {
-                        let bytes = Some(bytes.clone());
-                        collection.done.push(Picture {
-                            url: None,
-                            lifetime: None,
-                            facts: Some(facts),
-                            bytes,
-                            inline: true,
-                        });
-                    }
-                    None => return self.no_picture(collection),
-                },
-            }
-        }
-        self.succeed(collection)
-    }
-
-    fn fetched(&mut self, mut collection: Collection, answer: Result<HttpResponse, TransportError>) -> Step {
-        let Some(Source::Url { url, lifetime }) = collection.output.pictures.get(collection.done.len())
-        else {
-            return Step::Stop;
-        };
-        let (url, lifetime) = (Some(url.clone()), *lifetime);
-        match answer {
-            Ok(response) if response.is_success() => match picture::inspect(&response.body) {
-                Some(facts) => {
-                    let bytes = Some(response.body);
-                    collection.done.push(Picture { url, lifetime, facts: Some(facts), bytes, inline: false });
-                    collection.tries = 0;
-                    self.collect(collection)
-                }
-                None => self.no_picture(collection),
-            },
-            _ if collection.tries < FETCH_TRIES => {
-                let pause = Duration::from_millis(250 << collection.tries);
-                self.state = State::Collecting(Box::new(collection));
-                Step::Wait(pause)
-            }
-            failed => {
-                // The picture exists and is paid for; only this server could not look at it.
-                let why = match failed {
-                    Ok(response) => format!("HTTP {}", response.status),
-                    Err(TransportError::NotSent(why) | TransportError::MaybeSent(why)) => why,
-                    Err(TransportError::TooLarge) => "it is larger than allowed".into(),
-                };
-                let message = format!("the picture could not be fetched: {}", crate::failure::excerpt(&why));
-                self.warnings.push(Warning::new("unverified", message));
-                collection.done.push(Picture { url, lifetime, facts: None, bytes: None, inline: false });
-                collection.tries = 0;
-                self.collect(collection)
-            }
-        }
-    }
-
-    fn no_picture(&mut self, collection: Collection) -> Step {
-        let cost = self.settle(&collection);
-        let failed = Failure::Broken.because("what came back is not a picture");
-        self.end(AttemptStatus::Failed, failed, cost, JobStatus::Failed)
-    }
-
-    /// What a finished call cost: the answer's word, then the acceptance's, then the price table.
-    fn settle(&self, collection: &Collection) -> Cost {
-        let output = &collection.output;
-        let pixels = collection
-            .done
-            .iter()
-            .find_map(|p| p.facts.as_ref())
-            .map(|f| u64::from(f.width) * u64::from(f.height));
-        let work = Work {
-            images: output.pictures.len() as u32,
-            pixels,
-            quality: self.prepared.as_ref().and_then(|p| p.quality.clone()),
-            tokens: output.tokens,
-        };
-        let told = output.cost.clone().or_else(|| collection.cost.clone());
-        let priced = || cost::price(&self.candidate.prices, &work).map(Cost::priced);
-        told.or_else(priced).unwrap_or_else(Cost::unknown)
-    }
-
-    fn succeed(&mut self, collection: Collection) -> Step {
-        let cost = self.settle(&collection);
-        let end = Entry::End {
-            number: self.number,
-            status: AttemptStatus::Succeeded,
-            failed: None,
-            http_status: self.last_status,
-            cost,
-            tokens: collection.output.tokens,
-            render_seconds: Some(collection.render_seconds),
-            seed: collection.output.seed,
-            warnings: std::mem::take(&mut self.warnings),
-        };
-        let close = Entry::Close { status: JobStatus::Succeeded, failed: None, pictures: collection.done };
-        self.state = State::Closing;
-        Step::Commit(vec![end, close])
     }
 
     /// An attempt failed: again, or the end.

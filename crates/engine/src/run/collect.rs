@@ -1,0 +1,145 @@
+//! The second half of a job: an answer says that the pictures are there, and they are taken in one by one.
+
+use std::time::Duration;
+
+use super::{AttemptStatus, Entry, JobStatus, Picture, Run, State, Step};
+use crate::cost::{self, Cost, Work};
+use crate::failure::{Failure, excerpt};
+use crate::http::{HttpRequest, HttpResponse, TransportError};
+use crate::job::Warning;
+use crate::picture;
+use crate::provider::{Output, Source};
+
+/// How often a picture is fetched in all.
+const FETCH_TRIES: u32 = 4;
+
+/// Pictures on their way in.
+#[derive(Debug)]
+pub(super) struct Collection {
+    output: Output,
+    /// What the provider said when it accepted the task.
+    cost: Option<Cost>,
+    render_seconds: f64,
+    done: Vec<Picture>,
+    tries: u32,
+}
+
+impl Collection {
+    pub(super) fn new(output: Output, cost: Option<Cost>, render_seconds: f64) -> Self {
+        Collection { output, cost, render_seconds, done: vec![], tries: 0 }
+    }
+}
+
+impl Run {
+    /// Takes the next picture in, or closes the job when all are there.
+    pub(super) fn collect(&mut self, mut collection: Collection) -> Step {
+        while let Some(source) = collection.output.pictures.get(collection.done.len()) {
+            match source {
+                Source::Url { url, .. } => {
+                    let request = HttpRequest::picture(url);
+                    collection.tries += 1;
+                    self.state = State::Collecting(Box::new(collection));
+                    return self.send(request);
+                }
+                Source::Inline(bytes) => match picture::inspect(bytes) {
+                    Some(facts) => {
+                        let bytes = Some(bytes.clone());
+                        collection.done.push(Picture {
+                            url: None,
+                            lifetime: None,
+                            facts: Some(facts),
+                            bytes,
+                            inline: true,
+                        });
+                    }
+                    None => return self.no_picture(collection),
+                },
+            }
+        }
+        self.succeed(collection)
+    }
+
+    pub(super) fn fetched(
+        &mut self,
+        mut collection: Collection,
+        answer: Result<HttpResponse, TransportError>,
+    ) -> Step {
+        let Some(Source::Url { url, lifetime }) = collection.output.pictures.get(collection.done.len())
+        else {
+            return Step::Stop;
+        };
+        let (url, lifetime) = (Some(url.clone()), *lifetime);
+        match answer {
+            Ok(response) if response.is_success() => match picture::inspect(&response.body) {
+                Some(facts) => {
+                    let bytes = Some(response.body);
+                    collection.done.push(Picture { url, lifetime, facts: Some(facts), bytes, inline: false });
+                    collection.tries = 0;
+                    self.collect(collection)
+                }
+                None => self.no_picture(collection),
+            },
+            _ if collection.tries < FETCH_TRIES => {
+                let pause = Duration::from_millis(250 << collection.tries);
+                self.state = State::Collecting(Box::new(collection));
+                Step::Wait(pause)
+            }
+            failed => {
+                // The picture exists and is paid for; only this server could not look at it.
+                let why = match failed {
+                    Ok(response) => format!("HTTP {}", response.status),
+                    Err(TransportError::NotSent(why) | TransportError::MaybeSent(why)) => why,
+                    Err(TransportError::TooLarge) => "it is larger than allowed".into(),
+                };
+                let message = format!("the picture could not be fetched: {}", excerpt(&why));
+                self.warnings.push(Warning::new("unverified", message));
+                collection.done.push(Picture { url, lifetime, facts: None, bytes: None, inline: false });
+                collection.tries = 0;
+                self.collect(collection)
+            }
+        }
+    }
+
+    fn no_picture(&mut self, collection: Collection) -> Step {
+        let cost = self.settle(&collection);
+        let failed = Failure::Broken.because("what came back is not a picture");
+        self.end(AttemptStatus::Failed, failed, cost, JobStatus::Failed)
+    }
+
+    /// What a finished call cost: the answer's word, then the acceptance's, then the price table.
+    fn settle(&self, collection: &Collection) -> Cost {
+        let output = &collection.output;
+        let pixels = collection
+            .done
+            .iter()
+            .find_map(|p| p.facts.as_ref())
+            .map(|f| u64::from(f.width) * u64::from(f.height));
+        let work = Work {
+            images: output.pictures.len() as u32,
+            pixels,
+            quality: self.prepared.as_ref().and_then(|p| p.quality.clone()),
+            tokens: output.tokens,
+        };
+        let told = output.cost.clone().or_else(|| collection.cost.clone());
+        let priced = || cost::price(&self.candidate.prices, &work).map(Cost::priced);
+        told.or_else(priced).unwrap_or_else(Cost::unknown)
+    }
+
+    fn succeed(&mut self, collection: Collection) -> Step {
+        let cost = self.settle(&collection);
+        let end = Entry::End {
+            number: self.number,
+            status: AttemptStatus::Succeeded,
+            failed: None,
+            http_status: self.last_status,
+            cost,
+            tokens: collection.output.tokens,
+            render_seconds: Some(collection.render_seconds),
+            seed: collection.output.seed,
+            warnings: std::mem::take(&mut self.warnings),
+        };
+        let close = Entry::Close { status: JobStatus::Succeeded, failed: None, pictures: collection.done };
+        self.state = State::Closing;
+        Step::Commit(vec![end, close])
+    }
+}
