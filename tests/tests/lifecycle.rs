@@ -358,7 +358,7 @@ fn a_database_can_be_dropped_from_under_the_worker() {
 }
 
 #[test]
-fn a_database_of_an_idle_worker_can_be_renamed_away_from_its_users() {
+fn a_database_with_a_worker_refuses_to_be_renamed() {
     // worker failure mode 15: plain DROP and RENAME fail cleanly while the worker is connected, as documented.
     let stage = Stage::start();
     stage.worker();

@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn preferred_is_first_the_others_follow_and_blocked_never() {
-        // S128, S130, S131, S134; DESIGN decisions 1 and 2
+        // S128, S130, S131, S134
         assert_eq!(ordered(json!({}), "j"), ["a", "b", "c"]);
         assert_eq!(ordered(json!({"preferred": ["c", "c"]}), "j"), ["c", "a", "b"]);
         assert_eq!(ordered(json!({"preferred": ["c", "b"], "blocked": ["c"]}), "j"), ["b", "a"]);
