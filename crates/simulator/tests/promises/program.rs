@@ -1,5 +1,6 @@
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -27,7 +28,7 @@ async fn ask(address: &str, path: &str) -> String {
 
 #[tokio::test]
 async fn the_first_line_says_where_it_listens_and_a_signal_ends_it_cleanly() {
-    for signal in ["-TERM", "-INT"] {
+    for signal in [Signal::TERM, Signal::INT] {
         let mut child =
             program(&["--render-seconds", "1.5", "--refusal-words", "blood, gore"]).spawn().unwrap();
         let address = address(&mut child).await;
@@ -36,9 +37,8 @@ async fn the_first_line_says_where_it_listens_and_a_signal_ends_it_cleanly() {
             config.contains(r#""render_seconds":1.5"#) && config.contains(r#"["blood","gore"]"#),
             "{config}"
         );
-        let id = child.id().unwrap().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
-        assert!(child.wait().await.unwrap().success(), "{signal}");
+        kill_process(Pid::from_raw(child.id().unwrap() as i32).unwrap(), signal).unwrap();
+        assert!(child.wait().await.unwrap().success(), "{signal:?}");
     }
 }
 
