@@ -96,7 +96,9 @@ fn a_drop_that_is_rolled_back_changes_nothing() {
 fn without_preloading_it_works_and_says_so() {
     let stage = Stage::with(Options { preload: false, ..Options::default() });
     let mut admin = stage.admin();
-    assert_eq!(admin.text("SELECT mode FROM image_gen.worker_status WHERE running"), "dynamic");
+    wait_until("the worker runs", secs(10), || {
+        admin.truth("SELECT running AND mode = 'dynamic' FROM image_gen.worker_status")
+    });
     let worker = stage.worker();
     let mut alice = stage.alice();
     let ids: Vec<String> = (0..4).map(|n| alice.generate(&format!("dynamic {n}"))).collect();
