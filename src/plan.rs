@@ -118,10 +118,8 @@ impl Ask<'_> {
             Some(text) => serde_json::from_str(text).map_err(|e| broken("provider_preferences", e))?,
             None => Value::Null,
         };
-        let wishes = route::preferences(&preferences, &self.known).map_err(|invalid| {
-            let unknown = invalid.message.contains("does not exist");
-            (if unknown { Kind::Unknown } else { Kind::Argument }, invalid)
-        })?;
+        let wishes = route::preferences(&preferences, &self.known)
+            .map_err(|invalid| (if invalid.unknown { Kind::Unknown } else { Kind::Argument }, invalid))?;
         let candidates: Vec<Candidate> =
             serde_json::from_str(self.candidates).map_err(|e| broken("a row of image_gen.models", e))?;
         if candidates.is_empty() {

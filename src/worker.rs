@@ -232,9 +232,7 @@ impl Worker {
             self.lost.clear();
             self.more = true;
             self.cancels = true;
-            if let Some(slot) = self.slot {
-                slot.complete();
-            }
+            self.tell_waiters();
         }
         Ok(full)
     }
@@ -246,14 +244,19 @@ impl Worker {
             // Two jobs due in the same nanosecond would be one entry; the rescan finds the other.
             self.put_off.insert(now + after, seq);
         }
-        if !outcome.closed.is_empty()
-            && let Some(slot) = self.slot
-        {
-            slot.complete();
+        if !outcome.closed.is_empty() {
+            self.tell_waiters();
         }
         outcome.closed.into_iter().for_each(|seq| self.settle(seq));
         for why in outcome.errors {
             self.complain(&why);
+        }
+    }
+
+    /// Wakes the sessions that wait for jobs to end.
+    fn tell_waiters(&self) {
+        if let Some(slot) = self.slot {
+            slot.complete();
         }
     }
 

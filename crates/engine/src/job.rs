@@ -120,12 +120,19 @@ pub struct Invalid {
     pub message: String,
     /// What to write instead.
     pub hint: String,
+    /// True when it names something that does not exist.
+    pub unknown: bool,
 }
 
 impl Invalid {
     /// An error with its remedy.
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Invalid { message: message.into(), hint: hint.into() }
+        Invalid { message: message.into(), hint: hint.into(), unknown: false }
+    }
+
+    /// An error about a name that does not exist.
+    pub fn unknown(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Invalid { unknown: true, ..Invalid::new(message, hint) }
     }
 }
 

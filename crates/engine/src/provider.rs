@@ -10,7 +10,7 @@ mod preview;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::candidate::Candidate;
 use crate::cost::{Cost, Tokens};
@@ -233,6 +233,28 @@ fn common_warnings(call: &Call<'_>, carried: &[&str]) -> Vec<Warning> {
         warnings.push(Warning::new("reference_ignored", message));
     }
     warnings
+}
+
+/// For an adapter that only makes new pictures.
+fn only_generates(call: &Call<'_>) -> Result<(), Invalid> {
+    if call.operation == Operation::Generate {
+        return Ok(());
+    }
+    Err(Invalid::new(
+        format!("{} only generates", call.candidate.name()),
+        "Choose a model whose operations include this one, see image_gen.models.",
+    ))
+}
+
+/// Passes the caller's options of these names on; each of the others is a warning.
+fn pass_options(call: &Call<'_>, known: &[&str], body: &mut Map<String, Value>, warnings: &mut Vec<Warning>) {
+    for (name, value) in &call.request.options {
+        if known.contains(&name.as_str()) {
+            body.insert(name.clone(), value.clone());
+        } else {
+            warnings.push(call.candidate.unsupported(&format!("option {name}")));
+        }
+    }
 }
 
 /// The first non-empty string at one of these JSON pointers.

@@ -72,7 +72,7 @@ pub fn preferences(json: &serde_json::Value, known: &[String]) -> Result<Prefere
     let named = wishes.preferred.iter().chain(&wishes.blocked).chain(wishes.weights.keys());
     for name in named {
         if !known.contains(name) {
-            return Err(Invalid::new(
+            return Err(Invalid::unknown(
                 format!("provider '{name}' in provider_preferences does not exist"),
                 format!("Known providers: {}.", known.join(", ")),
             ));

@@ -9,7 +9,7 @@ use super::{by_status, decimal, text_at};
 use crate::cost::Cost;
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse};
-use crate::job::{Invalid, Operation};
+use crate::job::Invalid;
 
 pub(super) struct Bfl;
 
@@ -39,12 +39,7 @@ impl Provider for Bfl {
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
         let (request, candidate) = (call.request, call.candidate);
-        if call.operation != Operation::Generate {
-            return Err(Invalid::new(
-                format!("{} only generates", candidate.name()),
-                "Choose a model whose operations include this one, see image_gen.models.",
-            ));
-        }
+        super::only_generates(call)?;
         let mut warnings = super::common_warnings(call, &["seed", "steps", "guidance"]);
         let mut body = Map::new();
         body.insert("prompt".into(), json!(request.prompt));
@@ -59,13 +54,7 @@ impl Provider for Bfl {
         if let Some(guidance) = candidate.number("guidance", request.guidance, &mut warnings) {
             body.insert("guidance".into(), json!(guidance));
         }
-        for (name, value) in &request.options {
-            if OPTIONS.contains(&name.as_str()) {
-                body.insert(name.clone(), value.clone());
-            } else {
-                warnings.push(candidate.unsupported(&format!("option {name}")));
-            }
-        }
+        super::pass_options(call, &OPTIONS, &mut body, &mut warnings);
         let url = format!("{}/v1/{}", base_url(self, candidate), candidate.remote_name);
         let http = HttpRequest::post(url, Some(AUTH), Value::Object(body), Duration::from_secs(60));
         Ok(Prepared { submission: Submission::Http(http), warnings, seed_honored: true, quality: None })

@@ -10,7 +10,7 @@ use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, Submissi
 use crate::cost::Tokens;
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse};
-use crate::job::{Invalid, Operation};
+use crate::job::Invalid;
 
 pub(super) struct OpenAi;
 
@@ -36,12 +36,7 @@ impl Provider for OpenAi {
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
         let (request, candidate) = (call.request, call.candidate);
-        if call.operation != Operation::Generate {
-            return Err(Invalid::new(
-                format!("{} only generates", candidate.name()),
-                "Choose a model whose operations include this one, see image_gen.models.",
-            ));
-        }
+        super::only_generates(call)?;
         let mut warnings = super::common_warnings(call, &["quality"]);
         let mut body = Map::new();
         body.insert("model".into(), json!(candidate.remote_name));
@@ -65,13 +60,7 @@ impl Provider for OpenAi {
         if candidate.takes("quality") {
             body.insert("quality".into(), json!(quality));
         }
-        for (name, value) in &request.options {
-            if OPTIONS.contains(&name.as_str()) {
-                body.insert(name.clone(), value.clone());
-            } else {
-                warnings.push(candidate.unsupported(&format!("option {name}")));
-            }
-        }
+        super::pass_options(call, &OPTIONS, &mut body, &mut warnings);
         let url = format!("{}/images/generations", base_url(self, candidate));
         let http = HttpRequest::post(url, Some(AUTH), Value::Object(body), RENDER_TIMEOUT);
         let quality = Some(quality);
