@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use rust_decimal::Decimal;
 use serde_json::Value;
 
+use crate::material::Material;
 use crate::picture::Picture;
 
 /// Builds the final body from the files of the pictures, in order.
@@ -44,6 +45,8 @@ pub(crate) struct Answer {
     pub billed: Option<Decimal>,
     pub seed: Option<u64>,
     pub remote_id: Option<String>,
+    /// The pictures that came with the request.
+    pub inputs: Vec<Material>,
     /// How many pictures are being drawn, if the provider looked.
     pub in_flight: Option<usize>,
 }
@@ -62,6 +65,7 @@ impl Answer {
             billed: None,
             seed: None,
             remote_id: None,
+            inputs: Vec::new(),
             in_flight: None,
         }
     }

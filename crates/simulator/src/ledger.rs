@@ -6,6 +6,8 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::material::Material;
+
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,6 +47,9 @@ pub struct Entry {
     pub headers: Box<RawValue>,
     /// The JSON received, long strings cut; a form as an object.
     pub body: Option<Box<RawValue>>,
+    /// The pictures that came with it, where the provider looked at them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Material>,
     /// The prompt, of the task where there is one.
     pub prompt: Option<Box<str>>,
     /// The model, of the task where there is one.
@@ -223,6 +228,7 @@ mod tests {
             path: "/".into(),
             headers: RawValue::from_string("{}".into()).unwrap(),
             body: None,
+            inputs: Vec::new(),
             prompt: None,
             model: None,
             seed: None,

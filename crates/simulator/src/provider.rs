@@ -13,11 +13,30 @@ use crate::fault::Fault;
 use crate::ledger::Phase;
 use crate::world::World;
 
+mod a1111;
 mod bfl;
+mod comfyui;
+mod fal;
+mod google;
+mod ideogram;
 mod openai;
+mod openrouter;
+mod replicate;
+mod stability;
 
 /// All providers. The name is also the first part of the path.
-pub(crate) static ALL: [&dyn Provider; 2] = [&bfl::Bfl, &openai::OpenAi];
+pub(crate) static ALL: [&dyn Provider; 10] = [
+    &a1111::A1111,
+    &bfl::Bfl,
+    &comfyui::ComfyUi,
+    &fal::Fal,
+    &google::Google,
+    &ideogram::Ideogram,
+    &openai::OpenAi,
+    &openrouter::OpenRouter,
+    &replicate::Replicate,
+    &stability::Stability,
+];
 
 /// Speaks one provider's protocol. It never waits: an answer says when it is due.
 pub(crate) trait Provider: Sync {

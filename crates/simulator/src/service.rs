@@ -172,6 +172,7 @@ fn book(
         path: call.shown_path.clone(),
         headers: call.shown_headers(),
         body: call.shown_body(),
+        inputs: answer.inputs.clone(),
         prompt: intent.prompt.as_deref().map(Box::from),
         model: intent.model.as_deref().map(Box::from),
         seed: answer.seed.or(intent.seed),

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
 
@@ -34,12 +35,16 @@ pub(crate) struct Task {
     pub place: &'static str,
     pub model: String,
     pub picture: Picture,
+    /// How many pictures, with the seeds that follow `picture.seed`.
+    pub count: u64,
     pub ready_at: Instant,
     /// Unix microseconds of start and end of the drawing.
     pub drawn_us: (u64, u64),
     pub fate: Fate,
     /// Answers say `state`, not `status`.
     pub state_key: bool,
+    /// Called off by the client.
+    pub canceled: AtomicBool,
 }
 
 /// The newest tasks of all providers.

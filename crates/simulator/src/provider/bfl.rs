@@ -174,6 +174,8 @@ fn submit(desk: &Desk<'_>, model: &str) -> Answer {
         drawn_us: (desk.now_us, desk.now_us.saturating_add(micros)),
         fate,
         state_key: matches!(desk.fault, Some(Fault::StateKey)),
+        count: 1,
+        canceled: false.into(),
     };
     desk.world.tasks().add(task, desk.config.task_limit);
     let url = format!("{}/{NAME}/{place}/v1/get_result?id={id}", desk.call.origin);
