@@ -1,10 +1,12 @@
 //! One (provider, model) pair of the catalogue that could do a job.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::cost::Price;
-use crate::job::{Operation, Warning};
+use crate::job::{Task, Warning};
 use crate::size::SizeRule;
 
 /// A provider's row joined with a model's row: all that an adapter must know to build a request.
@@ -24,8 +26,11 @@ pub struct Candidate {
     pub model: String,
     /// The model's name at this provider.
     pub remote_name: String,
+    /// Which of the adapter's protocols it speaks, where there are several.
+    #[serde(default)]
+    pub api: Option<String>,
     /// What the model can do.
-    pub operations: Vec<Operation>,
+    pub operations: Vec<Task>,
     /// Which sizes it makes.
     pub sizes: SizeRule,
     /// The longest prompt it takes, in characters.
@@ -34,9 +39,12 @@ pub struct Candidate {
     /// The most pictures it makes in one call.
     #[serde(default = "one")]
     pub max_n: u32,
-    /// The parameters it takes beyond prompt and size, each with its range: `{"steps": [1, 50], "seed": true}`.
+    /// The parameters it takes, by our name for them.
     #[serde(default)]
-    pub parameters: Map<String, Value>,
+    pub parameters: BTreeMap<String, Parameter>,
+    /// Fields that every request has.
+    #[serde(default)]
+    pub fixed: Map<String, Value>,
     /// How long a picture takes: learnt from this database's own history, else from the catalogue.
     pub typical_seconds: f64,
     /// The most tasks in flight at the provider; `None` is no limit.
@@ -48,36 +56,140 @@ pub struct Candidate {
     /// The prices that are valid now.
     #[serde(default)]
     pub prices: Vec<Price>,
+    /// True for a model that the caller did not ask for: it stands in when those he asked for fail.
+    #[serde(default)]
+    pub stands_in: bool,
 }
 
 fn one() -> u32 {
     1
 }
 
-impl Candidate {
-    /// True when the model has a parameter of this name.
-    pub fn takes(&self, parameter: &str) -> bool {
-        self.parameters.contains_key(parameter)
-    }
+/// How a model takes one parameter. In the catalogue it is written short where that says all: `true`, a range
+/// `[1, 50]`, a choice `["low", "high"]`, or the provider's name for it, `"guidance_scale"`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written", default)]
+pub struct Parameter {
+    /// The provider's name for it, where it is not ours.
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    pub wire: Option<String>,
+    /// Smallest and largest value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range: Option<(f64, f64)>,
+    /// The values that there are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<Value>,
+    /// The provider's words for ours.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub words: BTreeMap<String, String>,
+    /// Sent when the caller says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+    /// Sent as text although it is a number.
+    #[serde(skip_serializing_if = "is_false")]
+    pub text: bool,
+    /// Sent as one more element of a list.
+    #[serde(skip_serializing_if = "is_false")]
+    pub list: bool,
+    /// Sent as 1 minus the value.
+    #[serde(skip_serializing_if = "is_false")]
+    pub invert: bool,
+    /// Multiplied by this before it is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<f64>,
+    /// How it is written: of a size `sides`, `text`, `object`, `ratio` or `ratio_x`; of a mask `white`, `black` or
+    /// `transparent`; of a picture `object` for `{"image_url": …}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
+    /// For a reference picture: the field that says how much it counts, for strict, balanced and loose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<String>,
+    /// The three weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<(f64, f64, f64)>,
+    /// Only in these tasks; empty is all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<Task>,
+}
 
-    /// The number to send for a ranged parameter: the asked one moved into the model's range. `None` when
-    /// nothing was asked or the model has no such parameter; both adjustments come back as warnings.
-    pub fn number(&self, parameter: &str, asked: Option<f64>, warnings: &mut Vec<Warning>) -> Option<f64> {
-        let asked = asked?;
-        let Some(range) = self.parameters.get(parameter) else {
-            warnings.push(self.unsupported(parameter));
-            return None;
-        };
-        let bound = |i: usize| range.get(i).and_then(Value::as_f64);
-        let sent = match (bound(0), bound(1)) {
-            (Some(low), Some(high)) => asked.clamp(low, high),
-            _ => asked,
-        };
-        if sent != asked {
-            let message = format!("{parameter} {asked} became {sent}, the nearest that {} takes", self.model);
-            warnings.push(Warning::new("adjusted", message));
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// The ways in which the catalogue writes a parameter.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Taken(True),
+    Range((f64, f64)),
+    Named(String),
+    Choice(Vec<Value>),
+    Full(Full),
+}
+
+/// `true`: what a model does not take is not listed.
+#[derive(Deserialize)]
+#[serde(try_from = "bool")]
+struct True;
+
+impl TryFrom<bool> for True {
+    type Error = &'static str;
+
+    fn try_from(value: bool) -> Result<Self, Self::Error> {
+        if value { Ok(True) } else { Err("leave a parameter out instead of writing false") }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Full {
+    #[serde(rename = "as")]
+    wire: Option<String>,
+    range: Option<(f64, f64)>,
+    values: Vec<Value>,
+    words: BTreeMap<String, String>,
+    default: Option<Value>,
+    text: bool,
+    list: bool,
+    invert: bool,
+    times: Option<f64>,
+    form: Option<String>,
+    weight: Option<String>,
+    weights: Option<(f64, f64, f64)>,
+    only: Vec<Task>,
+}
+
+impl From<Written> for Parameter {
+    fn from(written: Written) -> Self {
+        let plain = Parameter::default();
+        match written {
+            Written::Taken(_) => plain,
+            Written::Range(range) => Parameter { range: Some(range), ..plain },
+            Written::Choice(values) => Parameter { values, ..plain },
+            Written::Named(wire) => Parameter { wire: Some(wire), ..plain },
+            Written::Full(f) => Parameter {
+                wire: f.wire,
+                range: f.range,
+                values: f.values,
+                words: f.words,
+                default: f.default,
+                text: f.text,
+                list: f.list,
+                invert: f.invert,
+                times: f.times,
+                form: f.form,
+                weight: f.weight,
+                weights: f.weights,
+                only: f.only,
+            },
         }
-        Some(sent)
+    }
+}
+
+impl Candidate {
+    /// How the model takes a parameter in a task; `None` when it does not.
+    pub fn parameter(&self, name: &str, task: Task) -> Option<&Parameter> {
+        self.parameters.get(name).filter(|p| p.only.is_empty() || p.only.contains(&task))
     }
 
     /// The warning for a parameter that this model does not have.
@@ -88,5 +200,26 @@ impl Candidate {
     /// `provider:model`, as it is written in logs and errors.
     pub fn name(&self) -> String {
         format!("{}:{}", self.provider, self.model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_parameter_is_written_short_where_that_says_all() {
+        let read = |json: Value| serde_json::from_value::<Parameter>(json).unwrap();
+        assert_eq!(read(json!(true)), Parameter::default());
+        assert_eq!(read(json!([1, 50])).range, Some((1.0, 50.0)));
+        assert_eq!(read(json!(["low", "high"])).values, [json!("low"), json!("high")]);
+        assert_eq!(read(json!([2, 4, 8])).values.len(), 3);
+        assert_eq!(read(json!("guidance_scale")).wire.as_deref(), Some("guidance_scale"));
+        assert_eq!(read(json!({"as": "id_weight", "range": [0, 1]})).range, Some((0.0, 1.0)));
+        assert!(serde_json::from_value::<Parameter>(json!({"name": "x"})).is_err());
+        // What goes through the database comes back as it was.
+        let full = read(json!({"as": "strength", "invert": true, "only": ["img2img"]}));
+        assert_eq!(read(serde_json::to_value(&full).unwrap()), full);
     }
 }

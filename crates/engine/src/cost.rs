@@ -55,8 +55,14 @@ impl Cost {
 pub enum Unit {
     /// One picture.
     Image,
-    /// A million pixels of output.
+    /// A million pixels of output, to the pixel.
     Megapixel,
+    /// The first megapixel of a picture (of 1024 x 1024 pixels; a begun one counts in full).
+    FirstMegapixel,
+    /// Each further megapixel of a picture, and each of the pictures that go in.
+    FurtherMegapixel,
+    /// A second of the provider's computing.
+    Second,
     /// A million tokens of text read.
     TextInMtok,
     /// A million tokens of pictures read.
@@ -96,6 +102,12 @@ pub struct Work {
     /// Pixels of each.
     #[serde(default)]
     pub pixels: Option<u64>,
+    /// Pixels of each picture that went in.
+    #[serde(default)]
+    pub inputs: Vec<u64>,
+    /// How long it computed, where that is known or expected.
+    #[serde(default)]
+    pub seconds: Option<f64>,
     /// The quality that was asked of the provider, in its own word.
     #[serde(default)]
     pub quality: Option<String>,
@@ -124,8 +136,17 @@ pub fn price(prices: &[Price], work: &Work) -> Option<Decimal> {
     if let Some(each) = rate(Unit::Image) {
         return Some(each * images);
     }
-    let (each, pixels) = (rate(Unit::Megapixel)?, work.pixels?);
-    Some(each * Decimal::from(pixels) / Decimal::from(1_000_000) * images)
+    if let Some(each) = rate(Unit::Second) {
+        return Some(each * Decimal::try_from(work.seconds?).ok()?.round_dp(3));
+    }
+    let pixels = work.pixels?;
+    if let Some(first) = rate(Unit::FirstMegapixel) {
+        let begun = |pixels: u64| Decimal::from(pixels.div_ceil(1 << 20));
+        let further = rate(Unit::FurtherMegapixel).unwrap_or_default();
+        let inputs: Decimal = work.inputs.iter().map(|p| begun(*p)).sum();
+        return Some((first + further * (begun(pixels) - Decimal::ONE + inputs)) * images);
+    }
+    Some(rate(Unit::Megapixel)? * Decimal::from(pixels) / Decimal::from(1_000_000) * images)
 }
 
 #[cfg(test)]
@@ -151,7 +172,7 @@ mod tests {
             {"unit": "image_out_mtok", "amount": "30.00"}, {"unit": "image", "amount": "0.006", "quality": "low"}
         ]));
         let tokens = Tokens { text_in: 9, image_in: 0, image_out: 196 };
-        let work = Work { images: 1, tokens: Some(tokens), quality: Some("low".into()), pixels: None };
+        let work = Work { images: 1, tokens: Some(tokens), quality: Some("low".into()), ..Work::default() };
         assert_eq!(price(&gpt, &work).unwrap().normalize().to_string(), "0.005925");
         let estimate = Work { tokens: None, ..work };
         assert_eq!(price(&gpt, &estimate).unwrap().to_string(), "0.006");
@@ -165,5 +186,26 @@ mod tests {
         let per_mp = prices(serde_json::json!([{"unit": "megapixel", "amount": "0.025"}]));
         let work = Work { images: 2, pixels: Some(2_000_000), ..Work::default() };
         assert_eq!(price(&per_mp, &work).unwrap().normalize().to_string(), "0.1");
+    }
+
+    #[test]
+    fn a_price_can_have_a_first_and_further_megapixels() {
+        // BFL's published rule for FLUX.2 pro: 0.03 for the first, 0.015 for each further one, inputs included.
+        let flux = prices(serde_json::json!([
+            {"unit": "first_megapixel", "amount": "0.03"}, {"unit": "further_megapixel", "amount": "0.015"}
+        ]));
+        let cost = |pixels: u64, inputs: &[u64]| {
+            let work = Work { images: 1, pixels: Some(pixels), inputs: inputs.to_vec(), ..Work::default() };
+            price(&flux, &work).unwrap().normalize().to_string()
+        };
+        assert_eq!(cost(1 << 20, &[]), "0.03");
+        assert_eq!(cost((1 << 20) + 1, &[]), "0.045");
+        assert_eq!(cost(2048 * 2048, &[1 << 20, 100]), "0.105");
+        let second = prices(serde_json::json!([{"unit": "second", "amount": "0.0011"}]));
+        assert_eq!(
+            price(&second, &Work { images: 1, seconds: Some(2.5), ..Work::default() }).unwrap().to_string(),
+            "0.00275"
+        );
+        assert_eq!(price(&second, &Work { images: 1, ..Work::default() }), None);
     }
 }

@@ -1,8 +1,9 @@
 //! A request and a response as plain values.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 #[cfg(feature = "async")]
 pub mod driver;
@@ -14,6 +15,8 @@ pub enum Method {
     Get,
     /// Submits.
     Post,
+    /// Calls off.
+    Put,
 }
 
 /// How a key is written into a request. The key itself is not part of a request: the driver puts it in at
@@ -24,19 +27,110 @@ pub struct Auth {
     pub header: &'static str,
     /// What stands before the key, such as `Bearer `.
     pub prefix: &'static str,
+    /// True when the key is `user:password` and goes in as base64.
+    pub basic: bool,
+}
+
+impl Auth {
+    /// The key as it is, behind a prefix.
+    pub const fn header(header: &'static str, prefix: &'static str) -> Self {
+        Auth { header, prefix, basic: false }
+    }
+}
+
+/// What a request carries.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Body {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// JSON.
+    Json(Value),
+    /// A form with files, `multipart/form-data`.
+    Form(Vec<Part>),
+}
+
+/// A field or a file of a form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// The field's name.
+    pub name: String,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What is in a field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// Text.
+    Text(String),
+    /// A file.
+    File {
+        /// Its name.
+        name: String,
+        /// Its type.
+        content_type: &'static str,
+        /// Its bytes.
+        bytes: Arc<Vec<u8>>,
+    },
+}
+
+impl Body {
+    /// The body as people may see it: long strings cut, files named.
+    pub fn shown(&self) -> Value {
+        match self {
+            Body::Empty => Value::Null,
+            Body::Json(json) => cut(json),
+            Body::Form(parts) => {
+                let mut fields = Map::new();
+                for part in parts {
+                    let shown = match &part.content {
+                        Content::Text(text) => cut(&json!(text)),
+                        Content::File { name, content_type, bytes } => {
+                            json!(format!("({name}, {content_type}, {} bytes)", bytes.len()))
+                        }
+                    };
+                    match fields.get_mut(&part.name) {
+                        Some(Value::Array(all)) => all.push(shown),
+                        Some(first) => *first = json!([first.take(), shown]),
+                        None => {
+                            fields.insert(part.name.clone(), shown);
+                        }
+                    }
+                }
+                Value::Object(fields)
+            }
+        }
+    }
+}
+
+/// Pictures in base64 are not for people.
+fn cut(json: &Value) -> Value {
+    const LONGEST: usize = 4096;
+    match json {
+        Value::String(text) if text.starts_with("data:") || text.len() > LONGEST => {
+            let start: String = text.chars().take(40).collect();
+            json!(format!("{start}… ({} characters)", text.len()))
+        }
+        Value::Array(all) => all.iter().map(cut).collect(),
+        Value::Object(map) => map.iter().map(|(k, v)| (k.clone(), cut(v))).collect(),
+        other => other.clone(),
+    }
 }
 
 /// One HTTP request. Headers never contain a key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpRequest {
-    /// GET or POST.
+    /// GET, POST or PUT.
     pub method: Method,
     /// Absolute URL.
     pub url: String,
     /// How the provider's key goes in; `None` sends none.
     pub auth: Option<Auth>,
-    /// A JSON body.
-    pub json: Option<Value>,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// What it carries.
+    pub body: Body,
     /// How long the whole exchange may take.
     pub timeout: Duration,
     /// The longest body that is read, in bytes.
@@ -55,16 +149,22 @@ impl HttpRequest {
             method: Method::Get,
             url: url.into(),
             auth,
-            json: None,
+            headers: vec![],
+            body: Body::Empty,
             timeout: Duration::from_secs(60),
             max_bytes: MAX_ANSWER_BYTES,
         }
     }
 
-    /// A POST of JSON.
-    pub fn post(url: impl Into<String>, auth: Option<Auth>, json: Value, timeout: Duration) -> Self {
-        let method = Method::Post;
-        HttpRequest { method, url: url.into(), auth, json: Some(json), timeout, max_bytes: MAX_ANSWER_BYTES }
+    /// A POST.
+    pub fn post(url: impl Into<String>, auth: Option<Auth>, body: Body, timeout: Duration) -> Self {
+        HttpRequest { method: Method::Post, body, timeout, ..HttpRequest::get(url, auth) }
+    }
+
+    /// The same with one more header.
+    pub fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((header, value.into()));
+        self
     }
 
     /// The download of a picture. Never with a key: the URL comes from an answer.

@@ -1,11 +1,14 @@
 //! What was asked, checked once at the border.
 
+mod check;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::seed::MAX_SEED;
+pub use check::Asked;
+pub(crate) use check::REFERENCES;
 
-/// What a job does to pictures.
+/// What a job does to pictures: one for each function that users call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
@@ -21,38 +24,122 @@ pub enum Operation {
     TransferStyle,
 }
 
-/// What a caller asked for, in the wide types of SQL, not yet checked.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// What a model can do. An edit is one of three tasks, because models differ in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// New pictures from a prompt.
+    Generate,
+    /// The whole picture anew, from itself and a prompt.
+    #[serde(rename = "img2img")]
+    Img2img,
+    /// What a mask marks, anew.
+    Inpaint,
+    /// More picture around a picture.
+    Outpaint,
+    /// The same picture, larger.
+    Upscale,
+    /// Pictures like a given one.
+    Variate,
+    /// A picture in the style of another.
+    TransferStyle,
+}
+
+impl Task {
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Task; 7] = [
+        Task::Generate,
+        Task::Img2img,
+        Task::Inpaint,
+        Task::Outpaint,
+        Task::Upscale,
+        Task::Variate,
+        Task::TransferStyle,
+    ];
+
+    /// The task of an operation; `mode` counts for edits only.
+    pub fn of(operation: Operation, mode: Option<Mode>) -> Task {
+        match (operation, mode) {
+            (Operation::Generate, _) => Task::Generate,
+            (Operation::Edit, Some(Mode::Inpaint)) => Task::Inpaint,
+            (Operation::Edit, Some(Mode::Outpaint)) => Task::Outpaint,
+            (Operation::Edit, _) => Task::Img2img,
+            (Operation::Upscale, _) => Task::Upscale,
+            (Operation::Variate, _) => Task::Variate,
+            (Operation::TransferStyle, _) => Task::TransferStyle,
+        }
+    }
+
+    /// As the catalogue writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Task::Generate => "generate",
+            Task::Img2img => "img2img",
+            Task::Inpaint => "inpaint",
+            Task::Outpaint => "outpaint",
+            Task::Upscale => "upscale",
+            Task::Variate => "variate",
+            Task::TransferStyle => "transfer_style",
+        }
+    }
+
+    /// The prompt of a job whose caller wrote none: every asset says what it was made from.
+    pub fn usual_prompt(self) -> Option<&'static str> {
+        match self {
+            Task::Generate | Task::Img2img => None,
+            Task::Inpaint => Some("Fill the marked area so that it fits its surroundings."),
+            Task::Outpaint => Some("Extend the picture beyond its borders in the same style."),
+            Task::Upscale => Some("The same picture, larger and sharper."),
+            Task::Variate => Some("A variation of this picture: the same subject, other details."),
+            Task::TransferStyle => Some("The first picture in the style of the second picture."),
+        }
+    }
+}
+
+/// What an edit does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The whole picture anew.
+    #[serde(rename = "img2img")]
+    Img2img,
+    /// What the mask marks, anew.
+    Inpaint,
+    /// More picture around it.
+    Outpaint,
+}
+
+/// Pixels to add around a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Asked {
-    /// What should be in the picture.
-    pub prompt: Option<String>,
-    /// What should not be in it.
-    pub negative_prompt: Option<String>,
-    /// Pixels.
-    pub width: Option<i64>,
-    /// Pixels.
-    pub height: Option<i64>,
-    /// `W:H`, used where no width and height are given.
-    pub aspect_ratio: Option<String>,
-    /// 0..=2147483647.
-    pub seed: Option<i64>,
-    /// How closely to follow the prompt; the range depends on the model.
-    pub guidance: Option<f64>,
-    /// Diffusion steps; the range depends on the model.
-    pub steps: Option<i64>,
-    /// How many pictures.
-    pub n: Option<i64>,
-    /// `draft`, `low`, `standard`, `medium`, `high`, `hd` …: mapped per model.
-    pub quality: Option<String>,
-    /// A picture whose subject should reappear.
-    pub reference_image: Option<String>,
-    /// `strict`, `balanced` or `loose`.
-    pub consistency_mode: Option<String>,
-    /// What the priority of the choice is: quality, control, speed, variety, cost, privacy.
-    pub priority: Option<String>,
-    /// Options of one provider, passed by name where the adapter knows them.
-    pub options: Option<Map<String, Value>>,
+pub struct Borders {
+    /// Above.
+    pub top: u32,
+    /// To the right.
+    pub right: u32,
+    /// Below.
+    pub bottom: u32,
+    /// To the left.
+    pub left: u32,
+}
+
+impl Borders {
+    /// True when there is nothing to add.
+    pub fn is_empty(&self) -> bool {
+        *self == Borders::default()
+    }
+}
+
+/// How closely the subject of a reference picture is to reappear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consistency {
+    /// The face must match exactly.
+    Strict,
+    /// Recognisable, with natural variation.
+    Balanced,
+    /// A light influence.
+    Loose,
 }
 
 /// A request that passed [`Asked::check`]: what adapters read.
@@ -86,15 +173,51 @@ pub struct Request {
     /// The wished quality.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<String>,
+    /// The picture to work on, as the caller referred to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// What of it to change: light pixels are edited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<String>,
+    /// The picture whose style is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub style_image: Option<String>,
     /// A picture whose subject should reappear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference_image: Option<String>,
     /// How closely it should.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub consistency_mode: Option<String>,
+    pub consistency_mode: Option<Consistency>,
+    /// How an edit works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// How much of the source may change: 0 nothing, 1 everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f64>,
+    /// How far variations stray: 0 not at all, 1 as far as they like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variance: Option<f64>,
+    /// 2 or 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<u32>,
+    /// What an outpainting adds.
+    #[serde(default, skip_serializing_if = "Borders::is_empty")]
+    pub borders: Borders,
     /// Options of one provider.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub options: Map<String, Value>,
+}
+
+impl Request {
+    /// What is asked of a model.
+    pub fn task(&self, operation: Operation) -> Task {
+        Task::of(operation, self.mode)
+    }
+
+    /// True when the caller wrote the prompt himself.
+    pub fn has_own_prompt(&self, task: Task) -> bool {
+        task.usual_prompt() != Some(self.prompt.as_str())
+    }
 }
 
 fn one() -> u32 {
@@ -107,10 +230,10 @@ pub const MAX_SIDE: i64 = 16_384;
 pub const MAX_N: i64 = 10;
 /// The longest prompt that any model takes, in characters (the gpt-image family's limit).
 pub const MAX_PROMPT_CHARS: usize = 32_000;
+/// The widest border that an outpainting may add, in pixels.
+pub const MAX_BORDER: i64 = 4096;
 /// The values that `priority` may have.
 pub const PRIORITIES: [&str; 6] = ["quality", "control", "speed", "variety", "cost", "privacy"];
-/// The values that `consistency_mode` may have.
-pub const CONSISTENCY_MODES: [&str; 3] = ["strict", "balanced", "loose"];
 
 /// Something is wrong with what the caller gave.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -150,139 +273,5 @@ impl Warning {
     /// A warning.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Warning { code: code.to_owned(), message: message.into() }
-    }
-}
-
-impl Asked {
-    /// Checks everything that does not depend on a model. `seed` is used when the caller gave none.
-    pub fn check(self, seed: i64) -> Result<Request, Invalid> {
-        let prompt = self.prompt.unwrap_or_default();
-        if prompt.trim().is_empty() {
-            return Err(Invalid::new("the prompt is empty", "Describe the picture in the argument prompt."));
-        }
-        let length = prompt.chars().count();
-        if length > MAX_PROMPT_CHARS {
-            return Err(Invalid::new(
-                format!("the prompt has {length} characters, at most {MAX_PROMPT_CHARS} are possible"),
-                "Shorten the prompt; details that are not for the model belong in metadata.",
-            ));
-        }
-        let width = side("width", self.width)?;
-        let height = side("height", self.height)?;
-        if width.is_some() != height.is_some() {
-            return Err(Invalid::new(
-                "width and height belong together, only one was given",
-                "Give both, or neither, or an aspect_ratio such as '16:9'.",
-            ));
-        }
-        if let Some(ratio) = &self.aspect_ratio {
-            crate::size::parse_ratio(ratio)?;
-        }
-        let seed = self.seed.unwrap_or(seed);
-        if !(0..=MAX_SEED).contains(&seed) {
-            return Err(Invalid::new(
-                format!("seed {seed} is out of range"),
-                format!("Use 0 to {MAX_SEED}, or leave it out: a seed is then chosen and recorded."),
-            ));
-        }
-        let n = self.n.unwrap_or(1);
-        if !(1..=MAX_N).contains(&n) {
-            return Err(Invalid::new(
-                format!("n is {n}, but a job makes 1 to {MAX_N} pictures"),
-                "Queue several jobs for more pictures.",
-            ));
-        }
-        let steps = match self.steps {
-            Some(steps) if !(1..=10_000).contains(&steps) => {
-                return Err(Invalid::new(format!("steps is {steps}"), "Use a positive number such as 28."));
-            }
-            steps => steps.map(|s| s as u32),
-        };
-        if let Some(guidance) = self.guidance
-            && !(guidance.is_finite() && (0.0..=100.0).contains(&guidance))
-        {
-            return Err(Invalid::new(
-                format!("guidance is {guidance}"),
-                "Use a number from 0 to 100, such as 3.5.",
-            ));
-        }
-        one_of("priority", self.priority.as_deref(), &PRIORITIES)?;
-        one_of("consistency_mode", self.consistency_mode.as_deref(), &CONSISTENCY_MODES)?;
-        Ok(Request {
-            prompt,
-            negative_prompt: self.negative_prompt.filter(|p| !p.trim().is_empty()),
-            width,
-            height,
-            aspect_ratio: self.aspect_ratio,
-            seed,
-            guidance: self.guidance,
-            steps,
-            n: n as u32,
-            quality: self.quality,
-            reference_image: self.reference_image,
-            consistency_mode: self.consistency_mode,
-            options: self.options.unwrap_or_default(),
-        })
-    }
-}
-
-fn side(name: &str, value: Option<i64>) -> Result<Option<u32>, Invalid> {
-    match value {
-        Some(v) if !(1..=MAX_SIDE).contains(&v) => Err(Invalid::new(
-            format!("{name} is {v} pixels, possible are 1 to {MAX_SIDE}"),
-            format!("Use for example {name} => 1024; the limits of each model are in image_gen.models."),
-        )),
-        v => Ok(v.map(|v| v as u32)),
-    }
-}
-
-fn one_of(name: &str, value: Option<&str>, choices: &[&str]) -> Result<(), Invalid> {
-    match value {
-        Some(v) if !choices.contains(&v) => Err(Invalid::new(
-            format!("{name} '{v}' does not exist"),
-            format!("Use one of: {}.", choices.join(", ")),
-        )),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked(json: Value) -> Result<Request, Invalid> {
-        serde_json::from_value::<Asked>(json).unwrap().check(7)
-    }
-
-    #[test]
-    fn a_seed_is_chosen_when_the_caller_gives_none() {
-        assert_eq!(asked(serde_json::json!({"prompt": "a cat"})).unwrap().seed, 7);
-        assert_eq!(asked(serde_json::json!({"prompt": "a cat", "seed": 0})).unwrap().seed, 0);
-    }
-
-    #[test]
-    fn bad_input_is_refused_with_a_remedy() {
-        use serde_json::json;
-        for (bad, word) in [
-            (json!({}), "prompt"),
-            (json!({"prompt": " \n"}), "prompt"),
-            (json!({"prompt": "x".repeat(32_001)}), "32001"),
-            (json!({"prompt": "x", "width": 0, "height": 10}), "width"),
-            (json!({"prompt": "x", "width": 100_000, "height": 10}), "100000"),
-            (json!({"prompt": "x", "width": 10}), "together"),
-            (json!({"prompt": "x", "n": 0}), "n is 0"),
-            (json!({"prompt": "x", "n": 11}), "n is 11"),
-            (json!({"prompt": "x", "seed": -1}), "seed -1"),
-            (json!({"prompt": "x", "seed": 2_147_483_648_i64}), "out of range"),
-            (json!({"prompt": "x", "steps": 0}), "steps"),
-            (json!({"prompt": "x", "guidance": -0.5}), "guidance"),
-            (json!({"prompt": "x", "aspect_ratio": "wide"}), "wide"),
-            (json!({"prompt": "x", "priority": "luck"}), "luck"),
-            (json!({"prompt": "x", "consistency_mode": "exact"}), "exact"),
-        ] {
-            let error = asked(bad.clone()).unwrap_err();
-            assert!(error.message.contains(word), "{bad}: {}", error.message);
-            assert!(!error.hint.is_empty());
-        }
     }
 }

@@ -7,6 +7,10 @@
 //! | module | its one noun |
 //! |---|---|
 //! | [`job`] | what was asked, checked once at the border |
+//! | [`input`] | a picture that goes into a job |
+//! | [`canvas`] | pixels of masks and of extended pictures |
+//! | [`catalogue`] | models and prices as published |
+//! | [`capability`] | what a model does with each parameter |
 //! | [`candidate`] | one (provider, model) pair of the catalogue that could do a job |
 //! | [`size`] | the size of a picture and the rule a model has for it |
 //! | [`route`] | the order in which candidates are tried |
@@ -24,10 +28,14 @@
 #![forbid(unsafe_code)]
 
 pub mod candidate;
+pub mod canvas;
+pub mod capability;
+pub mod catalogue;
 pub mod cost;
 pub mod egress;
 pub mod failure;
 pub mod http;
+pub mod input;
 pub mod job;
 pub mod picture;
 pub mod poll;

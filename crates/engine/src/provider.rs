@@ -3,23 +3,47 @@
 //! An adapter is two pure translations: from a job to an HTTP request, and from an HTTP response to what it
 //! means. To add a provider, write `provider/<name>.rs` and its line in [`TABLE`].
 
+mod a1111;
 mod bfl;
+mod comfyui;
+mod draft;
+mod fal;
+mod google;
+mod ideogram;
 mod openai;
+mod openrouter;
 mod preview;
+mod replicate;
+mod stability;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::candidate::Candidate;
 use crate::cost::{Cost, Tokens};
 use crate::failure::{Failed, Failure};
 use crate::http::{HttpRequest, HttpResponse};
-use crate::job::{Invalid, Operation, Request, Warning};
+use crate::input::Inputs;
+use crate::job::{Invalid, Request, Task, Warning};
+use crate::size::Size;
 
 /// All adapters. Documentation, conformance tests, fuzzing and routing follow from this table.
-pub const TABLE: &[&dyn Provider] = &[&bfl::Bfl, &openai::OpenAi, &preview::Preview];
+pub const TABLE: &[&dyn Provider] = &[
+    &bfl::Bfl,
+    &openai::OpenAi,
+    &stability::Stability,
+    &fal::Fal,
+    &replicate::Replicate,
+    &openrouter::OpenRouter,
+    &google::Google,
+    &ideogram::Ideogram,
+    &a1111::A1111,
+    &comfyui::ComfyUi,
+    &preview::Preview,
+];
 
 /// The adapter of a kind.
 pub fn find(kind: &str) -> Option<&'static dyn Provider> {
@@ -30,11 +54,33 @@ pub fn find(kind: &str) -> Option<&'static dyn Provider> {
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// What to do.
-    pub operation: Operation,
+    pub task: Task,
     /// With what.
     pub request: &'a Request,
     /// Where.
     pub candidate: &'a Candidate,
+    /// The pictures that go in; stand-ins while the call is only planned.
+    pub inputs: &'a Inputs,
+    /// What errands brought back, by their names.
+    pub found: &'a BTreeMap<String, String>,
+    /// Names this attempt: the same for the same attempt after a crash, different for every other one.
+    pub tag: &'a str,
+}
+
+impl<'a> Call<'a> {
+    /// What an errand brought back.
+    pub fn found(&self, name: &str) -> Option<&'a str> {
+        self.found.get(name).map(String::as_str)
+    }
+}
+
+/// Something to be fetched or uploaded before a job can be submitted. It costs nothing and can be repeated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Errand {
+    /// Under which name the result is found.
+    pub name: &'static str,
+    /// What to send.
+    pub request: HttpRequest,
 }
 
 /// How a job reaches a provider.
@@ -57,6 +103,8 @@ pub struct Prepared {
     pub seed_honored: bool,
     /// The quality in the provider's own word, for the price table.
     pub quality: Option<String>,
+    /// The size that will be made, as far as known before.
+    pub size: Option<Size>,
 }
 
 /// A task accepted by a provider. It is committed before the first poll, so that a crash resumes it
@@ -67,6 +115,19 @@ pub struct Remote {
     pub id: String,
     /// Where to ask for it, exactly as the provider said.
     pub poll_url: String,
+    /// Where its result is, where that is another place.
+    #[serde(default)]
+    pub result_url: Option<String>,
+    /// Where it is called off, where that is possible.
+    #[serde(default)]
+    pub cancel_url: Option<String>,
+}
+
+impl Remote {
+    /// A task with one URL.
+    pub fn new(id: impl Into<String>, poll_url: impl Into<String>) -> Self {
+        Remote { id: id.into(), poll_url: poll_url.into(), result_url: None, cancel_url: None }
+    }
 }
 
 /// Where the bytes of a picture are.
@@ -84,10 +145,12 @@ pub enum Source {
 }
 
 /// A finished task.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Output {
     /// At least one picture.
     pub pictures: Vec<Source>,
+    /// Pictures that were made and withheld by the provider's filter, and are charged for like the others.
+    pub withheld: u32,
     /// The seed as the provider reports it.
     pub seed: Option<i64>,
     /// The prompt after the provider's own rewriting.
@@ -115,8 +178,21 @@ pub enum Reply {
         /// How long the provider asks us to wait.
         after: Option<Duration>,
     },
+    /// Finished, and the result is in the answer to this.
+    Ask(HttpRequest),
     /// Finished.
     Finished(Output),
+}
+
+/// What a failed call costs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Charge {
+    /// Nothing, by the provider's published rules.
+    Free,
+    /// As much as if it had succeeded: the picture was made and then withheld.
+    Full,
+    /// Nobody knows.
+    Unknown,
 }
 
 /// A failed call, with what the provider charges for it.
@@ -124,19 +200,24 @@ pub enum Reply {
 pub struct Rejection {
     /// What went wrong.
     pub failed: Failed,
-    /// What it cost: free where the provider's rules say so, unknown where they do not.
-    pub cost: Cost,
+    /// What it costs.
+    pub charge: Charge,
 }
 
 impl Rejection {
     /// A failure that the provider does not charge for.
     pub fn free(failure: Failure, message: impl Into<String>) -> Self {
-        Rejection { failed: failure.because(message), cost: Cost::free() }
+        Rejection { failed: failure.because(message), charge: Charge::Free }
+    }
+
+    /// A failure that the provider charges for like a success.
+    pub fn charged(failure: Failure, message: impl Into<String>) -> Self {
+        Rejection { failed: failure.because(message), charge: Charge::Full }
     }
 
     /// A failure that the provider may charge for.
     pub fn unknown(failure: Failure, message: impl Into<String>) -> Self {
-        Rejection { failed: failure.because(message), cost: Cost::unknown() }
+        Rejection { failed: failure.because(message), charge: Charge::Unknown }
     }
 }
 
@@ -156,7 +237,22 @@ pub trait Provider: Sync {
         &[]
     }
 
-    /// The request for a job. An error means that this candidate cannot do it, and nothing was sent.
+    /// The name of the setting that says where it is, for a provider that is everybody's own.
+    fn address_name(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The next thing to fetch or upload before [`Provider::prepare`], until there is none.
+    fn errand(&self, _call: &Call<'_>) -> Result<Option<Errand>, Invalid> {
+        Ok(None)
+    }
+
+    /// What the answer to an errand brought back.
+    fn read_errand(&self, _name: &str, response: &HttpResponse) -> Result<String, Rejection> {
+        Err(self.read_error(response))
+    }
+
+    /// The request for a job. While a call is only planned, what errands bring is not there. An error means that this candidate cannot do it, and nothing was sent.
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid>;
 
     /// The meaning of the answer to [`Provider::prepare`].
@@ -168,8 +264,18 @@ pub trait Provider: Sync {
     }
 
     /// The meaning of the answer to [`Provider::poll`].
-    fn read_poll(&self, response: &HttpResponse) -> Result<Reply, Rejection> {
-        self.read_error(response)
+    fn read_poll(&self, _remote: &Remote, response: &HttpResponse) -> Result<Reply, Rejection> {
+        Err(self.read_error(response))
+    }
+
+    /// The meaning of the answer to a [`Reply::Ask`].
+    fn read_result(&self, _remote: &Remote, response: &HttpResponse) -> Result<Reply, Rejection> {
+        Err(self.read_error(response))
+    }
+
+    /// The request that calls an accepted task off, where the provider can.
+    fn cancel(&self, _remote: &Remote) -> Option<HttpRequest> {
+        None
     }
 
     /// Draws the picture of a [`Submission::Local`].
@@ -177,10 +283,25 @@ pub trait Provider: Sync {
         Err(Rejection::free(Failure::NotSupported, "this provider draws nothing itself"))
     }
 
-    /// The meaning of a status that is not success.
-    fn read_error(&self, response: &HttpResponse) -> Result<Reply, Rejection> {
-        Err(Rejection::free(by_status(response), format!("HTTP {}", response.status)))
+    /// The meaning of an answer that is no success.
+    fn read_error(&self, response: &HttpResponse) -> Rejection {
+        Rejection::free(by_status(response), format!("HTTP {}", response.status))
     }
+}
+
+/// What a candidate is asked to do for a task: an outpainting is an inpainting on a larger canvas where the model
+/// has nothing of its own for it.
+pub fn task_at(task: Task, candidate: &Candidate) -> Task {
+    let has = |task| candidate.operations.contains(&task);
+    match task {
+        Task::Outpaint if !has(Task::Outpaint) && has(Task::Inpaint) => Task::Inpaint,
+        task => task,
+    }
+}
+
+/// Whether a candidate can do a task, in one way or another.
+pub fn can(candidate: &Candidate, task: Task) -> bool {
+    candidate.operations.contains(&task_at(task, candidate))
 }
 
 /// The base URL of a candidate, without a final slash.
@@ -199,61 +320,11 @@ fn by_status(response: &HttpResponse) -> Failure {
     match response.status {
         401 | 403 => Failure::Unauthorized,
         402 => Failure::OutOfCredit,
-        404 => Failure::NotFound,
+        404 | 410 => Failure::ModelGone,
         408 | 425 | 429 => Failure::RateLimited { after: response.retry_after() },
-        410 => Failure::ModelGone,
         400..=499 => Failure::Invalid,
         500..=599 => Failure::Overloaded { after: response.retry_after() },
         _ => Failure::Broken,
-    }
-}
-
-/// The warnings that every adapter gives for what it does not carry. `carried` names what it does, or what it
-/// warns about itself.
-fn common_warnings(call: &Call<'_>, carried: &[&str]) -> Vec<Warning> {
-    let request = call.request;
-    let asked = [
-        ("negative_prompt", request.negative_prompt.is_some()),
-        ("quality", request.quality.is_some()),
-        ("steps", request.steps.is_some()),
-        ("guidance", request.guidance.is_some()),
-    ];
-    let mut warnings: Vec<Warning> = asked
-        .into_iter()
-        .filter(|(name, asked)| *asked && !carried.contains(name))
-        .map(|(name, _)| call.candidate.unsupported(name))
-        .collect();
-    if !carried.contains(&"seed") {
-        let message =
-            format!("{} takes no seed: the picture cannot be repeated exactly", call.candidate.name());
-        warnings.push(Warning::new("seed_ignored", message));
-    }
-    if request.reference_image.is_some() && !carried.contains(&"reference_image") {
-        let message = format!("{} does not use a reference image", call.candidate.name());
-        warnings.push(Warning::new("reference_ignored", message));
-    }
-    warnings
-}
-
-/// For an adapter that only makes new pictures.
-fn only_generates(call: &Call<'_>) -> Result<(), Invalid> {
-    if call.operation == Operation::Generate {
-        return Ok(());
-    }
-    Err(Invalid::new(
-        format!("{} only generates", call.candidate.name()),
-        "Choose a model whose operations include this one, see image_gen.models.",
-    ))
-}
-
-/// Passes the caller's options of these names on; each of the others is a warning.
-fn pass_options(call: &Call<'_>, known: &[&str], body: &mut Map<String, Value>, warnings: &mut Vec<Warning>) {
-    for (name, value) in &call.request.options {
-        if known.contains(&name.as_str()) {
-            body.insert(name.clone(), value.clone());
-        } else {
-            warnings.push(call.candidate.unsupported(&format!("option {name}")));
-        }
     }
 }
 
@@ -276,38 +347,88 @@ fn decimal(value: &Value) -> Option<rust_decimal::Decimal> {
 #[cfg(test)]
 mod testing {
     //! Values that the adapters' tests share.
+    use std::sync::LazyLock;
+
     use super::*;
+    use crate::http::{Body, Content};
+    use crate::input::{Input, Role};
 
     pub fn request(json: Value) -> Request {
         serde_json::from_value(json).unwrap()
     }
 
+    /// The candidate of a model as the catalogue has it.
+    pub fn candidate(kind: &str, model: &str) -> Candidate {
+        let found = crate::catalogue::shipped().candidate(kind, model);
+        found.unwrap_or_else(|| panic!("no {model} at {kind} in the catalogue"))
+    }
+
+    static NOTHING: LazyLock<BTreeMap<String, String>> = LazyLock::new(BTreeMap::new);
+    static NO_INPUTS: LazyLock<Inputs> = LazyLock::new(Inputs::default);
+
     pub fn call<'a>(request: &'a Request, candidate: &'a Candidate) -> Call<'a> {
-        Call { operation: Operation::Generate, request, candidate }
+        call_with(Task::Generate, request, candidate, &NO_INPUTS)
+    }
+
+    pub fn call_with<'a>(
+        task: Task,
+        request: &'a Request,
+        candidate: &'a Candidate,
+        inputs: &'a Inputs,
+    ) -> Call<'a> {
+        Call { task, request, candidate, inputs, found: &NOTHING, tag: "gen_01HWX2K8Y4N5R7P9Q1B3T6V8M0-1" }
+    }
+
+    /// Inputs for these roles: grey pictures of 96x64; a mask marks its left half.
+    pub fn inputs(roles: &[Role]) -> Inputs {
+        let mut inputs = Inputs::default();
+        for role in roles {
+            let picture = image::GrayImage::from_fn(96, 64, |x, _| {
+                image::Luma([if *role == Role::Mask && x >= 48 { 0 } else { 255 }])
+            });
+            let mut file = std::io::Cursor::new(vec![]);
+            picture.write_to(&mut file, image::ImageFormat::Png).unwrap();
+            inputs.set(*role, Input::read(file.into_inner()).unwrap());
+        }
+        inputs
     }
 
     pub fn answer(status: u16, body: Value) -> HttpResponse {
         HttpResponse { status, headers: vec![], body: body.to_string().into_bytes() }
     }
 
-    pub fn flux() -> Candidate {
-        serde_json::from_value(serde_json::json!({
-            "provider": "bfl", "kind": "bfl", "model": "flux-1.1-pro", "remote_name": "flux-pro-1.1",
-            "operations": ["generate"], "parameters": {"seed": true}, "typical_seconds": 9,
-            "sizes": {"free": {"min": 256, "max": 1440, "step": 32, "default": [1024, 768]}},
-            "prices": [{"unit": "image", "amount": "0.04"}]
-        }))
-        .unwrap()
+    /// The HTTP request of a prepared call.
+    pub fn http(prepared: &Prepared) -> &HttpRequest {
+        match &prepared.submission {
+            Submission::Http(http) => http,
+            Submission::Local => panic!("nothing is sent"),
+        }
     }
 
-    pub fn gpt_image() -> Candidate {
-        serde_json::from_value(serde_json::json!({
-            "provider": "openai", "kind": "openai", "model": "gpt-image-2.6-flare",
-            "remote_name": "gpt-image-2.6-flare", "operations": ["generate"], "typical_seconds": 10, "max_n": 10,
-            "parameters": {"quality": ["low", "medium", "high", "xhigh", "max"]},
-            "sizes": {"free": {"min": 480, "max": 3840, "step": 16, "min_pixels": 655360, "max_pixels": 8294400,
-                               "default": [1024, 1024]}}
-        }))
-        .unwrap()
+    /// The JSON that is sent.
+    pub fn json_body(prepared: &Prepared) -> Value {
+        match &http(prepared).body {
+            Body::Json(json) => json.clone(),
+            other => panic!("not JSON: {other:?}"),
+        }
+    }
+
+    /// The form that is sent: each field's text, each file's type.
+    pub fn form_body(prepared: &Prepared) -> Vec<(String, String)> {
+        match &http(prepared).body {
+            Body::Form(parts) => parts
+                .iter()
+                .map(|part| match &part.content {
+                    Content::Text(text) => (part.name.clone(), text.clone()),
+                    Content::File { content_type, .. } => (part.name.clone(), (*content_type).to_owned()),
+                })
+                .collect(),
+            other => panic!("not a form: {other:?}"),
+        }
+    }
+
+    /// The codes of the warnings.
+    pub fn codes(prepared: &Prepared) -> Vec<&str> {
+        prepared.warnings.iter().map(|w| w.code.as_str()).collect()
     }
 }

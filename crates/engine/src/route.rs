@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::Candidate;
-use crate::job::{Invalid, Operation};
+use crate::job::{Invalid, Task};
 use crate::seed::fraction;
 
 /// A caller's wishes about providers.
@@ -100,7 +100,7 @@ pub fn preferences(json: &serde_json::Value, known: &[String]) -> Result<Prefere
 pub fn order(
     candidates: Vec<Candidate>,
     wishes: &Preferences,
-    operation: Operation,
+    task: Task,
     job_id: &str,
     configured: impl Fn(&Candidate) -> bool,
 ) -> Route {
@@ -111,7 +111,7 @@ pub fn order(
             Some(Out::Blocked)
         } else if wishes.only && !wishes.preferred.contains(provider) {
             Some(Out::NotPreferred)
-        } else if !candidate.operations.contains(&operation) {
+        } else if !crate::provider::can(&candidate, task) {
             Some(Out::NotSupported)
         } else if !configured(&candidate) {
             Some(Out::NotConfigured)
@@ -172,7 +172,7 @@ mod tests {
     fn ordered(wishes: serde_json::Value, job: &str) -> Vec<String> {
         let known: Vec<String> = ["a", "b", "c"].map(String::from).into();
         let wishes = preferences(&wishes, &known).unwrap();
-        let route = order(candidates(&["a", "b", "c"]), &wishes, Operation::Generate, job, |_| true);
+        let route = order(candidates(&["a", "b", "c"]), &wishes, Task::Generate, job, |_| true);
         route.candidates.into_iter().map(|c| c.provider).collect()
     }
 

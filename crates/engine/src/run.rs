@@ -7,23 +7,27 @@
 //! Two orders are the reason for its shape: the intent to send ([`Entry::Begin`]) is committed before the
 //! request is sent, and the task's remote id ([`Entry::Checkpoint`]) is committed before its first poll.
 
+mod arrange;
 mod collect;
+mod follow;
 mod journal;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use collect::Collection;
 pub use journal::{AttemptStatus, Entry, JobStatus, Picture};
 
 use crate::candidate::Candidate;
-use crate::cost::Cost;
+use crate::cost::{self, Cost, Work};
 use crate::failure::{Failed, Failure};
 use crate::http::{HttpRequest, HttpResponse, TransportError, may_carry_key};
-use crate::job::{Operation, Request, Warning};
+use crate::input::{Inputs, Role};
+use crate::job::{Operation, Request, Task, Warning};
 use crate::poll::Schedule;
-use crate::provider::{self, Call, Output, Prepared, Provider, Remote, Reply, Submission};
+use crate::provider::{self, Call, Charge, Output, Prepared, Provider, Rejection, Remote};
 use crate::retry::{self, Next};
 
 /// A job as the machine sees it.
@@ -35,8 +39,19 @@ pub struct Job {
     pub operation: Operation,
     /// With what.
     pub request: Request,
+    /// Where the pictures are that go in.
+    pub pictures: Vec<(Role, Place)>,
     /// Not sent after this moment, in milliseconds of Unix time.
     pub deadline: Option<i64>,
+}
+
+/// Where a picture is that goes into a job.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Place {
+    /// In the database, under this SHA-256.
+    pub stored: Option<String>,
+    /// At this URL.
+    pub url: Option<String>,
 }
 
 /// What happened.
@@ -48,6 +63,8 @@ pub enum Event {
     Committed,
     /// They were refused: the job is no longer ours.
     Disowned,
+    /// What came of the last [`Step::Load`].
+    Loaded(Option<Vec<u8>>),
     /// What came of the last [`Step::Send`].
     Answer(Result<HttpResponse, TransportError>),
     /// The pause of the last [`Step::Wait`] is over.
@@ -63,6 +80,11 @@ pub enum Event {
 pub enum Step {
     /// Make these entries durable, all or none, then say [`Event::Committed`].
     Commit(Vec<Entry>),
+    /// Read the bytes with this SHA-256 from the database.
+    Load {
+        /// Lower-case hexadecimal.
+        sha256: String,
+    },
     /// Send this; the key of this name goes into it.
     Send {
         /// What to send.
@@ -78,30 +100,33 @@ pub enum Step {
     Stop,
 }
 
-/// How long an accepted task is followed before a person is asked. Cold starts of community models take
-/// minutes; nothing known takes a quarter of an hour.
-const PATIENCE: Duration = Duration::from_secs(900);
-/// "Not found" right after acceptance can be replication lag at the provider.
-const NOT_FOUND_GRACE: Duration = Duration::from_secs(5);
-
 #[derive(Debug)]
 enum State {
     New,
-    Resumed(Task),
+    /// Fetching the picture of this index, for the so-manyth time.
+    Gathering(usize, u32),
+    /// All pictures are here, and wait to be made fit.
+    Gathered,
+    /// They are fit; what is left are errands.
+    Arranged,
+    Errand(&'static str),
     Beginning,
     Submitting,
     Drawing,
-    Checkpointing(Task),
-    Waiting(Task),
-    Polling(Task),
+    Checkpointing(Accepted),
+    Resumed(Accepted),
+    Waiting(Accepted),
+    Polling(Accepted),
+    Asking(Accepted),
+    Canceling(Accepted),
     Collecting(Box<Collection>),
     Closing,
     Closed,
 }
 
-/// An accepted task.
+/// A task that the provider has accepted.
 #[derive(Clone, Debug)]
-struct Task {
+struct Accepted {
     remote: Remote,
     cost: Option<Cost>,
     schedule: Schedule,
@@ -112,6 +137,11 @@ struct Task {
 pub struct Run {
     job: Job,
     candidate: Candidate,
+    /// What is asked of the candidate: the job's task, or one that comes to the same.
+    task: Task,
+    inputs: Inputs,
+    input_pixels: Vec<u64>,
+    found: BTreeMap<String, String>,
     prepared: Option<Prepared>,
     warnings: Vec<Warning>,
     number: u32,
@@ -126,9 +156,14 @@ impl Run {
     /// A job of which nothing is on its way. `attempts` counts the attempts it already has, `tries` those that
     /// this provider has put off.
     pub fn new(job: Job, candidate: Candidate, attempts: u32, tries: u32) -> Self {
+        let task = provider::task_at(job.request.task(job.operation), &candidate);
         Run {
             job,
             candidate,
+            task,
+            inputs: Inputs::default(),
+            input_pixels: vec![],
+            found: BTreeMap::new(),
             prepared: None,
             warnings: vec![],
             number: attempts,
@@ -149,8 +184,15 @@ impl Run {
         cost: Option<Cost>,
         sent_at: i64,
     ) -> Self {
-        let task = Task { remote, cost, schedule: Schedule::overdue() };
-        Run { number, sent_at, state: State::Resumed(task), ..Run::new(job, candidate, number, 0) }
+        let accepted = Accepted { remote, cost, schedule: Schedule::overdue() };
+        let mut run = Run::new(job, candidate, number, 0);
+        run.sent_at = sent_at;
+        run.state = State::Resumed(accepted);
+        // For the price: what was prepared then is prepared again, with stand-ins for the pictures.
+        run.inputs = Inputs::stand_ins(&run.job.request);
+        run.prepared = run.provider().and_then(|p| p.prepare(&run.call(&run.tag())).ok());
+        run.inputs = Inputs::default();
+        run
     }
 
     /// The administrator's explicit choice to send an ambiguous request again, at the risk of paying twice.
@@ -165,7 +207,23 @@ impl Run {
 
     /// True while a cancel can still save something.
     pub fn can_cancel(&self) -> bool {
-        !matches!(self.state, State::Collecting(_) | State::Drawing | State::Closing | State::Closed)
+        !matches!(
+            self.state,
+            State::Collecting(_) | State::Drawing | State::Canceling(_) | State::Closing | State::Closed
+        )
+    }
+
+    /// True while the pictures that go in are in memory.
+    pub fn holds_inputs(&self) -> bool {
+        matches!(
+            self.state,
+            State::Gathering(..)
+                | State::Gathered
+                | State::Arranged
+                | State::Errand(_)
+                | State::Beginning
+                | State::Submitting
+        ) && !self.job.pictures.is_empty()
     }
 
     /// Takes an event, gives the next step. `now` is Unix time in milliseconds.
@@ -174,8 +232,20 @@ impl Run {
         match (state, event) {
             (State::Closed, _) | (_, Event::Disowned) => Step::Stop,
             (State::Closing, Event::Committed) => Step::Stop,
-            (State::New, Event::Cancel) => self.close_unsent(Failure::Canceled, "canceled"),
-            (State::New, Event::Start) => self.begin(now),
+            (
+                State::New
+                | State::Gathering(..)
+                | State::Gathered
+                | State::Arranged
+                | State::Errand(_)
+                | State::Beginning,
+                Event::Cancel,
+            ) => self.close_unsent(Failure::Canceled, "canceled before it was sent"),
+            (State::New, Event::Start) => self.start(now),
+            (State::Gathering(index, tries), event) => self.gathered(index, tries, event, now),
+            (State::Gathered, Event::Compute) => self.arrange(now),
+            (State::Arranged, Event::Compute) => self.errand_or_begin(now),
+            (State::Errand(name), Event::Answer(answer)) => self.errand_answered(name, answer, now),
             (State::Beginning, Event::Committed) => self.submit(now),
             (State::Submitting, Event::Answer(answer)) => self.submitted(answer, now),
             (State::Submitting, Event::Cancel) => {
@@ -183,16 +253,19 @@ impl Run {
                 self.end(AttemptStatus::Uncertain, failed, Cost::unknown(), JobStatus::Canceled)
             }
             (State::Drawing, Event::Compute) => self.draw(now),
-            (State::Checkpointing(task), Event::Committed) => self.wait(task, None),
-            (State::Resumed(task), Event::Start) => self.poll(task),
-            (State::Waiting(task), Event::Elapsed) => self.poll(task),
-            (State::Polling(task), Event::Answer(answer)) => self.polled(task, answer, now),
-            (State::Waiting(task) | State::Polling(task) | State::Resumed(task), Event::Cancel) => {
-                // It was accepted and goes on rendering: what it costs is what the provider said.
-                let cost = task.cost.unwrap_or_else(Cost::unknown);
-                let failed = Failure::Canceled.because("canceled after the provider had accepted it");
-                self.end(AttemptStatus::Canceled, failed, cost, JobStatus::Canceled)
-            }
+            (State::Checkpointing(accepted), Event::Committed) => self.wait(accepted, None),
+            (State::Resumed(accepted), Event::Start) => self.poll(accepted),
+            (State::Waiting(accepted), Event::Elapsed) => self.poll(accepted),
+            (State::Polling(accepted), Event::Answer(answer)) => self.polled(accepted, answer, false, now),
+            (State::Asking(accepted), Event::Answer(answer)) => self.polled(accepted, answer, true, now),
+            (
+                State::Waiting(accepted)
+                | State::Polling(accepted)
+                | State::Asking(accepted)
+                | State::Resumed(accepted),
+                Event::Cancel,
+            ) => self.call_off(accepted),
+            (State::Canceling(accepted), Event::Answer(_)) => self.called_off(accepted),
             (State::Collecting(collection), Event::Answer(answer)) => self.fetched(*collection, answer),
             (State::Collecting(collection), Event::Elapsed | Event::Compute) => self.collect(*collection),
             (state, Event::Cancel) => {
@@ -211,54 +284,20 @@ impl Run {
         provider::find(&self.candidate.kind)
     }
 
-    fn call(&self) -> Call<'_> {
-        Call { operation: self.job.operation, request: &self.job.request, candidate: &self.candidate }
-    }
-
-    /// Decides to send, and writes that down before sending.
-    fn begin(&mut self, now: i64) -> Step {
-        if self.job.deadline.is_some_and(|deadline| now >= deadline) {
-            return self
-                .close_unsent(Failure::DeadlineExceeded, "the deadline passed before the job was sent");
-        }
-        let Some(provider) = self.provider() else {
-            let message = format!("there is no adapter of kind '{}'", self.candidate.kind);
-            return self.close_unsent(Failure::NotSupported, &message);
-        };
-        match provider.prepare(&self.call()) {
-            Err(invalid) => self.close_unsent(Failure::Invalid, &format!("{invalid}. {}", invalid.hint)),
-            Ok(prepared) => {
-                self.number += 1;
-                self.tries += 1;
-                self.warnings = prepared.warnings.clone();
-                let begin = Entry::Begin {
-                    number: self.number,
-                    provider: self.candidate.provider.clone(),
-                    model: self.candidate.model.clone(),
-                    prompt: self.job.request.prompt.clone(),
-                    seed: self.job.request.seed,
-                    seed_honored: prepared.seed_honored,
-                    warnings: prepared.warnings.clone(),
-                };
-                self.prepared = Some(prepared);
-                self.state = State::Beginning;
-                Step::Commit(vec![begin])
-            }
+    fn call<'a>(&'a self, tag: &'a str) -> Call<'a> {
+        Call {
+            task: self.task,
+            request: &self.job.request,
+            candidate: &self.candidate,
+            inputs: &self.inputs,
+            found: &self.found,
+            tag,
         }
     }
 
-    fn submit(&mut self, now: i64) -> Step {
-        self.sent_at = now;
-        match self.prepared.as_ref().map(|p| p.submission.clone()) {
-            Some(Submission::Http(request)) => {
-                self.state = State::Submitting;
-                self.send(request)
-            }
-            Some(Submission::Local) | None => {
-                self.state = State::Drawing;
-                Step::Compute
-            }
-        }
+    /// The name of the attempt that comes next.
+    fn tag(&self) -> String {
+        format!("{}-{}", self.job.id, self.number + 1)
     }
 
     fn send(&self, request: HttpRequest) -> Step {
@@ -266,119 +305,55 @@ impl Run {
         Step::Send { key_name: request.auth.and(key_name).map(str::to_owned), request }
     }
 
-    fn submitted(&mut self, answer: Result<HttpResponse, TransportError>, now: i64) -> Step {
-        let response = match answer {
-            Ok(response) => response,
-            Err(TransportError::NotSent(why)) => {
-                let failed = Failure::Overloaded { after: None }.because(format!("could not be sent: {why}"));
-                return self.failed(failed, Cost::free());
-            }
-            Err(TransportError::MaybeSent(why)) => {
-                let failed = Failure::Uncertain.because(format!("sent, and no answer came: {why}"));
-                return self.failed(failed, Cost::unknown());
-            }
-            Err(TransportError::TooLarge) => {
-                return self
-                    .failed(Failure::Broken.because("the answer is larger than allowed"), Cost::unknown());
-            }
-        };
-        self.last_status = Some(response.status);
-        let Some(provider) = self.provider() else { return Step::Stop };
-        match provider.read_submit(&self.call(), &response) {
-            Err(rejection) => self.failed(rejection.failed, rejection.cost),
-            Ok(Reply::Finished(output)) => self.finished(output, None, now),
-            Ok(Reply::Pending { .. }) => self.failed(
-                Failure::Uncertain.because("accepted, but the answer names no task"),
-                Cost::unknown(),
-            ),
-            Ok(Reply::Accepted { remote, cost }) => {
-                if let Some(refused) = self.foreign_poll_url(&remote) {
-                    return self.failed(refused, cost.unwrap_or_else(Cost::unknown));
-                }
-                let estimate = Duration::from_secs_f64(self.candidate.typical_seconds.clamp(0.0, 600.0));
-                let schedule = Schedule::new(estimate);
-                let checkpoint = Entry::Checkpoint {
-                    number: self.number,
-                    remote: remote.clone(),
-                    cost: cost.clone(),
-                    http_status: response.status,
-                };
-                self.state = State::Checkpointing(Task { remote, cost, schedule });
-                Step::Commit(vec![checkpoint])
-            }
-        }
-    }
-
     /// A key never goes to a host that only an answer named.
-    fn foreign_poll_url(&self, remote: &Remote) -> Option<Failed> {
-        let provider = self.provider()?;
-        let base = provider::base_url(provider, &self.candidate);
-        let own = may_carry_key(&remote.poll_url, base, provider.own_domains());
-        (!own).then(|| {
-            Failure::Uncertain.because("accepted, but the polling URL is not at the provider's own host")
+    fn is_foreign(&self, url: &str) -> bool {
+        self.provider().is_some_and(|provider| {
+            let base = provider::base_url(provider, &self.candidate);
+            !may_carry_key(url, base, provider.own_domains())
         })
-    }
-
-    fn wait(&mut self, mut task: Task, after: Option<Duration>) -> Step {
-        let pause = task.schedule.next(after);
-        self.state = State::Waiting(task);
-        Step::Wait(pause)
-    }
-
-    fn poll(&mut self, task: Task) -> Step {
-        let Some(provider) = self.provider() else { return Step::Stop };
-        if let Some(refused) = self.foreign_poll_url(&task.remote) {
-            return self.failed(refused, task.cost.unwrap_or_else(Cost::unknown));
-        }
-        let request = provider.poll(&task.remote);
-        self.state = State::Polling(task);
-        self.send(request)
-    }
-
-    fn polled(&mut self, task: Task, answer: Result<HttpResponse, TransportError>, now: i64) -> Step {
-        let Some(provider) = self.provider() else { return Step::Stop };
-        let age = Duration::from_millis(u64::try_from(now - self.sent_at).unwrap_or(0));
-        // A poll can be repeated at no cost, so a lost one is only a late one.
-        let reply = match answer {
-            Ok(response) => {
-                self.last_status = Some(response.status);
-                provider.read_poll(&response)
-            }
-            Err(_) => Ok(Reply::Pending { after: None }),
-        };
-        let after = match reply {
-            Ok(Reply::Finished(output)) => return self.finished(output, task.cost, now),
-            Ok(Reply::Pending { after }) => after,
-            Ok(Reply::Accepted { .. }) => None,
-            Err(r) if r.failed.failure == Failure::NotFound && age < NOT_FOUND_GRACE => None,
-            Err(r) if retry::poll_is_final(&r.failed.failure) => return self.failed(r.failed, r.cost),
-            Err(r) => match r.failed.failure {
-                Failure::RateLimited { after } | Failure::Overloaded { after } => after,
-                _ => None,
-            },
-        };
-        if age > PATIENCE {
-            let message = format!("accepted, and not finished after {} s", age.as_secs());
-            return self.failed(Failure::TimedOut.because(message), task.cost.unwrap_or_else(Cost::unknown));
-        }
-        self.wait(task, after)
     }
 
     fn draw(&mut self, now: i64) -> Step {
         let Some(provider) = self.provider() else { return Step::Stop };
-        match provider.draw(&self.call()) {
+        match provider.draw(&self.call(&self.tag())) {
             Ok(output) => self.finished(output, None, now),
-            Err(rejection) => self.failed(rejection.failed, rejection.cost),
+            Err(rejection) => self.rejected(rejection, None),
         }
     }
 
     fn finished(&mut self, output: Output, cost: Option<Cost>, now: i64) -> Step {
         let waited = (now - self.sent_at).max(0) as f64 / 1000.0;
-        let render_seconds = output.render_seconds.unwrap_or(waited);
-        let collection = Collection::new(output, cost, render_seconds);
+        let collection = Collection::new(output, cost, waited);
         self.state = State::Collecting(Box::new(collection));
         // Hashing megabytes of inline pictures is not for the network thread.
         Step::Compute
+    }
+
+    /// The provider said no, and what that costs.
+    fn rejected(&mut self, rejection: Rejection, told: Option<Cost>) -> Step {
+        let cost = match rejection.charge {
+            Charge::Free => Cost::free(),
+            Charge::Unknown => Cost::unknown(),
+            Charge::Full => {
+                let size = self.prepared.as_ref().and_then(|p| p.size);
+                let pixels = size.map(|s| u64::from(s.width) * u64::from(s.height));
+                told.unwrap_or_else(|| self.price(self.job.request.n, pixels, None, None))
+            }
+        };
+        self.failed(rejection.failed, cost)
+    }
+
+    /// What the price table says about a call.
+    fn price(
+        &self,
+        images: u32,
+        pixels: Option<u64>,
+        tokens: Option<cost::Tokens>,
+        seconds: Option<f64>,
+    ) -> Cost {
+        let quality = self.prepared.as_ref().and_then(|p| p.quality.clone());
+        let work = Work { images, pixels, inputs: self.input_pixels.clone(), seconds, quality, tokens };
+        cost::price(&self.candidate.prices, &work).map_or_else(Cost::unknown, Cost::priced)
     }
 
     /// An attempt failed: again, or the end.

@@ -53,78 +53,162 @@ pub enum SizeRule {
     },
     /// A fixed list; the first one is the default.
     Fixed(Vec<[u32; 2]>),
+    /// A list of ratios, written `W:H`; the first one is the default. The provider chooses the pixels.
+    Ratios {
+        /// The ratios.
+        ratios: Vec<String>,
+        /// About how many pixels a picture has.
+        pixels: u64,
+    },
+    /// That of the picture that goes in, or a multiple of it.
+    Source,
 }
 
-/// The size that is made for a request, and a warning where that is not what was asked.
-pub fn choose(rule: &SizeRule, request: &Request) -> Result<(Size, Option<Warning>), Invalid> {
+/// The size that is made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Made {
+    /// In pixels, as far as known before.
+    pub size: Option<Size>,
+    /// The ratio as the model lists it, where it takes ratios.
+    pub ratio: Option<String>,
+    /// What is not as asked.
+    pub warning: Option<Warning>,
+}
+
+/// The size that is made for a request. `source` is the size of the picture that goes in, where one does: what
+/// is made follows it unless the caller asks for something else.
+pub fn choose(rule: &SizeRule, request: &Request, source: Option<Size>) -> Result<Made, Invalid> {
     let asked = match (request.width, request.height) {
         (Some(width), Some(height)) => Some(Size { width, height }),
         _ => None,
     };
     let ratio = request.aspect_ratio.as_deref().map(parse_ratio).transpose()?;
     let made = match rule {
-        SizeRule::Free { min, max, step, min_pixels, max_pixels, default } => {
-            let round = |v: f64| (((v / f64::from(*step)).round() as u32) * step).clamp(*min, *max);
-            match (asked, ratio) {
-                (Some(size), _) => {
-                    if size.width < *min || size.width > *max || size.height < *min || size.height > *max {
-                        return Err(Invalid::new(
-                            format!("this model does not make {size}"),
-                            format!("Each side is {min} to {max} pixels, in steps of {step}."),
-                        ));
-                    }
-                    let made =
-                        Size { width: round(f64::from(size.width)), height: round(f64::from(size.height)) };
-                    let pixels = u64::from(made.width) * u64::from(made.height);
-                    if pixels < min_pixels.unwrap_or(0) || pixels > max_pixels.unwrap_or(u64::MAX) {
-                        return Err(Invalid::new(
-                            format!("this model does not make {size}"),
-                            format!(
-                                "The whole picture has {} to {} pixels.",
-                                min_pixels.unwrap_or(0),
-                                max_pixels.map_or("any number of".into(), |p| p.to_string()),
-                            ),
-                        ));
-                    }
-                    made
-                }
-                (None, Some(ratio)) => {
-                    let pixels = f64::from(default[0]) * f64::from(default[1]);
-                    let width = (pixels * ratio).sqrt();
-                    Size { width: round(width), height: round(width / ratio) }
-                }
-                (None, None) => Size { width: default[0], height: default[1] },
-            }
-        }
+        SizeRule::Free { .. } => Made { size: Some(free(rule, asked, ratio, source)?), ..Made::default() },
         SizeRule::Fixed(sizes) => {
-            let wished = asked.map(Size::ratio).or(ratio);
-            let all = sizes.iter().map(|[width, height]| Size { width: *width, height: *height });
-            let nearest = match (asked, wished) {
-                (Some(size), _) if sizes.contains(&[size.width, size.height]) => Some(size),
-                (_, Some(wished)) => {
-                    all.min_by(|a, b| distance(a.ratio(), wished).total_cmp(&distance(b.ratio(), wished)))
-                }
-                (_, None) => all.into_iter().next(),
-            };
-            nearest.ok_or_else(|| {
-                Invalid::new("this model has no size", "Repair its row in image_gen.models.")
-            })?
+            let size =
+                fixed(sizes, asked, asked.or(source).map(Size::ratio).filter(|_| ratio.is_none()).or(ratio));
+            Made { size: Some(size?), ..Made::default() }
+        }
+        SizeRule::Ratios { ratios, pixels } => {
+            let wished = asked.map(Size::ratio).or(ratio).or(source.map(Size::ratio));
+            listed(ratios, *pixels, wished)?
+        }
+        SizeRule::Source => {
+            let scale = request.scale.unwrap_or(1);
+            let size = source.map(|s| Size { width: s.width * scale, height: s.height * scale });
+            let message = "the size of this model's pictures follows the picture that goes in";
+            let warning = (asked.is_some() || ratio.is_some()).then(|| Warning::new("unsupported", message));
+            return Ok(Made { size, ratio: None, warning });
         }
     };
+    let Some(size) = made.size else { return Ok(made) };
+    let by_ratio = made.ratio.is_some();
     let warning = match (asked, ratio) {
-        (Some(size), _) if size != made => {
-            Some(Warning::new("adjusted", format!("size {size} became {made}, the nearest this model makes")))
+        (Some(asked), _) if asked != size && (!by_ratio || distance(asked.ratio(), size.ratio()) > 0.05) => {
+            Some(Warning::new(
+                "adjusted",
+                format!("size {asked} became {size}, the nearest this model makes"),
+            ))
         }
-        (None, Some(ratio)) if distance(made.ratio(), ratio) > 0.05 => Some(Warning::new(
+        (Some(asked), _) if asked != size => {
+            let by = made.ratio.as_deref().unwrap_or_default();
+            Some(Warning::new("adjusted", format!("size {asked} became the ratio {by}, about {size}")))
+        }
+        (None, Some(wished)) if distance(size.ratio(), wished) > 0.05 => Some(Warning::new(
             "adjusted",
             format!(
-                "aspect ratio {} became {made}, the nearest this model makes",
-                request.aspect_ratio.as_deref().unwrap_or_default()
+                "aspect ratio {} became {}, the nearest this model makes",
+                request.aspect_ratio.as_deref().unwrap_or_default(),
+                made.ratio.clone().unwrap_or_else(|| size.to_string()),
             ),
         )),
         _ => None,
     };
-    Ok((made, warning))
+    Ok(Made { warning, ..made })
+}
+
+fn free(
+    rule: &SizeRule,
+    asked: Option<Size>,
+    ratio: Option<f64>,
+    source: Option<Size>,
+) -> Result<Size, Invalid> {
+    let SizeRule::Free { min, max, step, min_pixels, max_pixels, default } = rule else {
+        return Err(no_size());
+    };
+    let round = |v: f64| (((v / f64::from(*step)).round() as u32) * step).clamp(*min, *max);
+    let of = |pixels: f64, ratio: f64| {
+        let width = (pixels * ratio).sqrt();
+        Size { width: round(width), height: round(width / ratio) }
+    };
+    match (asked, ratio, source) {
+        (Some(size), _, _) => {
+            if size.width < *min || size.width > *max || size.height < *min || size.height > *max {
+                return Err(Invalid::new(
+                    format!("this model does not make {size}"),
+                    format!("Each side is {min} to {max} pixels, in steps of {step}."),
+                ));
+            }
+            let made = Size { width: round(f64::from(size.width)), height: round(f64::from(size.height)) };
+            let pixels = u64::from(made.width) * u64::from(made.height);
+            if pixels < min_pixels.unwrap_or(0) || pixels > max_pixels.unwrap_or(u64::MAX) {
+                return Err(Invalid::new(
+                    format!("this model does not make {size}"),
+                    format!(
+                        "The whole picture has {} to {} pixels.",
+                        min_pixels.unwrap_or(0),
+                        max_pixels.map_or("any number of".into(), |p| p.to_string()),
+                    ),
+                ));
+            }
+            Ok(made)
+        }
+        (None, Some(ratio), _) => Ok(of(f64::from(default[0]) * f64::from(default[1]), ratio)),
+        (None, None, Some(source)) => {
+            let pixels = f64::from(source.width) * f64::from(source.height);
+            let most = max_pixels.map_or(f64::MAX, |p| p as f64);
+            // Below the most by as much as rounding two sides up can add.
+            let shrunk = if pixels > most { most * 0.97 } else { pixels };
+            let grown = shrunk.max(min_pixels.map_or(0.0, |p| p as f64 * 1.03));
+            // Neither side beyond its limit, or the ratio would change.
+            let longest = f64::from(source.width.max(source.height)) * (grown / pixels).sqrt();
+            let fits = (f64::from(*max) / longest).min(1.0);
+            Ok(of(grown * fits * fits, source.ratio()))
+        }
+        (None, None, None) => Ok(Size { width: default[0], height: default[1] }),
+    }
+}
+
+fn fixed(sizes: &[[u32; 2]], asked: Option<Size>, wished: Option<f64>) -> Result<Size, Invalid> {
+    let all = sizes.iter().map(|[width, height]| Size { width: *width, height: *height });
+    let nearest = match (asked, wished) {
+        (Some(size), _) if sizes.contains(&[size.width, size.height]) => Some(size),
+        (_, Some(wished)) => all.min_by(|a, b| nearer(a.ratio(), b.ratio(), wished)),
+        (_, None) => all.into_iter().next(),
+    };
+    nearest.ok_or_else(no_size)
+}
+
+fn listed(ratios: &[String], pixels: u64, wished: Option<f64>) -> Result<Made, Invalid> {
+    let read = |text: &String| parse_ratio(text).ok().map(|ratio| (text.clone(), ratio));
+    let all = ratios.iter().filter_map(read);
+    let best = match wished {
+        Some(wished) => all.min_by(|a, b| nearer(a.1, b.1, wished)),
+        None => all.into_iter().next(),
+    };
+    let (text, ratio) = best.ok_or_else(no_size)?;
+    let width = (pixels as f64 * ratio).sqrt();
+    let size = Size { width: width.round() as u32, height: (width / ratio).round() as u32 };
+    Ok(Made { size: Some(size), ratio: Some(text), warning: None })
+}
+
+fn nearer(a: f64, b: f64, wished: f64) -> std::cmp::Ordering {
+    distance(a, wished).total_cmp(&distance(b, wished))
+}
+
+fn no_size() -> Invalid {
+    Invalid::new("this model has no size", "Repair its row in image_gen.models.")
 }
 
 /// How different two ratios look: 16:9 is as far from 1:1 as 9:16 is.
@@ -166,8 +250,8 @@ mod tests {
     }
 
     fn chosen(rule: &SizeRule, json: serde_json::Value) -> (String, bool) {
-        let (size, warning) = choose(rule, &request(json)).unwrap();
-        (size.to_string(), warning.is_some())
+        let made = choose(rule, &request(json), None).unwrap();
+        (made.size.unwrap().to_string(), made.warning.is_some())
     }
 
     #[test]
@@ -177,7 +261,7 @@ mod tests {
         assert_eq!(chosen(&flux(), json!({"width": 1000, "height": 1000})), ("992x992".into(), true));
         assert_eq!(chosen(&flux(), json!({})), ("1024x768".into(), false));
         assert_eq!(chosen(&flux(), json!({"aspect_ratio": "16:9"})), ("1184x672".into(), false));
-        let error = choose(&flux(), &request(json!({"width": 2000, "height": 512}))).unwrap_err();
+        let error = choose(&flux(), &request(json!({"width": 2000, "height": 512})), None).unwrap_err();
         assert!(error.hint.contains("256 to 1440"), "{}", error.hint);
     }
 
@@ -190,5 +274,52 @@ mod tests {
         assert_eq!(chosen(&fixed, json!({"width": 1024, "height": 1536})), ("1024x1536".into(), false));
         assert_eq!(chosen(&fixed, json!({"aspect_ratio": "9:16"})), ("1024x1536".into(), true));
         assert_eq!(chosen(&fixed, json!({})), ("1024x1024".into(), false));
+    }
+
+    #[test]
+    fn a_model_with_ratios_takes_the_nearest_one() {
+        use serde_json::json;
+        // S123, S124
+        let rule = SizeRule::Ratios {
+            ratios: ["1:1", "16:9", "9:16", "3:2"].map(String::from).to_vec(),
+            pixels: 1 << 20,
+        };
+        let ratio = |json| {
+            let made = choose(&rule, &request(json), None).unwrap();
+            (made.ratio.unwrap(), made.warning.is_some())
+        };
+        assert_eq!(ratio(json!({})), ("1:1".into(), false));
+        assert_eq!(ratio(json!({"aspect_ratio": "16:9"})), ("16:9".into(), false));
+        assert_eq!(ratio(json!({"aspect_ratio": "21:9"})), ("16:9".into(), true));
+        assert_eq!(ratio(json!({"width": 1024, "height": 1024})), ("1:1".into(), false));
+        assert_eq!(ratio(json!({"width": 1920, "height": 1080})), ("16:9".into(), true));
+    }
+
+    #[test]
+    fn what_is_made_from_a_picture_follows_its_size() {
+        use serde_json::json;
+        let source = Some(Size { width: 640, height: 480 });
+        let size =
+            |rule: &SizeRule, json| choose(rule, &request(json), source).unwrap().size.unwrap().to_string();
+        assert_eq!(size(&flux(), json!({})), "640x480");
+        assert_eq!(size(&SizeRule::Source, json!({"scale": 4})), "2560x1920");
+        assert_eq!(size(&SizeRule::Fixed(vec![[1024, 1024], [1536, 1024]]), json!({})), "1536x1024");
+        assert!(
+            choose(&SizeRule::Source, &request(json!({"aspect_ratio": "1:1"})), source)
+                .unwrap()
+                .warning
+                .is_some()
+        );
+        let huge = Some(Size { width: 8000, height: 6000 });
+        let rule = SizeRule::Free {
+            min: 64,
+            max: 4096,
+            step: 16,
+            min_pixels: None,
+            max_pixels: Some(4 << 20),
+            default: [1024, 1024],
+        };
+        let made = choose(&rule, &request(json!({})), huge).unwrap().size.unwrap();
+        assert!(made.megapixels() < 4.2 && (made.ratio() - 4.0 / 3.0).abs() < 0.02, "{made}");
     }
 }

@@ -15,6 +15,7 @@ mod provider;
 mod rule;
 mod server;
 mod service;
+mod shelf;
 mod task;
 mod world;
 

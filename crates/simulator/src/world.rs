@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::picture::Studio;
 use crate::rule::RuleBook;
+use crate::shelf::Shelf;
 use crate::task::TaskBook;
 
 /// The simulator's state.
@@ -22,6 +23,7 @@ pub(crate) struct World {
     rules: Mutex<RuleBook>,
     ledger: Mutex<Ledger>,
     tasks: Mutex<TaskBook>,
+    shelf: Mutex<Shelf>,
     renders: Mutex<HashMap<&'static str, Renders>>,
     pub studio: Studio,
     /// Makes ids and signatures of one run differ from those of the next.
@@ -43,6 +45,7 @@ impl World {
             rules: Mutex::default(),
             ledger: Mutex::default(),
             tasks: Mutex::default(),
+            shelf: Mutex::default(),
             renders: Mutex::default(),
             studio: Studio::default(),
             nonce: nonce.into(),
@@ -71,11 +74,16 @@ impl World {
         lock(&self.tasks)
     }
 
+    pub(crate) fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        lock(&self.shelf)
+    }
+
     /// Forgets everything but the configuration.
     pub(crate) fn reset(&self) {
         self.rules().clear();
         self.ledger().clear();
         self.tasks().clear();
+        self.shelf().clear();
         lock(&self.renders).clear();
     }
 

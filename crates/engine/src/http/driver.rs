@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use base64::Engine as _;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 
-use super::{HttpRequest, HttpResponse, Method, TransportError, origin};
+use super::{Auth, Body, Content, HttpRequest, HttpResponse, Method, Part, TransportError, origin};
 use crate::egress::{AllowedHosts, is_public};
 use crate::secret::Key;
 
@@ -59,18 +60,25 @@ impl Driver {
         let mut builder = match request.method {
             Method::Get => self.client.get(&request.url),
             Method::Post => self.client.post(&request.url),
+            Method::Put => self.client.put(&request.url),
         };
         if let (Some(auth), Some(key)) = (request.auth, key) {
-            let mut value =
-                HeaderValue::from_str(&format!("{}{}", auth.prefix, key.reveal())).map_err(|_| {
-                    TransportError::NotSent("the key has characters that no header can carry".into())
-                })?;
+            let mut value = HeaderValue::from_str(&written(auth, key)).map_err(|_| {
+                TransportError::NotSent("the key has characters that no header can carry".into())
+            })?;
             value.set_sensitive(true);
             builder = builder.header(HeaderName::from_static(auth.header), value);
         }
-        if let Some(json) = &request.json {
-            builder = builder.header(CONTENT_TYPE, "application/json").body(json.to_string());
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
         }
+        builder = match &request.body {
+            Body::Empty => builder,
+            Body::Json(json) => builder.header(CONTENT_TYPE, "application/json").body(json.to_string()),
+            Body::Form(parts) => {
+                builder.multipart(form(parts).map_err(|e| TransportError::NotSent(chain(&e)))?)
+            }
+        };
         match tokio::time::timeout(request.timeout, exchange(builder, request.max_bytes)).await {
             Ok(result) => result.map(|response| match key {
                 Some(key) => without(response, key),
@@ -98,6 +106,31 @@ impl Driver {
             _ => Ok(()),
         }
     }
+}
+
+/// A key as it goes into its header.
+fn written(auth: Auth, key: &Key) -> String {
+    match auth.basic {
+        true => {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(key.reveal());
+            format!("{}{encoded}", auth.prefix)
+        }
+        false => format!("{}{}", auth.prefix, key.reveal()),
+    }
+}
+
+fn form(parts: &[Part]) -> Result<reqwest::multipart::Form, reqwest::Error> {
+    let mut form = reqwest::multipart::Form::new();
+    for Part { name, content } in parts {
+        form = match content {
+            Content::Text(text) => form.text(name.clone(), text.clone()),
+            Content::File { name: file, content_type, bytes } => {
+                let part = reqwest::multipart::Part::bytes(bytes.to_vec()).file_name(file.clone());
+                form.part(name.clone(), part.mime_str(content_type)?)
+            }
+        };
+    }
+    Ok(form)
 }
 
 /// Some services repeat a rejected key in their error text, which is stored and shown. Larger bodies are pictures.

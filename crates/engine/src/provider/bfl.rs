@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source, Submission, base_url};
+use super::draft::{Draft, Encoding, no_picture};
+use super::{Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source, base_url};
 use super::{by_status, decimal, text_at};
 use crate::cost::Cost;
 use crate::failure::Failure;
@@ -13,12 +14,9 @@ use crate::job::Invalid;
 
 pub(super) struct Bfl;
 
-const AUTH: Auth = Auth { header: "x-key", prefix: "" };
+const AUTH: Auth = Auth::header("x-key", "");
 /// `result.sample` works for ten minutes (BFL documentation).
 const SAMPLE_LIFETIME: Duration = Duration::from_secs(600);
-
-/// Options of this provider that are passed on by name.
-const OPTIONS: [&str; 3] = ["safety_tolerance", "prompt_upsampling", "output_format"];
 
 impl Provider for Bfl {
     fn kind(&self) -> &'static str {
@@ -38,31 +36,28 @@ impl Provider for Bfl {
     }
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
-        let (request, candidate) = (call.request, call.candidate);
-        super::only_generates(call)?;
-        let mut warnings = super::common_warnings(call, &["seed", "steps", "guidance"]);
-        let mut body = Map::new();
-        body.insert("prompt".into(), json!(request.prompt));
-        let (size, adjusted) = crate::size::choose(&candidate.sizes, request)?;
-        warnings.extend(adjusted);
-        body.insert("width".into(), json!(size.width));
-        body.insert("height".into(), json!(size.height));
-        body.insert("seed".into(), json!(request.seed));
-        if let Some(steps) = candidate.number("steps", request.steps.map(f64::from), &mut warnings) {
-            body.insert("steps".into(), json!(steps as u32));
+        let mut draft = Draft::new(call)?;
+        draft.scalars()?.pictures(Encoding::Base64)?;
+        draft.size()?;
+        if draft.takes("borders") {
+            let borders = call.request.borders;
+            for (side, pixels) in [
+                ("top", borders.top),
+                ("bottom", borders.bottom),
+                ("left", borders.left),
+                ("right", borders.right),
+            ] {
+                draft.set(side, json!(pixels));
+            }
         }
-        if let Some(guidance) = candidate.number("guidance", request.guidance, &mut warnings) {
-            body.insert("guidance".into(), json!(guidance));
-        }
-        super::pass_options(call, &OPTIONS, &mut body, &mut warnings);
-        let url = format!("{}/v1/{}", base_url(self, candidate), candidate.remote_name);
-        let http = HttpRequest::post(url, Some(AUTH), Value::Object(body), Duration::from_secs(60));
-        Ok(Prepared { submission: Submission::Http(http), warnings, seed_honored: true, quality: None })
+        let url = format!("{}/v1/{}", base_url(self, call.candidate), call.candidate.remote_name);
+        let http = HttpRequest::post(url, Some(AUTH), draft.json(), Duration::from_secs(60));
+        Ok(draft.finish(http))
     }
 
     fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
         if !response.is_success() {
-            return self.read_error(response);
+            return Err(self.read_error(response));
         }
         let answer = response.json();
         let (Some(id), Some(poll_url)) = (text_at(&answer, &["/id"]), text_at(&answer, &["/polling_url"]))
@@ -72,14 +67,14 @@ impl Provider for Bfl {
         };
         // `cost` is in credits; one credit is 0.01 USD.
         let cost = answer.get("cost").and_then(decimal).map(|credits| Cost::reported(credits / HUNDRED));
-        Ok(Reply::Accepted { remote: Remote { id: id.into(), poll_url: with_id(poll_url, id) }, cost })
+        Ok(Reply::Accepted { remote: Remote::new(id, with_id(poll_url, id)), cost })
     }
 
     fn poll(&self, remote: &Remote) -> HttpRequest {
         HttpRequest::get(&remote.poll_url, Some(AUTH))
     }
 
-    fn read_poll(&self, response: &HttpResponse) -> Result<Reply, Rejection> {
+    fn read_poll(&self, _remote: &Remote, response: &HttpResponse) -> Result<Reply, Rejection> {
         let answer = response.json();
         // Some answers say `state`; "Task not found" also comes with a 404.
         let status = text_at(&answer, &["/status", "/state"]);
@@ -98,19 +93,19 @@ impl Provider for Bfl {
                 Err(Rejection::free(Failure::Broken, format!("the render failed: {why}")))
             }
             Some("Task not found") => Err(Rejection::unknown(Failure::NotFound, "task not found")),
-            _ if !response.is_success() => self.read_error(response),
+            _ if !response.is_success() => Err(self.read_error(response)),
             // `Pending`, and any state that did not exist when this was written: only an end is an end.
             Some(_) => Ok(Reply::Pending { after: response.retry_after() }),
             None => Err(Rejection::unknown(Failure::Garbled, "the answer has no status")),
         }
     }
 
-    fn read_error(&self, response: &HttpResponse) -> Result<Reply, Rejection> {
+    fn read_error(&self, response: &HttpResponse) -> Rejection {
         let answer = response.json();
         let message =
             text_at(&answer, &["/detail", "/detail/0/msg", "/message", "/error"]).unwrap_or("no details");
         let field = text_at(&answer, &["/detail/0/loc/1"]).map(|f| format!(" ({f})")).unwrap_or_default();
-        Err(Rejection::free(by_status(response), format!("HTTP {}: {message}{field}", response.status)))
+        Rejection::free(by_status(response), format!("HTTP {}: {message}{field}", response.status))
     }
 }
 
@@ -128,15 +123,13 @@ fn with_id(poll_url: &str, id: &str) -> String {
 
 fn read_ready(answer: &Value) -> Result<Reply, Rejection> {
     let Some(url) = text_at(answer, &["/result/sample"]) else {
-        return Err(Rejection::unknown(Failure::Broken, "ready, but without a picture"));
+        return Err(no_picture());
     };
     Ok(Reply::Finished(Output {
         pictures: vec![Source::Url { url: url.into(), lifetime: Some(SAMPLE_LIFETIME) }],
         seed: answer.pointer("/result/seed").and_then(Value::as_i64),
-        revised_prompt: None,
-        cost: None,
-        tokens: None,
         render_seconds: answer.pointer("/result/duration").and_then(Value::as_f64).filter(|s| *s > 0.0),
+        ..Output::default()
     }))
 }
 
@@ -150,28 +143,60 @@ fn refusal(what: &str, answer: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Charge;
     use super::super::testing::*;
     use super::*;
+    use crate::job::Task;
 
     #[test]
     fn flux_pro_takes_no_steps_guidance_or_negative_prompt_and_says_so() {
-        let candidate = flux();
+        let candidate = candidate("bfl", "flux-1.1-pro");
         let request = request(json!({
             "prompt": "headphones", "width": 1024, "height": 1024, "seed": 73104, "guidance": 3.5, "steps": 28,
             "negative_prompt": "text"
         }));
         let prepared = Bfl.prepare(&call(&request, &candidate)).unwrap();
-        let Submission::Http(http) = &prepared.submission else { panic!("local") };
-        assert_eq!(http.url, "https://api.bfl.ai/v1/flux-pro-1.1");
+        assert_eq!(http(&prepared).url, "https://api.bfl.ai/v1/flux-pro-1.1");
         let body = json!({"prompt": "headphones", "width": 1024, "height": 1024, "seed": 73104});
-        assert_eq!(http.json.as_ref().unwrap(), &body);
-        let codes: Vec<&str> = prepared.warnings.iter().map(|w| w.code.as_str()).collect();
-        assert_eq!(codes, ["unsupported"; 3]);
+        assert_eq!(json_body(&prepared), body);
+        assert_eq!(codes(&prepared), ["unsupported"; 3]);
+        assert!(prepared.seed_honored);
+    }
+
+    #[test]
+    fn each_task_has_its_own_fields() {
+        use crate::input::Role;
+        let fields = |task: Task, model: &str, asked: Value, roles: &[Role]| {
+            let (candidate, inputs) = (candidate("bfl", model), inputs(roles));
+            let mut all = json!({"prompt": "x", "seed": 1});
+            all.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
+            let request = request(all);
+            let prepared = Bfl.prepare(&call_with(task, &request, &candidate, &inputs)).unwrap();
+            json_body(&prepared).as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")
+        };
+        let image = &[Role::Image];
+        assert_eq!(fields(Task::Img2img, "flux-2-pro", json!({}), image), "input_image prompt seed");
+        assert_eq!(
+            fields(Task::TransferStyle, "flux-2-pro", json!({}), &[Role::Image, Role::StyleImage]),
+            "input_image input_image_2 prompt seed"
+        );
+        assert_eq!(
+            fields(Task::Inpaint, "flux-1-fill-pro", json!({"steps": 20}), &[Role::Image, Role::Mask]),
+            "image mask prompt seed steps"
+        );
+        assert_eq!(
+            fields(Task::Outpaint, "flux-1-expand-pro", json!({"borders": {"left": 8}}), image),
+            "bottom image left prompt right seed top"
+        );
+        assert_eq!(
+            fields(Task::Variate, "flux-1.1-pro-ultra", json!({"variance": 0.2}), image),
+            "aspect_ratio image_prompt image_prompt_strength prompt seed"
+        );
     }
 
     #[test]
     fn the_cost_of_the_submit_answer_is_exact() {
-        let candidate = flux();
+        let candidate = candidate("bfl", "flux-1.1-pro");
         let request = request(json!({"prompt": "x", "seed": 1}));
         let body =
             json!({"id": "T", "polling_url": "https://api.us1.bfl.ai/v1/get_result?id=T", "cost": 4.1});
@@ -183,8 +208,10 @@ mod tests {
 
     #[test]
     fn all_six_states_end_or_go_on_as_documented() {
-        let read =
-            |status: &str| Bfl.read_poll(&answer(200, json!({"id": "T", "status": status, "result": null})));
+        let task = Remote::new("T", "https://api.bfl.ai/v1/get_result?id=T");
+        let read = |status: &str| {
+            Bfl.read_poll(&task, &answer(200, json!({"id": "T", "status": status, "result": null})))
+        };
         assert_eq!(read("Pending"), Ok(Reply::Pending { after: None }));
         assert_eq!(read("Queued in a new way"), Ok(Reply::Pending { after: None }));
         assert_eq!(read("Request Moderated").unwrap_err().failed.failure, Failure::Refused);
@@ -194,7 +221,7 @@ mod tests {
         assert_eq!(read("Task not found").unwrap_err().failed.failure, Failure::NotFound);
         assert_eq!(read("Ready").unwrap_err().failed.failure, Failure::Broken);
         let ready = json!({"state": "Ready", "result": {"sample": "https://cdn/x.jpg?sig=1", "seed": 7, "duration": 3.5}});
-        let Ok(Reply::Finished(output)) = Bfl.read_poll(&answer(200, ready)) else { panic!() };
+        let Ok(Reply::Finished(output)) = Bfl.read_poll(&task, &answer(200, ready)) else { panic!() };
         assert_eq!((output.seed, output.render_seconds), (Some(7), Some(3.5)));
     }
 
@@ -211,7 +238,7 @@ mod tests {
             (503, Failure::Overloaded { after: None }),
         ] {
             let body = json!({"detail": [{"loc": ["body", "width"], "msg": "too large", "type": "x"}]});
-            let rejection = Bfl.read_error(&answer(status, body)).unwrap_err();
+            let rejection = Bfl.read_error(&answer(status, body));
             assert_eq!(rejection.failed.failure, failure, "{status}");
             assert!(rejection.failed.message.ends_with("too large (width)"));
         }
@@ -219,12 +246,12 @@ mod tests {
 
     #[test]
     fn a_success_without_a_task_is_never_sent_again() {
-        let candidate = flux();
+        let candidate = candidate("bfl", "flux-1.1-pro");
         let request = request(json!({"prompt": "x", "seed": 1}));
         for body in [json!({}), json!({"id": "T"}), json!("garbage"), Value::Null] {
             let rejection = Bfl.read_submit(&call(&request, &candidate), &answer(200, body)).unwrap_err();
             assert_eq!(rejection.failed.failure, Failure::Uncertain);
-            assert_eq!(rejection.cost, Cost::unknown());
+            assert_eq!(rejection.charge, Charge::Unknown);
         }
     }
 }

@@ -2,24 +2,20 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::text_at;
-use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, Submission, base_url, by_status};
+use super::draft::{Draft, decoded, no_picture};
+use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, base_url, by_status, text_at};
 use crate::cost::Tokens;
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse};
-use crate::job::Invalid;
+use crate::job::{Invalid, Task};
 
 pub(super) struct OpenAi;
 
-const AUTH: Auth = Auth { header: "authorization", prefix: "Bearer " };
+const AUTH: Auth = Auth::header("authorization", "Bearer ");
 /// Rendering happens while the connection is silent; the vendor's own SDK waits ten minutes.
 const RENDER_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// Options of this provider that are passed on by name.
-const OPTIONS: [&str; 5] = ["background", "output_format", "output_compression", "moderation", "user"];
 
 impl Provider for OpenAi {
     fn kind(&self) -> &'static str {
@@ -35,50 +31,38 @@ impl Provider for OpenAi {
     }
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
-        let (request, candidate) = (call.request, call.candidate);
-        super::only_generates(call)?;
-        let mut warnings = super::common_warnings(call, &["quality"]);
-        let mut body = Map::new();
-        body.insert("model".into(), json!(candidate.remote_name));
-        body.insert("prompt".into(), json!(request.prompt));
-        body.insert("n".into(), json!(request.n));
-        let (size, adjusted) = crate::size::choose(&candidate.sizes, request)?;
-        warnings.extend(adjusted);
-        body.insert("size".into(), json!(size.to_string()));
-        let quality = match request.quality.as_deref() {
-            None => None,
-            Some(asked) => match quality(candidate, asked) {
-                Some(word) => Some(word),
-                None => {
-                    warnings.push(candidate.unsupported(&format!("quality '{asked}'")));
-                    None
-                }
-            },
+        let candidate = call.candidate;
+        let mut draft = Draft::new(call)?;
+        draft.set("model", candidate.remote_name.clone().into());
+        draft.scalars()?;
+        draft.size()?;
+        // A reference or a source makes it an edit; several pictures go in the order in which the prompt can name them.
+        draft.picture_files()?;
+        let base = base_url(self, candidate);
+        let (url, body) = match call.task {
+            Task::Generate if draft.files.is_empty() => (format!("{base}/images/generations"), draft.json()),
+            _ => {
+                // `image` alone for a single picture: endpoints that only resemble OpenAI's know no list.
+                let pictures = draft.files.iter().filter(|p| p.name == "image[]").count();
+                draft.files.iter_mut().filter(|p| pictures == 1 && p.name == "image[]").for_each(|p| {
+                    p.name = "image".into();
+                });
+                (format!("{base}/images/edits"), draft.form())
+            }
         };
-        // Always named: the provider's default can change, and with it the price.
-        let quality = quality.unwrap_or("medium").to_owned();
-        if candidate.takes("quality") {
-            body.insert("quality".into(), json!(quality));
-        }
-        super::pass_options(call, &OPTIONS, &mut body, &mut warnings);
-        let url = format!("{}/images/generations", base_url(self, candidate));
-        let http = HttpRequest::post(url, Some(AUTH), Value::Object(body), RENDER_TIMEOUT);
-        let quality = Some(quality);
-        Ok(Prepared { submission: Submission::Http(http), warnings, seed_honored: false, quality })
+        Ok(draft.finish(HttpRequest::post(url, Some(AUTH), body, RENDER_TIMEOUT)))
     }
 
     fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
         if !response.is_success() {
-            return self.read_error(response);
+            return Err(self.read_error(response));
         }
         let answer = response.json();
         let mut pictures = vec![];
         for datum in answer.get("data").and_then(Value::as_array).into_iter().flatten() {
             if let Some(text) = text_at(datum, &["/b64_json"]) {
                 // Bytes that do not decode are not a picture; whether the rest is enough is decided below.
-                if let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(text) {
-                    pictures.push(Source::Inline(bytes));
-                }
+                pictures.extend(decoded(text).map(Source::Inline));
             } else if let Some(url) = text_at(datum, &["/url"]) {
                 // Compatible endpoints and the older models answer with a URL that works for an hour.
                 let lifetime = Some(Duration::from_secs(3600));
@@ -86,8 +70,7 @@ impl Provider for OpenAi {
             }
         }
         if pictures.is_empty() {
-            // It was accepted and may have been billed; it is not sent again.
-            return Err(Rejection::unknown(Failure::Broken, "success, but no picture in the answer"));
+            return Err(no_picture());
         }
         let tokens = answer.get("usage").map(|usage| {
             let count = |p: &str| usage.pointer(p).and_then(Value::as_u64);
@@ -98,19 +81,18 @@ impl Provider for OpenAi {
         });
         Ok(Reply::Finished(Output {
             pictures,
-            seed: None,
             revised_prompt: text_at(&answer, &["/data/0/revised_prompt"]).map(str::to_owned),
-            cost: None,
             tokens: tokens.filter(|t| t.image_out > 0),
             render_seconds: response
                 .header("openai-processing-ms")
                 .and_then(|ms| ms.parse::<f64>().ok())
                 .filter(|ms| *ms > 0.0)
                 .map(|ms| ms / 1000.0),
+            ..Output::default()
         }))
     }
 
-    fn read_error(&self, response: &HttpResponse) -> Result<Reply, Rejection> {
+    fn read_error(&self, response: &HttpResponse) -> Rejection {
         let answer = response.json();
         let code = text_at(&answer, &["/error/code", "/error/type"]).unwrap_or_default();
         let message = text_at(&answer, &["/error/message"]).unwrap_or("no details");
@@ -135,50 +117,62 @@ impl Provider for OpenAi {
             (409, _) => Failure::Overloaded { after },
             _ => by_status(response),
         };
-        Err(Rejection::free(failure, format!("HTTP {}: {message}", response.status)))
+        Rejection::free(failure, format!("HTTP {}: {message}", response.status))
     }
-}
-
-/// The provider's word for a wished quality.
-fn quality<'a>(candidate: &'a crate::candidate::Candidate, asked: &'a str) -> Option<&'a str> {
-    let known = candidate.parameters.get("quality").and_then(Value::as_array)?;
-    let word = match asked {
-        "draft" => "low",
-        "standard" => "medium",
-        // S120: what `hd` was for the DALL-E models is `high` for their successors.
-        "hd" => "high",
-        other => other,
-    };
-    known.iter().any(|k| k == word).then_some(word)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Charge;
     use super::super::testing::*;
     use super::*;
+    use crate::input::Role;
+    use serde_json::json;
 
     #[test]
     fn only_fields_that_the_service_knows_are_sent() {
-        let candidate = gpt_image();
+        let candidate = candidate("openai", "gpt-image-2.6-flare");
         let request = request(json!({
             "prompt": "a cat", "seed": 7, "quality": "hd", "negative_prompt": "dogs", "width": 1024, "height": 1024,
             "options": {"background": "transparent", "style": "vivid"}
         }));
         let prepared = OpenAi.prepare(&call(&request, &candidate)).unwrap();
-        let Submission::Http(http) = &prepared.submission else { panic!("local") };
         let body = json!({
             "model": "gpt-image-2.6-flare", "prompt": "a cat", "n": 1, "size": "1024x1024", "quality": "high",
             "background": "transparent"
         });
-        assert_eq!(http.json.as_ref().unwrap(), &body);
-        let codes: Vec<&str> = prepared.warnings.iter().map(|w| w.code.as_str()).collect();
-        assert_eq!(codes, ["unsupported", "seed_ignored", "unsupported"]);
+        assert_eq!(json_body(&prepared), body);
+        assert_eq!(codes(&prepared), ["unsupported", "seed_ignored", "unsupported"]);
         assert!(!prepared.seed_honored);
     }
 
     #[test]
+    fn an_edit_is_a_form_with_a_transparent_mask() {
+        let candidate = candidate("openai", "gpt-image-2.6-flare");
+        let request = request(json!({"prompt": "storm", "seed": 1}));
+        let inputs = inputs(&[Role::Image, Role::Mask]);
+        let prepared = OpenAi.prepare(&call_with(Task::Inpaint, &request, &candidate, &inputs)).unwrap();
+        assert_eq!(http(&prepared).url, "https://api.openai.com/v1/images/edits");
+        let fields: Vec<String> = form_body(&prepared).into_iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let expected = [
+            "model=gpt-image-2.6-flare",
+            "n=1",
+            "prompt=storm",
+            "quality=medium",
+            "image=image/png",
+            "mask=image/png",
+        ];
+        assert_eq!(fields, expected);
+        // S88: both pictures, in order.
+        let inputs = super::super::testing::inputs(&[Role::Image, Role::StyleImage]);
+        let prepared =
+            OpenAi.prepare(&call_with(Task::TransferStyle, &request, &candidate, &inputs)).unwrap();
+        assert_eq!(form_body(&prepared).iter().filter(|(name, _)| name == "image[]").count(), 2);
+    }
+
+    #[test]
     fn pictures_and_tokens_are_read() {
-        let candidate = gpt_image();
+        let candidate = candidate("openai", "gpt-image-2.6-flare");
         let request = request(json!({"prompt": "x", "seed": 1}));
         let body = json!({
             "created": 1, "data": [{"b64_json": "iVBORw=="}], "output_format": "png",
@@ -193,12 +187,12 @@ mod tests {
 
     #[test]
     fn success_without_a_picture_is_no_success() {
-        let candidate = gpt_image();
+        let candidate = candidate("openai", "gpt-image-2.6-flare");
         let request = request(json!({"prompt": "x", "seed": 1}));
         for body in [json!({}), json!({"data": []}), json!({"data": [{"b64_json": "%%"}]}), Value::Null] {
             let rejection = OpenAi.read_submit(&call(&request, &candidate), &answer(200, body)).unwrap_err();
             assert_eq!(rejection.failed.failure, Failure::Broken);
-            assert_eq!(rejection.cost.amount, None);
+            assert_eq!(rejection.charge, Charge::Unknown);
         }
     }
 
@@ -206,7 +200,7 @@ mod tests {
     fn each_documented_error_has_one_class() {
         let failure = |status: u16, code: &str, message: &str| {
             let body = json!({"error": {"message": message, "type": "t", "param": null, "code": code}});
-            OpenAi.read_error(&answer(status, body)).unwrap_err().failed.failure
+            OpenAi.read_error(&answer(status, body)).failed.failure
         };
         assert_eq!(failure(400, "moderation_blocked", ""), Failure::Refused);
         assert_eq!(failure(400, "content_policy_violation", ""), Failure::Refused);

@@ -5,11 +5,12 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ImageEncoder, Rgb, RgbImage};
 use sha2::{Digest, Sha256};
 
-use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, Submission};
+use super::draft::{Draft, Encoding};
+use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source};
 use crate::cost::Cost;
 use crate::failure::Failure;
 use crate::http::HttpResponse;
-use crate::job::{Invalid, Operation};
+use crate::job::Invalid;
 
 pub(super) struct Preview;
 
@@ -27,13 +28,11 @@ impl Provider for Preview {
     }
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
-        if call.operation != Operation::Generate {
-            return Err(Invalid::new("the preview only generates", "Name a model of a real provider."));
-        }
-        let (_, adjusted) = crate::size::choose(&call.candidate.sizes, call.request)?;
-        let mut warnings = super::common_warnings(call, &["seed"]);
-        warnings.extend(adjusted);
-        Ok(Prepared { submission: Submission::Local, warnings, seed_honored: true, quality: None })
+        let mut draft = Draft::new(call)?;
+        draft.scalars()?;
+        draft.size()?;
+        draft.pictures(Encoding::Base64)?;
+        Ok(draft.finish_local())
     }
 
     fn read_submit(&self, _call: &Call<'_>, _response: &HttpResponse) -> Result<Reply, Rejection> {
@@ -41,8 +40,11 @@ impl Provider for Preview {
     }
 
     fn draw(&self, call: &Call<'_>) -> Result<Output, Rejection> {
-        let (size, _) = crate::size::choose(&call.candidate.sizes, call.request)
+        let made = crate::size::choose(&call.candidate.sizes, call.request, None)
             .map_err(|invalid| Rejection::free(Failure::Invalid, invalid.message))?;
+        let Some(size) = made.size else {
+            return Err(Rejection::free(Failure::Invalid, "a preview needs a size"));
+        };
         let mut pictures = vec![];
         for index in 0..call.request.n {
             let picture = paint(&call.request.prompt, call.request.seed + i64::from(index), size);
@@ -52,14 +54,7 @@ impl Provider for Preview {
                 .map_err(|e| Rejection::free(Failure::Broken, e.to_string()))?;
             pictures.push(Source::Inline(png));
         }
-        Ok(Output {
-            pictures,
-            seed: Some(call.request.seed),
-            revised_prompt: None,
-            cost: Some(Cost::free()),
-            tokens: None,
-            render_seconds: None,
-        })
+        Ok(Output { pictures, seed: Some(call.request.seed), cost: Some(Cost::free()), ..Output::default() })
     }
 }
 
@@ -114,8 +109,7 @@ mod tests {
 
     #[test]
     fn the_same_prompt_and_seed_draw_the_same_picture() {
-        let mut candidate = flux();
-        candidate.kind = "preview".into();
+        let candidate = candidate("preview", "preview");
         let draw = |seed: i64| {
             let request = request(json!({"prompt": "a cat", "seed": seed, "width": 256, "height": 320}));
             let output = Preview.draw(&call(&request, &candidate)).unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{AttemptStatus, Entry, JobStatus, Picture, Run, State, Step};
-use crate::cost::{self, Cost, Work};
+use crate::cost::Cost;
 use crate::failure::{Failure, excerpt};
 use crate::http::{HttpRequest, HttpResponse, TransportError};
 use crate::job::Warning;
@@ -19,14 +19,15 @@ pub(super) struct Collection {
     output: Output,
     /// What the provider said when it accepted the task.
     cost: Option<Cost>,
-    render_seconds: f64,
+    /// From send to answer.
+    waited: f64,
     done: Vec<Picture>,
     tries: u32,
 }
 
 impl Collection {
-    pub(super) fn new(output: Output, cost: Option<Cost>, render_seconds: f64) -> Self {
-        Collection { output, cost, render_seconds, done: vec![], tries: 0 }
+    pub(super) fn new(output: Output, cost: Option<Cost>, waited: f64) -> Self {
+        Collection { output, cost, waited, done: vec![], tries: 0 }
     }
 }
 
@@ -114,19 +115,17 @@ impl Run {
             .iter()
             .find_map(|p| p.facts.as_ref())
             .map(|f| u64::from(f.width) * u64::from(f.height));
-        let work = Work {
-            images: output.pictures.len() as u32,
-            pixels,
-            quality: self.prepared.as_ref().and_then(|p| p.quality.clone()),
-            tokens: output.tokens,
-        };
         let told = output.cost.clone().or_else(|| collection.cost.clone());
-        let priced = || cost::price(&self.candidate.prices, &work).map(Cost::priced);
-        told.or_else(priced).unwrap_or_else(Cost::unknown)
+        let images = output.pictures.len() as u32 + output.withheld;
+        told.unwrap_or_else(|| self.price(images, pixels, output.tokens, output.render_seconds))
     }
 
     fn succeed(&mut self, collection: Collection) -> Step {
         let cost = self.settle(&collection);
+        if collection.output.withheld > 0 {
+            let message = format!("the provider withheld {} of the pictures", collection.output.withheld);
+            self.warnings.push(Warning::new("withheld", message));
+        }
         let end = Entry::End {
             number: self.number,
             status: AttemptStatus::Succeeded,
@@ -134,7 +133,7 @@ impl Run {
             http_status: self.last_status,
             cost,
             tokens: collection.output.tokens,
-            render_seconds: Some(collection.render_seconds),
+            render_seconds: Some(collection.output.render_seconds.unwrap_or(collection.waited)),
             seed: collection.output.seed,
             warnings: std::mem::take(&mut self.warnings),
         };

@@ -16,6 +16,8 @@ struct World {
     /// `begin`, `checkpoint`, `end failed`, `close succeeded`, `later`, `POST /path`, `GET /path`, `wait 9s`.
     log: Vec<String>,
     entries: Vec<Entry>,
+    /// What the database keeps.
+    stored: Option<Vec<u8>>,
 }
 
 fn candidate(kind: &str) -> Candidate {
@@ -30,7 +32,7 @@ fn candidate(kind: &str) -> Candidate {
 
 fn job() -> Job {
     let request = serde_json::from_value(json!({"prompt": "a cat", "seed": 7})).unwrap();
-    Job { id: "gen_1".into(), operation: Operation::Generate, request, deadline: None }
+    Job { id: "gen_1".into(), operation: Operation::Generate, request, pictures: vec![], deadline: None }
 }
 
 fn json_answer(status: u16, body: Value) -> Result<HttpResponse, TransportError> {
@@ -68,7 +70,7 @@ impl World {
     }
 
     fn of(run: Run, answers: Vec<Result<HttpResponse, TransportError>>) -> Self {
-        World { run, now: 1_000, answers: answers.into(), log: vec![], entries: vec![] }
+        World { run, now: 1_000, answers: answers.into(), log: vec![], entries: vec![], stored: None }
     }
 
     /// Runs until the machine stops, or until `stop` matches the log's last line.
@@ -95,6 +97,10 @@ impl World {
                     }
                     self.entries.extend(entries);
                     Event::Committed
+                }
+                Step::Load { sha256 } => {
+                    self.log.push(format!("load {sha256}"));
+                    Event::Loaded(self.stored.clone())
                 }
                 Step::Send { request, key_name } => {
                     let path = request.url.split_once("://").unwrap().1.split_once('/').unwrap().1.to_owned();
@@ -161,7 +167,7 @@ fn the_intent_is_durable_before_the_send_and_the_remote_id_before_the_first_poll
 
 #[test]
 fn a_restart_after_the_checkpoint_polls_and_never_submits() {
-    let remote = Remote { id: "T".into(), poll_url: "http://sim:1/eu/get_result?id=T".into() };
+    let remote = Remote::new("T", "http://sim:1/eu/get_result?id=T");
     let cost = Some(Cost::reported("0.04".parse().unwrap()));
     let run = Run::resume(job(), candidate("bfl"), 1, remote, cost, 0);
     let mut world = World::of(run, vec![ready(), bytes(png())]);

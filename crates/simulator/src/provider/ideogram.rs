@@ -1,32 +1,344 @@
-//! To be written.
+//! Ideogram: a form or JSON in, links out; version 2 can also be polled.
+//!
+//! What is turned down before it runs is free, and so is what fails. A picture that the safety check withholds afterwards is
+//! billed like any other.
 
-use hyper::StatusCode;
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Content, When};
 use crate::call::Call;
+use crate::config::duration;
+use crate::fault::{Fault, Stage};
+use crate::filter;
 use crate::ledger::Phase;
+use crate::picture::{Format, Picture};
 use crate::provider::{Desk, Intent, Provider};
+use crate::task::{Fate, Task};
 use crate::world::World;
 
+mod endpoints;
+mod fields;
+mod sizes;
+mod time;
+
+use endpoints::{Action, Endpoint};
+use fields::Order;
+
 const NAME: &str = "ideogram";
+const PICTURES: &str = "api/images/ephemeral/";
+const REFUSED: &str = "Prompt provided failed safety check due to the inclusion of prohibited content.";
 
 pub(crate) struct Ideogram;
+
+enum Route<'a> {
+    Submit(Endpoint),
+    Poll(&'a str),
+    Picture(&'a str),
+    Unknown,
+}
+
+fn route(call: &Call) -> Route<'_> {
+    if let Some(file) = call.path.strip_prefix(PICTURES) {
+        return Route::Picture(file);
+    }
+    if let Some(id) = call.path.strip_prefix("v2/generations/") {
+        return Route::Poll(id);
+    }
+    endpoints::find(&call.path).map_or(Route::Unknown, Route::Submit)
+}
+
+/// The task and the number of a picture's file.
+fn split(file: &str) -> (&str, u64) {
+    let (id, rest) = file.split_once('-').unwrap_or((file, ""));
+    (id, rest.trim_end_matches(".png").parse().unwrap_or(u64::MAX))
+}
 
 impl Provider for Ideogram {
     fn name(&self) -> &'static str {
         NAME
     }
 
-    fn intent(&self, _call: &Call, _world: &World) -> Intent {
-        Intent::of(Phase::Other)
+    fn intent(&self, call: &Call, world: &World) -> Intent {
+        let of_task = |phase, id: &str| {
+            let task = world.tasks().find(NAME, id);
+            let picture = task.as_ref().map(|t| &t.picture);
+            Intent {
+                phase,
+                model: task.as_ref().map(|t| t.model.clone()),
+                prompt: picture.map(|p| p.prompt.clone()),
+                seed: picture.map(|p| p.seed),
+                remote_id: Some(id.to_owned()),
+            }
+        };
+        match route(call) {
+            Route::Submit(endpoint) => Intent {
+                model: Some(endpoint.model.to_owned()),
+                prompt: fields::prompt(call, &endpoint),
+                // A quote makes no picture and costs nothing.
+                ..Intent::of(if wants_quote(call, &endpoint) { Phase::Other } else { Phase::Submit })
+            },
+            Route::Poll(id) => of_task(Phase::Poll, id),
+            Route::Picture(file) => of_task(Phase::Picture, split(file).0),
+            Route::Unknown => Intent::of(Phase::Other),
+        }
     }
 
-    fn answer(&self, _desk: &Desk<'_>, _intent: &Intent) -> Answer {
-        Answer::rejected(StatusCode::NOT_FOUND, self.error(StatusCode::NOT_FOUND))
+    fn answer(&self, desk: &Desk<'_>, intent: &Intent) -> Answer {
+        let route = route(desk.call);
+        let expected = if matches!(route, Route::Submit(_)) { Method::POST } else { Method::GET };
+        if matches!(route, Route::Unknown) {
+            return reject(StatusCode::NOT_FOUND, "Not found");
+        }
+        if desk.call.method != expected {
+            return reject(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").header("allow", expected);
+        }
+        if let Route::Picture(file) = route {
+            return picture(desk, file);
+        }
+        if !desk.config.admits(desk.call.header("api-key")) {
+            let forbids = matches!(&route, Route::Submit(endpoint) if endpoint.forbids());
+            let status = if forbids { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
+            return Answer::rejected(status, self.error(status));
+        }
+        match route {
+            Route::Submit(endpoint) => submit(desk, &endpoint),
+            Route::Poll(id) => poll(desk, id, intent),
+            _ => reject(StatusCode::NOT_FOUND, "Not found"),
+        }
     }
 
     fn error(&self, status: StatusCode) -> Value {
-        json!({ "error": status.as_str() })
+        let text = match status.as_u16() {
+            401 | 403 => {
+                return json!({"message": "Access denied. Please verify your API Token is valid."});
+            }
+            402 => {
+                return json!({"error": "Insufficient funds", "reject_reason": "insufficient_funds"});
+            }
+            404 => "Not found",
+            422 => REFUSED,
+            429 => "Too many requests in flight",
+            503 => "Service unavailable",
+            500.. => "Internal server error",
+            _ => "Invalid request",
+        };
+        json!({ "error": text })
+    }
+}
+
+fn reject(status: StatusCode, text: &str) -> Answer {
+    Answer::rejected(status, json!({ "error": text }))
+}
+
+fn wants_quote(call: &Call, endpoint: &Endpoint) -> bool {
+    endpoint.is_v2 && call.query("dry_run") == Some("true")
+}
+
+fn submit(desk: &Desk<'_>, endpoint: &Endpoint) -> Answer {
+    let order = match Order::read(desk.call, endpoint) {
+        Ok(order) => order,
+        Err(text) => return reject(StatusCode::BAD_REQUEST, &text),
+    };
+    let mut answer = if wants_quote(desk.call, endpoint) {
+        quote(endpoint, &order)
+    } else {
+        ordered(desk, endpoint, &order)
+    };
+    answer.inputs = order.inputs;
+    answer
+}
+
+fn quote(endpoint: &Endpoint, order: &Order) -> Answer {
+    let usd = order.price();
+    let whole = |scale: i64| (usd * Decimal::from(scale)).to_i64().unwrap_or_default();
+    Answer::ok(
+        "answered",
+        json!({
+            "object": "price_quote",
+            "billing_identifier": endpoint.model,
+            "quantity": order.count,
+            "usd_micros": whole(1_000_000),
+            "credit_millis": whole(100_000),
+            "qualifier": "exact",
+        }),
+    )
+}
+
+fn ordered(desk: &Desk<'_>, endpoint: &Endpoint, order: &Order) -> Answer {
+    let error = |status| Answer::rejected(status, Ideogram.error(status));
+    if desk.world.is_broke(NAME) {
+        return error(StatusCode::PAYMENT_REQUIRED);
+    }
+    let id = desk.world.new_id()[..22].to_owned();
+    // The seed that is drawn when none is given comes out of the id, so it differs from request to request.
+    let random = || id.bytes().fold(0, |s, b| (s * 31 + u64::from(b)) % (1 << 31));
+    let seed = order.seed.unwrap_or_else(random);
+    let fate = fate(desk, &order.prompt, seed);
+    if !order.later {
+        // A request that fails at once leaves no task behind.
+        match fate {
+            Fate::Error => {
+                return Answer { outcome: "failed", ..error(StatusCode::INTERNAL_SERVER_ERROR) };
+            }
+            Fate::Lost => return Answer { outcome: "not_found", ..error(StatusCode::NOT_FOUND) },
+            _ => {}
+        }
+    }
+    let time = match fate {
+        Fate::Refused(Stage::Request) => Duration::ZERO,
+        _ => desk.config.render_time(NAME, endpoint.model),
+    };
+    let occupied = if fate == Fate::Never { duration(f64::MAX) } else { time };
+    let begun = desk.world.begin_render(NAME, desk.now, occupied, desk.config.active_task_limit);
+    let Ok(in_flight) = begun else { return error(StatusCode::TOO_MANY_REQUESTS) };
+    if fate == Fate::Refused(Stage::Request) {
+        let mut answer = error(StatusCode::UNPROCESSABLE_ENTITY);
+        (answer.outcome, answer.refused, answer.in_flight) = ("refused", true, Some(in_flight));
+        return answer;
+    }
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let (width, height) = order.size;
+    let task = Task {
+        id: id.clone(),
+        provider: NAME,
+        place: "",
+        model: endpoint.model.to_owned(),
+        picture: Picture { prompt: order.subject(), seed, width, height, format: Format::Png },
+        count: order.count,
+        ready_at: desk.now + time,
+        drawn_us: (desk.now_us, desk.now_us.saturating_add(micros)),
+        fate,
+        state_key: matches!(desk.fault, Some(Fault::StateKey)),
+        canceled: false.into(),
+    };
+    let mut answer = if order.later {
+        Answer::ok("accepted", json!({ "generation_id": id }))
+    } else {
+        let data = pictures(desk, &task, fate, |item| order.describe(item));
+        let mut answer = Answer::ok("accepted", Value::Null);
+        answer.content = Content::Json(if endpoint.is_v2 {
+            json!({"generation_id": id, "generation_kind": "sampling", "seed": seed, "data": data})
+        } else {
+            json!({"created": time::text(desk.now_us), "data": data})
+        });
+        answer.when = if fate == Fate::Never { When::Never } else { When::After(time) };
+        answer
+    };
+    desk.world.tasks().add(task, desk.config.task_limit);
+    answer.accepted = true;
+    answer.refused = matches!(fate, Fate::Refused(_));
+    let billed = matches!(fate, Fate::Ready | Fate::Empty | Fate::Refused(_));
+    answer.billed = billed.then(|| order.price());
+    answer.seed = Some(seed);
+    answer.remote_id = Some(id);
+    answer.in_flight = Some(in_flight);
+    answer
+}
+
+fn fate(desk: &Desk<'_>, prompt: &str, seed: u64) -> Fate {
+    match desk.fault {
+        Some(Fault::Empty) => Fate::Empty,
+        Some(Fault::TaskError) => Fate::Error,
+        Some(Fault::TaskNotFound) => Fate::Lost,
+        Some(Fault::NeverReady) => Fate::Never,
+        fault => filter::verdict(&desk.config, fault, NAME, prompt, seed).map_or(Fate::Ready, Fate::Refused),
+    }
+}
+
+/// The list of pictures in an answer, each item completed by `describe`.
+fn pictures(desk: &Desk<'_>, task: &Task, fate: Fate, describe: impl Fn(&mut Value)) -> Vec<Value> {
+    let safe = !matches!(fate, Fate::Refused(_));
+    let item = |n| {
+        let mut item = json!({
+            "url": if safe { Value::from(url(desk, task, n)) } else { Value::Null },
+            "prompt": task.picture.prompt,
+            "resolution": format!("{}x{}", task.picture.width, task.picture.height),
+            "seed": task.picture.seed + n,
+            "is_image_safe": safe,
+        });
+        describe(&mut item);
+        item
+    };
+    if fate == Fate::Empty { Vec::new() } else { (0..task.count).map(item).collect() }
+}
+
+/// The signed URL of a picture. It counts from the end of the drawing, so all answers give the same one.
+fn url(desk: &Desk<'_>, task: &Task, n: u64) -> String {
+    let lifetime = u64::try_from(duration(desk.config.picture_seconds).as_micros()).unwrap_or(u64::MAX);
+    let expires = task.drawn_us.1.saturating_add(lifetime) / 1_000_000;
+    let file = format!("{}-{n}.png", task.id);
+    let sig = desk.world.sign(&format!("{file} {expires}"));
+    format!("{}/{NAME}/{PICTURES}{file}?exp={expires}&sig={sig}", desk.call.origin)
+}
+
+fn poll(desk: &Desk<'_>, id: &str, intent: &Intent) -> Answer {
+    let lost = || Answer { outcome: "not_found", ..reject(StatusCode::NOT_FOUND, "Generation not found") };
+    let Some(task) = desk.world.tasks().find(NAME, id) else { return lost() };
+    let fate = match desk.fault {
+        Some(Fault::Empty) => Fate::Empty,
+        Some(Fault::TaskError) => Fate::Error,
+        Some(Fault::TaskNotFound) => Fate::Lost,
+        Some(Fault::NeverReady) => Fate::Never,
+        Some(Fault::Refuse { .. }) => Fate::Refused(Stage::Content),
+        _ => task.fate,
+    };
+    let (outcome, status) = match fate {
+        Fate::Lost => return lost(),
+        _ if fate == Fate::Never || desk.now < task.ready_at => ("pending", "pending"),
+        Fate::Error => ("failed", "failed"),
+        Fate::Refused(_) => ("refused", "completed"),
+        _ => ("ready", "completed"),
+    };
+    let state_key = task.state_key || matches!(desk.fault, Some(Fault::StateKey));
+    let key = if state_key { "state" } else { "status" };
+    let mut body = json!({"generation_id": id, key: status, "created": time::text(task.drawn_us.0)});
+    match status {
+        "failed" => body["failure_reason"] = "internal_error".into(),
+        "completed" => {
+            body["response_type"] = "url".into();
+            let describe = |item: &mut Value| item["object_type"] = "image.generation".into();
+            body["data"] = pictures(desk, &task, fate, describe).into();
+        }
+        _ => {}
+    }
+    let mut answer = Answer::ok(outcome, body);
+    answer.seed = intent.seed;
+    answer
+}
+
+fn picture(desk: &Desk<'_>, file: &str) -> Answer {
+    let expires = desk.call.query("exp").unwrap_or_default();
+    let good = desk.call.query("sig") == Some(&desk.world.sign(&format!("{file} {expires}")));
+    let over = expires.parse().is_ok_and(|at: u64| at.saturating_mul(1_000_000) <= desk.now_us);
+    if !good || over {
+        return reject(StatusCode::FORBIDDEN, "The link has expired or its signature is wrong");
+    }
+    let (id, n) = split(file);
+    let task = desk.world.tasks().find(NAME, id).filter(|task| n < task.count);
+    let Some(task) = task.filter(|_| !matches!(desk.fault, Some(Fault::TaskNotFound))) else {
+        return reject(StatusCode::NOT_FOUND, "Not found");
+    };
+    let mut answer = Answer::ok("delivered", Value::Null);
+    let media_type = task.picture.format.media_type();
+    answer.content = match desk.fault {
+        Some(Fault::Empty) => Content::Bytes(media_type, bytes::Bytes::new()),
+        _ => Content::Drawn {
+            media_type,
+            pictures: vec![Picture { seed: task.picture.seed + n, ..task.picture.clone() }],
+            finish: Box::new(|files| files.into_iter().next().unwrap_or_default()),
+        },
+    };
+    answer
+}
+
+impl Endpoint {
+    /// Whether a wrong key is 403 here rather than 401.
+    fn forbids(&self) -> bool {
+        !self.is_v2 && matches!(self.action, Action::Remix | Action::Upscale)
     }
 }

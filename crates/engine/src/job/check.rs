@@ -1,0 +1,362 @@
+//! The caller's arguments: what is wrong with them whatever the model.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{
+    Borders, Consistency, Invalid, MAX_BORDER, MAX_N, MAX_PROMPT_CHARS, MAX_SIDE, Mode, Operation,
+    PRIORITIES, Request, Task,
+};
+use crate::input::Reference;
+use crate::seed::MAX_SEED;
+
+/// What a caller asked for, in the wide types of SQL, not yet checked.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Asked {
+    /// What should be in the picture.
+    pub prompt: Option<String>,
+    /// What should not be in it.
+    pub negative_prompt: Option<String>,
+    /// Pixels.
+    pub width: Option<i64>,
+    /// Pixels.
+    pub height: Option<i64>,
+    /// `W:H`, used where no width and height are given.
+    pub aspect_ratio: Option<String>,
+    /// 0..=2147483647.
+    pub seed: Option<i64>,
+    /// How closely to follow the prompt; the range depends on the model.
+    pub guidance: Option<f64>,
+    /// Diffusion steps; the range depends on the model.
+    pub steps: Option<i64>,
+    /// How many pictures.
+    pub n: Option<i64>,
+    /// `draft`, `low`, `standard`, `medium`, `high`, `hd` …: mapped per model.
+    pub quality: Option<String>,
+    /// The picture to work on.
+    pub image: Option<String>,
+    /// What of it to change.
+    pub mask: Option<String>,
+    /// The picture whose style is wanted.
+    pub style_image: Option<String>,
+    /// A picture whose subject should reappear.
+    pub reference_image: Option<String>,
+    /// `strict`, `balanced` or `loose`.
+    pub consistency_mode: Option<String>,
+    /// `img2img`, `inpaint` or `outpaint`.
+    pub mode: Option<String>,
+    /// 0 to 1.
+    pub strength: Option<f64>,
+    /// 0 to 1.
+    pub variance: Option<f64>,
+    /// 2 or 4.
+    pub scale: Option<i64>,
+    /// Pixels to add above.
+    pub top: Option<i64>,
+    /// Pixels to add to the right.
+    pub right: Option<i64>,
+    /// Pixels to add below.
+    pub bottom: Option<i64>,
+    /// Pixels to add to the left.
+    pub left: Option<i64>,
+    /// What the priority of the choice is: quality, control, speed, variety, cost, privacy.
+    pub priority: Option<String>,
+    /// Options of one provider, passed by name where the adapter knows them.
+    pub options: Option<Map<String, Value>>,
+}
+
+impl Asked {
+    /// Checks everything that does not depend on a model. `seed` is used when the caller gave none.
+    pub fn check(self, operation: Operation, seed: i64) -> Result<Request, Invalid> {
+        let borders = Borders {
+            top: border("top", self.top)?,
+            right: border("right", self.right)?,
+            bottom: border("bottom", self.bottom)?,
+            left: border("left", self.left)?,
+        };
+        let mode = self.mode(operation, &borders)?;
+        let task = Task::of(operation, mode);
+        self.check_pictures(operation)?;
+        let prompt = self.prompt(task)?;
+        let width = side("width", self.width)?;
+        let height = side("height", self.height)?;
+        if width.is_some() != height.is_some() {
+            return Err(Invalid::new(
+                "width and height belong together, only one was given",
+                "Give both, or neither, or an aspect_ratio such as '16:9'.",
+            ));
+        }
+        if let Some(ratio) = &self.aspect_ratio {
+            crate::size::parse_ratio(ratio)?;
+        }
+        let seed = self.seed.unwrap_or(seed);
+        if !(0..=MAX_SEED).contains(&seed) {
+            return Err(Invalid::new(
+                format!("seed {seed} is out of range"),
+                format!("Use 0 to {MAX_SEED}, or leave it out: a seed is then chosen and recorded."),
+            ));
+        }
+        let n = self.n.unwrap_or(1);
+        if !(1..=MAX_N).contains(&n) {
+            return Err(Invalid::new(
+                format!("n is {n}, but a job makes 1 to {MAX_N} pictures"),
+                "Queue several jobs for more pictures.",
+            ));
+        }
+        let steps = match self.steps {
+            Some(steps) if !(1..=10_000).contains(&steps) => {
+                return Err(Invalid::new(format!("steps is {steps}"), "Use a positive number such as 28."));
+            }
+            steps => steps.map(|s| s as u32),
+        };
+        one_of("priority", self.priority.as_deref(), &PRIORITIES)?;
+        let scale = match (task, self.scale) {
+            (Task::Upscale, None) => Some(2),
+            (_, None) => None,
+            (_, Some(scale @ (2 | 4))) => Some(scale as u32),
+            (_, Some(scale)) => {
+                return Err(Invalid::new(format!("scale is {scale}"), "Use 2 or 4."));
+            }
+        };
+        Ok(Request {
+            prompt,
+            negative_prompt: self.negative_prompt.filter(|p| !p.trim().is_empty()),
+            width,
+            height,
+            aspect_ratio: self.aspect_ratio,
+            seed,
+            guidance: number("guidance", self.guidance, 100.0, "3.5")?,
+            steps,
+            n: n as u32,
+            quality: self.quality,
+            image: self.image,
+            mask: self.mask,
+            style_image: self.style_image,
+            reference_image: self.reference_image,
+            consistency_mode: consistency(self.consistency_mode.as_deref())?,
+            mode,
+            strength: number("strength", self.strength, 1.0, "0.75")?,
+            variance: number("variance", self.variance, 1.0, "0.5")?,
+            scale,
+            borders,
+            options: self.options.unwrap_or_default(),
+        })
+    }
+
+    fn prompt(&self, task: Task) -> Result<String, Invalid> {
+        let own = self.prompt.as_deref().filter(|p| !p.trim().is_empty());
+        let Some(prompt) = own.or(task.usual_prompt()) else {
+            return Err(Invalid::new("the prompt is empty", "Describe the picture in the argument prompt."));
+        };
+        let length = prompt.chars().count();
+        if length > MAX_PROMPT_CHARS {
+            return Err(Invalid::new(
+                format!("the prompt has {length} characters, at most {MAX_PROMPT_CHARS} are possible"),
+                "Shorten the prompt; details that are not for the model belong in metadata.",
+            ));
+        }
+        Ok(prompt.to_owned())
+    }
+
+    /// What kind of edit it is: said, or clear from what came with it.
+    fn mode(&self, operation: Operation, borders: &Borders) -> Result<Option<Mode>, Invalid> {
+        if operation != Operation::Edit {
+            return Ok(None);
+        }
+        let mode = match self.mode.as_deref() {
+            Some("img2img") => Mode::Img2img,
+            Some("inpaint") => Mode::Inpaint,
+            Some("outpaint") => Mode::Outpaint,
+            Some(other) => {
+                return Err(Invalid::new(
+                    format!("mode '{other}' does not exist"),
+                    "Use one of: img2img, inpaint, outpaint.",
+                ));
+            }
+            None if self.mask.is_some() => Mode::Inpaint,
+            None if !borders.is_empty() => Mode::Outpaint,
+            None => Mode::Img2img,
+        };
+        match mode {
+            Mode::Inpaint if self.mask.is_none() => Err(Invalid::new(
+                "an inpainting needs a mask",
+                "Give mask => a picture of the same size whose white pixels are to be changed.",
+            )),
+            Mode::Outpaint if borders.is_empty() => Err(Invalid::new(
+                "an outpainting needs to know where to extend the picture",
+                "Give at least one of border_left, border_right, border_top, border_bottom, in pixels.",
+            )),
+            Mode::Img2img | Mode::Outpaint if self.mask.is_some() => Err(Invalid::new(
+                "a mask belongs to an inpainting",
+                "Use mode => 'inpaint', or leave the mask out.",
+            )),
+            Mode::Img2img | Mode::Inpaint if !borders.is_empty() => Err(Invalid::new(
+                "borders belong to an outpainting",
+                "Use mode => 'outpaint', or leave the borders out.",
+            )),
+            mode => Ok(Some(mode)),
+        }
+    }
+
+    /// All pictures that the operation needs are there and can be understood; no other is.
+    fn check_pictures(&self, operation: Operation) -> Result<(), Invalid> {
+        let needs_image = operation != Operation::Generate;
+        match (&self.image, needs_image) {
+            (None, true) => return Err(Invalid::new("the picture to work on is missing", REFERENCES)),
+            // S19: a text-to-image call is the wrong shape for changing a picture.
+            (Some(_), false) => {
+                return Err(Invalid::new(
+                    "generate makes new pictures and takes no source picture",
+                    "To change a picture call image_gen.edit(image, prompt); to keep a character use reference_image.",
+                ));
+            }
+            _ => {}
+        }
+        if operation == Operation::TransferStyle && self.style_image.is_none() {
+            return Err(Invalid::new("the picture with the style is missing", REFERENCES));
+        }
+        for reference in
+            [&self.image, &self.mask, &self.style_image, &self.reference_image].into_iter().flatten()
+        {
+            Reference::parse(reference)?;
+        }
+        Ok(())
+    }
+}
+
+/// What an argument that refers to a picture may be.
+pub(crate) const REFERENCES: &str =
+    "Give an https URL, a data: URI in base64, 'asset:ID' of a row in campaign_assets, or 'job:gen_…'.";
+
+fn consistency(mode: Option<&str>) -> Result<Option<Consistency>, Invalid> {
+    match mode {
+        None => Ok(None),
+        Some("strict") => Ok(Some(Consistency::Strict)),
+        Some("balanced") => Ok(Some(Consistency::Balanced)),
+        Some("loose") => Ok(Some(Consistency::Loose)),
+        Some(other) => Err(Invalid::new(
+            format!("consistency_mode '{other}' does not exist"),
+            "Use one of: strict, balanced, loose.",
+        )),
+    }
+}
+
+fn number(name: &str, value: Option<f64>, max: f64, example: &str) -> Result<Option<f64>, Invalid> {
+    match value {
+        Some(v) if !(v.is_finite() && (0.0..=max).contains(&v)) => Err(Invalid::new(
+            format!("{name} is {v}"),
+            format!("Use a number from 0 to {max}, such as {example}."),
+        )),
+        v => Ok(v),
+    }
+}
+
+fn border(name: &str, value: Option<i64>) -> Result<u32, Invalid> {
+    match value.unwrap_or(0) {
+        v if (0..=MAX_BORDER).contains(&v) => Ok(v as u32),
+        v => Err(Invalid::new(format!("border_{name} is {v} pixels"), format!("Use 0 to {MAX_BORDER}."))),
+    }
+}
+
+fn side(name: &str, value: Option<i64>) -> Result<Option<u32>, Invalid> {
+    match value {
+        Some(v) if !(1..=MAX_SIDE).contains(&v) => Err(Invalid::new(
+            format!("{name} is {v} pixels, possible are 1 to {MAX_SIDE}"),
+            format!("Use for example {name} => 1024; the limits of each model are in image_gen.models."),
+        )),
+        v => Ok(v.map(|v| v as u32)),
+    }
+}
+
+fn one_of(name: &str, value: Option<&str>, choices: &[&str]) -> Result<(), Invalid> {
+    match value {
+        Some(v) if !choices.contains(&v) => Err(Invalid::new(
+            format!("{name} '{v}' does not exist"),
+            format!("Use one of: {}.", choices.join(", ")),
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn asked(operation: Operation, json: Value) -> Result<Request, Invalid> {
+        serde_json::from_value::<Asked>(json).unwrap().check(operation, 7)
+    }
+
+    #[test]
+    fn a_seed_is_chosen_when_the_caller_gives_none() {
+        assert_eq!(asked(Operation::Generate, json!({"prompt": "a cat"})).unwrap().seed, 7);
+        assert_eq!(asked(Operation::Generate, json!({"prompt": "a cat", "seed": 0})).unwrap().seed, 0);
+    }
+
+    #[test]
+    fn bad_input_is_refused_with_a_remedy() {
+        for (bad, word) in [
+            (json!({}), "prompt"),
+            (json!({"prompt": " \n"}), "prompt"),
+            (json!({"prompt": "x".repeat(32_001)}), "32001"),
+            (json!({"prompt": "x", "width": 0, "height": 10}), "width"),
+            (json!({"prompt": "x", "width": 100_000, "height": 10}), "100000"),
+            (json!({"prompt": "x", "width": 10}), "together"),
+            (json!({"prompt": "x", "n": 0}), "n is 0"),
+            (json!({"prompt": "x", "n": 11}), "n is 11"),
+            (json!({"prompt": "x", "seed": -1}), "seed -1"),
+            (json!({"prompt": "x", "seed": 2_147_483_648_i64}), "out of range"),
+            (json!({"prompt": "x", "steps": 0}), "steps"),
+            (json!({"prompt": "x", "guidance": -0.5}), "guidance"),
+            (json!({"prompt": "x", "aspect_ratio": "wide"}), "wide"),
+            (json!({"prompt": "x", "priority": "luck"}), "luck"),
+            (json!({"prompt": "x", "consistency_mode": "exact"}), "exact"),
+            (json!({"prompt": "x", "image": "https://a.example/x.png"}), "no source picture"),
+            (json!({"prompt": "x", "reference_image": "me.png"}), "me.png"),
+        ] {
+            let error = asked(Operation::Generate, bad.clone()).unwrap_err();
+            assert!(error.message.contains(word), "{bad}: {}", error.message);
+            assert!(!error.hint.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_kind_of_an_edit_is_said_or_clear() {
+        // S85, S101-S108
+        let image = "https://a.example/x.png";
+        let mode = |json: Value| asked(Operation::Edit, json).map(|r| r.mode);
+        assert_eq!(mode(json!({"image": image, "prompt": "storm"})), Ok(Some(Mode::Img2img)));
+        assert_eq!(mode(json!({"image": image, "mask": "asset:7"})), Ok(Some(Mode::Inpaint)));
+        assert_eq!(mode(json!({"image": image, "left": 10})), Ok(Some(Mode::Outpaint)));
+        for (bad, word) in [
+            (json!({"prompt": "x"}), "missing"),
+            (json!({"image": image}), "prompt"),
+            (json!({"image": image, "prompt": "x", "mode": "inpaint"}), "mask"),
+            (json!({"image": image, "prompt": "x", "mode": "outpaint"}), "extend"),
+            (json!({"image": image, "prompt": "x", "mode": "img2img", "mask": image}), "mask"),
+            (json!({"image": image, "prompt": "x", "mode": "inpaint", "mask": image, "top": 1}), "borders"),
+            (json!({"image": image, "prompt": "x", "mode": "erase"}), "erase"),
+            (json!({"image": image, "prompt": "x", "top": -1}), "border_top"),
+            (json!({"image": image, "prompt": "x", "strength": 1.5}), "strength"),
+        ] {
+            let error = mode(bad.clone()).unwrap_err();
+            assert!(error.message.contains(word), "{bad}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn an_upscale_doubles_or_quadruples_and_needs_no_prompt() {
+        // S86
+        let scale = |scale: Value| {
+            asked(Operation::Upscale, json!({"image": "asset:1", "scale": scale})).map(|r| r.scale)
+        };
+        assert_eq!(scale(json!(null)), Ok(Some(2)));
+        assert_eq!(scale(json!(4)), Ok(Some(4)));
+        assert!(scale(json!(3)).unwrap_err().hint.contains("2 or 4"));
+        let request = asked(Operation::Upscale, json!({"image": "asset:1"})).unwrap();
+        assert!(!request.has_own_prompt(Task::Upscale) && !request.prompt.is_empty());
+        let no_style = asked(Operation::TransferStyle, json!({"image": "asset:1"})).unwrap_err();
+        assert!(no_style.message.contains("style"));
+    }
+}

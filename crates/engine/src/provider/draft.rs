@@ -1,0 +1,438 @@
+//! A request in the making: what the caller asked for, written in the model's own words.
+//!
+//! The catalogue says which parameters a model takes and what it calls them. All adapters write requests
+//! through this one door, so what is forwarded, renamed or left out is the same fact everywhere.
+
+use base64::Engine as _;
+use serde_json::{Map, Value, json};
+
+use super::{Call, Charge, Prepared, Rejection, Submission};
+use crate::canvas::{self, Ink};
+use crate::failure::Failure;
+use crate::http::{Body, Content, HttpRequest, Part};
+use crate::input::{Input, Role};
+use crate::job::{Consistency, Invalid, Task, Warning};
+use crate::size::{self, Made, Size};
+
+/// How pictures are written into JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// Bare base64.
+    Base64,
+    /// A `data:` URI.
+    DataUri,
+}
+
+/// Fields of a request, and what was left out on the way.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    call: Call<'a>,
+    pub fields: Map<String, Value>,
+    pub files: Vec<Part>,
+    pub warnings: Vec<Warning>,
+    seed_honored: bool,
+    quality: Option<String>,
+    made: Option<Size>,
+}
+
+impl<'a> Draft<'a> {
+    /// Begins with the fields that every request of the model has. An error when the model cannot do the task.
+    pub fn new(call: &Call<'a>) -> Result<Self, Invalid> {
+        let candidate = call.candidate;
+        if !candidate.operations.contains(&call.task) {
+            return Err(Invalid::new(
+                format!("{} does not {}", candidate.name(), call.task.as_str()),
+                "Choose a model whose operations include it, see image_gen.models.",
+            ));
+        }
+        let fields = candidate.fixed.clone();
+        Ok(Draft {
+            call: *call,
+            fields,
+            files: vec![],
+            warnings: vec![],
+            seed_honored: false,
+            quality: None,
+            made: None,
+        })
+    }
+
+    /// All parameters that are text, numbers or words, and the options.
+    pub fn scalars(&mut self) -> Result<&mut Self, Invalid> {
+        let (request, task) = (self.call.request, self.call.task);
+        if self.takes("prompt") {
+            self.put("prompt", json!(request.prompt));
+        } else if request.has_own_prompt(task) {
+            self.leave_out("prompt");
+        }
+        if let Some(negative) = &request.negative_prompt {
+            self.offer("negative_prompt", json!(negative));
+        }
+        if self.takes("seed") {
+            self.seed_honored = true;
+            self.number("seed", Some(request.seed as f64))?;
+        } else {
+            let name = self.call.candidate.name();
+            let message = format!("{name} takes no seed: the picture cannot be repeated exactly");
+            self.warnings.push(Warning::new("seed_ignored", message));
+        }
+        self.number("steps", request.steps.map(f64::from))?;
+        self.number("guidance", request.guidance)?;
+        self.number("strength", request.strength)?;
+        self.number("variance", request.variance)?;
+        if task == Task::Upscale {
+            self.scale()?;
+        }
+        match (request.n, self.takes("n")) {
+            (n, true) => self.put("n", json!(n)),
+            (1, false) => {}
+            (n, false) => {
+                return Err(Invalid::new(
+                    format!("{} makes one picture in a call, n is {n}", self.call.candidate.name()),
+                    "Queue several jobs, or choose a model with a higher max_n in image_gen.models.",
+                ));
+            }
+        }
+        self.quality();
+        self.options();
+        Ok(self)
+    }
+
+    /// The size, where the model takes one in this task. What is made from a picture follows that picture, so then only a
+    /// wish of the caller is sent.
+    pub fn size(&mut self) -> Result<Made, Invalid> {
+        let (request, candidate) = (self.call.request, self.call.candidate);
+        let source = self.call.inputs.get(Role::Image).and_then(|i| i.size);
+        let wished = request.width.is_some() || request.aspect_ratio.is_some();
+        let made = size::choose(&candidate.sizes, request, source)?;
+        self.made = made.size;
+        let Some(parameter) = candidate.parameter("size", self.call.task) else {
+            if wished && made.warning.is_none() {
+                self.leave_out("size");
+            }
+            self.warnings.extend(made.warning.clone());
+            return Ok(made);
+        };
+        self.warnings.extend(made.warning.clone());
+        if self.call.task != Task::Generate && !wished && parameter.default.is_none() {
+            return Ok(made);
+        }
+        let form = parameter.form.as_deref().unwrap_or("text");
+        let wire = parameter.wire.clone();
+        let named = |usual: &str| wire.clone().unwrap_or_else(|| usual.to_owned());
+        match (form, made.size, &made.ratio) {
+            ("ratio", _, Some(ratio)) => self.set(&named("aspect_ratio"), json!(ratio)),
+            ("ratio_x", _, Some(ratio)) => self.set(&named("aspect_ratio"), json!(ratio.replace(':', "x"))),
+            ("sides", Some(size), _) => {
+                self.set("width", json!(size.width));
+                self.set("height", json!(size.height));
+            }
+            ("object", Some(size), _) => {
+                self.set(&named("size"), json!({"width": size.width, "height": size.height}));
+            }
+            (_, Some(size), _) => self.set(&named("size"), json!(size.to_string())),
+            _ => {}
+        }
+        Ok(made)
+    }
+
+    /// All pictures, written into the JSON fields.
+    pub fn pictures(&mut self, encoding: Encoding) -> Result<&mut Self, Invalid> {
+        for (role, input) in self.taken_pictures()? {
+            let encoded = match self.call.found(role.name()) {
+                Some(elsewhere) => elsewhere.to_owned(),
+                None if encoding == Encoding::Base64 => input.base64(),
+                None => input.data_uri(),
+            };
+            let object = self
+                .call
+                .candidate
+                .parameter(role.name(), self.call.task)
+                .is_some_and(|p| p.form.as_deref() == Some("object"));
+            let value = if object { json!({"image_url": encoded}) } else { json!(encoded) };
+            self.put(role.name(), value);
+        }
+        Ok(self)
+    }
+
+    /// All pictures, as files of a form.
+    pub fn picture_files(&mut self) -> Result<&mut Self, Invalid> {
+        for (role, input) in self.taken_pictures()? {
+            let parameter = self.call.candidate.parameter(role.name(), self.call.task);
+            let name = parameter.and_then(|p| p.wire.clone()).unwrap_or_else(|| role.name().into());
+            self.files.push(file(&name, role.name(), &input));
+        }
+        Ok(self)
+    }
+
+    /// The pictures that the model takes in this task, masks in its colours; a warning for each of the others.
+    pub fn taken_pictures(&mut self) -> Result<Vec<(Role, Input)>, Invalid> {
+        let mut taken = vec![];
+        for role in Role::ALL {
+            let Some(input) = self.call.inputs.get(role).cloned() else { continue };
+            let parameter = self.call.candidate.parameter(role.name(), self.call.task);
+            match (role, parameter) {
+                (Role::Mask, Some(parameter)) => {
+                    let ink = match parameter.form.as_deref() {
+                        Some("black") => Ink::Black,
+                        Some("transparent") => Ink::Transparent,
+                        _ => Ink::White,
+                    };
+                    let mask = canvas::inked(&input, ink).map_err(|why| {
+                        Invalid::new(format!("the mask cannot be read: {why}"), "Give a PNG.")
+                    })?;
+                    taken.push((role, mask));
+                }
+                (_, Some(_)) => taken.push((role, input)),
+                (Role::ReferenceImage, None) => {
+                    // S115: it goes on without.
+                    let message = format!("{} does not use a reference image", self.call.candidate.name());
+                    self.warnings.push(Warning::new("reference_ignored", message));
+                }
+                (_, None) => {
+                    return Err(Invalid::new(
+                        format!("{} takes no {}", self.call.candidate.name(), role.name()),
+                        "Choose another model, see image_gen.capabilities.",
+                    ));
+                }
+            }
+            if role == Role::ReferenceImage {
+                self.weigh();
+            }
+        }
+        Ok(taken)
+    }
+
+    /// How much the reference picture counts.
+    fn weigh(&mut self) {
+        let Some(parameter) = self.call.candidate.parameter("reference_image", self.call.task) else {
+            return;
+        };
+        if let (Some(field), Some((strict, balanced, loose))) = (&parameter.weight, parameter.weights) {
+            let weight = match self.call.request.consistency_mode.unwrap_or(Consistency::Balanced) {
+                Consistency::Strict => strict,
+                Consistency::Balanced => balanced,
+                Consistency::Loose => loose,
+            };
+            let field = field.clone();
+            self.set(&field, json!(weight));
+        } else if self.call.request.consistency_mode.is_some() {
+            self.leave_out("consistency_mode");
+        }
+    }
+
+    /// 2 or 4, where the model can be told; an error where it only makes the other one.
+    fn scale(&mut self) -> Result<(), Invalid> {
+        let candidate = self.call.candidate;
+        let (Some(scale), Some(parameter)) =
+            (self.call.request.scale, candidate.parameter("scale", self.call.task))
+        else {
+            return Ok(());
+        };
+        if !parameter.values.is_empty() && !parameter.values.contains(&json!(scale)) {
+            let values: Vec<String> = parameter.values.iter().map(Value::to_string).collect();
+            return Err(Invalid::new(
+                format!("{} does not upscale by {scale}", candidate.name()),
+                format!("It upscales by {}.", values.join(" or ")),
+            ));
+        }
+        // A name of "" is a model that cannot be told: it always does what its values say.
+        if parameter.wire.as_deref() != Some("") {
+            self.put("scale", json!(scale));
+        }
+        Ok(())
+    }
+
+    fn quality(&mut self) {
+        let (candidate, task) = (self.call.candidate, self.call.task);
+        let Some(parameter) = candidate.parameter("quality", task) else {
+            if self.call.request.quality.is_some() {
+                self.leave_out("quality");
+            }
+            return;
+        };
+        let known = |word: &str| parameter.values.is_empty() || parameter.values.iter().any(|v| v == word);
+        let asked = self.call.request.quality.as_deref();
+        let own = asked.and_then(|asked| {
+            let word = match parameter.words.get(asked) {
+                Some(word) => word.as_str(),
+                None => match asked {
+                    "draft" => "low",
+                    "standard" => "medium",
+                    // S120: what `hd` was for the DALL-E models is `high` for their successors.
+                    "hd" => "high",
+                    other => other,
+                },
+            };
+            known(word).then(|| word.to_owned())
+        });
+        if let (Some(asked), None) = (asked, &own) {
+            self.warnings.push(candidate.unsupported(&format!("quality '{asked}'")));
+        }
+        // Always named where there is a usual one: the provider's default can change, and with it the price.
+        let usual = parameter.default.as_ref().and_then(Value::as_str).map(str::to_owned);
+        if let Some(word) = own.or(usual) {
+            self.put("quality", json!(word));
+            self.quality = Some(word);
+        }
+    }
+
+    /// A number moved into the model's range; a warning where that changes it or where the model has no such parameter.
+    fn number(&mut self, name: &str, asked: Option<f64>) -> Result<(), Invalid> {
+        let candidate = self.call.candidate;
+        let Some(parameter) = candidate.parameter(name, self.call.task) else {
+            if asked.is_some() {
+                self.leave_out(name);
+            }
+            return Ok(());
+        };
+        let Some(asked) = asked.or_else(|| parameter.default.as_ref().and_then(Value::as_f64)) else {
+            return Ok(());
+        };
+        let mut sent = match parameter.range {
+            Some((low, high)) => asked.clamp(low, high),
+            None => asked,
+        };
+        if let Some(nearest) = parameter
+            .values
+            .iter()
+            .filter_map(|v| v.as_f64())
+            .min_by(|a, b| (a - asked).abs().total_cmp(&(b - asked).abs()))
+        {
+            sent = nearest;
+        }
+        if sent != asked {
+            let message = format!("{name} {asked} became {sent}, the nearest that {} takes", candidate.model);
+            self.warnings.push(Warning::new("adjusted", message));
+        }
+        if parameter.invert {
+            sent = 1.0 - sent;
+        }
+        if let Some(factor) = parameter.times {
+            sent *= factor;
+        }
+        // Six digits: what floating point adds is nobody's wish.
+        sent = (sent * 1e6).round() / 1e6;
+        let whole = sent.fract() == 0.0 && matches!(name, "seed" | "steps") || parameter.times.is_some();
+        let value = if whole { json!(sent as i64) } else { json!(sent) };
+        let value = if parameter.text { json!(value.to_string()) } else { value };
+        self.put(name, value);
+        Ok(())
+    }
+
+    /// The caller's options that the model has (all of them, where the catalogue lists none because it cannot know them).
+    fn options(&mut self) {
+        let known = self.call.candidate.parameters.get("options").cloned();
+        for (name, value) in &self.call.request.options {
+            let listed = known
+                .as_ref()
+                .is_some_and(|p| p.values.is_empty() || p.values.iter().any(|v| v == name.as_str()));
+            if listed {
+                self.fields.insert(name.clone(), value.clone());
+            } else {
+                self.leave_out(&format!("option {name}"));
+            }
+        }
+    }
+
+    /// True when the model takes the parameter in this task.
+    pub fn takes(&self, name: &str) -> bool {
+        self.call.candidate.parameter(name, self.call.task).is_some()
+    }
+
+    /// Writes a parameter where the model takes it, warns where not.
+    fn offer(&mut self, name: &str, value: Value) {
+        if self.takes(name) { self.put(name, value) } else { self.leave_out(name) }
+    }
+
+    /// Writes a parameter under the model's own name for it.
+    fn put(&mut self, name: &str, value: Value) {
+        let parameter = self.call.candidate.parameter(name, self.call.task);
+        let wire = parameter.and_then(|p| p.wire.as_deref()).unwrap_or(name).to_owned();
+        if parameter.is_some_and(|p| p.list) {
+            match self.fields.get_mut(&wire) {
+                Some(Value::Array(all)) => all.push(value),
+                _ => self.set(&wire, json!([value])),
+            }
+        } else {
+            self.set(&wire, value);
+        }
+    }
+
+    /// Writes a field of this name.
+    pub fn set(&mut self, field: &str, value: Value) {
+        self.fields.insert(field.to_owned(), value);
+    }
+
+    fn leave_out(&mut self, name: &str) {
+        self.warnings.push(self.call.candidate.unsupported(name));
+    }
+
+    /// The fields as a JSON body.
+    pub fn json(&mut self) -> Body {
+        Body::Json(Value::Object(std::mem::take(&mut self.fields)))
+    }
+
+    /// The fields and files as a form.
+    pub fn form(&mut self) -> Body {
+        let text = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let mut parts: Vec<Part> = vec![];
+        for (name, value) in std::mem::take(&mut self.fields) {
+            let all = match value {
+                Value::Array(all) => all,
+                one => vec![one],
+            };
+            let field = |value| Part { name: name.clone(), content: Content::Text(text(value)) };
+            parts.extend(all.into_iter().map(field));
+        }
+        parts.append(&mut self.files);
+        Body::Form(parts)
+    }
+
+    /// The finished submission.
+    pub fn finish(self, request: HttpRequest) -> Prepared {
+        self.prepared(Submission::Http(request))
+    }
+
+    /// The finished submission of an adapter that draws itself.
+    pub fn finish_local(self) -> Prepared {
+        self.prepared(Submission::Local)
+    }
+
+    fn prepared(self, submission: Submission) -> Prepared {
+        Prepared {
+            submission,
+            warnings: self.warnings,
+            seed_honored: self.seed_honored,
+            quality: self.quality,
+            size: self.made,
+        }
+    }
+}
+
+/// A picture as a file of a form.
+pub(super) fn file(field: &str, stem: &str, input: &Input) -> Part {
+    let content = Content::File {
+        name: input.file_name(stem),
+        content_type: input.content_type,
+        bytes: input.bytes.clone(),
+    };
+    Part { name: field.to_owned(), content }
+}
+
+/// The bytes of base64, bare or in a `data:` URI.
+pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
+    let bare = text.split_once(";base64,").map_or(text, |(_, data)| data);
+    base64::engine::general_purpose::STANDARD.decode(bare).ok().filter(|b| !b.is_empty())
+}
+
+/// Success without a picture: it was accepted and may have been billed; it is not sent again.
+pub(super) fn no_picture() -> Rejection {
+    Rejection {
+        failed: Failure::Broken.because("success, but no picture in the answer"),
+        charge: Charge::Unknown,
+    }
+}

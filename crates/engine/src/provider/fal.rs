@@ -1,0 +1,29 @@
+//! To be written.
+
+use super::{Call, Prepared, Provider, Rejection, Reply};
+use crate::http::HttpResponse;
+use crate::job::Invalid;
+
+pub(super) struct Fal;
+
+impl Provider for Fal {
+    fn kind(&self) -> &'static str {
+        "fal"
+    }
+
+    fn base_url(&self) -> &'static str {
+        "https://queue.fal.run"
+    }
+
+    fn key_name(&self) -> Option<&'static str> {
+        Some("FAL_API_KEY")
+    }
+
+    fn prepare(&self, _call: &Call<'_>) -> Result<Prepared, Invalid> {
+        Err(Invalid::new("to be written", ""))
+    }
+
+    fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
+        Err(self.read_error(response))
+    }
+}

@@ -1,0 +1,29 @@
+//! To be written.
+
+use super::{Call, Prepared, Provider, Rejection, Reply};
+use crate::http::HttpResponse;
+use crate::job::Invalid;
+
+pub(super) struct Ideogram;
+
+impl Provider for Ideogram {
+    fn kind(&self) -> &'static str {
+        "ideogram"
+    }
+
+    fn base_url(&self) -> &'static str {
+        "https://api.ideogram.ai"
+    }
+
+    fn key_name(&self) -> Option<&'static str> {
+        Some("IDEOGRAM_API_KEY")
+    }
+
+    fn prepare(&self, _call: &Call<'_>) -> Result<Prepared, Invalid> {
+        Err(Invalid::new("to be written", ""))
+    }
+
+    fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
+        Err(self.read_error(response))
+    }
+}

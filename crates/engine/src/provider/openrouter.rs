@@ -1,0 +1,29 @@
+//! To be written.
+
+use super::{Call, Prepared, Provider, Rejection, Reply};
+use crate::http::HttpResponse;
+use crate::job::Invalid;
+
+pub(super) struct OpenRouter;
+
+impl Provider for OpenRouter {
+    fn kind(&self) -> &'static str {
+        "openrouter"
+    }
+
+    fn base_url(&self) -> &'static str {
+        "https://openrouter.ai/api/v1"
+    }
+
+    fn key_name(&self) -> Option<&'static str> {
+        Some("OPENROUTER_API_KEY")
+    }
+
+    fn prepare(&self, _call: &Call<'_>) -> Result<Prepared, Invalid> {
+        Err(Invalid::new("to be written", ""))
+    }
+
+    fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
+        Err(self.read_error(response))
+    }
+}

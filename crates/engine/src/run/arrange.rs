@@ -1,0 +1,263 @@
+//! The first part of a job: the pictures that go in are fetched and made fit, errands are run, and the intent to send is
+//! written down.
+
+use std::time::Duration;
+
+use super::{AttemptStatus, Entry, Event, JobStatus, Run, State, Step};
+use crate::canvas;
+use crate::cost::Cost;
+use crate::failure::{Failure, excerpt};
+use crate::http::{HttpRequest, HttpResponse, TransportError};
+use crate::input::{Input, MAX_INPUT_BYTES, Role};
+use crate::job::{Invalid, Task, Warning};
+use crate::provider::{Charge, Rejection};
+
+/// How often a picture is fetched in all.
+const FETCH_TRIES: u32 = 3;
+
+impl Run {
+    pub(super) fn start(&mut self, now: i64) -> Step {
+        if self.is_late(now) {
+            return self.too_late();
+        }
+        if self.provider().is_none() {
+            let message = format!("there is no adapter of kind '{}'", self.candidate.kind);
+            return self.close_unsent(Failure::NotSupported, &message);
+        }
+        self.gather(0, now)
+    }
+
+    /// Fetches the picture of this index, or goes on when there is none.
+    fn gather(&mut self, index: usize, now: i64) -> Step {
+        match self.job.pictures.get(index) {
+            Some(_) => self.fetch(index, 1),
+            None if index == 0 => self.errand_or_begin(now),
+            None => {
+                self.state = State::Gathered;
+                Step::Compute
+            }
+        }
+    }
+
+    fn fetch(&mut self, index: usize, tries: u32) -> Step {
+        let place = self.job.pictures.get(index).map(|(_, place)| place.clone()).unwrap_or_default();
+        self.state = State::Gathering(index, tries);
+        match (place.stored, place.url) {
+            (Some(sha256), _) => Step::Load { sha256 },
+            (None, Some(url)) => {
+                self.send(HttpRequest { max_bytes: MAX_INPUT_BYTES, ..HttpRequest::picture(url) })
+            }
+            (None, None) => self.no_input(index, "it is not there any more"),
+        }
+    }
+
+    pub(super) fn gathered(&mut self, index: usize, tries: u32, event: Event, now: i64) -> Step {
+        let bytes = match event {
+            Event::Elapsed => return self.fetch(index, tries + 1),
+            Event::Loaded(Some(bytes)) => bytes,
+            Event::Loaded(None) => {
+                // The bytes have gone; the URL may still work.
+                match self.job.pictures.get_mut(index) {
+                    Some((_, place)) if place.url.is_some() => {
+                        place.stored = None;
+                        return self.fetch(index, tries);
+                    }
+                    _ => return self.no_input(index, "its bytes are not kept any more"),
+                }
+            }
+            Event::Answer(Ok(response)) if response.is_success() => response.body,
+            Event::Answer(answer) => {
+                let (why, passing) = match answer {
+                    Ok(response) => (format!("HTTP {}", response.status), response.status >= 500),
+                    Err(TransportError::NotSent(why) | TransportError::MaybeSent(why)) => (why, true),
+                    Err(TransportError::TooLarge) => {
+                        (format!("it is larger than {} MB", MAX_INPUT_BYTES >> 20), false)
+                    }
+                };
+                if passing && tries < FETCH_TRIES {
+                    self.state = State::Gathering(index, tries);
+                    return Step::Wait(Duration::from_millis(250 << tries));
+                }
+                return self.no_input(index, &why);
+            }
+            other => {
+                debug_assert!(false, "{other:?} while gathering");
+                return Step::Stop;
+            }
+        };
+        let Some(&(role, _)) = self.job.pictures.get(index) else { return Step::Stop };
+        match Input::read(bytes) {
+            Some(input) => {
+                self.inputs.set(role, input);
+                self.gather(index + 1, now)
+            }
+            None => self.no_input(index, "it is not a PNG, JPEG, WebP or GIF"),
+        }
+    }
+
+    fn no_input(&mut self, index: usize, why: &str) -> Step {
+        let role = self.job.pictures.get(index).map_or("picture", |(role, _)| role.name());
+        self.close_unsent(Failure::Invalid, &format!("the {role} could not be read: {}", excerpt(why)))
+    }
+
+    /// Makes the pictures fit for the candidate.
+    pub(super) fn arrange(&mut self, now: i64) -> Step {
+        if let Err(invalid) = self.fit() {
+            return self.close_unsent(Failure::Invalid, &format!("{invalid}. {}", invalid.hint));
+        }
+        self.input_pixels = Role::ALL
+            .iter()
+            .filter_map(|role| self.inputs.get(*role)?.size)
+            .map(|size| u64::from(size.width) * u64::from(size.height))
+            .collect();
+        self.errand_or_begin(now)
+    }
+
+    fn fit(&mut self) -> Result<(), Invalid> {
+        let unreadable = |role: Role, why: String| {
+            Invalid::new(format!("the {} cannot be used: {why}", role.name()), "Give a PNG, JPEG or WebP.")
+        };
+        for role in Role::ALL {
+            if let Some(input) = self.inputs.get(role).cloned() {
+                self.inputs.set(role, canvas::readable(input).map_err(|why| unreadable(role, why))?);
+            }
+        }
+        let image = self.inputs.get(Role::Image).cloned();
+        if let (Some(image), Some(mask)) = (&image, self.inputs.get(Role::Mask))
+            && let Some(size) = image.size
+        {
+            let (mask, resized) =
+                canvas::canonical_mask(mask, size).map_err(|why| unreadable(Role::Mask, why))?;
+            if resized {
+                let message = format!("the mask was resized to the picture's {size}");
+                self.warnings.push(Warning::new("adjusted", message));
+            }
+            self.inputs.set(Role::Mask, mask);
+        }
+        let padded = self.task == Task::Inpaint && !self.job.request.borders.is_empty();
+        if let (true, Some(image)) = (padded, &image) {
+            let (canvas, mask) = canvas::padded(image, self.job.request.borders)
+                .map_err(|why| unreadable(Role::Image, why))?;
+            self.inputs.set(Role::Image, canvas);
+            self.inputs.set(Role::Mask, mask);
+        }
+        Ok(())
+    }
+
+    /// Runs the next errand; when there is none, decides to send, and writes that down before sending.
+    pub(super) fn errand_or_begin(&mut self, now: i64) -> Step {
+        let Some(provider) = self.provider() else { return Step::Stop };
+        if self.is_late(now) {
+            return self.too_late();
+        }
+        let tag = self.tag();
+        let errand = match provider.errand(&self.call(&tag)) {
+            Ok(errand) => errand,
+            Err(invalid) => return self.unfit(&invalid),
+        };
+        if let Some(errand) = errand {
+            self.state = State::Errand(errand.name);
+            return self.send(errand.request);
+        }
+        match provider.prepare(&self.call(&tag)) {
+            Err(invalid) => self.unfit(&invalid),
+            Ok(prepared) => {
+                self.warnings.extend(prepared.warnings.iter().cloned());
+                let begin = self.begin_entry(prepared.seed_honored);
+                self.prepared = Some(prepared);
+                self.state = State::Beginning;
+                Step::Commit(vec![begin])
+            }
+        }
+    }
+
+    fn unfit(&mut self, invalid: &Invalid) -> Step {
+        self.close_unsent(Failure::Invalid, &format!("{invalid}. {}", invalid.hint))
+    }
+
+    pub(super) fn errand_answered(
+        &mut self,
+        name: &'static str,
+        answer: Result<HttpResponse, TransportError>,
+        now: i64,
+    ) -> Step {
+        let Some(provider) = self.provider() else { return Step::Stop };
+        let result = match answer {
+            Ok(response) => {
+                self.last_status = Some(response.status);
+                provider.read_errand(name, &response)
+            }
+            // It costs nothing to ask again, whatever became of it.
+            Err(TransportError::NotSent(why) | TransportError::MaybeSent(why)) => {
+                Err(Rejection::free(Failure::Overloaded { after: None }, why))
+            }
+            Err(TransportError::TooLarge) => {
+                Err(Rejection::free(Failure::Broken, "the answer is larger than allowed"))
+            }
+        };
+        match result {
+            Ok(found) => {
+                self.last_status = None;
+                self.found.insert(name.to_owned(), found);
+                if self.inputs.is_empty() {
+                    return self.errand_or_begin(now);
+                }
+                self.state = State::Arranged;
+                Step::Compute
+            }
+            Err(rejection) => {
+                // It counts as an attempt, so that everybody sees where the job got stuck.
+                let begin = self.begin_entry(false);
+                let free = Rejection { charge: Charge::Free, ..rejection };
+                match self.rejected(free, None) {
+                    Step::Commit(mut entries) => {
+                        entries.insert(0, begin);
+                        Step::Commit(entries)
+                    }
+                    other => other,
+                }
+            }
+        }
+    }
+
+    fn begin_entry(&mut self, seed_honored: bool) -> Entry {
+        self.number += 1;
+        self.tries += 1;
+        Entry::Begin {
+            number: self.number,
+            provider: self.candidate.provider.clone(),
+            model: self.candidate.model.clone(),
+            prompt: self.job.request.prompt.clone(),
+            seed: self.job.request.seed,
+            seed_honored,
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    fn is_late(&self, now: i64) -> bool {
+        self.job.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    fn too_late(&mut self) -> Step {
+        self.close_unsent(Failure::DeadlineExceeded, "the deadline passed before the job was sent")
+    }
+
+    /// Calls an accepted task off where the provider can do that.
+    pub(super) fn call_off(&mut self, accepted: super::Accepted) -> Step {
+        let request = self.provider().and_then(|p| p.cancel(&accepted.remote));
+        match request.filter(|r| !self.is_foreign(&r.url)) {
+            Some(request) => {
+                self.state = State::Canceling(accepted);
+                self.send(request)
+            }
+            None => self.called_off(accepted),
+        }
+    }
+
+    pub(super) fn called_off(&mut self, accepted: super::Accepted) -> Step {
+        // It was accepted: what it costs is what the provider said.
+        let cost = accepted.cost.unwrap_or_else(Cost::unknown);
+        let failed = Failure::Canceled.because("canceled after the provider had accepted it");
+        self.end(AttemptStatus::Canceled, failed, cost, JobStatus::Canceled)
+    }
+}

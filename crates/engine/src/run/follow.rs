@@ -1,0 +1,161 @@
+//! The middle part of a job: the request is sent, and what was accepted is followed.
+
+use std::time::Duration;
+
+use super::{Accepted, Entry, Run, State, Step};
+use crate::cost::Cost;
+use crate::failure::{Failed, Failure};
+use crate::http::{HttpResponse, TransportError};
+use crate::input::Inputs;
+use crate::poll::Schedule;
+use crate::provider::{Remote, Reply, Submission};
+use crate::retry;
+
+/// How long an accepted task is followed before a person is asked. Cold starts of community models take
+/// minutes; nothing known takes a quarter of an hour.
+pub(super) const PATIENCE: Duration = Duration::from_secs(900);
+/// "Not found" right after acceptance can be replication lag at the provider.
+const NOT_FOUND_GRACE: Duration = Duration::from_secs(5);
+
+impl Run {
+    pub(super) fn submit(&mut self, now: i64) -> Step {
+        self.sent_at = now;
+        let submission =
+            self.prepared.as_mut().map(|p| std::mem::replace(&mut p.submission, Submission::Local));
+        // What goes out is in the request now.
+        self.inputs = Inputs::default();
+        match submission {
+            Some(Submission::Http(request)) => {
+                self.state = State::Submitting;
+                self.send(request)
+            }
+            Some(Submission::Local) | None => {
+                self.state = State::Drawing;
+                Step::Compute
+            }
+        }
+    }
+
+    pub(super) fn submitted(&mut self, answer: Result<HttpResponse, TransportError>, now: i64) -> Step {
+        let response = match answer {
+            Ok(response) => response,
+            Err(TransportError::NotSent(why)) => {
+                let failed = Failure::Overloaded { after: None }.because(format!("could not be sent: {why}"));
+                return self.failed(failed, Cost::free());
+            }
+            Err(TransportError::MaybeSent(why)) => {
+                let failed = Failure::Uncertain.because(format!("sent, and no answer came: {why}"));
+                return self.failed(failed, Cost::unknown());
+            }
+            Err(TransportError::TooLarge) => {
+                return self
+                    .failed(Failure::Broken.because("the answer is larger than allowed"), Cost::unknown());
+            }
+        };
+        self.last_status = Some(response.status);
+        let Some(provider) = self.provider() else { return Step::Stop };
+        match provider.read_submit(&self.call(&self.tag()), &response) {
+            Err(rejection) => self.rejected(rejection, None),
+            Ok(Reply::Finished(output)) => self.finished(output, None, now),
+            Ok(Reply::Pending { .. } | Reply::Ask(_)) => self.failed(
+                Failure::Uncertain.because("accepted, but the answer names no task"),
+                Cost::unknown(),
+            ),
+            Ok(Reply::Accepted { remote, cost }) => {
+                if let Some(refused) = self.foreign(&remote) {
+                    return self.failed(refused, cost.unwrap_or_else(Cost::unknown));
+                }
+                let estimate = Duration::from_secs_f64(self.candidate.typical_seconds.clamp(0.0, 600.0));
+                let schedule = Schedule::new(estimate);
+                let checkpoint = Entry::Checkpoint {
+                    number: self.number,
+                    remote: remote.clone(),
+                    cost: cost.clone(),
+                    http_status: response.status,
+                };
+                self.state = State::Checkpointing(Accepted { remote, cost, schedule });
+                Step::Commit(vec![checkpoint])
+            }
+        }
+    }
+
+    /// All that will be asked about a task is asked at the provider's own hosts.
+    fn foreign(&self, remote: &Remote) -> Option<Failed> {
+        let urls = [Some(&remote.poll_url), remote.result_url.as_ref()];
+        urls.into_iter().flatten().any(|url| self.is_foreign(url)).then(|| {
+            Failure::Uncertain.because("accepted, but the polling URL is not at the provider's own host")
+        })
+    }
+
+    pub(super) fn wait(&mut self, mut accepted: Accepted, after: Option<Duration>) -> Step {
+        let pause = accepted.schedule.next(after);
+        self.state = State::Waiting(accepted);
+        Step::Wait(pause)
+    }
+
+    pub(super) fn poll(&mut self, accepted: Accepted) -> Step {
+        let Some(provider) = self.provider() else { return Step::Stop };
+        if let Some(refused) = self.foreign(&accepted.remote) {
+            return self.failed(refused, accepted.cost.unwrap_or_else(Cost::unknown));
+        }
+        let request = provider.poll(&accepted.remote);
+        self.state = State::Polling(accepted);
+        self.send(request)
+    }
+
+    /// `at_result`: the answer is to the question for the result.
+    pub(super) fn polled(
+        &mut self,
+        accepted: Accepted,
+        answer: Result<HttpResponse, TransportError>,
+        at_result: bool,
+        now: i64,
+    ) -> Step {
+        let Some(provider) = self.provider() else { return Step::Stop };
+        let age = Duration::from_millis(u64::try_from(now - self.sent_at).unwrap_or(0));
+        // A poll can be repeated at no cost, so a lost one is only a late one.
+        let reply = match answer {
+            Ok(response) => {
+                self.last_status = Some(response.status);
+                match at_result {
+                    false => provider.read_poll(&accepted.remote, &response),
+                    true => provider.read_result(&accepted.remote, &response),
+                }
+            }
+            Err(TransportError::TooLarge) if at_result => {
+                return self
+                    .failed(Failure::Broken.because("the answer is larger than allowed"), Cost::unknown());
+            }
+            Err(_) => Ok(Reply::Pending { after: None }),
+        };
+        let after = match reply {
+            Ok(Reply::Finished(output)) => return self.finished(output, accepted.cost, now),
+            Ok(Reply::Ask(request)) if request.auth.is_none() || !self.is_foreign(&request.url) => {
+                self.state = State::Asking(accepted);
+                return self.send(request);
+            }
+            Ok(Reply::Pending { after }) => after,
+            Ok(Reply::Accepted { .. } | Reply::Ask(_)) => None,
+            Err(mut rejection) => {
+                // Of a task that was accepted, "not found" says that the task is gone, not the model.
+                if rejection.failed.failure == Failure::ModelGone {
+                    rejection.failed.failure = Failure::NotFound;
+                }
+                match &rejection.failed.failure {
+                    Failure::NotFound if age < NOT_FOUND_GRACE => None,
+                    failure if retry::poll_is_final(failure) => {
+                        return self.rejected(rejection, accepted.cost);
+                    }
+                    Failure::RateLimited { after } | Failure::Overloaded { after } => *after,
+                    _ => None,
+                }
+            }
+        };
+        if age > PATIENCE {
+            let message = format!("accepted, and not finished after {} s", age.as_secs());
+            let cost = accepted.cost.unwrap_or_else(Cost::unknown);
+            return self.failed(Failure::TimedOut.because(message), cost);
+        }
+        self.wait(accepted, after)
+    }
+}
