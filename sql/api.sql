@@ -1,5 +1,8 @@
 -- What users call, and what they read.
 
+CREATE TYPE image_gen._target AS (provider text, model text, warning jsonb);
+COMMENT ON TYPE image_gen._target IS 'What a model''s name stands for.';
+
 CREATE FUNCTION image_gen._resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -14,7 +17,8 @@ BEGIN
   -- A successor can itself be retired by now; a circle of them ends after eight.
   FOR step IN 1..8 LOOP
     SELECT m.* INTO entry FROM image_gen.models m
-     WHERE m.name = model OR model = ANY (lower(m.aliases::text)::text[])
+     WHERE (m.name = model OR model = ANY (lower(m.aliases::text)::text[])) AND m.name <> '*'
+       -- What a provider calls its own wins, but another provider's name for it is understood too.
      ORDER BY (m.provider_kind = kind) IS TRUE DESC, m.name = model DESC, m.successor IS NULL DESC, m.name, m.provider_kind
      LIMIT 1;
     EXIT WHEN NOT FOUND;
@@ -25,14 +29,56 @@ BEGIN
                  format('%s is retired%s: %s is used instead', entry.name,
                         coalesce(' (' || to_char(entry.ends_on, 'YYYY-MM-DD') || ')', ''), entry.successor)));
   END LOOP;
-  IF entry.name IS NULL OR entry.successor IS NOT NULL THEN
+  IF entry.name IS NULL AND EXISTS (SELECT FROM image_gen.models m WHERE m.name = '*' AND m.provider_kind = kind) THEN
+    RETURN;  -- a provider with more models than a catalogue can list
+  ELSIF entry.name IS NULL OR entry.successor IS NOT NULL THEN
     RAISE EXCEPTION 'model "%" does not exist', asked
       USING ERRCODE = 'undefined_object',
-            HINT = format('Known models: %s. Aliases are in image_gen.models.',
-                     (SELECT string_agg(DISTINCT m.name, ', ') FROM image_gen.models m WHERE m.successor IS NULL));
+            HINT = format('Known models: %s. Aliases are in image_gen.models; replicate:owner/name reaches one that has no row.',
+                     (SELECT string_agg(DISTINCT m.name, ', ') FROM image_gen.models m WHERE m.successor IS NULL AND m.name <> '*'));
   END IF;
 END $$;
 COMMENT ON FUNCTION image_gen._resolve_model(text) IS 'A name, alias or provider:model → the model of the catalogue that is used, and a warning where that is a successor.';
+
+CREATE FUNCTION image_gen._needs(checked jsonb, caller name) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  one record;
+  other record;
+  needs text[] := '{}';
+  sees_all boolean;
+BEGIN
+  FOR one IN
+    SELECT i.role, checked -> 'request' ->> i.role AS reference
+      FROM unnest('{image,mask,style_image,reference_image}'::text[]) AS i(role)
+     WHERE checked -> 'request' ? i.role AND NOT checked -> 'kept' ? i.role
+       AND checked -> 'request' ->> i.role !~ '^https?://'
+  LOOP
+    sees_all := coalesce(sees_all, pg_has_role(caller, 'image_gen_admin', 'member'));
+    IF one.reference LIKE 'job:%' THEN
+      SELECT j.id, j.status, j.owner INTO other FROM image_gen.jobs j WHERE j.id = substr(one.reference, 5);
+      IF other.id IS NULL OR NOT (other.owner = caller OR sees_all) THEN
+        RAISE EXCEPTION '%: job "%" does not exist, or is not yours', one.role, substr(one.reference, 5) USING ERRCODE = 'undefined_object',
+          HINT = 'SELECT * FROM image_gen.recent() lists your jobs.';
+      ELSIF other.status IN ('failed', 'canceled') THEN
+        RAISE EXCEPTION '%: job % ended as % and has no picture', one.role, other.id, other.status
+          USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Name a job that succeeded or is still under way.';
+      ELSIF other.status <> 'succeeded' THEN
+        needs := needs || other.id;
+      END IF;
+    ELSIF NOT EXISTS (
+      SELECT FROM image_gen.campaign_assets a
+       WHERE CASE WHEN one.reference LIKE 'asset:%' THEN a.id = substr(one.reference, 7)::bigint
+                  ELSE a.sha256 = substr(one.reference, 18) END
+         AND (a.owner = caller OR sees_all))
+    THEN
+      RAISE EXCEPTION '%: "%" does not exist, or is not yours', one.role, one.reference USING ERRCODE = 'undefined_object',
+        HINT = 'SELECT id, shot, url FROM image_gen.campaign_assets lists your pictures.';
+    END IF;
+  END LOOP;
+  RETURN needs;
+END $$;
+COMMENT ON FUNCTION image_gen._needs(jsonb, name) IS 'The unfinished jobs whose pictures a request needs. An error for a picture that the caller may not see.';
 
 CREATE FUNCTION image_gen._submit(operation text, asked jsonb, asked_model text, metadata jsonb, preferences jsonb,
                                   idempotency_key text, deadline timestamptz, max_cost numeric)
@@ -40,8 +86,10 @@ RETURNS image_gen.jobs
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   job image_gen.jobs;
-  target record;
+  target image_gen._target;
+  checked jsonb;
   plan jsonb;
+  needs text[];
   hash bytea;
 BEGIN
   metadata := coalesce(metadata, '{}');
@@ -76,18 +124,27 @@ BEGIN
       HINT = 'A job is not sent after its deadline: give a time in the future.';
   END IF;
 
-  target := image_gen._resolve_model(coalesce(asked_model, image_gen._default_model()));
   job.id := image_gen._new_job_id();
-  plan := image_gen._plan(job.id, operation, asked::text, target.provider, target.model,
-                          image_gen._candidates(target.model, target.provider)::text, preferences::text,
-                          (SELECT array_agg(p.id ORDER BY p.id) FROM image_gen.providers p), max_cost,
-                          (SELECT w.configured FROM image_gen.worker_state w));
   job.owner := image_gen._caller();
+  checked := image_gen._check(job.id, operation, asked::text);
+  job.task := checked ->> 'task';
+  asked_model := coalesce(asked_model, CASE operation WHEN 'generate' THEN nullif(image_gen._default_model(), '') END);
+  IF asked_model IS NOT NULL THEN
+    target := image_gen._resolve_model(asked_model);
+  END IF;
+  plan := image_gen._plan(job.id, operation, checked ->> 'request', target.provider, target.model,
+                          image_gen._candidates(CASE WHEN target.model IS NULL THEN job.task END, target.model, target.provider)::text,
+                          preferences::text, (SELECT array_agg(p.id ORDER BY p.id) FROM image_gen.providers p), max_cost,
+                          (SELECT w.configured FROM image_gen.worker_state w));
+  PERFORM image_gen._keep(k.value ->> 'sha256', k.value ->> 'content_type',
+                          decode(split_part(asked ->> k.key, ';base64,', 2), 'base64'))
+     FROM jsonb_each(checked -> 'kept') k;
+  needs := image_gen._needs(checked, job.owner);
   job.operation := operation;
-  job.prompt := plan #>> '{request,prompt}';
-  job.seed := (plan #>> '{request,seed}')::bigint;
-  job.parameters := (plan -> 'request') - 'prompt' - 'seed';
-  job.model := target.model;
+  job.prompt := checked #>> '{request,prompt}';
+  job.seed := (checked #>> '{request,seed}')::bigint;
+  job.parameters := (checked -> 'request') - 'prompt' - 'seed';
+  job.model := plan ->> 'model';
   job.provider := target.provider;
   job.metadata := metadata;
   job.preferences := preferences;
@@ -97,10 +154,11 @@ BEGIN
   job.max_cost := max_cost;
   job.estimated_seconds := trim_scale((plan ->> 'estimated_seconds')::numeric);
   job.estimated_cost := (plan ->> 'estimated_cost')::numeric;
-  job.warnings := CASE WHEN target.warning IS NULL THEN '[]' ELSE jsonb_build_array(target.warning) END || (plan -> 'warnings');
+  job.warnings := CASE WHEN target.warning IS NULL THEN '[]' ELSE jsonb_build_array(target.warning) END
+                  || (checked -> 'warnings') || (plan -> 'warnings');
   job.status := 'queued';
   job.created_at := now();
-  job.seq := image_gen._enqueue(job);
+  job.seq := image_gen._enqueue(job, needs);
   IF job.seq IS NULL THEN
     -- Another session committed the same key between our look and our write.
     job := image_gen._same_job(job.owner, idempotency_key, hash);
@@ -128,6 +186,28 @@ CREATE TYPE image_gen.receipt AS (
   id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamptz, warnings jsonb);
 COMMENT ON TYPE image_gen.receipt IS 'What queueing a job returns. Costs are in USD; NULL is unknown. warnings: [{"code", "message"}].';
 
+CREATE FUNCTION image_gen._receipt(job image_gen.jobs) RETURNS image_gen.receipt
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT (job.id, job.status, job.model, job.estimated_seconds, job.estimated_cost, job.created_at, job.warnings)::image_gen.receipt
+$$;
+COMMENT ON FUNCTION image_gen._receipt(image_gen.jobs) IS 'What the caller is told about his job.';
+
+CREATE FUNCTION image_gen._finite(name text, number double precision) RETURNS double precision
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF number IN ('NaN', 'Infinity', '-Infinity') THEN  -- JSON has none of them
+    RAISE EXCEPTION '% is %', name, number USING ERRCODE = 'invalid_parameter_value', HINT = 'Use a number.';
+  END IF;
+  RETURN number;
+END $$;
+COMMENT ON FUNCTION image_gen._finite(text, double precision) IS 'The number, or an error that names the argument.';
+
+CREATE FUNCTION image_gen._asked(arguments jsonb, options jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT jsonb_strip_nulls(arguments) || CASE WHEN options IS NULL THEN '{}' ELSE jsonb_build_object('options', options) END
+$$;
+COMMENT ON FUNCTION image_gen._asked(jsonb, jsonb) IS 'The arguments that were given, as one object. (What is null in options stays.)';
+
 CREATE FUNCTION image_gen.generate(
   prompt text, model text DEFAULT NULL, negative_prompt text DEFAULT NULL, width integer DEFAULT NULL,
   height integer DEFAULT NULL, aspect_ratio text DEFAULT NULL, seed bigint DEFAULT NULL,
@@ -138,20 +218,13 @@ CREATE FUNCTION image_gen.generate(
   max_cost numeric DEFAULT NULL)
 RETURNS image_gen.receipt
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  job image_gen.jobs;
 BEGIN
-  IF $8 IN ('NaN', 'Infinity', '-Infinity') THEN  -- JSON has none of them
-    RAISE EXCEPTION 'guidance is %', $8 USING ERRCODE = 'invalid_parameter_value', HINT = 'Use a number from 0 to 100, such as 3.5.';
-  END IF;
-  job := image_gen._submit('generate',
-           jsonb_strip_nulls(jsonb_build_object(
-             'prompt', $1, 'negative_prompt', $3, 'width', $4, 'height', $5, 'aspect_ratio', $6, 'seed', $7,
-             'guidance', $8,
-             'steps', $9, 'n', $10, 'quality', $11, 'reference_image', $12, 'consistency_mode', $13, 'priority', $17))
-             || CASE WHEN $16 IS NULL THEN '{}' ELSE jsonb_build_object('options', $16) END,
-           $2, $14, $15, $18, $19, $20);
-  RETURN ROW(job.id, job.status, job.model, job.estimated_seconds, job.estimated_cost, job.created_at, job.warnings);
+  RETURN image_gen._receipt(image_gen._submit('generate',
+    image_gen._asked(jsonb_build_object(
+      'prompt', $1, 'negative_prompt', $3, 'width', $4, 'height', $5, 'aspect_ratio', $6, 'seed', $7,
+      'guidance', image_gen._finite('guidance', $8), 'steps', $9, 'n', $10, 'quality', $11,
+      'reference_image', $12, 'consistency_mode', $13, 'priority', $17), $16),
+    $2, $14, $15, $18, $19, $20));
 END $$;
 COMMENT ON FUNCTION image_gen.generate IS
 'Queues new pictures from a prompt, in the caller''s transaction, and returns at once. Nothing is sent before COMMIT.
@@ -162,6 +235,101 @@ metadata: a JSON object of the caller''s own, never sent; campaign, shot and tic
 provider_preferences: {"preferred": [], "only": false, "weights": {}, "blocked": []}. options: parameters of one provider, by name.
 idempotency_key: the same key returns the same job. deadline: not sent after it. max_cost: USD; refused when the estimate is higher.
 Errors: 22023 bad argument, 42704 unknown model or provider, 0A000 not supported, 53400 max_cost exceeded, 23505 key with other arguments.';
+
+CREATE FUNCTION image_gen.edit(
+  image text, prompt text DEFAULT NULL, mask text DEFAULT NULL, mode text DEFAULT NULL, strength double precision DEFAULT NULL,
+  border_top integer DEFAULT NULL, border_right integer DEFAULT NULL, border_bottom integer DEFAULT NULL,
+  border_left integer DEFAULT NULL, model text DEFAULT NULL, negative_prompt text DEFAULT NULL, width integer DEFAULT NULL,
+  height integer DEFAULT NULL, aspect_ratio text DEFAULT NULL, seed bigint DEFAULT NULL,
+  guidance double precision DEFAULT NULL, steps integer DEFAULT NULL, n integer DEFAULT NULL, quality text DEFAULT NULL,
+  reference_image text DEFAULT NULL, consistency_mode text DEFAULT NULL,
+  metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
+  priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
+  max_cost numeric DEFAULT NULL)
+RETURNS image_gen.receipt
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN image_gen._receipt(image_gen._submit('edit',
+    image_gen._asked(jsonb_build_object(
+      'image', $1, 'prompt', $2, 'mask', $3, 'mode', $4, 'strength', image_gen._finite('strength', $5), 'top', $6, 'right', $7,
+      'bottom', $8, 'left', $9, 'negative_prompt', $11, 'width', $12, 'height', $13, 'aspect_ratio', $14, 'seed', $15,
+      'guidance', image_gen._finite('guidance', $16), 'steps', $17, 'n', $18, 'quality', $19,
+      'reference_image', $20, 'consistency_mode', $21, 'priority', $25), $24),
+    $10, $22, $23, $26, $27, $28));
+END $$;
+COMMENT ON FUNCTION image_gen.edit IS
+'Queues a change of a picture. image: an https URL, a data: URI, asset:ID, or job:gen_… (the job then waits for that one).
+mode: img2img makes the whole picture anew from itself and the prompt; inpaint changes what the mask marks; outpaint adds border_… pixels around it.
+NULL is inpaint where there is a mask, outpaint where there is a border, else img2img. mask: white is changed, black is kept, of the picture''s size.
+strength: 0 keeps everything, 1 nothing. The other arguments are those of generate(). model NULL is the first provider''s usual one for the mode.';
+
+CREATE FUNCTION image_gen.upscale(
+  image text, scale integer DEFAULT 2, prompt text DEFAULT NULL, model text DEFAULT NULL, negative_prompt text DEFAULT NULL,
+  seed bigint DEFAULT NULL,
+  metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
+  priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
+  max_cost numeric DEFAULT NULL)
+RETURNS image_gen.receipt
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN image_gen._receipt(image_gen._submit('upscale',
+    image_gen._asked(jsonb_build_object('image', $1, 'scale', $2, 'prompt', $3, 'negative_prompt', $5, 'seed', $6, 'priority', $10), $9),
+    $4, $7, $8, $11, $12, $13));
+END $$;
+COMMENT ON FUNCTION image_gen.upscale IS
+'Queues the same picture, larger. scale: 2 or 4, for both sides. prompt: only for models that draw details anew.
+The other arguments are those of generate() and edit().';
+
+CREATE FUNCTION image_gen.variate(
+  image text, n integer DEFAULT 3, variance double precision DEFAULT NULL, prompt text DEFAULT NULL, model text DEFAULT NULL,
+  negative_prompt text DEFAULT NULL, width integer DEFAULT NULL, height integer DEFAULT NULL, aspect_ratio text DEFAULT NULL,
+  seed bigint DEFAULT NULL, guidance double precision DEFAULT NULL, steps integer DEFAULT NULL, quality text DEFAULT NULL,
+  metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
+  priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
+  max_cost numeric DEFAULT NULL)
+RETURNS SETOF image_gen.receipt
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF n IS NULL OR n NOT BETWEEN 1 AND 10 THEN
+    RAISE EXCEPTION 'n is %, but 1 to 10 variations are possible', n USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Call it again for more.';
+  END IF;
+  -- A job each: they are drawn side by side, and each has a seed, a cost and an end of its own.
+  FOR i IN 1..n LOOP
+    RETURN NEXT image_gen._receipt(image_gen._submit('variate',
+      image_gen._asked(jsonb_build_object(
+        'image', $1, 'variance', image_gen._finite('variance', $3), 'prompt', $4, 'negative_prompt', $6, 'width', $7, 'height', $8,
+        'aspect_ratio', $9, 'seed', image_gen.derive_seed($10, 'variation ' || i), 'guidance', image_gen._finite('guidance', $11),
+        'steps', $12, 'quality', $13, 'priority', $17), $16),
+      $5, $14, $15, $18 || '#' || i, $19, $20));
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION image_gen.variate IS
+'Queues variations of a picture and returns one row, and one job, for each. n: 1 to 10. variance: 0 strays not at all, 1 as far as it likes.
+seed: the base; each variation has a seed derived from it. max_cost and idempotency_key (with #1, #2 … appended) count for each.
+The other arguments are those of generate() and edit().';
+
+CREATE FUNCTION image_gen.transfer_style(
+  image text, style_image text, prompt text DEFAULT NULL, strength double precision DEFAULT NULL, model text DEFAULT NULL,
+  negative_prompt text DEFAULT NULL, width integer DEFAULT NULL, height integer DEFAULT NULL, aspect_ratio text DEFAULT NULL,
+  seed bigint DEFAULT NULL, guidance double precision DEFAULT NULL, steps integer DEFAULT NULL, n integer DEFAULT NULL,
+  quality text DEFAULT NULL,
+  metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
+  priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
+  max_cost numeric DEFAULT NULL)
+RETURNS image_gen.receipt
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN image_gen._receipt(image_gen._submit('transfer_style',
+    image_gen._asked(jsonb_build_object(
+      'image', $1, 'style_image', $2, 'prompt', $3, 'strength', image_gen._finite('strength', $4), 'negative_prompt', $6, 'width', $7,
+      'height', $8, 'aspect_ratio', $9, 'seed', $10, 'guidance', image_gen._finite('guidance', $11), 'steps', $12, 'n', $13,
+      'quality', $14, 'priority', $18), $17),
+    $5, $15, $16, $19, $20, $21));
+END $$;
+COMMENT ON FUNCTION image_gen.transfer_style IS
+'Queues the first picture in the style of the second. strength: how much of the style, 0 to 1, where the model can be told.
+The other arguments are those of generate() and edit().';
 
 CREATE VIEW image_gen.job_status WITH (security_invoker = true) AS
 SELECT j.id, j.status, j.operation, j.model, a.provider, j.prompt, j.seed, r.url, r.urls, j.error_code, j.error_message,
@@ -268,10 +436,11 @@ CREATE VIEW image_gen.queue_stats AS
 SELECT count(*) FILTER (WHERE q.state = 'ready' AND q.ready_at <= clock_timestamp()) AS ready,
        count(*) FILTER (WHERE q.state = 'ready' AND q.ready_at > clock_timestamp()) AS waiting,
        count(*) FILTER (WHERE q.state = 'running') AS in_flight,
+       count(*) FILTER (WHERE q.state = 'waiting') AS blocked,
        (SELECT j.created_at FROM image_gen.jobs j
          WHERE j.seq = (SELECT min(r.seq) FROM image_gen.queue r WHERE r.state = 'ready')) AS oldest_ready
   FROM image_gen.queue q;
-COMMENT ON VIEW image_gen.queue_stats IS 'How many jobs wait, how many are put off, how many are in flight. No rows of anybody''s are shown.';
+COMMENT ON VIEW image_gen.queue_stats IS 'How many jobs wait, how many are put off, how many are in flight, how many are blocked until another job has its picture. No rows of anybody''s are shown.';
 
 CREATE VIEW image_gen.worker_status AS
 SELECT image_gen._is_worker(w.pid) AS running, w.mode, w.pid, w.started_at AS running_since, w.epoch,

@@ -1,6 +1,7 @@
 -- The state machine in the database. Only the functions in this file change the state of a job.
 --
 --   _enqueue      → queued                      in the caller's transaction
+--   _let_go       a job that waited for another → ready | failed
 --   _take_over    running, and nobody follows it → queued (to resume or begin) | needs_review | canceled
 --   _claim        queued → running              commits without waiting for the disk: losing it loses nothing
 --   _journal      running → attempts, assets, queued | succeeded | failed | needs_review | canceled
@@ -8,50 +9,138 @@
 --
 -- Each change is guarded: a row is touched only in the state, and for the epoch, that the caller expects.
 
-CREATE FUNCTION image_gen._enqueue(job image_gen.jobs) RETURNS bigint
+CREATE FUNCTION image_gen._enqueue(job image_gen.jobs, needs text[]) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   new_seq bigint;
 BEGIN
   INSERT INTO image_gen.jobs
-    (id, operation, prompt, model, provider, seed, parameters, metadata, preferences, owner, idempotency_key,
+    (id, operation, task, prompt, model, provider, seed, parameters, metadata, preferences, owner, idempotency_key,
      request_hash, deadline, max_cost, estimated_seconds, estimated_cost, warnings)
   VALUES
-    (job.id, job.operation, job.prompt, job.model, job.provider, job.seed, job.parameters, job.metadata,
+    (job.id, job.operation, job.task, job.prompt, job.model, job.provider, job.seed, job.parameters, job.metadata,
      job.preferences, job.owner, job.idempotency_key, job.request_hash, job.deadline, job.max_cost,
      job.estimated_seconds, job.estimated_cost, job.warnings)
   ON CONFLICT (owner, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
   RETURNING seq INTO new_seq;
   IF new_seq IS NOT NULL THEN
-    INSERT INTO image_gen.queue (seq, job_id) VALUES (new_seq, job.id);
+    INSERT INTO image_gen.queue (seq, job_id, state)
+    VALUES (new_seq, job.id, CASE WHEN cardinality(needs) > 0 THEN 'waiting' ELSE 'ready' END);
+    INSERT INTO image_gen.waits (needs, seq) SELECT DISTINCT n, new_seq FROM unnest(needs) n;
     PERFORM image_gen._wake(new_seq);
   END IF;
   RETURN new_seq;
 END $$;
-COMMENT ON FUNCTION image_gen._enqueue(image_gen.jobs) IS 'Writes a job and wakes the worker at COMMIT. NULL when a job with this idempotency key exists.';
+COMMENT ON FUNCTION image_gen._enqueue(image_gen.jobs, text[]) IS 'Writes a job, which waits for the jobs that it needs, and wakes the worker at COMMIT. NULL when a job with this idempotency key exists.';
 
 -- Functions on the way of every job are PL/pgSQL even where SQL would do: it keeps their plans.
-CREATE FUNCTION image_gen._candidates(model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb
+CREATE FUNCTION image_gen._candidates(task text, model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  -- A strict reference picture is a task of its own where a provider has a model for it.
+  plain text := CASE task WHEN 'character' THEN 'generate' ELSE task END;
 BEGIN
-  RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object(
-           'provider', p.id, 'kind', p.kind, 'base_url', p.base_url, 'key_name', p.key_name,
-           'model', m.name, 'remote_name', m.remote_name, 'operations', to_jsonb(m.operations),
-           'sizes', m.sizes, 'prompt_chars', m.prompt_chars, 'max_n', m.max_n, 'parameters', m.parameters,
-           'typical_seconds', coalesce(t.seconds, m.typical_seconds),
-           'max_in_flight', p.max_in_flight, 'requests_per_minute', p.requests_per_minute,
-           'prices', (SELECT coalesce(jsonb_agg(jsonb_build_object('unit', r.unit, 'quality', r.quality, 'amount', r.amount::text)
-                                                ORDER BY r.origin, r.id DESC), '[]')
-                        FROM image_gen.prices r
-                       WHERE r.model = m.name AND r.provider_kind = m.provider_kind
-                         AND current_date >= r.valid_from AND current_date < r.valid_to))
-           ORDER BY p.priority, p.id), '[]')
-    FROM image_gen.models m
-    JOIN image_gen.providers p ON p.kind = m.provider_kind AND (p.enabled OR $3)
-    LEFT JOIN image_gen.timings t ON t.provider = p.id AND t.model = m.name
-   WHERE m.name = $1 AND m.successor IS NULL AND ($2 IS NULL OR p.id = $2));
+  RETURN (
+    WITH offers AS (
+      SELECT p.id AS provider, p.priority, m.*, false AS stands_in
+        FROM image_gen.models m JOIN image_gen.providers p ON p.kind = m.provider_kind AND (p.enabled OR $4)
+       WHERE $2 IS NOT NULL AND m.successor IS NULL AND ($3 IS NULL OR p.id = $3)
+         -- A model without a row is reached through its provider's *.
+         AND (m.name = $2 OR m.name = '*' AND $3 IS NOT NULL
+              AND NOT EXISTS (SELECT FROM image_gen.models o WHERE o.name = $2 AND o.provider_kind = m.provider_kind))
+    ), usual AS (
+      SELECT DISTINCT ON (p.id) p.id AS provider, p.priority, m.*, $2 IS NOT NULL AS stands_in
+        FROM image_gen.models m JOIN image_gen.providers p ON p.kind = m.provider_kind AND (p.enabled OR $4)
+       WHERE $1 IS NOT NULL AND m.successor IS NULL AND ($3 IS NULL OR p.id = $3) AND p.kind <> 'preview'
+         AND m.default_for && ARRAY[plain, $1]
+         AND NOT EXISTS (SELECT FROM offers o WHERE o.provider = p.id)
+       ORDER BY p.id, $1 = ANY (m.default_for) DESC
+    )
+    SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+             'provider', c.provider, 'kind', p.kind, 'base_url', p.base_url, 'key_name', p.key_name, 'api', c.api,
+             'model', CASE c.name WHEN '*' THEN $2 ELSE c.name END,
+             'remote_name', CASE c.name WHEN '*' THEN $2 ELSE c.remote_name END,
+             'operations', to_jsonb(c.operations), 'sizes', c.sizes, 'prompt_chars', c.prompt_chars, 'max_n', c.max_n,
+             'parameters', c.parameters, 'fixed', c.fixed, 'stands_in', c.stands_in,
+             'typical_seconds', coalesce(t.seconds, c.typical_seconds),
+             'max_in_flight', p.max_in_flight, 'requests_per_minute', p.requests_per_minute,
+             'prices', (SELECT jsonb_agg(jsonb_build_object('unit', r.unit, 'quality', r.quality, 'amount', r.amount::text)
+                                         ORDER BY r.origin, r.id DESC)
+                          FROM image_gen.prices r
+                         WHERE r.model = c.name AND r.provider_kind = c.provider_kind
+                           AND current_date >= r.valid_from AND current_date < r.valid_to)))
+             ORDER BY c.stands_in, c.priority, c.provider), '[]')
+      FROM (SELECT * FROM offers UNION ALL SELECT * FROM usual) c
+      JOIN image_gen.providers p ON p.id = c.provider
+      LEFT JOIN image_gen.timings t ON t.provider = c.provider AND t.model = CASE c.name WHEN '*' THEN $2 ELSE c.name END);
 END $$;
-COMMENT ON FUNCTION image_gen._candidates(text, text, boolean) IS 'The (provider, model) pairs that could serve a model, in the administrator''s order.';
+COMMENT ON FUNCTION image_gen._candidates(text, text, text, boolean) IS
+'The (provider, model) pairs that could do a task, in the administrator''s order: those that offer the model, then the usual models of the
+others, which stand in. Without a model: the usual ones. Without a task: none stand in.';
+
+CREATE FUNCTION image_gen._place(reference text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  place jsonb;
+BEGIN
+  IF reference LIKE 'image-gen:sha256:%' THEN
+    RETURN jsonb_build_object('stored', substr(reference, 18));
+  ELSIF reference LIKE 'asset:%' OR reference LIKE 'job:%' THEN
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+             'stored', (SELECT b.sha256 FROM image_gen.blobs b WHERE b.sha256 = a.sha256),
+             'url', (SELECT u FROM unnest(ARRAY[a.mirror_url, a.url]) u WHERE u ~ '^https?://' LIMIT 1)))
+      INTO place
+      FROM image_gen.campaign_assets a
+     WHERE CASE WHEN reference LIKE 'asset:%' THEN a.id = substr(reference, 7)::bigint
+                ELSE a.job_id = substr(reference, 5) AND a.position = 1 END;
+    RETURN coalesce(place, '{}');
+  END IF;
+  RETURN jsonb_build_object('url', reference);
+END $$;
+COMMENT ON FUNCTION image_gen._place(text) IS 'Where the bytes of a picture are that a job refers to: stored under a hash, at a URL, or both.';
+
+CREATE FUNCTION image_gen._let_go(needed text, ended_as text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  freed bigint;
+  waiting_id text;
+BEGIN
+  FOR freed IN DELETE FROM image_gen.waits w WHERE w.needs = needed RETURNING w.seq LOOP
+    IF ended_as = 'succeeded' THEN
+      UPDATE image_gen.queue q SET state = 'ready'
+       WHERE q.seq = freed AND q.state = 'waiting' AND NOT EXISTS (SELECT FROM image_gen.waits w WHERE w.seq = freed);
+      IF FOUND THEN
+        PERFORM image_gen._wake(freed);
+      END IF;
+    ELSE
+      DELETE FROM image_gen.waits w WHERE w.seq = freed;
+      DELETE FROM image_gen.queue q WHERE q.seq = freed AND q.state = 'waiting' RETURNING q.job_id INTO waiting_id;
+      IF FOUND THEN
+        PERFORM image_gen._close(waiting_id, 'failed', 'not_found',
+                                 format('job %s, whose picture it needs, ended as %s', needed, ended_as));
+      END IF;
+    END IF;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION image_gen._let_go(text, text) IS 'Frees the jobs that waited for one that has ended, or ends them where it has no picture.';
+
+CREATE FUNCTION image_gen._check_waits(every_one boolean) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  one record;
+BEGIN
+  -- A job can end between the look of one that starts to wait for it and that one's commit. So each that waits is looked
+  -- at once after it can be seen; from then on _close finds it.
+  FOR one IN
+    SELECT DISTINCT w.needs, coalesce(j.status, 'gone') AS status
+      FROM image_gen.waits w LEFT JOIN image_gen.jobs j ON j.id = w.needs
+     WHERE (every_one OR NOT w.checked) AND (j.status IN ('succeeded', 'failed', 'canceled') OR j.id IS NULL)
+  LOOP
+    PERFORM image_gen._let_go(one.needs, one.status);
+  END LOOP;
+  UPDATE image_gen.waits w SET checked = true WHERE NOT w.checked;
+END $$;
+COMMENT ON FUNCTION image_gen._check_waits(boolean) IS 'Finds jobs that wait for something that has ended already.';
 
 CREATE FUNCTION image_gen._take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -124,6 +213,9 @@ BEGIN
   IF this_epoch < (SELECT w.epoch FROM image_gen.worker_state w) THEN
     RETURN;
   END IF;
+  IF EXISTS (SELECT FROM image_gen.waits w WHERE NOT w.checked OR after_seq = 0) THEN
+    PERFORM image_gen._check_waits(after_seq = 0);
+  END IF;
   -- Losing a claim to a crash is harmless, so it does not wait for the disk. The intent to send does.
   PERFORM set_config('synchronous_commit', 'off', true);
   RETURN QUERY
@@ -138,25 +230,28 @@ BEGIN
   ), started AS (
     UPDATE image_gen.jobs j SET status = 'running'
       FROM claimed c WHERE j.id = c.job_id
-    RETURNING c.seq, c.attempts, c.tries, j.id, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider,
+    RETURNING c.seq, c.attempts, c.tries, j.id, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider, j.task,
               j.preferences, j.deadline
   ), routes AS (
-    SELECT r.model, r.provider, image_gen._candidates(r.model, r.provider) AS candidates
-      FROM (SELECT DISTINCT s.model, s.provider FROM started s) r
+    SELECT r.model, r.provider, r.task, image_gen._candidates(r.task, r.model, r.provider) AS candidates
+      FROM (SELECT DISTINCT s.model, s.provider, s.task FROM started s) r
   )
   SELECT s.seq, s.id, jsonb_build_object(
            'operation', s.operation,
            'request', s.parameters || jsonb_build_object('prompt', s.prompt, 'seed', s.seed),
+           'pictures', (SELECT jsonb_object_agg(i.role, image_gen._place(s.parameters ->> i.role))
+                          FROM unnest('{image,mask,style_image,reference_image}'::text[]) AS i(role)
+                         WHERE s.parameters ? i.role),
            'deadline', CASE WHEN isfinite(s.deadline) THEN (extract(epoch FROM s.deadline) * 1000)::bigint END,
            'attempts', s.attempts, 'tries', s.tries, 'preferences', s.preferences, 'candidates', r.candidates,
            'resume', (SELECT jsonb_build_object('number', a.number, 'provider', a.provider, 'remote_id', a.remote_id,
-                               'poll_url', a.poll_url, 'cost', a.billed_cost::text,
+                               'poll_url', a.poll_url, 'result_url', a.result_url, 'cancel_url', a.cancel_url, 'cost', a.billed_cost::text,
                                -- A task is followed to its end although its provider was switched off meanwhile.
-                               'candidates', image_gen._candidates(a.model, a.provider, true),
+                               'candidates', image_gen._candidates(NULL, a.model, a.provider, true),
                                'sent_at', (extract(epoch FROM a.sent_at) * 1000)::bigint)
                         FROM image_gen.attempts a
                        WHERE a.job_id = s.id AND a.status = 'running' AND a.remote_id IS NOT NULL AND s.attempts > 0))
-    FROM started s JOIN routes r ON r.model = s.model AND r.provider IS NOT DISTINCT FROM s.provider
+    FROM started s JOIN routes r ON r.model = s.model AND r.provider IS NOT DISTINCT FROM s.provider AND r.task = s.task
    ORDER BY s.seq;
 END $$;
 COMMENT ON FUNCTION image_gen._claim(bigint, integer, bigint) IS 'Takes ready jobs after a watermark into flight, with all that the worker needs to know about them.';
@@ -175,6 +270,12 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._keep(text, text, bytea) IS 'Stores the bytes of a picture under their own hash.';
 
+CREATE FUNCTION image_gen._bytes(hash text) RETURNS bytea
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT b.bytes FROM image_gen.blobs b WHERE b.sha256 = $1
+$$;
+COMMENT ON FUNCTION image_gen._bytes(text) IS 'The bytes of a picture that is kept.';
+
 CREATE FUNCTION image_gen._close(closed_id text, new_status text, code text, message text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -187,6 +288,9 @@ BEGIN
                       WHEN count(*) > 0 THEN 'priced' END AS source
             FROM image_gen.attempts a WHERE a.job_id = $1) s
    WHERE j.id = $1 AND j.status IN ('queued', 'running');
+  IF new_status <> 'needs_review' THEN
+    PERFORM image_gen._let_go($1, $2);
+  END IF;
   -- A full notification queue would fail the transaction that saves a paid picture: then nobody is told.
   IF pg_notification_queue_usage() < 0.5 THEN
     PERFORM pg_notify('image_gen', json_build_object('id', $1, 'status', $2)::text);
@@ -228,6 +332,7 @@ BEGIN
     WHEN 'checkpoint' THEN
       UPDATE image_gen.attempts a
          SET remote_id = entry.e #>> '{remote,id}', poll_url = entry.e #>> '{remote,poll_url}',
+             result_url = entry.e #>> '{remote,result_url}', cancel_url = entry.e #>> '{remote,cancel_url}',
              http_status = (entry.e ->> 'http_status')::int,
              billed_cost = (entry.e #>> '{cost,amount}')::numeric,
              cost_source = coalesce(entry.e #>> '{cost,source}', 'unknown'),
@@ -316,9 +421,10 @@ BEGIN
      FOR UPDATE;
   IF NOT FOUND THEN
     RETURN;
-  ELSIF waiting.state = 'ready' AND NOT EXISTS (
+  ELSIF waiting.state <> 'running' AND NOT EXISTS (
     SELECT FROM image_gen.attempts a WHERE a.job_id = canceled_id AND a.status = 'running')
   THEN
+    DELETE FROM image_gen.waits w WHERE w.seq = waiting.seq;
     DELETE FROM image_gen.queue WHERE seq = waiting.seq;
     PERFORM image_gen._close(canceled_id, 'canceled', 'canceled', 'canceled before it was sent');
   ELSE

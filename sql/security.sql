@@ -27,24 +27,25 @@ GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, i
                 image_gen.providers, image_gen.models, image_gen.prices, image_gen.timings,
                 image_gen.queue_stats, image_gen.worker_status TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
-  image_gen.generate, image_gen.status, image_gen.recent, image_gen.wait, image_gen.cancel, image_gen.credits, image_gen.picture,
+  image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style, image_gen.status, image_gen.recent, image_gen.wait, image_gen.cancel, image_gen.credits, image_gen.picture,
   image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker
   TO image_gen_user, image_gen_admin;
 
 -- Administrators: the catalogue. Not where keys are sent (providers.base_url, key_name): that is the superuser's.
 GRANT INSERT, UPDATE, DELETE ON image_gen.models, image_gen.prices TO image_gen_admin;
 GRANT UPDATE (enabled, priority, max_in_flight, requests_per_minute, options) ON image_gen.providers TO image_gen_admin;
-GRANT SELECT ON image_gen.queue, image_gen.worker_state TO image_gen_admin;
+GRANT SELECT ON image_gen.queue, image_gen.waits, image_gen.worker_state TO image_gen_admin;
 
 -- The worker: what the functions in queue.sql do, and no more.
-GRANT SELECT, UPDATE, DELETE ON image_gen.queue TO image_gen_worker;
+GRANT SELECT, UPDATE, DELETE ON image_gen.queue, image_gen.waits TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.jobs, image_gen.worker_state TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.attempts, image_gen.timings TO image_gen_worker;
 GRANT SELECT, INSERT ON image_gen.campaign_assets, image_gen.blobs TO image_gen_worker;
 GRANT SELECT ON image_gen.providers, image_gen.models, image_gen.prices TO image_gen_worker;
 GRANT EXECUTE ON FUNCTION
   image_gen._start_epoch, image_gen._take_over, image_gen._claim, image_gen._cancellations, image_gen._keep, image_gen._journal,
-  image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._candidates
+  image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._candidates, image_gen._place,
+  image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake
   TO image_gen_worker;
 
 ALTER TABLE image_gen.jobs ENABLE ROW LEVEL SECURITY;

@@ -27,7 +27,7 @@ CREATE TABLE image_gen.providers (
   origin              text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin'))
 );
 COMMENT ON TABLE image_gen.providers IS 'Endpoints that make pictures. Rows may share an adapter kind: an OpenAI-compatible endpoint is one more row.';
-COMMENT ON COLUMN image_gen.providers.kind IS 'The adapter: bfl, openai or preview.';
+COMMENT ON COLUMN image_gen.providers.kind IS 'The adapter: bfl, openai, stability, fal, replicate, openrouter, google, ideogram, a1111, comfyui or preview.';
 COMMENT ON COLUMN image_gen.providers.base_url IS 'NULL is the real service. Only a superuser may change it: it decides where the key is sent.';
 COMMENT ON COLUMN image_gen.providers.key_name IS 'Name of the environment variable or of the line in image_gen.secrets_file; NULL is the adapter''s own. Never a key.';
 COMMENT ON COLUMN image_gen.providers.priority IS 'Lower is tried first where the caller has no preference.';
@@ -35,15 +35,20 @@ COMMENT ON COLUMN image_gen.providers.max_in_flight IS 'Most tasks submitted and
 COMMENT ON COLUMN image_gen.providers.requests_per_minute IS 'Most submissions in a minute; NULL is no limit.';
 
 CREATE TABLE image_gen.models (
-  name            text COLLATE "C" NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9._/-]{0,127}$'),
+  name            text COLLATE "C" NOT NULL CHECK (name ~ '^([a-z0-9][a-z0-9._/-]{0,127}|[*])$'),
   provider_kind   text NOT NULL,
   remote_name     text NOT NULL,
+  api             text,
   aliases         text[] NOT NULL DEFAULT '{}',
-  operations      text[] NOT NULL DEFAULT '{generate}',
+  operations      text[] NOT NULL DEFAULT '{generate}'
+                    CHECK (operations <@ '{generate,img2img,inpaint,outpaint,upscale,variate,transfer_style}'),
+  default_for     text[] NOT NULL DEFAULT '{}'
+                    CHECK (default_for <@ '{generate,img2img,inpaint,outpaint,upscale,variate,transfer_style,character}'),
   sizes           jsonb,
   prompt_chars    integer CHECK (prompt_chars > 0),
   max_n           integer NOT NULL DEFAULT 1 CHECK (max_n BETWEEN 1 AND 10),
-  parameters      jsonb NOT NULL DEFAULT '{}',
+  parameters      jsonb NOT NULL DEFAULT '{"prompt": true}' CHECK (jsonb_typeof(parameters) = 'object'),
+  fixed           jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(fixed) = 'object'),
   typical_seconds numeric NOT NULL DEFAULT 10 CHECK (typical_seconds > 0 AND typical_seconds < 'Infinity'),
   best_for        text,
   successor       text,
@@ -54,10 +59,13 @@ CREATE TABLE image_gen.models (
 );
 COMMENT ON TABLE image_gen.models IS 'The catalogue: one row for each model at each kind of provider.';
 COMMENT ON COLUMN image_gen.models.remote_name IS 'The model''s name at the provider.';
-COMMENT ON COLUMN image_gen.models.sizes IS '{"free": {"min", "max", "step", "default": [w, h]}} in pixels, or {"fixed": [[w, h], …]}, the default first.';
+COMMENT ON COLUMN image_gen.models.api IS 'Which of the adapter''s protocols it speaks, where there are several; NULL is the usual one.';
+COMMENT ON COLUMN image_gen.models.default_for IS 'The tasks for which it is its provider''s usual choice; character is a reference picture with consistency_mode strict.';
+COMMENT ON COLUMN image_gen.models.fixed IS 'Fields that every request of this model has.';
+COMMENT ON COLUMN image_gen.models.sizes IS '{"free": {"min", "max", "step", "min_pixels", "max_pixels", "default": [w, h]}} in pixels, {"fixed": [[w, h], …]} or {"ratios": {"ratios": ["1:1", …], "pixels": n}}, the default first, or "source": that of the picture that goes in.';
 COMMENT ON COLUMN image_gen.models.prompt_chars IS 'Longest prompt, in characters; NULL is the general limit of 32000.';
 COMMENT ON COLUMN image_gen.models.max_n IS 'Most pictures in one call.';
-COMMENT ON COLUMN image_gen.models.parameters IS 'What it takes beyond prompt and size, with ranges: {"steps": [1, 50], "guidance": [1.5, 5], "seed": true, "quality": ["low", "high"]}.';
+COMMENT ON COLUMN image_gen.models.parameters IS 'What it takes, by our name: true, a range [1, 50], a choice ["low", "high"], the provider''s name "guidance_scale", or an object of as, range, values, words, default, text, list, invert, times, form, weight, weights, only. What is not listed is unsupported.';
 COMMENT ON COLUMN image_gen.models.typical_seconds IS 'Seconds for one picture, until this database has measured its own.';
 COMMENT ON COLUMN image_gen.models.successor IS 'Set for a retired model: its jobs go to this one, with a warning.';
 COMMENT ON COLUMN image_gen.models.ends_on IS 'The day the provider shuts it down.';
@@ -84,7 +92,7 @@ CREATE TABLE image_gen.prices (
   id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   provider_kind text NOT NULL,
   model         text COLLATE "C" NOT NULL,
-  unit          text NOT NULL CHECK (unit IN ('image', 'megapixel', 'text_in_mtok', 'image_in_mtok', 'image_out_mtok')),
+  unit          text NOT NULL CHECK (unit IN ('image', 'megapixel', 'first_megapixel', 'further_megapixel', 'second', 'text_in_mtok', 'image_in_mtok', 'image_out_mtok')),
   quality       text,
   amount        numeric NOT NULL CHECK (amount >= 0 AND amount < 'Infinity'),
   currency      text NOT NULL DEFAULT 'USD' CHECK (currency ~ '^[A-Z]{3}$'),
@@ -95,7 +103,7 @@ CREATE TABLE image_gen.prices (
 );
 CREATE INDEX prices_model ON image_gen.prices (model, provider_kind);
 COMMENT ON TABLE image_gen.prices IS 'List prices with the days they are valid on and where they come from.';
-COMMENT ON COLUMN image_gen.prices.unit IS 'What the amount is charged for; mtok is a million tokens.';
+COMMENT ON COLUMN image_gen.prices.unit IS 'What the amount is charged for: an image; a million pixels; the first and each further begun megapixel (of 1024 x 1024, inputs included); a second of computing; a million tokens (mtok).';
 COMMENT ON COLUMN image_gen.prices.quality IS 'Only for this quality, in the provider''s own word; NULL is any.';
 COMMENT ON COLUMN image_gen.prices.valid_to IS 'The first day on which it no longer holds.';
 
@@ -112,6 +120,8 @@ CREATE TABLE image_gen.jobs (
   id                text COLLATE "C" PRIMARY KEY CHECK (id ~ '^gen_[0-9A-HJKMNP-TV-Z]{26}$'),
   seq               bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
   operation         text NOT NULL CHECK (operation IN ('generate', 'edit', 'upscale', 'variate', 'transfer_style')),
+  task              text NOT NULL
+                      CHECK (task IN ('generate', 'character', 'img2img', 'inpaint', 'outpaint', 'upscale', 'variate', 'transfer_style')),
   status            text NOT NULL DEFAULT 'queued'
                       CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'needs_review', 'canceled')),
   prompt            text NOT NULL,
@@ -156,7 +166,7 @@ COMMENT ON COLUMN image_gen.jobs.cost_source IS 'unknown when the cost of any at
 CREATE TABLE image_gen.queue (
   seq              bigint PRIMARY KEY,
   job_id           text COLLATE "C" NOT NULL,
-  state            text NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'running')),
+  state            text NOT NULL DEFAULT 'ready' CHECK (state IN ('waiting', 'ready', 'running')),
   epoch            bigint,
   ready_at         timestamptz NOT NULL DEFAULT now(),
   attempts         integer NOT NULL DEFAULT 0,
@@ -168,8 +178,20 @@ CREATE TABLE image_gen.queue (
 -- Ready rows only: what is in flight costs nothing to skip. No index on what changes while a job is in flight.
 CREATE INDEX queue_ready ON image_gen.queue (seq) WHERE state = 'ready';
 COMMENT ON TABLE image_gen.queue IS 'Jobs that wait or are in flight: small and hot. A finished job has no row here.';
+COMMENT ON COLUMN image_gen.queue.state IS 'waiting: for a picture of another job. ready: for its turn. running: in flight.';
 COMMENT ON COLUMN image_gen.queue.epoch IS 'The life of the worker that has it in flight.';
 COMMENT ON COLUMN image_gen.queue.tries IS 'How often its provider has put it off.';
+
+CREATE TABLE image_gen.waits (
+  needs   text COLLATE "C" NOT NULL,
+  seq     bigint NOT NULL,
+  checked boolean NOT NULL DEFAULT false,
+  PRIMARY KEY (needs, seq)
+) WITH (fillfactor = 70);
+CREATE INDEX waits_seq ON image_gen.waits (seq);
+CREATE INDEX waits_unchecked ON image_gen.waits (seq) WHERE NOT checked;
+COMMENT ON TABLE image_gen.waits IS 'Which job in the queue (seq) waits for the picture of which other job (needs).';
+COMMENT ON COLUMN image_gen.waits.checked IS 'Whether the worker has looked if the other job had ended before this row could be seen.';
 
 CREATE TABLE image_gen.attempts (
   id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -184,6 +206,8 @@ CREATE TABLE image_gen.attempts (
   http_status    integer,
   remote_id      text,
   poll_url       text,
+  result_url     text,
+  cancel_url     text,
   prompt         text NOT NULL,
   seed           bigint NOT NULL,
   seed_honored   boolean NOT NULL,
@@ -277,10 +301,10 @@ COMMENT ON TABLE image_gen.worker_state IS 'One row: the current life of this da
 COMMENT ON COLUMN image_gen.providers.id IS 'How jobs, preferences and provider:model name it.';
 COMMENT ON COLUMN image_gen.providers.enabled IS 'Off: gets no new jobs. What it has accepted is still followed to its end.';
 COMMENT ON COLUMN image_gen.providers.options IS 'For the adapter; none are known so far.';
-COMMENT ON COLUMN image_gen.models.name IS 'The name in the catalogue.';
+COMMENT ON COLUMN image_gen.models.name IS 'The name in the catalogue. * stands for every model of the provider that has no row: write provider:name.';
 COMMENT ON COLUMN image_gen.models.provider_kind IS 'The kind of provider that this row is about (providers.kind).';
 COMMENT ON COLUMN image_gen.models.aliases IS 'Other names, in lower case.';
-COMMENT ON COLUMN image_gen.models.operations IS 'What it can do: generate, edit, upscale, variate, transfer_style.';
+COMMENT ON COLUMN image_gen.models.operations IS 'What it can do: generate, img2img, inpaint, outpaint (the three kinds of edit), upscale, variate, transfer_style.';
 COMMENT ON COLUMN image_gen.models.best_for IS 'For people.';
 COMMENT ON COLUMN image_gen.prices.id IS 'Later rows win where two are valid.';
 COMMENT ON COLUMN image_gen.prices.provider_kind IS 'providers.kind.';
@@ -295,6 +319,7 @@ COMMENT ON COLUMN image_gen.timings.model IS 'models.name.';
 COMMENT ON COLUMN image_gen.timings.seconds IS 'The estimate.';
 COMMENT ON COLUMN image_gen.timings.samples IS 'Renders behind it.';
 COMMENT ON COLUMN image_gen.jobs.operation IS 'generate, edit, upscale, variate or transfer_style.';
+COMMENT ON COLUMN image_gen.jobs.task IS 'What a model must be able to do: the operation, for an edit its mode, and character for a strict reference picture.';
 COMMENT ON COLUMN image_gen.jobs.status IS 'queued, running, succeeded, failed, needs_review or canceled.';
 COMMENT ON COLUMN image_gen.jobs.prompt IS 'As the caller wrote it; what was really sent is in attempts.';
 COMMENT ON COLUMN image_gen.jobs.model IS 'models.name, aliases and retired names resolved.';
@@ -320,6 +345,8 @@ COMMENT ON COLUMN image_gen.attempts.error_code IS 'For programs; see README.';
 COMMENT ON COLUMN image_gen.attempts.error_message IS 'For people: the provider''s words cut to one line, without keys and query strings.';
 COMMENT ON COLUMN image_gen.attempts.http_status IS 'Of the last answer.';
 COMMENT ON COLUMN image_gen.attempts.poll_url IS 'Where the provider wants to be asked.';
+COMMENT ON COLUMN image_gen.attempts.result_url IS 'Where it has the result, when that is another place.';
+COMMENT ON COLUMN image_gen.attempts.cancel_url IS 'Where the task can be called off.';
 COMMENT ON COLUMN image_gen.attempts.prompt IS 'What was sent.';
 COMMENT ON COLUMN image_gen.attempts.seed IS 'As the provider reports it, else as sent.';
 COMMENT ON COLUMN image_gen.attempts.currency IS 'ISO 4217.';

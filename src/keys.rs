@@ -61,7 +61,7 @@ impl Keys {
 
     /// The names (never the keys) that are there: all of the file, and the adapters' own in the environment.
     pub fn names(&self) -> Vec<String> {
-        let own = TABLE.iter().filter_map(|p| p.key_name()).map(str::to_owned);
+        let own = TABLE.iter().flat_map(|p| [p.key_name(), p.address_name()]).flatten().map(str::to_owned);
         let mut names: Vec<String> =
             self.file.keys().cloned().chain(own).filter(|n| self.get(n).is_some()).collect();
         names.sort();

@@ -28,14 +28,16 @@ mod worker;
 pgrx::pg_module_magic!(name, version);
 
 extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
-extension_sql_file!("../sql/catalogue.sql", name = "catalogue", requires = ["tables"]);
+extension_sql_file!("../sql/catalogue.sql", name = "catalogue", requires = ["tables", plan::_catalogue]);
 extension_sql_file!("../sql/queue.sql", name = "queue", requires = ["catalogue", wake::_wake]);
 extension_sql_file!(
     "../sql/api.sql",
     name = "api",
     requires = [
         "queue",
+        plan::_check,
         plan::_plan,
+        plan::derive_seed,
         plan::_caller,
         plan::_new_job_id,
         plan::_default_model,

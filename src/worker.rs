@@ -212,6 +212,11 @@ impl Worker {
         for report in reports {
             match report {
                 Report::Commit(commit) => self.pending.push_back(commit),
+                // A picture that cannot be read is one that is not there: the job says so.
+                Report::Load(load) => {
+                    let bytes = queue::bytes(self.extension, &load.sha256)?;
+                    let _ = load.done.send(bytes);
+                }
                 Report::Ended(seq) => ended.push(seq),
             }
         }

@@ -2,6 +2,7 @@
 //! waits for the answer.
 
 mod follow;
+mod local;
 mod throttle;
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use std::thread::JoinHandle;
 use image_gen_engine::egress::AllowedHosts;
 use image_gen_engine::failure::Failure;
 use image_gen_engine::http::driver::Driver;
+use image_gen_engine::http::origin;
 use image_gen_engine::run::{Entry, JobStatus, Picture};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
@@ -36,8 +38,19 @@ pub enum Command {
 pub enum Report {
     /// Make these entries durable.
     Commit(Commit),
+    /// Read the bytes of a picture.
+    Load(Load),
     /// Nothing more will be heard of this job.
     Ended(i64),
+}
+
+/// A picture that a job needs from the database.
+#[derive(Debug)]
+pub struct Load {
+    /// Its hash.
+    pub sha256: String,
+    /// Told the bytes, or that there are none.
+    pub done: oneshot::Sender<Option<Vec<u8>>>,
 }
 
 /// Entries of one job that must become durable together.
@@ -115,6 +128,8 @@ pub struct Io {
 
 /// Downloads and commits with pictures that go on at a time: this many pictures are in memory.
 const PICTURES_AT_ONCE: usize = 16;
+/// Jobs whose own pictures (at most four of 25 MB each) are in memory, from fetching them until the provider has answered.
+const INPUTS_AT_ONCE: usize = 16;
 
 impl Io {
     /// Starts the thread. `cap` bounds the jobs that it is given, and with them all its queues.
@@ -181,6 +196,8 @@ struct World {
     bell: Bell,
     throttle: throttle::Throttle,
     pictures: Arc<Semaphore>,
+    inputs: Arc<Semaphore>,
+    local: local::Local,
 }
 
 impl World {
@@ -199,13 +216,19 @@ fn serve(inbox: mpsc::UnboundedReceiver<Command>, outbox: mpsc::Sender<Report>, 
     }
 }
 
+/// The hosts that may be private: those of the setting, and the own back end that the administrator named.
+fn allowed(config: &Config) -> AllowedHosts {
+    let own = local::address(&config.keys).and_then(|url| origin(&url)).map(|o| o.host).unwrap_or_default();
+    AllowedHosts::parse(&format!("{},{own}", config.allowed_hosts))
+}
+
 async fn dispatch(
     mut inbox: mpsc::UnboundedReceiver<Command>,
     outbox: mpsc::Sender<Report>,
     bell: Bell,
     config: Config,
 ) {
-    let driver = match Driver::new(AllowedHosts::parse(&config.allowed_hosts)) {
+    let driver = match Driver::new(allowed(&config)) {
         Ok(driver) => driver,
         Err(why) => {
             eprintln!("image_gen: no HTTP client: {why}");
@@ -216,7 +239,9 @@ async fn dispatch(
     let (halt, stop) = watch::channel(false);
     let pictures = Arc::new(Semaphore::new(PICTURES_AT_ONCE));
     let throttle = throttle::Throttle::default();
-    let world = Arc::new(World { driver, config, stop, outbox, bell, throttle, pictures });
+    let inputs = Arc::new(Semaphore::new(INPUTS_AT_ONCE));
+    let local = local::Local::default();
+    let world = Arc::new(World { driver, config, stop, outbox, bell, throttle, pictures, inputs, local });
     let mut cancels: HashMap<i64, Arc<Notify>> = HashMap::new();
     while let Some(command) = inbox.recv().await {
         match command {
@@ -243,7 +268,8 @@ async fn dispatch(
                 }
             }
             Command::Configure(config) => {
-                world.driver.allow(AllowedHosts::parse(&config.allowed_hosts));
+                world.driver.allow(allowed(&config));
+                world.local.forget();
                 configure.send_replace(*config);
             }
             Command::Stop => {

@@ -102,6 +102,19 @@ pub fn cancellations(extension: pg_sys::Oid, epoch: i64) -> Result<Vec<i64>, Fai
     })
 }
 
+/// The bytes of a picture that the database keeps.
+pub fn bytes(extension: pg_sys::Oid, sha256: &str) -> Result<Option<Vec<u8>>, Failed> {
+    within(extension, "read a picture", || {
+        Spi::connect(|client| {
+            client
+                .select("SELECT image_gen._bytes($1)", Some(1), &[sha256.into()])?
+                .first()
+                .get_one::<Vec<u8>>()
+        })
+        .map_err(spi)
+    })
+}
+
 /// Decides about jobs in flight that no task follows any more.
 pub fn take_over(extension: pg_sys::Oid, epoch: i64, lost: Vec<i64>) -> Result<(), Failed> {
     within(extension, "take over", || {

@@ -31,6 +31,23 @@ impl Sim {
         format!("{}/openai/v1", self.simulator.url())
     }
 
+    /// All providers that it plays, each with its base URL.
+    pub fn providers(&self) -> Vec<(&'static str, String)> {
+        const PATHS: [(&str, &str); 10] = [
+            ("a1111", "/a1111"),
+            ("bfl", "/bfl"),
+            ("comfyui", "/comfyui"),
+            ("fal", "/fal"),
+            ("google", "/google/v1beta"),
+            ("ideogram", "/ideogram"),
+            ("openai", "/openai/v1"),
+            ("openrouter", "/openrouter/api/v1"),
+            ("replicate", "/replicate/v1"),
+            ("stability", "/stability"),
+        ];
+        PATHS.map(|(id, path)| (id, format!("{}{path}", self.simulator.url()))).to_vec()
+    }
+
     /// Changes the configuration by a JSON merge patch.
     ///
     /// # Panics

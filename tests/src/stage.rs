@@ -50,13 +50,11 @@ impl Stage {
 
     /// Points a database's providers at the simulator, and expects pictures after 0.2 s.
     pub fn aim(&self, database: &str) {
-        self.cluster.admin(database).run(&format!(
-            "UPDATE image_gen.providers SET base_url = CASE kind WHEN 'bfl' THEN '{}' WHEN 'openai' THEN '{}' END
-              WHERE kind IN ('bfl', 'openai');
-             UPDATE image_gen.models SET typical_seconds = 0.2",
-            self.sim.bfl(),
-            self.sim.openai()
-        ));
+        let mut admin = self.cluster.admin(database);
+        for (provider, url) in self.sim.providers() {
+            admin.run(&format!("UPDATE image_gen.providers SET base_url = '{url}' WHERE id = '{provider}'"));
+        }
+        admin.run("UPDATE image_gen.models SET typical_seconds = 0.2");
     }
 
     /// A connection of a user to the stage's database.

@@ -121,7 +121,7 @@ fn users_write_through_the_functions_only() {
             AND has_function_privilege('alice', oid, 'EXECUTE') ORDER BY 1",
     );
     assert_eq!(internal, ["_await_completion", "_completions", "_is_uncommitted", "_is_worker"]);
-    for call in ["_journal(1, '[]')", "_claim(1, 1, 0)", "_cancel('x')", "_wake(1)", "_enqueue(NULL)"] {
+    for call in ["_journal(1, '[]')", "_claim(1, 1, 0)", "_cancel('x')", "_wake(1)", "_enqueue(NULL, NULL)"] {
         assert_eq!(alice.sqlstate(&format!("SELECT image_gen.{call}")), "42501", "{call}");
     }
     assert_eq!(alice.sqlstate("SET ROLE image_gen_worker"), "42501");

@@ -109,6 +109,17 @@ impl Role {
         }
     }
 
+    /// Lets the request refer to another picture.
+    pub fn refer(self, request: &mut Request, reference: String) {
+        let place = match self {
+            Role::Image => &mut request.image,
+            Role::Mask => &mut request.mask,
+            Role::StyleImage => &mut request.style_image,
+            Role::ReferenceImage => &mut request.reference_image,
+        };
+        *place = Some(reference);
+    }
+
     /// How the request refers to it.
     pub fn reference(self, request: &Request) -> Option<&str> {
         match self {

@@ -26,7 +26,7 @@ use crate::candidate::Candidate;
 use crate::cost::{Cost, Tokens};
 use crate::failure::{Failed, Failure};
 use crate::http::{HttpRequest, HttpResponse};
-use crate::input::Inputs;
+use crate::input::{Input, Inputs, Role};
 use crate::job::{Invalid, Request, Task, Warning};
 use crate::size::Size;
 
@@ -304,6 +304,51 @@ pub fn can(candidate: &Candidate, task: Task) -> bool {
     candidate.operations.contains(&task_at(task, candidate))
 }
 
+/// What would be sent to a candidate for a request, or why it cannot do it: all that is known without sending anything.
+pub fn plan(
+    candidate: &Candidate,
+    task: Task,
+    request: &Request,
+    inputs: &Inputs,
+    found: &BTreeMap<String, String>,
+    tag: &str,
+) -> Result<Prepared, Invalid> {
+    let Some(adapter) = find(&candidate.kind) else {
+        let kinds: Vec<&str> = TABLE.iter().map(|p| p.kind()).collect();
+        return Err(Invalid::new(
+            format!(
+                "provider '{}' has the kind '{}', which has no adapter",
+                candidate.provider, candidate.kind
+            ),
+            format!("Kinds are: {}.", kinds.join(", ")),
+        ));
+    };
+    if request.n > candidate.max_n {
+        return Err(Invalid::new(
+            format!("{} makes {} in one call, n is {}", candidate.name(), candidate.max_n, request.n),
+            "Queue several jobs, or choose a model with a higher max_n in image_gen.models.",
+        ));
+    }
+    let limit = candidate.prompt_chars.map_or(crate::job::MAX_PROMPT_CHARS, |c| c as usize);
+    let length = request.prompt.chars().count();
+    if length > limit {
+        return Err(Invalid::new(
+            format!("the prompt has {length} characters, {} takes {limit}", candidate.name()),
+            "Shorten the prompt, or choose a model with a higher prompt_chars in image_gen.models.",
+        ));
+    }
+    let task_here = task_at(task, candidate);
+    let mut padded;
+    let mut inputs = inputs;
+    if task_here != task && inputs.get(Role::Mask).is_none() {
+        // The mask of the new border is made when the picture is here.
+        padded = inputs.clone();
+        padded.set(Role::Mask, Input::stand_in());
+        inputs = &padded;
+    }
+    adapter.prepare(&Call { task: task_here, request, candidate, inputs, found, tag })
+}
+
 /// The base URL of a candidate, without a final slash.
 pub fn base_url<'a>(provider: &dyn Provider, candidate: &'a Candidate) -> &'a str {
     let default: &'static str = provider.base_url();
@@ -351,7 +396,6 @@ mod testing {
 
     use super::*;
     use crate::http::{Body, Content};
-    use crate::input::{Input, Role};
 
     pub fn request(json: Value) -> Request {
         serde_json::from_value(json).unwrap()

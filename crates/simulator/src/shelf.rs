@@ -18,10 +18,12 @@ pub(crate) struct Shelf {
 
 impl Shelf {
     pub(crate) fn put(&mut self, name: &str, thing: Bytes) {
-        self.take(name);
         self.bytes += thing.len();
-        self.things.insert(name.to_owned(), thing);
-        self.order.push_back(name.to_owned());
+        match self.things.insert(name.to_owned(), thing) {
+            // It keeps its place, so that what is put here again and again does not fill the order.
+            Some(old) => self.bytes -= old.len(),
+            None => self.order.push_back(name.to_owned()),
+        }
         while self.bytes > MOST_BYTES {
             let Some(oldest) = self.order.pop_front() else { break };
             self.take(&oldest);

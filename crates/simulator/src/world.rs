@@ -1,5 +1,6 @@
 //! Everything that lasts longer than a request.
 
+use std::any::{Any, TypeId};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,8 @@ pub(crate) struct World {
     ledger: Mutex<Ledger>,
     tasks: Mutex<TaskBook>,
     shelf: Mutex<Shelf>,
+    /// What single providers keep for themselves, by its type.
+    drawers: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
     renders: Mutex<HashMap<&'static str, Renders>>,
     pub studio: Studio,
     /// Makes ids and signatures of one run differ from those of the next.
@@ -46,6 +49,7 @@ impl World {
             ledger: Mutex::default(),
             tasks: Mutex::default(),
             shelf: Mutex::default(),
+            drawers: Mutex::default(),
             renders: Mutex::default(),
             studio: Studio::default(),
             nonce: nonce.into(),
@@ -78,12 +82,23 @@ impl World {
         lock(&self.shelf)
     }
 
+    /// Works on what a provider keeps for itself: new at first and after a reset.
+    pub(crate) fn drawer<T: Default + Send + 'static, R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        let mut drawers = lock(&self.drawers);
+        let drawer = drawers.entry(TypeId::of::<T>()).or_insert_with(|| Box::<T>::default());
+        match drawer.downcast_mut() {
+            Some(kept) => work(kept),
+            None => work(&mut T::default()),
+        }
+    }
+
     /// Forgets everything but the configuration.
     pub(crate) fn reset(&self) {
         self.rules().clear();
         self.ledger().clear();
         self.tasks().clear();
         self.shelf().clear();
+        lock(&self.drawers).clear();
         lock(&self.renders).clear();
     }
 

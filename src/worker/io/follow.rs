@@ -1,5 +1,6 @@
 //! Follows one job: does what its state machine says, and tells it what came of that.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,14 +8,15 @@ use image_gen_engine::candidate::Candidate;
 use image_gen_engine::cost::Cost;
 use image_gen_engine::failure::{Failed, Failure};
 use image_gen_engine::http::Method;
+use image_gen_engine::input::{Inputs, Role};
 use image_gen_engine::job::{Operation, Request};
 use image_gen_engine::provider::{self, Remote};
 use image_gen_engine::route::{self, Out, Preferences, Route};
-use image_gen_engine::run::{self, Entry, Event, Job, JobStatus, Run, Step};
+use image_gen_engine::run::{self, Entry, Event, Job, JobStatus, Place, Run, Step};
 use serde::Deserialize;
 use tokio::sync::{Notify, oneshot};
 
-use super::{Commit, Config, Report, World};
+use super::{Commit, Config, Load, Report, World};
 use crate::worker::queue::Claimed;
 
 /// The engine's part of a claimed job.
@@ -26,8 +28,16 @@ struct Details {
     attempts: u32,
     tries: u32,
     preferences: Option<Preferences>,
+    #[serde(default)]
+    pictures: Option<HashMap<String, Where>>,
     candidates: Vec<Candidate>,
     resume: Option<Resume>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Where {
+    stored: Option<String>,
+    url: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -36,6 +46,8 @@ struct Resume {
     provider: String,
     remote_id: String,
     poll_url: String,
+    result_url: Option<String>,
+    cancel_url: Option<String>,
     cost: Option<rust_decimal::Decimal>,
     sent_at: i64,
     candidates: Vec<Candidate>,
@@ -48,10 +60,19 @@ fn now() -> i64 {
 
 pub(super) async fn follow(claimed: Claimed, world: Arc<World>, cancel: Arc<Notify>) {
     let task = Task { seq: claimed.seq, job_id: claimed.id, world, cancel };
-    let config = task.world.config.borrow().clone();
-    let started = serde_json::from_str::<Details>(&claimed.job)
-        .map_err(|e| vec![closed(Failure::Invalid.because(format!("the job is not understood: {e}")))])
-        .and_then(|details| start(&task.job_id, details, &config));
+    let read = serde_json::from_str::<Details>(&claimed.job)
+        .map_err(|e| vec![closed(Failure::Invalid.because(format!("the job is not understood: {e}")))]);
+    let started = match read {
+        Ok(mut details) => {
+            task.world.local.place(&mut details.candidates, &task.world).await;
+            if let Some(resume) = &mut details.resume {
+                task.world.local.place(&mut resume.candidates, &task.world).await;
+            }
+            let config = task.world.config.borrow().clone();
+            start(&task.job_id, details, &config)
+        }
+        Err(entries) => Err(entries),
+    };
     match started {
         Ok((run, resumed)) => task.drive(run, resumed).await,
         Err(entries) => {
@@ -66,27 +87,41 @@ fn closed(failed: Failed) -> Entry {
 
 /// Chooses where the job goes, or finds out why it can go nowhere.
 fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool), Vec<Entry>> {
-    let Details { operation, request, deadline, attempts, tries, preferences, candidates, resume } = details;
-    let job = Job { id: job_id.to_owned(), operation, request, deadline };
+    let Details { operation, request, deadline, attempts, tries, preferences, pictures, candidates, resume } =
+        details;
+    let place = |(name, place): (String, Where)| {
+        let role = Role::ALL.into_iter().find(|role| role.name() == name)?;
+        Some((role, Place { stored: place.stored, url: place.url }))
+    };
+    let pictures = pictures.unwrap_or_default().into_iter().filter_map(place).collect();
+    let job = Job { id: job_id.to_owned(), operation, request, pictures, deadline };
     if let Some(resume) = resume {
         let cost = resume.cost.map(Cost::reported);
         let Some(candidate) = resume.candidates.into_iter().next() else {
             return Err(run::lost(resume.number, &resume.provider, cost));
         };
-        let remote = Remote { id: resume.remote_id, poll_url: resume.poll_url };
+        let remote = Remote {
+            id: resume.remote_id,
+            poll_url: resume.poll_url,
+            result_url: resume.result_url,
+            cancel_url: resume.cancel_url,
+        };
         return Ok((Run::resume(job, candidate, resume.number, remote, cost, resume.sent_at), true));
     }
     let configured = |candidate: &Candidate| {
         provider::find(&candidate.kind).is_some_and(|p| {
             provider::key_name(p, candidate).is_none_or(|name| config.keys.get(name).is_some())
+                && (candidate.base_url.is_some() || p.address_name().is_none())
         })
     };
     let wishes = preferences.unwrap_or_default();
-    let route = route::order(candidates, &wishes, operation, job_id, configured);
-    let able = |c: &Candidate| {
-        let call = provider::Call { operation, request: &job.request, candidate: c };
-        provider::find(&c.kind).is_some_and(|p| p.prepare(&call).is_ok())
-    };
+    let wanted = job.request.task(operation);
+    // Others stand in only for those that were tried.
+    let candidates = candidates.into_iter().filter(|c| !c.stands_in).collect();
+    let route = route::order(candidates, &wishes, wanted, job_id, configured);
+    let inputs = Inputs::stand_ins(&job.request);
+    let able =
+        |c: &Candidate| provider::plan(c, wanted, &job.request, &inputs, &BTreeMap::new(), "planned").is_ok();
     let head = match route.candidates.iter().find(|c| able(c)).or(route.candidates.first()) {
         Some(head) => head.clone(),
         None if config.preview_when_unconfigured && operation == Operation::Generate => {
@@ -115,7 +150,8 @@ fn nobody(route: &Route) -> Failed {
     let why = |(candidate, out): &(Candidate, Out)| match out {
         Out::NotConfigured => {
             let key = provider::find(&candidate.kind).and_then(|p| provider::key_name(p, candidate));
-            format!("{} has no key ({})", candidate.provider, key.unwrap_or("no adapter"))
+            let name = key.or_else(|| provider::find(&candidate.kind)?.address_name());
+            format!("{} has no key ({})", candidate.provider, name.unwrap_or("no adapter"))
         }
         Out::Blocked => format!("{} is blocked", candidate.provider),
         Out::NotPreferred => format!("{} is not preferred", candidate.provider),
@@ -150,11 +186,17 @@ impl Task {
             () = self.cancel.notified() => { event = Event::Cancel; None }
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        let mut picture_permit = None;
+        let (mut picture_permit, mut input_permit) = (None, None);
         loop {
             let (again, step) = advance(run, event).await;
             run = again;
             let can_cancel = run.can_cancel();
+            match (run.holds_inputs(), &input_permit) {
+                // The semaphores are never closed.
+                (true, None) => input_permit = world.inputs.clone().acquire_owned().await.ok(),
+                (false, Some(_)) => input_permit = None,
+                _ => {}
+            }
             event = match step {
                 Step::Stop => return,
                 Step::Compute => Event::Compute,
@@ -167,9 +209,9 @@ impl Task {
                     () = self.cancel.notified(), if can_cancel => Event::Cancel,
                     _ = stop.wait_for(|stop| *stop) => return,
                 },
+                Step::Load { sha256 } => Event::Loaded(self.load(sha256).await),
                 Step::Send { request, key_name } => {
-                    if request.auth.is_none() && picture_permit.is_none() {
-                        // The semaphore is never closed.
+                    if request.auth.is_none() && input_permit.is_none() && picture_permit.is_none() {
                         picture_permit = world.pictures.clone().acquire_owned().await.ok();
                     }
                     let key = key_name.and_then(|name| world.config.borrow().keys.get(&name));
@@ -196,6 +238,13 @@ impl Task {
             }
         }
         entries
+    }
+
+    /// Asks the main thread for the bytes of a picture.
+    async fn load(&self, sha256: String) -> Option<Vec<u8>> {
+        let (done, answer) = oneshot::channel();
+        self.world.report(Report::Load(Load { sha256, done })).await;
+        answer.await.ok().flatten()
     }
 
     /// Asks the main thread to make entries durable; false when the job is no longer ours.

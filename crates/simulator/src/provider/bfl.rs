@@ -3,8 +3,6 @@
 //! Only a task that becomes `Ready` consumes credits, says the vendor's help page of 2026-06-12: moderated and failed tasks are
 //! free. The ledger books a task's price when it is accepted, whether or not anybody polls for it.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -192,6 +190,7 @@ fn submit(desk: &Desk<'_>, model: &str) -> Answer {
     answer.seed = Some(seed);
     answer.remote_id = Some(id);
     answer.in_flight = Some(in_flight);
+    answer.inputs = order.materials;
     answer
 }
 
@@ -319,12 +318,6 @@ fn seconds(micros: u64) -> Value {
 
 fn uuid(hex: &str) -> String {
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
-}
-
-/// The size of a picture in base64, if it is one.
-fn decoded_size(base64: &str) -> Option<(u32, u32)> {
-    let file = STANDARD.decode(base64).ok()?;
-    image::ImageReader::new(std::io::Cursor::new(file)).with_guessed_format().ok()?.into_dimensions().ok()
 }
 
 fn format_named(name: &str) -> Option<Format> {

@@ -20,6 +20,7 @@ use crate::world::World;
 
 mod fields;
 mod models;
+mod pictures;
 
 use fields::{Order, Wrong};
 use models::Model;
@@ -144,6 +145,7 @@ fn submit(desk: &Desk<'_>, edit: bool) -> Result<Answer, Wrong> {
         None => accepted(desk, &order, seed),
     };
     answer.in_flight = Some(in_flight);
+    answer.inputs = order.materials;
     answer.when = if matches!(desk.fault, Some(Fault::NeverReady)) { When::Never } else { When::After(time) };
     Ok(answer.header("openai-processing-ms", time.as_millis()))
 }

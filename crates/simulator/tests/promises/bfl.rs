@@ -208,3 +208,36 @@ async fn inputs_and_size_make_the_price() {
     admin(&sim, "PUT", "config", json!({"cost_in_response": false})).await;
     assert!(bfl(&sim, "flux-2-pro", json!({"prompt": "a"})).await.json().get("cost").is_none());
 }
+
+#[tokio::test]
+async fn pictures_and_masks_arrive_and_white_is_edited() {
+    use base64::Engine;
+    let sim = start(json!({})).await;
+    let encoded = |picture: image::DynamicImage| {
+        let mut file = Cursor::new(Vec::new());
+        picture.write_to(&mut file, image::ImageFormat::Png).unwrap();
+        base64::engine::general_purpose::STANDARD.encode(file.into_inner())
+    };
+    let marked = |x: u32| x < 3;
+    let white = image::GrayImage::from_fn(64, 48, |x, _| image::Luma([if marked(x) { 255 } else { 0 }]));
+    let clear =
+        image::GrayAlphaImage::from_fn(64, 48, |x, _| image::LumaA([200, if marked(x) { 0 } else { 255 }]));
+    let plain = encoded(image::RgbImage::new(64, 48).into());
+    let bodies = [
+        json!({"prompt": "a hat", "image": plain, "mask": encoded(white.into())}),
+        json!({"prompt": "a hat", "image": encoded(clear.into())}),
+    ];
+    for body in bodies {
+        assert_eq!(bfl(&sim, "flux-pro-1.0-fill", body).await.status, 200);
+    }
+    let entries = sim.entries();
+    let (with_mask, alone) = (&entries[0]["inputs"], &entries[1]["inputs"]);
+    assert_eq!((&with_mask[0]["name"], &with_mask[1]["name"]), (&json!("image"), &json!("mask")));
+    assert_eq!((with_mask[0].get("marks"), &with_mask[1]["marks"]["edited"]), (None, &json!(144)));
+    assert_eq!(alone[0]["marks"], with_mask[1]["marks"], "transparency stands in for a mask");
+    assert_eq!((&with_mask[0]["width"], &with_mask[0]["media_type"]), (&json!(64), &json!("image/png")));
+    let body = json!({"prompt": "a", "input_image": plain, "input_image_2": "https://example.com/a.png"});
+    assert_eq!(bfl(&sim, "flux-2-pro", body).await.status, 200);
+    let inputs = sim.entries()[2]["inputs"].clone();
+    assert_eq!((inputs.as_array().unwrap().len(), &inputs[0]["name"]), (1, &json!("input_image")));
+}

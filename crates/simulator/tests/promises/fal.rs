@@ -18,6 +18,10 @@ async fn ask(sim: &Simulator, url: &Value) -> Reply {
     send(sim, "GET", url.as_str().unwrap(), FAL, &Value::Null).await
 }
 
+async fn cancel(sim: &Simulator, url: &Value) -> Reply {
+    send(sim, "PUT", url.as_str().unwrap(), FAL, &Value::Null).await
+}
+
 /// Submits, waits, and gives the result.
 async fn run(sim: &Simulator, model: &str, body: Value) -> Reply {
     let reply = submit(sim, model, body).await;
@@ -49,7 +53,7 @@ fn mask_uri(width: u32, height: u32, marked: u32, marks: u8) -> String {
     format!("data:image/png;base64,{}", STANDARD.encode(file.into_inner()))
 }
 
-async fn fetched(sim: &Simulator, image: &Value) -> image::RgbImage {
+async fn fetched(sim: &Simulator, image: &Value) -> RgbImage {
     let reply = get(sim, image["url"].as_str().unwrap()).await;
     assert_eq!(reply.headers["content-type"], image["content_type"].as_str().unwrap());
     let picture = image::load_from_memory(&reply.bytes).unwrap().into_rgb8();
@@ -385,15 +389,14 @@ async fn a_request_can_be_called_off_until_it_is_over() {
     let status = ask(&sim, &submitted["status_url"]).await;
     assert_eq!((status.status, &status.json()["status"]), (202, &json!("IN_PROGRESS")));
     assert_eq!(ask(&sim, &submitted["response_url"]).await.status, 400);
-    let cancel = |url: Value| async { send(&sim, "PUT", url.as_str().unwrap(), FAL, &Value::Null).await };
-    let reply = cancel(submitted["cancel_url"].clone()).await;
+    let reply = cancel(&sim, &submitted["cancel_url"]).await;
     assert_eq!((reply.status, reply.json()), (202, json!({"status": "CANCELLATION_REQUESTED"})));
     let status = ask(&sim, &submitted["status_url"]).await;
     assert_eq!((status.status, &status.json()["error_type"]), (200, &json!("client_cancelled")));
     assert_eq!(ask(&sim, &submitted["response_url"]).await.status, 499);
     admin(&sim, "PUT", "config", json!({"render_seconds": 0})).await;
     let done = submit(&sim, "fal-ai/flux/dev", json!({"prompt": "a"})).await.json();
-    let reply = cancel(done["cancel_url"].clone()).await;
+    let reply = cancel(&sim, &done["cancel_url"]).await;
     assert_eq!((reply.status, reply.json()), (400, json!({"status": "ALREADY_COMPLETED"})));
     assert_eq!(sim.entries().iter().filter(|e| e["phase"] == "cancel").count(), 2);
 }

@@ -194,3 +194,52 @@ async fn an_empty_account_is_out_of_quota() {
     let reply = openai(&sim, json!({"model": "gpt-image-2", "prompt": "a"})).await;
     assert_eq!((reply.status, &reply.json()["error"]["code"]), (429, &json!("insufficient_quota")));
 }
+
+#[tokio::test]
+async fn masks_arrive_and_what_is_transparent_is_edited() {
+    let sim = start(json!({})).await;
+    let png = |picture: image::DynamicImage| {
+        let mut file = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut file, image::ImageFormat::Png).unwrap();
+        file.into_inner()
+    };
+    let url = |file: &[u8]| json!({"image_url": format!("data:image/png;base64,{}", STANDARD.encode(file))});
+    let hole = |width| {
+        let alpha = |x: u32| if x < 3 { 0 } else { 255 };
+        png(image::RgbaImage::from_fn(width, 48, |x, _| image::Rgba([255, 255, 255, alpha(x)])).into())
+    };
+    let picture = png(image::RgbImage::new(64, 48).into());
+    let edit = async |mask: &[u8]| {
+        let body =
+            json!({"model": "gpt-image-2", "prompt": "a hat", "images": [url(&picture)], "mask": url(mask)});
+        send(&sim, "POST", "/openai/v1/images/edits", OPENAI, &body).await
+    };
+    assert_eq!(edit(&hole(64)).await.status, 200);
+    for (mask, words) in [(hole(65), "mask size does not match"), (picture.clone(), "missing alpha channel")]
+    {
+        let reply = edit(&mask).await;
+        assert_eq!(reply.status, 400);
+        assert!(reply.json()["error"]["message"].as_str().unwrap().contains(words));
+    }
+    let mut form = Vec::new();
+    for (name, value) in [("model", "gpt-image-2"), ("prompt", "a hat")] {
+        form.extend(
+            format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes(),
+        );
+    }
+    for (name, file) in [("mask", hole(64)), ("image[]", picture.clone())] {
+        form.extend(format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\n").bytes());
+        form.extend(file);
+        form.extend(b"\r\n");
+    }
+    form.extend(b"--B--\r\n");
+    let headers = [OPENAI[0], ("content-type", "multipart/form-data; boundary=B")];
+    let reply = try_send(&sim, "POST", "/openai/v1/images/edits", &headers, form).await.unwrap();
+    assert_eq!(reply.status, 200);
+    let entries = sim.entries();
+    let (json, form) = (&entries[0]["inputs"], &entries[3]["inputs"]);
+    assert_eq!((json[0]["name"].as_str(), form[0]["name"].as_str()), (Some("images"), Some("image")));
+    assert_eq!((&json[1]["name"], &json[1]["marks"]["edited"]), (&json!("mask"), &json!(144)));
+    assert_eq!(form[1]["marks"], json[1]["marks"]);
+    assert_eq!(json[0].get("marks"), None);
+}

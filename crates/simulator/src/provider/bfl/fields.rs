@@ -4,10 +4,11 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
 use crate::call::Payload;
+use crate::material::{Material, Polarity, base64};
 use crate::picture::Format;
 
+use super::format_named;
 use super::models::{Kind, Model, Prompt, Size, megapixels};
-use super::{decoded_size, format_named};
 
 /// The vendor documents 32K tokens for FLUX.2 and nothing for the others; so many characters are let through.
 const LONGEST_PROMPT: usize = 131_072;
@@ -26,6 +27,8 @@ pub(super) struct Order {
     pub format: Format,
     /// The sizes of the pictures sent along.
     pub inputs: Vec<(u32, u32)>,
+    /// Those of them that are no URLs.
+    pub materials: Vec<Material>,
 }
 
 impl Default for Order {
@@ -37,6 +40,7 @@ impl Default for Order {
             height: 0,
             format: Format::Jpeg,
             inputs: Vec::new(),
+            materials: Vec::new(),
         }
     }
 }
@@ -62,7 +66,7 @@ impl Order {
                 return Err(vec![problem("model_attributes_type", &["body"], text, &json!("(not shown)"))]);
             }
         };
-        let mut check = Check { body, problems: Vec::new() };
+        let mut check = Check { body, problems: Vec::new(), materials: Vec::new() };
         let order = check.order(model);
         if check.problems.is_empty() { Ok(order) } else { Err(check.problems) }
     }
@@ -75,6 +79,7 @@ fn problem(kind: &str, loc: &[&str], msg: &str, input: &Value) -> Value {
 struct Check<'a> {
     body: &'a Map<String, Value>,
     problems: Vec<Value>,
+    materials: Vec<Material>,
 }
 
 impl Check<'_> {
@@ -123,11 +128,13 @@ impl Check<'_> {
                     self.wrong(name, "missing", "Field required")
                 }
                 Kind::Picture | Kind::NeededPicture => {
-                    pictures.extend(self.picture(name).map(|size| (*name, size)));
+                    let mask = self.polarity(model, name);
+                    pictures.extend(self.picture(name, mask).map(|size| (*name, size)));
                 }
             }
         }
         (order.width, order.height) = self.size(model, ratio, &pictures);
+        order.materials = std::mem::take(&mut self.materials);
         order.inputs = pictures.into_iter().map(|(_, size)| size).collect();
         order
     }
@@ -225,25 +232,40 @@ impl Check<'_> {
         }
     }
 
-    fn picture(&mut self, name: &str) -> Option<(u32, u32)> {
+    /// For the picture that marks what is to be edited: the mask, or without one the picture's own transparency.
+    fn polarity(&self, model: &Model, name: &str) -> Option<Polarity> {
+        let takes_mask = model.fields.iter().any(|(name, _)| *name == "mask");
+        match name {
+            "mask" => Some(Polarity::White),
+            "image" if takes_mask && self.get("mask").is_none() => Some(Polarity::Transparent),
+            _ => None,
+        }
+    }
+
+    fn picture(&mut self, name: &str, mask: Option<Polarity>) -> Option<(u32, u32)> {
         let text = self.text(name)?;
         if text.starts_with("https://") || text.starts_with("http://") {
             return Some(REMOTE_SIZE);
         }
-        match decoded_size(&text) {
-            None => {
-                self.wrong(
-                    name,
-                    "value_error",
-                    "Value error, input is neither a URL nor a base64 encoded image",
-                );
-            }
-            Some((w, h)) if u64::from(w) * u64::from(h) > LARGEST => {
-                self.wrong(name, "value_error", "Value error, image must not exceed 20 megapixels");
-            }
-            size => return size,
+        let material = base64(&text).and_then(|bytes| {
+            let read = mask.map_or_else(
+                || Material::read(name, &bytes),
+                |polarity| Material::read_mask(name, &bytes, polarity),
+            );
+            read.ok()
+        });
+        let Some(material) = material else {
+            let text = "Value error, input is neither a URL nor a base64 encoded image";
+            self.wrong(name, "value_error", text);
+            return None;
+        };
+        let size = (material.width, material.height);
+        if u64::from(size.0) * u64::from(size.1) > LARGEST {
+            self.wrong(name, "value_error", "Value error, image must not exceed 20 megapixels");
+            return None;
         }
-        None
+        self.materials.push(material);
+        Some(size)
     }
 
     fn size(

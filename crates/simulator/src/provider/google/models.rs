@@ -34,7 +34,7 @@ static MODELS: [Model; 4] = [
 ];
 
 /// Ratios, and the size of their pictures at `1K`.
-pub(in crate::provider) const RATIOS: [(&str, u32, u32); 14] = [
+const RATIOS: [(&str, u32, u32); 14] = [
     ("1:1", 1024, 1024),
     ("2:3", 848, 1264),
     ("3:2", 1264, 848),
@@ -63,7 +63,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Model> {
 }
 
 impl Model {
-    pub(in crate::provider) fn ratios(&self) -> &'static [(&'static str, u32, u32)] {
+    pub(super) fn ratios(&self) -> &'static [(&'static str, u32, u32)] {
         if self.long_and_small { &RATIOS } else { &RATIOS[..10] }
     }
 
@@ -116,7 +116,7 @@ impl Model {
 }
 
 /// The ratio that is nearest to that of a size.
-pub(in crate::provider) fn nearest(
+fn nearest(
     ratios: &'static [(&'static str, u32, u32)],
     (width, height): (u32, u32),
 ) -> Option<&'static (&'static str, u32, u32)> {

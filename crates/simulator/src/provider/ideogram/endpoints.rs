@@ -18,6 +18,8 @@ pub(super) enum Action {
     Remix,
     /// Redraws what the mask marks.
     Inpaint,
+    /// Changes the picture as told, only where the mask marks it if there is one.
+    PreciseEdit,
     Reframe,
     Upscale,
 }
@@ -52,6 +54,7 @@ pub(super) fn find(path: &str) -> Option<Endpoint> {
                 "generate" => (Action::Generate, ALL),
                 "remix" => (Action::Remix, ALL),
                 "inpaint" => (Action::Inpaint, &ALL[3..]),
+                "precise-edit" => (Action::PreciseEdit, &ALL[1..2]),
                 "reframe" => (Action::Reframe, &ALL[3..4]),
                 _ => return None,
             };
@@ -83,6 +86,7 @@ impl Endpoint {
             "ideogram-3-character" => (100, 150, 200),
             "ideogram-v3" if with_character => (100, 150, 200),
             "ideogram-v3" | "ideogram-3" => (30, 60, 90),
+            _ if self.action == Action::PreciseEdit => (30, 60, 220),
             _ => (30, 60, 100),
         };
         let thousandths = match tier.as_str() {
@@ -110,6 +114,7 @@ mod tests {
         assert_eq!(price("v2/image/generate/ideogram-4-5", "high", false), "0.1");
         assert_eq!(price("v2/image/generate/ideogram-4", "turbo", false), "0.03");
         assert_eq!(price("v2/image/inpaint/ideogram-3-character", "quality", false), "0.2");
+        assert_eq!(price("v2/image/precise-edit/ideogram-4-5", "high", false), "0.22");
         assert_eq!(find("v2/image/inpaint/ideogram-4"), None);
     }
 }

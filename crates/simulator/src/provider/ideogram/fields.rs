@@ -53,7 +53,7 @@ impl Order {
             later: endpoint.is_v2 && (fields.boolean("async")? || webhook.is_some()),
             size: match endpoint.action {
                 Action::Upscale => image.map_or((2048, 2048), |(w, h)| (w * 2, h * 2)),
-                Action::Inpaint => image.unwrap_or((1024, 1024)),
+                Action::Inpaint | Action::PreciseEdit => image.unwrap_or((1024, 1024)),
                 _ => fields.size(endpoint, image, sized("images"))?,
             },
             price_each: endpoint.price(&tier, with_character),
@@ -136,7 +136,7 @@ impl<'a> Fields<'a> {
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
-        self.map.get(name).filter(|v| !v.is_null() && !(self.texts && *v == ""))
+        self.map.get(name).filter(|v| !(v.is_null() || self.texts && *v == ""))
     }
 
     fn text(&self, name: &str) -> Result<Option<String>, String> {
@@ -289,26 +289,25 @@ impl<'a> Fields<'a> {
             Action::Generate => &[],
             Action::Upscale => &["image_file"],
             Action::Inpaint => &["image", "mask"],
-            Action::Remix | Action::Reframe => &["image"],
+            Action::Remix | Action::Reframe | Action::PreciseEdit => &["image"],
         };
         let mut all: Vec<Material> = Vec::new();
         for part in self.parts {
             let name = plain(&part.name);
+            let is_mask = name == "mask";
+            let generates = endpoint.action == Action::Generate;
             let (most, megabytes) = match name {
-                "image" | "image_file" => (1, if endpoint.is_v2 { 25 } else { 10 }),
-                "mask" => (1, 25),
-                "images" if endpoint.model == "auto" => (10, 25),
-                "images" if endpoint.model == "ideogram-4-5" => (5, 25),
+                "image" | "image_file" if needed.contains(&name) => (1, if endpoint.is_v2 { 25 } else { 10 }),
+                "mask" if needed.contains(&name) => (1, 25),
+                "mask" if endpoint.model == "ideogram-4-5" => (1, 25),
+                "images" if generates && endpoint.model == "auto" => (10, 25),
+                "images" if generates && endpoint.model == "ideogram-4-5" => (5, 25),
                 "reference_images" if endpoint.model == "ideogram-4-5" => (4, 25),
                 "style_reference_images" => (10, 10),
                 "character_reference_images" => (1, 10),
                 "character_reference_images_mask" | "character_reference_mask" => (1, 10),
                 _ => continue,
             };
-            let is_mask = name == "mask";
-            if !(needed.contains(&name) || most > 1 || name.starts_with("character") || is_mask) {
-                continue;
-            }
             if part.bytes.len() > megabytes << 20 {
                 return Err(format!("{name} exceeds the limit of {megabytes}MB"));
             }
@@ -330,6 +329,11 @@ impl<'a> Fields<'a> {
             let edited = find("image").or_else(|| find("images"));
             if edited.is_none_or(|image| (image.width, image.height) != (mask.width, mask.height)) {
                 return Err("mask must have the same size as the image".into());
+            }
+            let pixels = u64::from(mask.width) * u64::from(mask.height);
+            let edited = mask.marks.as_ref().map_or(0, |marks| marks.edited);
+            if endpoint.model == "ideogram-4-5" && (edited == 0 || edited == pixels) {
+                return Err("mask must contain both black and white".into());
             }
         }
         if let Some(image) = find("image").or_else(|| find("image_file")) {

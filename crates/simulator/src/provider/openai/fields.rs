@@ -1,19 +1,16 @@
 //! What a request may say, and OpenAI's words for what it may not.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::call::{Call, Part, Payload};
+use crate::call::{Call, Payload};
+use crate::material::Material;
 use crate::picture::Format;
 
 use super::models::{self, Model};
+use super::pictures;
 
 const LONGEST_PROMPT: usize = 32_000;
-const MOST_INPUTS: usize = 16;
-/// What an input counts for whose size we cannot know, as it is a URL or an uploaded file.
-const REMOTE_SIZE: (u32, u32) = (1024, 1024);
 
 /// An error answer.
 #[derive(Debug)]
@@ -66,6 +63,8 @@ pub(super) struct Order {
     pub stream: bool,
     /// The sizes of the pictures sent along.
     pub inputs: Vec<(u32, u32)>,
+    /// Those of them, and the mask, that are no URLs.
+    pub materials: Vec<Material>,
 }
 
 const COMMON: [&str; 12] = [
@@ -131,10 +130,10 @@ impl Order {
         fields.text("user")?;
         fields.int("partial_images", 0, 3)?;
         let (width, height) = fields.size(model)?;
-        let inputs = match (edit, form) {
-            (false, _) => Vec::new(),
-            (true, Some(parts)) => form_pictures(parts)?,
-            (true, None) => json_pictures(&fields.map)?,
+        let (inputs, materials) = match (edit, form) {
+            (false, _) => Default::default(),
+            (true, Some(parts)) => pictures::of_form(parts)?,
+            (true, None) => pictures::of_json(&fields.map)?,
         };
         Ok(Self {
             model,
@@ -148,6 +147,7 @@ impl Order {
             format,
             stream: fields.boolean("stream")?,
             inputs,
+            materials,
         })
     }
 }
@@ -288,87 +288,4 @@ impl Fields {
         };
         Err(Wrong::new(format!("Invalid size '{text}'. {trouble}")).param("size").code("invalid_value"))
     }
-}
-
-fn dimensions(file: &[u8]) -> Option<(u32, u32)> {
-    image::ImageReader::new(std::io::Cursor::new(file)).with_guessed_format().ok()?.into_dimensions().ok()
-}
-
-fn counted(inputs: Vec<(u32, u32)>, name: &str) -> Result<Vec<(u32, u32)>, Wrong> {
-    match inputs.len() {
-        0 => {
-            let text = format!("Missing required parameter: '{name}'.");
-            Err(Wrong::new(text).param(name).code("missing_required_parameter"))
-        }
-        1..=MOST_INPUTS => Ok(inputs),
-        many => {
-            let text = format!(
-                "Invalid '{name}': array too long. Expected an array with maximum length {MOST_INPUTS}, but got an array with length {many} instead."
-            );
-            Err(Wrong::new(text).param(name).code("array_above_max_length"))
-        }
-    }
-}
-
-fn form_pictures(parts: &[Part]) -> Result<Vec<(u32, u32)>, Wrong> {
-    let mut inputs = Vec::new();
-    let mut mask = None;
-    for part in parts.iter().filter(|p| p.file_name.is_some()) {
-        let name = part.name.trim_end_matches("[]");
-        let kind = part.media_type.as_deref().unwrap_or("application/octet-stream");
-        let known: &[&str] = match name {
-            "image" => &["image/png", "image/jpeg", "image/webp"],
-            "mask" => &["image/png"],
-            _ => {
-                let text = format!("Unknown parameter: '{name}'.");
-                return Err(Wrong::new(text).param(name).code("unknown_parameter"));
-            }
-        };
-        if !known.contains(&kind) {
-            let text = format!(
-                "Invalid file '{name}': unsupported mimetype ('{kind}'). Supported file formats are {}.",
-                known.join(", ")
-            );
-            return Err(Wrong::new(text).param(name).code("unsupported_file_mimetype"));
-        }
-        let Some(size) = dimensions(&part.bytes) else { return Err(bad_picture(name)) };
-        if name == "mask" { mask = Some(size) } else { inputs.push(size) }
-    }
-    if mask.is_some_and(|mask| inputs.first().is_some_and(|first| *first != mask)) {
-        let text = "Invalid mask image format - mask size does not match image size";
-        return Err(Wrong::new(text).param("mask").code("invalid_image_format"));
-    }
-    counted(inputs, "image")
-}
-
-fn json_pictures(map: &Map<String, Value>) -> Result<Vec<(u32, u32)>, Wrong> {
-    let images = map.get("images").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let inputs = images.iter().map(|image| json_picture(image, "images")).collect::<Result<Vec<_>, _>>()?;
-    if let Some(mask) = map.get("mask").filter(|m| !m.is_null()) {
-        json_picture(mask, "mask")?;
-    }
-    counted(inputs, "images")
-}
-
-fn json_picture(image: &Value, name: &str) -> Result<(u32, u32), Wrong> {
-    let text = |key| image.get(key).and_then(Value::as_str);
-    match (text("image_url"), text("file_id")) {
-        (None, Some(_)) => Ok(REMOTE_SIZE),
-        (Some(url), None) if url.starts_with("https://") => Ok(REMOTE_SIZE),
-        (Some(url), None) => {
-            let data = url.strip_prefix("data:image/").and_then(|rest| rest.split_once(";base64,"));
-            let file = data.and_then(|(_, base64)| STANDARD.decode(base64).ok());
-            file.and_then(|file| dimensions(&file)).ok_or_else(|| bad_picture(name))
-        }
-        _ => {
-            let text = format!("Invalid '{name}': exactly one of 'image_url' and 'file_id' is needed.");
-            Err(Wrong::new(text).param(name).code("invalid_value"))
-        }
-    }
-}
-
-fn bad_picture(name: &str) -> Wrong {
-    Wrong::new("Invalid image file or mode for image, please check your image file.")
-        .param(name)
-        .code("invalid_image_file")
 }

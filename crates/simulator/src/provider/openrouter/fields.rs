@@ -5,11 +5,9 @@ use serde_json::{Map, Value};
 use crate::call::{Call, Payload};
 use crate::material::{Material, data_uri};
 use crate::picture::Format;
-use crate::provider::google::models::RATIOS as DRAWN;
-use crate::provider::google::models::nearest;
 
 use super::Wrong;
-use super::models::{self, Model, Price};
+use super::models::{self, Model};
 
 /// What a reference counts for whose size we cannot know, as it is a URL.
 const REMOTE_SIZE: (u32, u32) = (1024, 1024);
@@ -241,20 +239,17 @@ impl Order {
         let wanted = place(tier.unwrap_or("1K"));
         let tier = tiers.into_iter().min_by_key(|t| place(t).abs_diff(wanted)).unwrap_or("1K");
         tier.clone_into(&mut self.tier);
-        // A cast of a float saturates, and the ratios are between 1:8 and 8:1.
-        let like = match ratio {
-            Some((_, ratio)) => (((ratio * 10_000.0) as u32).max(1), 10_000),
-            None => self.references.first().copied().unwrap_or((1, 1)),
+        let first = self.references.first().map(|(w, h)| f64::from(*w) / f64::from((*h).max(1)));
+        let ratio = ratio.map(|(_, ratio)| ratio).or(first).unwrap_or(1.0).clamp(1.0 / 8.0, 8.0);
+        // Casts of floats saturate, and these are small.
+        (self.width, self.height) = match self.model.gemini() {
+            Some(model) => model.pixels(None, tier, Some(((ratio * 10_000.0) as u32, 10_000))),
+            None => {
+                let side = [512.0, 1024.0, 2048.0, 4096.0][place(tier)];
+                let floor = |side: f64| (side / 16.0) as u32 * 16;
+                (floor(side * ratio.sqrt()), floor(side / ratio.sqrt()))
+            }
         };
-        let ratios = self.model.gemini().map_or(&DRAWN[..], |m| m.ratios());
-        let (_, width, height) = nearest(ratios, like).copied().unwrap_or(DRAWN[0]);
-        (self.width, self.height) = match tier {
-            "512" => (width / 2, height / 2),
-            "2K" => (width * 2, height * 2),
-            "4K" => (width * 4, height * 4),
-            _ => (width, height),
-        };
-        debug_assert!(self.width > 0 || matches!(self.model.price, Price::Picture(_)));
     }
 }
 
