@@ -18,6 +18,8 @@
 //! | [`http`] | a request and a response as values |
 //! | [`failure`] | what went wrong, by what to do about it |
 //! | [`retry`] | the rule that says what follows a failure |
+//! | [`health`] | which providers are well, for all jobs together |
+//! | [`progress`] | how far a job has come along its route and up its ladder |
 //! | [`poll`] | when to ask a provider again |
 //! | [`run`] | the state machine of a job |
 //! | [`cost`] | money: reported, priced or unknown |
@@ -34,11 +36,13 @@ pub mod catalogue;
 pub mod cost;
 pub mod egress;
 pub mod failure;
+pub mod health;
 pub mod http;
 pub mod input;
 pub mod job;
 pub mod picture;
 pub mod poll;
+pub mod progress;
 pub mod provider;
 pub mod retry;
 pub mod route;

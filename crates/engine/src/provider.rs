@@ -19,11 +19,12 @@ mod stability;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::candidate::Candidate;
-use crate::cost::{Cost, Tokens};
+use crate::cost::{self, Cost, Tokens, Work};
 use crate::failure::{Failed, Failure};
 use crate::http::{HttpRequest, HttpResponse};
 use crate::input::{Input, Inputs, Role};
@@ -205,9 +206,10 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// A failure that the provider does not charge for.
+    /// A failure that the provider does not charge for. (Of what is uncertain nobody knows that.)
     pub fn free(failure: Failure, message: impl Into<String>) -> Self {
-        Rejection { failed: failure.because(message), charge: Charge::Free }
+        let charge = if failure == Failure::Uncertain { Charge::Unknown } else { Charge::Free };
+        Rejection { failed: failure.because(message), charge }
     }
 
     /// A failure that the provider charges for like a success.
@@ -349,6 +351,19 @@ pub fn plan(
     adapter.prepare(&Call { task: task_here, request, candidate, inputs, found, tag })
 }
 
+/// What a request is expected to cost at a candidate, in USD; `None` when its prices do not say.
+pub fn expected_cost(candidate: &Candidate, request: &Request, prepared: &Prepared) -> Option<Decimal> {
+    let work = Work {
+        images: request.n,
+        pixels: prepared.size.map(|s| u64::from(s.width) * u64::from(s.height)),
+        inputs: vec![],
+        seconds: Some(candidate.typical_seconds),
+        quality: prepared.quality.clone(),
+        tokens: None,
+    };
+    cost::price(&candidate.prices, &work)
+}
+
 /// The base URL of a candidate, without a final slash.
 pub fn base_url<'a>(provider: &dyn Provider, candidate: &'a Candidate) -> &'a str {
     let default: &'static str = provider.base_url();
@@ -368,6 +383,8 @@ fn by_status(response: &HttpResponse) -> Failure {
         404 | 410 => Failure::ModelGone,
         408 | 425 | 429 => Failure::RateLimited { after: response.retry_after() },
         400..=499 => Failure::Invalid,
+        // A gateway gave up waiting; whoever stands behind it may still be drawing, and send a bill.
+        504 => Failure::Uncertain,
         500..=599 => Failure::Overloaded { after: response.retry_after() },
         _ => Failure::Broken,
     }

@@ -24,16 +24,22 @@ pub struct Preferences {
 }
 
 /// Why a candidate is not on the route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Out {
     /// A caller or an administrator blocks the provider.
     Blocked,
     /// The caller wants only other providers.
     NotPreferred,
-    /// It has no key.
+    /// It has no key or no address.
     NotConfigured,
-    /// It cannot do the operation.
+    /// It cannot do the task.
     NotSupported,
+    /// It can do the task, but not this request: why.
+    Unfit(String),
+    /// It would cost more than the caller allows, or nobody knows what it costs.
+    TooDear,
+    /// It stands in for models of which none can be tried.
+    NothingToStandInFor,
 }
 
 impl Out {
@@ -44,6 +50,17 @@ impl Out {
             Out::NotPreferred => "not_preferred",
             Out::NotConfigured => "not_configured",
             Out::NotSupported => "not_supported",
+            Out::Unfit(_) => "unfit",
+            Out::TooDear => "too_dear",
+            Out::NothingToStandInFor => "nothing_to_stand_in_for",
+        }
+    }
+
+    /// More about it, for people.
+    pub fn details(&self) -> Option<&str> {
+        match self {
+            Out::Unfit(why) => Some(why),
+            _ => None,
         }
     }
 }
@@ -95,14 +112,15 @@ pub fn preferences(json: &serde_json::Value, known: &[String]) -> Result<Prefere
     Ok(wishes)
 }
 
-/// Orders candidates, given in the administrator's order, by the caller's wishes. The draw by weights depends
-/// on the job's id alone, so it can be replayed.
+/// Orders candidates, given in the administrator's order, by the caller's wishes. Those that stand in come last, and
+/// only when there is somebody to stand in for. The draw by weights depends on the job's id alone, so it can be
+/// replayed. `judge` says what else keeps a candidate out.
 pub fn order(
     candidates: Vec<Candidate>,
     wishes: &Preferences,
     task: Task,
     job_id: &str,
-    configured: impl Fn(&Candidate) -> bool,
+    judge: impl Fn(&Candidate) -> Option<Out>,
 ) -> Route {
     let mut route = Route::default();
     for candidate in candidates {
@@ -113,25 +131,58 @@ pub fn order(
             Some(Out::NotPreferred)
         } else if !crate::provider::can(&candidate, task) {
             Some(Out::NotSupported)
-        } else if !configured(&candidate) {
-            Some(Out::NotConfigured)
         } else {
-            None
+            judge(&candidate)
         };
         match out {
             Some(out) => route.left_out.push((candidate, out)),
             None => route.candidates.push(candidate),
         }
     }
+    if route.candidates.iter().all(|c| c.stands_in) {
+        let idle = route.candidates.drain(..).map(|c| (c, Out::NothingToStandInFor));
+        route.left_out.extend(idle);
+    }
     let rank = |c: &Candidate| wishes.preferred.iter().position(|p| *p == c.provider).unwrap_or(usize::MAX);
-    route.candidates.sort_by_key(rank);
+    route.candidates.sort_by_key(|c| (c.stands_in, rank(c)));
+    let own = route.candidates.iter().take_while(|c| !c.stands_in).count();
     if !wishes.weights.is_empty()
-        && let Some(head) = draw(&route.candidates, wishes, fraction(job_id, 0))
+        && let Some(head) = draw(&route.candidates[..own], wishes, fraction(job_id, 0))
     {
         let winner = route.candidates.remove(head);
         route.candidates.insert(0, winner);
     }
     route
+}
+
+/// How likely it is that each candidate comes first: the draw that [`order`] makes, before it is made.
+pub fn chances(candidates: &[Candidate], wishes: &Preferences) -> Vec<f64> {
+    let own = candidates.iter().take_while(|c| !c.stands_in).count();
+    let weight = |c: &Candidate| wishes.weights.get(&c.provider).copied().unwrap_or(1.0);
+    let total: f64 = candidates[..own].iter().map(weight).sum();
+    let first = |index: usize| if index == 0 { 1.0 } else { 0.0 };
+    let chance = |(index, candidate): (usize, &Candidate)| match wishes.weights.is_empty() || total <= 0.0 {
+        true => first(index),
+        false if index < own => weight(candidate) / total,
+        false => 0.0,
+    };
+    candidates.iter().enumerate().map(chance).collect()
+}
+
+/// The wishes of a setting and of a request, key by key: the request's win, but what either blocks is blocked.
+pub fn merged(setting: Preferences, request: Preferences, asked: &serde_json::Value) -> Preferences {
+    let given = |key: &str| asked.get(key).is_some();
+    let mut blocked = setting.blocked;
+    blocked.extend(request.blocked);
+    blocked.sort();
+    blocked.dedup();
+    Preferences {
+        // "only" without a list of its own belongs to the list it was written with.
+        only: if given("only") || given("preferred") { request.only } else { setting.only },
+        preferred: if given("preferred") { request.preferred } else { setting.preferred },
+        weights: if given("weights") { request.weights } else { setting.weights },
+        blocked,
+    }
 }
 
 /// The index of the drawn candidate: subtract the weights in order from `fraction`·Σ until nothing is left.
@@ -172,7 +223,7 @@ mod tests {
     fn ordered(wishes: serde_json::Value, job: &str) -> Vec<String> {
         let known: Vec<String> = ["a", "b", "c"].map(String::from).into();
         let wishes = preferences(&wishes, &known).unwrap();
-        let route = order(candidates(&["a", "b", "c"]), &wishes, Task::Generate, job, |_| true);
+        let route = order(candidates(&["a", "b", "c"]), &wishes, Task::Generate, job, |_| None);
         route.candidates.into_iter().map(|c| c.provider).collect()
     }
 
@@ -216,5 +267,66 @@ mod tests {
         ] {
             assert!(!preferences(&bad, &known).unwrap_err().hint.is_empty(), "{bad}");
         }
+    }
+
+    #[test]
+    fn those_that_stand_in_come_last_and_not_alone() {
+        let known: Vec<String> = ["a", "b", "c"].map(String::from).into();
+        let wishes = preferences(&json!({"preferred": ["c"]}), &known).unwrap();
+        let mut all = candidates(&["a", "b", "c"]);
+        all[2].stands_in = true;
+        let names = |route: &Route| route.candidates.iter().map(|c| c.provider.clone()).collect::<Vec<_>>();
+        let route = order(all.clone(), &wishes, Task::Generate, "j", |_| None);
+        assert_eq!(names(&route), ["a", "b", "c"]);
+        let no_key = |c: &Candidate| (!c.stands_in).then_some(Out::NotConfigured);
+        let route = order(all, &wishes, Task::Generate, "j", no_key);
+        assert!(route.candidates.is_empty());
+        assert_eq!(route.left_out.last().unwrap().1, Out::NothingToStandInFor);
+    }
+
+    #[test]
+    fn a_request_wins_over_the_setting_key_by_key_but_blocked_is_both() {
+        // S132, S133
+        let known: Vec<String> = ["a", "b", "c"].map(String::from).into();
+        let read = |json: &serde_json::Value| preferences(json, &known).unwrap();
+        let setting = json!({"preferred": ["a"], "only": true, "weights": {"a": 2}, "blocked": ["c"]});
+        let both = |request: serde_json::Value| merged(read(&setting), read(&request), &request);
+        let all = both(json!({"preferred": ["b"], "blocked": ["a"]}));
+        assert_eq!((all.preferred, all.only), (vec!["b".to_string()], false));
+        assert_eq!(all.blocked, ["a", "c"]);
+        assert_eq!(all.weights.get("a"), Some(&2.0));
+        let none = both(json!({}));
+        assert_eq!((none.preferred, none.only), (vec!["a".to_string()], true));
+    }
+
+    #[test]
+    fn odd_weights_do_what_they_say() {
+        // S129: zero, missing, one alone, all zero among those that are left.
+        let head = |wishes: serde_json::Value| {
+            let mut heads: Vec<String> =
+                (0..200).map(|i| ordered(wishes.clone(), &format!("j{i}"))[0].clone()).collect();
+            heads.sort();
+            heads.dedup();
+            heads
+        };
+        assert_eq!(head(json!({"weights": {"a": 0, "b": 0}})), ["c"]);
+        assert_eq!(head(json!({"weights": {"b": 5}, "blocked": ["a", "c"]})), ["b"]);
+        assert_eq!(head(json!({"weights": {"b": 0}, "blocked": ["a", "c"]})), ["b"]);
+        assert_eq!(head(json!({"weights": {"a": 1e9, "b": 1e-9, "c": 1e-9}})), ["a"]);
+        let known: Vec<String> = vec!["a".into()];
+        for bad in
+            ["{\"weights\": {\"a\": 1e999}}", "{\"weights\": {\"a\": -0.1}}", "{\"weights\": {\"a\": null}}"]
+        {
+            let json = serde_json::from_str::<serde_json::Value>(bad);
+            assert!(json.is_err() || preferences(&json.unwrap(), &known).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_chances_add_up_and_match_the_draw() {
+        let known: Vec<String> = ["a", "b", "c"].map(String::from).into();
+        let wishes = preferences(&json!({"weights": {"a": 3, "c": 0}}), &known).unwrap();
+        assert_eq!(chances(&candidates(&["a", "b", "c"]), &wishes), [0.75, 0.25, 0.0]);
+        assert_eq!(chances(&candidates(&["a", "b"]), &Preferences::default()), [1.0, 0.0]);
     }
 }

@@ -8,6 +8,7 @@
 //! request is sent, and the task's remote id ([`Entry::Checkpoint`]) is committed before its first poll.
 
 mod arrange;
+mod choose;
 mod collect;
 mod follow;
 mod journal;
@@ -22,13 +23,14 @@ pub use journal::{AttemptStatus, Entry, JobStatus, Picture};
 
 use crate::candidate::Candidate;
 use crate::cost::{self, Cost, Work};
-use crate::failure::{Failed, Failure};
+use crate::failure::{ErrorCode, Failed, Failure};
 use crate::http::{HttpRequest, HttpResponse, TransportError, may_carry_key};
 use crate::input::{Inputs, Role};
 use crate::job::{Operation, Request, Task, Warning};
 use crate::poll::Schedule;
+use crate::progress::{Progress, Rung};
 use crate::provider::{self, Call, Charge, Output, Prepared, Provider, Rejection, Remote};
-use crate::retry::{self, Next};
+use crate::retry::{self, Next, Situation};
 
 /// A job as the machine sees it.
 #[derive(Clone, Debug)]
@@ -63,6 +65,17 @@ pub enum Event {
     Committed,
     /// They were refused: the job is no longer ours.
     Disowned,
+    /// What came of the last [`Step::Rewrite`]: a softer prompt, where there is one.
+    Rewritten(Option<String>),
+    /// The last [`Step::Enter`] succeeded: there is a place at the candidate.
+    Entered,
+    /// It did not: the candidate is unwell.
+    Shut {
+        /// When to ask again at the earliest.
+        after: Duration,
+        /// What it suffers from.
+        code: ErrorCode,
+    },
     /// What came of the last [`Step::Load`].
     Loaded(Option<Vec<u8>>),
     /// What came of the last [`Step::Send`].
@@ -80,6 +93,15 @@ pub enum Event {
 pub enum Step {
     /// Make these entries durable, all or none, then say [`Event::Committed`].
     Commit(Vec<Entry>),
+    /// Look for a softer prompt.
+    Rewrite {
+        /// The one that was refused.
+        prompt: String,
+        /// Who refused it, as `provider:model`.
+        refused_by: String,
+    },
+    /// Ask for a place at [`Run::candidate`].
+    Enter,
     /// Read the bytes with this SHA-256 from the database.
     Load {
         /// Lower-case hexadecimal.
@@ -103,6 +125,10 @@ pub enum Step {
 #[derive(Debug)]
 enum State {
     New,
+    /// A softer prompt is looked for.
+    Rewriting,
+    /// Waiting to be let in at the candidate.
+    Entering,
     /// Fetching the picture of this index, for the so-manyth time.
     Gathering(usize, u32),
     /// All pictures are here, and wait to be made fit.
@@ -132,10 +158,26 @@ struct Accepted {
     schedule: Schedule,
 }
 
+/// Where a job may go, and what it has behind it.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The candidates in order. Never empty.
+    pub route: Vec<Candidate>,
+    /// What follows a refusal.
+    pub ladder: Vec<Rung>,
+    /// The most calls that may be refused.
+    pub max_refusals: u32,
+    /// What happened so far.
+    pub progress: Progress,
+}
+
 /// One job on its way.
 #[derive(Debug)]
 pub struct Run {
     job: Job,
+    plan: Plan,
+    /// Candidates that are unwell just now.
+    unwell: Vec<String>,
     candidate: Candidate,
     /// What is asked of the candidate: the job's task, or one that comes to the same.
     task: Task,
@@ -153,12 +195,18 @@ pub struct Run {
 }
 
 impl Run {
-    /// A job of which nothing is on its way. `attempts` counts the attempts it already has, `tries` those that
-    /// this provider has put off.
-    pub fn new(job: Job, candidate: Candidate, attempts: u32, tries: u32) -> Self {
+    /// A job of which nothing is on its way, and `attempts` of which are behind it. `None` when the route is empty.
+    pub fn new(mut job: Job, plan: Plan, attempts: u32) -> Option<Self> {
+        let candidate = plan.route.first()?.clone();
         let task = provider::task_at(job.request.task(job.operation), &candidate);
-        Run {
+        if let Some(prompt) = &plan.progress.prompt {
+            job.request.prompt = prompt.clone();
+        }
+        Some(Run {
             job,
+            tries: plan.progress.tries,
+            plan,
+            unwell: vec![],
             candidate,
             task,
             inputs: Inputs::default(),
@@ -167,32 +215,34 @@ impl Run {
             prepared: None,
             warnings: vec![],
             number: attempts,
-            tries,
             sent_at: 0,
             last_status: None,
             resend_uncertain: false,
             state: State::New,
-        }
+        })
     }
 
     /// A job whose attempt `number` was accepted by the provider in an earlier life of the worker.
     pub fn resume(
         job: Job,
+        plan: Plan,
         candidate: Candidate,
         number: u32,
         remote: Remote,
         cost: Option<Cost>,
         sent_at: i64,
-    ) -> Self {
+    ) -> Option<Self> {
         let accepted = Accepted { remote, cost, schedule: Schedule::overdue() };
-        let mut run = Run::new(job, candidate, number, 0);
+        let mut route = vec![candidate.clone()];
+        route.extend(plan.route.into_iter().filter(|c| c.name() != candidate.name()));
+        let mut run = Run::new(job, Plan { route, ..plan }, number)?;
         run.sent_at = sent_at;
         run.state = State::Resumed(accepted);
         // For the price: what was prepared then is prepared again, with stand-ins for the pictures.
         run.inputs = Inputs::stand_ins(&run.job.request);
         run.prepared = run.provider().and_then(|p| p.prepare(&run.call(&run.tag())).ok());
         run.inputs = Inputs::default();
-        run
+        Some(run)
     }
 
     /// The administrator's explicit choice to send an ambiguous request again, at the risk of paying twice.
@@ -238,10 +288,14 @@ impl Run {
                 | State::Gathered
                 | State::Arranged
                 | State::Errand(_)
-                | State::Beginning,
+                | State::Rewriting
+                | State::Entering,
                 Event::Cancel,
             ) => self.close_unsent(Failure::Canceled, "canceled before it was sent"),
             (State::New, Event::Start) => self.start(now),
+            (State::Rewriting, Event::Rewritten(prompt)) => self.rewritten(prompt, now),
+            (State::Entering, Event::Entered) => self.entered(now),
+            (State::Entering, Event::Shut { after, code }) => self.shut(after, code, now),
             (State::Gathering(index, tries), event) => self.gathered(index, tries, event, now),
             (State::Gathered, Event::Compute) => self.arrange(now),
             (State::Arranged, Event::Compute) => self.errand_or_begin(now),
@@ -356,27 +410,48 @@ impl Run {
         cost::price(&self.candidate.prices, &work).map_or_else(Cost::unknown, Cost::priced)
     }
 
-    /// An attempt failed: again, or the end.
+    /// An attempt failed: again, elsewhere, up the ladder, or the end.
     fn failed(&mut self, failed: Failed, cost: Cost) -> Step {
         let status = match failed.failure {
             Failure::Refused => AttemptStatus::Refused,
             Failure::Uncertain | Failure::TimedOut => AttemptStatus::Uncertain,
             _ => AttemptStatus::Failed,
         };
-        let jitter = crate::seed::fraction(&self.job.id, self.number);
-        let again = self.resend_uncertain && failed.failure == Failure::Uncertain;
-        let rule = if again { Failure::Overloaded { after: None } } else { failed.failure.clone() };
-        match retry::after_submit(&rule, self.tries, jitter) {
+        let resend = self.resend_uncertain && failed.failure == Failure::Uncertain;
+        let rule = if resend { Failure::Overloaded { after: None } } else { failed.failure.clone() };
+        let situation = Situation {
+            tries: self.tries,
+            others: self.others(),
+            free: resend || cost.amount.is_some_and(|amount| amount.is_zero()),
+            jitter: crate::seed::fraction(&self.job.id, self.number),
+        };
+        let mut progress = self.plan.progress.clone();
+        progress.tries = 0;
+        let after = match retry::after(&rule, situation) {
             Next::Again { after } => {
-                let end = self.end_entry(status, Some(failed), cost);
-                self.state = State::Closing;
-                Step::Commit(vec![end, Entry::Later { after }])
+                progress.tries = self.tries;
+                after
             }
-            next => {
-                let job = if next == Next::Review { JobStatus::NeedsReview } else { JobStatus::Failed };
-                self.end(status, failed, cost, job)
+            Next::Elsewhere => {
+                progress.failed.push(self.candidate.name());
+                progress.chosen = None;
+                Duration::ZERO
             }
-        }
+            Next::Climb => {
+                progress.refused.push(self.candidate.name());
+                progress.climbing = true;
+                self.plan.progress = progress.clone();
+                if let Some(end) = self.ladder_ends() {
+                    return self.end(status, failed, cost, end);
+                }
+                Duration::ZERO
+            }
+            Next::Fail => return self.end(status, failed, cost, JobStatus::Failed),
+            Next::Review => return self.end(status, failed, cost, JobStatus::NeedsReview),
+        };
+        let end = self.end_entry(status, Some(failed), cost);
+        self.state = State::Closing;
+        Step::Commit(vec![end, Entry::Later { after, progress }])
     }
 
     fn end_entry(&mut self, status: AttemptStatus, failed: Option<Failed>, cost: Cost) -> Entry {

@@ -1,10 +1,37 @@
-//! To be written.
+//! The web UI of AUTOMATIC1111 and its descendants, on somebody's own machine: one call, one job at a time, the pictures
+//! come back as base64. There is no filter and no bill.
 
-use super::{Call, Prepared, Provider, Rejection, Reply};
-use crate::http::HttpResponse;
-use crate::job::Invalid;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::draft::{Draft, Encoding, decoded};
+use super::{
+    Call, Errand, Output, Prepared, Provider, Rejection, Reply, Source, base_url, by_status, text_at,
+};
+use crate::failure::Failure;
+use crate::http::{Auth, HttpRequest, HttpResponse};
+use crate::input::Role;
+use crate::job::{Invalid, Task, Warning};
+
+#[cfg(test)]
+mod tests;
 
 pub(super) struct A1111;
+
+/// Only for a server that was started with `--api-auth`.
+const AUTH: Auth = Auth { header: "authorization", prefix: "Basic ", basic: true };
+/// Requests wait behind a lock until the ones before them are done.
+const RENDER_TIMEOUT: Duration = Duration::from_secs(600);
+/// The model that stands for whatever is loaded.
+const LOADED: &str = "sd-local";
+/// The name of the ControlNet model for a reference picture: as an option, else as an errand finds it.
+const ADAPTER: &str = "controlnet_model";
+/// Models that draw a subject from a picture, best first. Their names go on with a hash.
+const ADAPTERS: [&str; 4] =
+    ["ip-adapter-plus-face_sd15", "ip-adapter-full-face_sd15", "ip-adapter-plus_sd15", "ip-adapter_sd15"];
+/// How far an outpainting may stray from the smeared edge that it starts from.
+const OUTPAINT_STRENGTH: f64 = 0.9;
 
 impl Provider for A1111 {
     fn kind(&self) -> &'static str {
@@ -23,11 +50,179 @@ impl Provider for A1111 {
         Some("STABLE_DIFFUSION_LOCAL_BASE_URL")
     }
 
-    fn prepare(&self, _call: &Call<'_>) -> Result<Prepared, Invalid> {
-        Err(Invalid::new("to be written", ""))
+    /// The extension takes the name of a model only with its hash, which differs from server to server.
+    fn errand(&self, call: &Call<'_>) -> Result<Option<Errand>, Invalid> {
+        let wanted = call.candidate.parameter("reference_image", call.task).is_some()
+            && call.inputs.get(Role::ReferenceImage).is_some()
+            && option(call, ADAPTER).is_none()
+            && call.found(ADAPTER).is_none();
+        let url = format!("{}/controlnet/model_list", base_url(self, call.candidate));
+        Ok(wanted.then(|| Errand { name: ADAPTER, request: HttpRequest::get(url, auth(call)) }))
     }
 
-    fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
-        Err(self.read_error(response))
+    fn read_errand(&self, _name: &str, response: &HttpResponse) -> Result<String, Rejection> {
+        if response.status == 404 {
+            let message = "a reference image needs the ControlNet extension, which this server does not have";
+            return Err(Rejection::free(Failure::NotSupported, message));
+        }
+        if !response.is_success() {
+            return Err(self.read_error(response));
+        }
+        let answer = response.json();
+        let all = answer.get("model_list").and_then(Value::as_array);
+        let names: Vec<&str> = all.into_iter().flatten().filter_map(Value::as_str).collect();
+        let bare = |name: &str| name.split(" [").next().unwrap_or_default().to_ascii_lowercase();
+        let best = ADAPTERS.iter().find_map(|wanted| names.iter().find(|name| bare(name) == *wanted));
+        best.map(|name| (*name).to_owned()).ok_or_else(|| {
+            let message = format!("none of the ControlNet models {} is installed", ADAPTERS.join(", "));
+            Rejection::free(Failure::NotSupported, message)
+        })
     }
+
+    fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
+        let mut draft = Draft::new(call)?;
+        let base = base_url(self, call.candidate);
+        if call.task == Task::Upscale {
+            draft.set("upscaler_1", json!(call.candidate.remote_name));
+            draft.scalars()?.pictures(Encoding::Base64)?;
+            draft.size()?;
+            let url = format!("{base}/sdapi/v1/extra-single-image");
+            let http = HttpRequest::post(url, auth(call), draft.json(), RENDER_TIMEOUT);
+            return Ok(draft.finish(http));
+        }
+        draft.set("force_task_id", json!(call.tag));
+        if call.task == Task::Inpaint {
+            // The whole picture is looked at, and the marked area starts from what is there.
+            draft.set("inpaint_full_res", json!(false));
+            draft.set("inpainting_fill", json!(1));
+        }
+        draft.scalars()?.pictures(Encoding::Base64)?;
+        if !call.request.borders.is_empty() && call.request.strength.is_none() {
+            draft.set("denoising_strength", json!(OUTPAINT_STRENGTH));
+        }
+        if call.candidate.remote_name != LOADED {
+            draft.set("override_settings", json!({"sd_model_checkpoint": call.candidate.remote_name}));
+        }
+        add_units(call, &mut draft);
+        let made = draft.size()?;
+        if let (Some(made), Some(source)) = (made.size, call.inputs.get(Role::Image).and_then(|i| i.size))
+            && made != source
+            && made_from_source(call)
+        {
+            let message = format!("the picture of {source} is made at {made}, the nearest possible size");
+            draft.warnings.push(Warning::new("adjusted", message));
+        }
+        let endpoint = if call.task == Task::Generate { "txt2img" } else { "img2img" };
+        let url = format!("{base}/sdapi/v1/{endpoint}");
+        let http = HttpRequest::post(url, auth(call), draft.json(), RENDER_TIMEOUT);
+        Ok(draft.finish(http))
+    }
+
+    fn read_submit(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
+        if !response.is_success() {
+            return Err(self.read_error(response));
+        }
+        let answer = response.json();
+        let (mut pictures, mut seed) = (vec![], None);
+        if call.task == Task::Upscale {
+            pictures.extend(text_at(&answer, &["/image"]).and_then(decoded));
+        } else {
+            let seeds = seeds(&answer);
+            seed = seeds.first().copied();
+            let images = answer.get("images").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            // Of several pictures the first one can be an overview of all, and what ControlNet saw comes last.
+            let skip = usize::from(seeds.len() > 1 && images.len() > seeds.len());
+            let most = if seeds.is_empty() { images.len() } else { seeds.len() };
+            let texts = images.iter().skip(skip).take(most).filter_map(Value::as_str);
+            pictures.extend(texts.filter_map(decoded));
+        }
+        if pictures.is_empty() {
+            // On one's own machine that costs nothing.
+            return Err(Rejection::free(Failure::Broken, "success, but no picture in the answer"));
+        }
+        let pictures = pictures.into_iter().map(Source::Inline).collect();
+        Ok(Reply::Finished(Output { pictures, seed, ..Output::default() }))
+    }
+
+    fn read_error(&self, response: &HttpResponse) -> Rejection {
+        let answer = response.json();
+        let class = text_at(&answer, &["/error"]).unwrap_or_default();
+        let message = ["/detail", "/errors", "/detail/0/msg", "/error"]
+            .iter()
+            .find_map(|p| text_at(&answer, &[p]))
+            .unwrap_or("no details");
+        let said = format!("{class} {message}").to_ascii_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        // The codes differ between the web UI and its descendants, so the words come first.
+        let failure = match response.status {
+            401 | 403 => Failure::Unauthorized,
+            _ if says(&["outofmemory", "out of memory"]) => Failure::Overloaded { after: None },
+            _ if says(&["always on script"]) => Failure::NotSupported,
+            _ if says(&["invalid encoded image", "init image not found"]) => Failure::Invalid,
+            _ if says(&["sampler not found", "model not found", "checkpoint not found"]) => {
+                Failure::ModelGone
+            }
+            _ if says(&["not found in supported models"]) => Failure::ModelGone,
+            500 => Failure::Broken,
+            _ => by_status(response),
+        };
+        let hint = match (response.status, message) {
+            (404, "Not Found" | "no details") => " (is the server started with --api?)",
+            _ => "",
+        };
+        Rejection::free(failure, format!("HTTP {}: {message}{hint}", response.status))
+    }
+}
+
+/// A key only where the provider's row names one.
+fn auth(call: &Call<'_>) -> Option<Auth> {
+    call.candidate.key_name.as_ref().map(|_| AUTH)
+}
+
+fn option<'a>(call: &Call<'a>, name: &str) -> Option<&'a str> {
+    call.request.options.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// True where the caller left the size to the source.
+fn made_from_source(call: &Call<'_>) -> bool {
+    call.request.width.is_none() && call.request.aspect_ratio.is_none()
+}
+
+/// Makes ControlNet units of the pictures that only guide.
+fn add_units(call: &Call<'_>, draft: &mut Draft<'_>) {
+    let mut units = vec![];
+    let mut unit = |image: Value, module: &str, model: &str, weight: Value| {
+        units.push(json!({
+            "enabled": true, "image": image, "module": module, "model": model, "weight": weight,
+            "save_detected_map": false
+        }));
+    };
+    if let Some(style) = draft.fields.remove("style_image") {
+        // It needs no model of its own, so every server with the extension has it.
+        unit(style, "reference_only", "None", json!(1.0));
+    }
+    let weight = draft.fields.remove("reference_weight").unwrap_or_else(|| json!(1.0));
+    if let Some(reference) = draft.fields.remove("reference_image") {
+        let module = option(call, "controlnet_module").unwrap_or("ip-adapter_clip_sd15");
+        let model = option(call, ADAPTER).or_else(|| call.found(ADAPTER)).unwrap_or("ip-adapter_sd15");
+        unit(reference, module, model, weight);
+    }
+    for name in ["controlnet_module", ADAPTER] {
+        draft.fields.remove(name);
+    }
+    if !units.is_empty() {
+        draft.set("alwayson_scripts", json!({"controlnet": {"args": units}}));
+    }
+}
+
+/// The seed of each picture. `info` is JSON in a string.
+fn seeds(answer: &Value) -> Vec<i64> {
+    let info = match answer.get("info") {
+        Some(Value::String(text)) => serde_json::from_str(text).unwrap_or(Value::Null),
+        Some(other) => other.clone(),
+        None => Value::Null,
+    };
+    let all = info.get("all_seeds").and_then(Value::as_array);
+    let all: Vec<i64> = all.into_iter().flatten().filter_map(Value::as_i64).collect();
+    if all.is_empty() { info.get("seed").and_then(Value::as_i64).into_iter().collect() } else { all }
 }

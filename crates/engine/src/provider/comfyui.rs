@@ -1,10 +1,30 @@
-//! To be written.
+//! ComfyUI on a machine of one's own: pictures are uploaded, a graph is queued, its history names the files.
+//!
+//! It knows no keys, no filter and no bill: whatever goes wrong costs nothing.
 
-use super::{Call, Prepared, Provider, Rejection, Reply};
-use crate::http::HttpResponse;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use url::form_urlencoded;
+
+use super::draft::{Draft, file};
+use super::{Call, Errand, Output, Prepared, Provider, Rejection, Remote, Reply, Source};
+use super::{base_url, by_status, text_at};
+use crate::failure::Failure;
+use crate::http::{Body, Content, HttpRequest, HttpResponse, Part};
+use crate::input::{Input, Role};
 use crate::job::Invalid;
 
+mod graph;
+#[cfg(test)]
+mod tests;
+
 pub(super) struct ComfyUi;
+
+/// A submission is only checked and queued; an upload is written to a disk.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Provider for ComfyUi {
     fn kind(&self) -> &'static str {
@@ -23,11 +43,261 @@ impl Provider for ComfyUi {
         Some("STABLE_DIFFUSION_LOCAL_BASE_URL")
     }
 
-    fn prepare(&self, _call: &Call<'_>) -> Result<Prepared, Invalid> {
-        Err(Invalid::new("to be written", ""))
+    /// A graph names files that are there already, so each picture is uploaded first.
+    fn errand(&self, call: &Call<'_>) -> Result<Option<Errand>, Invalid> {
+        let pictures = Draft::new(call)?.taken_pictures()?;
+        let Some((role, input)) = pictures.into_iter().find(|(role, _)| call.found(role.name()).is_none())
+        else {
+            return Ok(None);
+        };
+        let field = |name: &str, text: &str| Part { name: name.into(), content: Content::Text(text.into()) };
+        let form = vec![
+            file("image", &stem(call, role), &input),
+            field("type", "input"),
+            // Sent twice, it is still one file.
+            field("overwrite", "true"),
+        ];
+        let url = format!("{}/upload/image", base_url(self, call.candidate));
+        Ok(Some(Errand {
+            name: role.name(),
+            request: HttpRequest::post(url, None, Body::Form(form), TIMEOUT),
+        }))
     }
 
-    fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
-        Err(self.read_error(response))
+    fn read_errand(&self, _name: &str, response: &HttpResponse) -> Result<String, Rejection> {
+        if !response.is_success() {
+            return Err(self.read_error(response));
+        }
+        let answer = response.json();
+        // The name in the answer counts: the server renames.
+        match (text_at(&answer, &["/name"]), text_at(&answer, &["/subfolder"])) {
+            (Some(name), Some(folder)) => Ok(format!("{folder}/{name}")),
+            (Some(name), None) => Ok(name.to_owned()),
+            (None, _) => Err(Rejection::free(Failure::Broken, "the answer to an upload names no file")),
+        }
     }
+
+    fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
+        let mut draft = Draft::new(call)?;
+        draft.scalars()?;
+        draft.size()?;
+        let mut files = graph::Files::default();
+        for (role, input) in draft.taken_pictures()? {
+            let name = call.found(role.name()).map_or_else(|| planned(call, role, &input), str::to_owned);
+            match role {
+                Role::Image => files.image = Some(name),
+                Role::Mask => files.mask = Some(name),
+                // The built-in nodes have no use for these; a row that says otherwise changes nothing.
+                Role::StyleImage | Role::ReferenceImage => {}
+            }
+        }
+        let fields = std::mem::take(&mut draft.fields);
+        draft.set("prompt", graph::graph(call, fields, &files)?);
+        // Chosen by us and the same after a crash, so that a job can be found in the server's own lists.
+        draft.set("prompt_id", json!(uuid("prompt", call.tag)));
+        draft.set("client_id", json!(uuid("client", call.tag)));
+        let url = format!("{}/prompt", base_url(self, call.candidate));
+        let http = HttpRequest::post(url, None, draft.json(), TIMEOUT);
+        Ok(draft.finish(http))
+    }
+
+    fn read_submit(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
+        if !response.is_success() {
+            return Err(self.read_error(response));
+        }
+        let answer = response.json();
+        // Older servers pass over the id that we chose.
+        let Some(id) = text_at(&answer, &["/prompt_id"]) else {
+            return Err(Rejection::unknown(Failure::Uncertain, "accepted, but the answer names no task"));
+        };
+        let base = base_url(self, call.candidate);
+        let remote = Remote {
+            id: id.to_owned(),
+            poll_url: format!("{base}/queue"),
+            result_url: Some(format!("{base}/history/{id}")),
+            cancel_url: Some(format!("{base}/queue")),
+        };
+        Ok(Reply::Accepted { remote, cost: None })
+    }
+
+    /// A task that is in the queue goes on; of one that is not, the history is asked. In this order none can
+    /// slip through between the two.
+    fn read_poll(&self, remote: &Remote, response: &HttpResponse) -> Result<Reply, Rejection> {
+        if !response.is_success() {
+            return Err(self.no_word(response));
+        }
+        let answer = response.json();
+        let lists: Vec<&Vec<Value>> =
+            ["queue_running", "queue_pending"].iter().filter_map(|l| answer.get(l)?.as_array()).collect();
+        if lists.is_empty() {
+            return Err(Rejection::free(Failure::Garbled, "the answer is no queue"));
+        }
+        let is_ours = |entry: &&Value| text_at(entry, &["/1"]) == Some(remote.id.as_str());
+        if lists.into_iter().flatten().any(|entry| is_ours(&entry)) {
+            return Ok(Reply::Pending { after: None });
+        }
+        match &remote.result_url {
+            Some(url) => Ok(Reply::Ask(HttpRequest::get(url, None))),
+            None => Err(Rejection::free(Failure::NotFound, "the task is not in the queue any more")),
+        }
+    }
+
+    fn read_result(&self, remote: &Remote, response: &HttpResponse) -> Result<Reply, Rejection> {
+        if !response.is_success() {
+            return Err(self.no_word(response));
+        }
+        let answer = response.json();
+        let Some(all) = answer.as_object() else {
+            return Err(Rejection::free(Failure::Garbled, "the answer is no history"));
+        };
+        let Some(entry) = all.get(&remote.id) else {
+            // The history is in memory only.
+            let message = "neither in the queue nor in the history: the server was restarted";
+            return Err(Rejection::free(Failure::NotFound, message));
+        };
+        if text_at(entry, &["/status/status_str"]) == Some("error") {
+            // Memory that did not suffice is no passing state of the server: the same graph fails again.
+            return Err(Rejection::free(Failure::Broken, failure(entry)));
+        }
+        let base = remote.poll_url.strip_suffix("/queue").unwrap_or(&remote.poll_url);
+        let nodes = entry.get("outputs").and_then(Value::as_object).into_iter().flatten();
+        let pictures: Vec<Source> = nodes
+            .flat_map(|(_, node)| node.get("images").and_then(Value::as_array).into_iter().flatten())
+            .filter_map(|image| view(base, image))
+            .collect();
+        if pictures.is_empty() {
+            return Err(Rejection::free(Failure::Broken, "success, but no picture in the history"));
+        }
+        Ok(Reply::Finished(Output {
+            pictures,
+            seed: entry.pointer("/prompt/2/3/inputs/seed").and_then(Value::as_i64),
+            render_seconds: seconds(entry),
+            ..Output::default()
+        }))
+    }
+
+    /// Takes a waiting task out of the queue. A running one goes on: older servers that are told to interrupt it
+    /// stop whatever runs, and that may be somebody else's.
+    fn cancel(&self, remote: &Remote) -> Option<HttpRequest> {
+        let url = remote.cancel_url.as_ref()?;
+        let body = Body::Json(json!({"delete": [remote.id]}));
+        Some(HttpRequest::post(url, None, body, CANCEL_TIMEOUT))
+    }
+
+    fn read_error(&self, response: &HttpResponse) -> Rejection {
+        let answer = response.json();
+        let nodes = answer.get("node_errors").and_then(Value::as_object).into_iter().flatten();
+        let errors: Vec<&Value> = nodes
+            .flat_map(|(_, node)| node.get("errors").and_then(Value::as_array).into_iter().flatten())
+            .collect();
+        let is_missing = text_at(&answer, &["/error/type"]) == Some("missing_node_type")
+            || errors.iter().any(|error| names_missing_model(error));
+        let failure = match response.status {
+            400 if is_missing => Failure::ModelGone,
+            // Another program, or an old version: what is asked for is not here.
+            404 | 405 => Failure::ModelGone,
+            _ => by_status(response),
+        };
+        let detail = errors.first().copied().unwrap_or(&Value::Null);
+        let message = match (response.status, text_at(&answer, &["/error/message", "/error"])) {
+            (404 | 405, None) => "there is no ComfyUI at this address".to_owned(),
+            (_, message) => [message, text_at(detail, &["/message"]), text_at(detail, &["/details"])]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(": "),
+        };
+        let message = if message.is_empty() { "no details" } else { &message };
+        Rejection::free(failure, format!("HTTP {}: {message}", response.status))
+    }
+}
+
+impl ComfyUi {
+    /// An error while a task is followed. The queue and the history are always there: a 404 says nothing of the task.
+    fn no_word(&self, response: &HttpResponse) -> Rejection {
+        let mut rejection = self.read_error(response);
+        if rejection.failed.failure == Failure::ModelGone {
+            rejection.failed.failure = Failure::Garbled;
+        }
+        rejection
+    }
+}
+
+/// The start of an upload's file name, different for each attempt.
+fn stem(call: &Call<'_>, role: Role) -> String {
+    format!("image_gen-{}-{}", call.tag, role.name())
+}
+
+/// What an upload will be called, most likely: for a plan.
+fn planned(call: &Call<'_>, role: Role, input: &Input) -> String {
+    input.file_name(&stem(call, role))
+}
+
+/// A UUID of our own making (version 8) out of the attempt's name.
+fn uuid(what: &str, tag: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"image_gen.comfyui.");
+    hash.update(what);
+    hash.update(b"\0");
+    hash.update(tag);
+    let digest = hash.finalize();
+    let mut hex = String::new();
+    for (index, byte) in digest.iter().take(16).enumerate() {
+        let byte = match index {
+            6 => byte & 0x0f | 0x80,
+            8 => byte & 0x3f | 0x80,
+            _ => *byte,
+        };
+        if matches!(index, 4 | 6 | 8 | 10) {
+            hex.push('-');
+        }
+        hex.push_str(&format!("{byte:02x}"));
+    }
+    hex
+}
+
+/// A file that is not installed there: all lists of files are inputs called `…_name`, but samplers are none.
+fn names_missing_model(error: &Value) -> bool {
+    let input = text_at(error, &["/extra_info/input_name"]).unwrap_or_default();
+    text_at(error, &["/type"]) == Some("value_not_in_list")
+        && input.ends_with("_name")
+        && input != "sampler_name"
+}
+
+/// The URL of a picture; previews are of type `temp` and do not count.
+fn view(base: &str, image: &Value) -> Option<Source> {
+    let name = text_at(image, &["/filename"])?;
+    let kind = text_at(image, &["/type"]).filter(|kind| *kind == "output")?;
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("filename", name)
+        .append_pair("subfolder", text_at(image, &["/subfolder"]).unwrap_or_default())
+        .append_pair("type", kind)
+        .finish();
+    Some(Source::Url { url: format!("{base}/view?{query}"), lifetime: None })
+}
+
+/// The last message of this kind about a task.
+fn message<'a>(entry: &'a Value, kind: &str) -> Option<&'a Value> {
+    let all = entry.pointer("/status/messages").and_then(Value::as_array)?;
+    all.iter().rev().find(|m| text_at(m, &["/0"]) == Some(kind))?.get(1)
+}
+
+fn failure(entry: &Value) -> String {
+    if message(entry, "execution_interrupted").is_some() {
+        return "the render was interrupted at the server".into();
+    }
+    let error = message(entry, "execution_error").unwrap_or(&Value::Null);
+    let (kind, text) = (text_at(error, &["/exception_type"]), text_at(error, &["/exception_message"]));
+    let (kind, text) = (kind.unwrap_or("error"), text.unwrap_or("no reason given"));
+    let signs = ["OutOfMemoryError", "out of memory", "Allocation on device"];
+    let is_memory = signs.iter().any(|sign| kind.contains(sign) || text.contains(sign));
+    let what = if is_memory { "the machine's memory did not suffice" } else { "the render failed" };
+    format!("{what}: {kind}: {text}")
+}
+
+/// Newer servers stamp their messages, in milliseconds.
+fn seconds(entry: &Value) -> Option<f64> {
+    let at = |kind| message(entry, kind)?.get("timestamp")?.as_u64();
+    let took = at("execution_success")?.checked_sub(at("execution_start")?)?;
+    (took > 0).then_some(took as f64 / 1000.0)
 }

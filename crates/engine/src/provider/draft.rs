@@ -368,6 +368,13 @@ impl<'a> Draft<'a> {
         self.warnings.push(self.call.candidate.unsupported(name));
     }
 
+    /// Moves fields with dots in their names, such as `imageConfig.aspectRatio`, into the objects that the dots name.
+    pub fn nest(&mut self) {
+        for (name, value) in std::mem::take(&mut self.fields) {
+            put_at(&mut self.fields, &name, value);
+        }
+    }
+
     /// The fields as a JSON body.
     pub fn json(&mut self) -> Body {
         Body::Json(Value::Object(std::mem::take(&mut self.fields)))
@@ -409,6 +416,22 @@ impl<'a> Draft<'a> {
             seed_honored: self.seed_honored,
             quality: self.quality,
             size: self.made,
+        }
+    }
+}
+
+fn put_at(fields: &mut Map<String, Value>, path: &str, value: Value) {
+    let Some((first, rest)) = path.split_once('.') else {
+        fields.insert(path.to_owned(), value);
+        return;
+    };
+    let inner = fields.entry(first).or_insert_with(|| json!({}));
+    match inner {
+        Value::Object(inner) => put_at(inner, rest, value),
+        other => {
+            let mut inner = Map::new();
+            put_at(&mut inner, rest, value);
+            *other = Value::Object(inner);
         }
     }
 }

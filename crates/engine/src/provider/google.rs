@@ -1,10 +1,24 @@
-//! To be written.
+//! Google's Gemini image models: one call, the picture comes back as base64 beside what the model says.
 
-use super::{Call, Prepared, Provider, Rejection, Reply};
-use crate::http::HttpResponse;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::draft::{Draft, decoded, no_picture};
+use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, base_url, by_status, text_at};
+use crate::cost::Tokens;
+use crate::failure::Failure;
+use crate::http::{Auth, HttpRequest, HttpResponse, MAX_RETRY_AFTER};
 use crate::job::Invalid;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) struct Google;
+
+const AUTH: Auth = Auth::header("x-goog-api-key", "");
+/// Rendering happens while the connection is silent, at 4K for minutes.
+const RENDER_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Provider for Google {
     fn kind(&self) -> &'static str {
@@ -19,11 +33,138 @@ impl Provider for Google {
         Some("GEMINI_API_KEY")
     }
 
-    fn prepare(&self, _call: &Call<'_>) -> Result<Prepared, Invalid> {
-        Err(Invalid::new("to be written", ""))
+    fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
+        let mut draft = Draft::new(call)?;
+        draft.scalars()?;
+        draft.size()?;
+        // Pictures come first, in the order in which the prompt can name them.
+        let mut parts: Vec<Value> = draft
+            .taken_pictures()?
+            .iter()
+            .map(|(_, p)| json!({"inlineData": {"mimeType": p.content_type, "data": p.base64()}}))
+            .collect();
+        parts.push(json!({"text": draft.fields.remove("prompt")}));
+        draft.set("contents", json!([{"role": "user", "parts": parts}]));
+        draft.nest();
+        let base = base_url(self, call.candidate);
+        let url = format!("{base}/models/{}:generateContent", call.candidate.remote_name);
+        let http = HttpRequest::post(url, Some(AUTH), draft.json(), RENDER_TIMEOUT);
+        Ok(draft.finish(http))
     }
 
     fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
-        Err(self.read_error(response))
+        if !response.is_success() {
+            return Err(self.read_error(response));
+        }
+        let answer = response.json();
+        let mut output = Output { tokens: tokens(&answer), ..Output::default() };
+        let mut reason = text_at(&answer, &["/promptFeedback/blockReason"]);
+        let mut refused = reason.is_some();
+        let mut words = text_at(&answer, &["/promptFeedback/blockReasonMessage"]);
+        for candidate in list(&answer, "/candidates") {
+            let before = output.pictures.len();
+            // With thinking on, parts marked as thoughts hold drafts.
+            let said = list(candidate, "/content/parts").filter(|p| p.get("thought") != Some(&json!(true)));
+            for part in said {
+                let bytes = text_at(part, &["/inlineData/data"]).and_then(decoded);
+                output.pictures.extend(bytes.map(Source::Inline));
+                words = words.or(text_at(part, &["/text"]));
+            }
+            let end = text_at(candidate, &["/finishReason"]);
+            if output.pictures.len() == before {
+                if end.is_some_and(is_refusal) {
+                    refused = true;
+                    output.withheld += 1;
+                }
+                reason = reason.or(end);
+                words = text_at(candidate, &["/finishMessage"]).or(words);
+            }
+        }
+        if !output.pictures.is_empty() {
+            return Ok(Reply::Finished(output));
+        }
+        let why = [reason, words].into_iter().flatten().collect::<Vec<_>>().join(": ");
+        match (refused, why.is_empty()) {
+            // What was read and thought until then may be billed by the token.
+            (true, _) => Err(Rejection::unknown(Failure::Refused, why)),
+            (false, true) => Err(no_picture()),
+            (false, false) => {
+                let message = format!("success, but no picture in the answer: {why}");
+                Err(Rejection::unknown(Failure::Broken, message))
+            }
+        }
     }
+
+    fn read_error(&self, response: &HttpResponse) -> Rejection {
+        let answer = response.json();
+        let message = text_at(&answer, &["/error/message"]).unwrap_or("no details");
+        let status = text_at(&answer, &["/error/status"]).unwrap_or_default();
+        let wrong_key = message.contains("API key not valid")
+            || list(&answer, "/error/details").any(|d| text_at(d, &["/reason"]) == Some("API_KEY_INVALID"));
+        let failure = match (response.status, status) {
+            _ if wrong_key => Failure::Unauthorized,
+            // The region is not served, or needs a paid plan.
+            (400, "FAILED_PRECONDITION") => Failure::PolicyBlocked,
+            (429, _) if is_spent(&answer) => Failure::OutOfCredit,
+            (429, _) => Failure::RateLimited { after: delay(&answer).or_else(|| response.retry_after()) },
+            _ => by_status(response),
+        };
+        // The vendor charges for no request that ends with an error status.
+        Rejection::free(failure, format!("HTTP {}: {message}", response.status))
+    }
+}
+
+/// Whether a `finishReason` says that the picture was refused. OpenRouter hands these words on.
+pub(super) fn is_refusal(reason: &str) -> bool {
+    matches!(
+        reason,
+        "SAFETY"
+            | "IMAGE_SAFETY"
+            | "PROHIBITED_CONTENT"
+            | "IMAGE_PROHIBITED_CONTENT"
+            | "BLOCKLIST"
+            | "SPII"
+            | "RECITATION"
+            | "IMAGE_RECITATION"
+    )
+}
+
+fn list<'a>(json: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    json.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// A quota of the day, or one of nothing at all: waiting a minute does not help.
+fn is_spent(answer: &Value) -> bool {
+    list(answer, "/error/details").flat_map(|detail| list(detail, "/violations")).any(|violation| {
+        let value = violation.get("quotaValue");
+        text_at(violation, &["/quotaId"]).is_some_and(|id| id.contains("PerDay"))
+            || value.is_some_and(|v| *v == json!("0") || *v == json!(0))
+    })
+}
+
+/// `RetryInfo.retryDelay`, written `34s` or `0.5s`.
+fn delay(answer: &Value) -> Option<Duration> {
+    let text = list(answer, "/error/details").find_map(|detail| text_at(detail, &["/retryDelay"]))?;
+    let seconds: f64 = text.strip_suffix('s')?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok().map(|d| d.min(MAX_RETRY_AFTER))
+}
+
+/// Token counts, split by kind where the answer does that.
+fn tokens(answer: &Value) -> Option<Tokens> {
+    let usage = answer.get("usageMetadata")?;
+    let count = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let of_pictures = |name: &str| {
+        let details = usage.get(name)?.as_array()?;
+        let pictures = details.iter().filter(|d| text_at(d, &["/modality"]) == Some("IMAGE"));
+        Some(pictures.filter_map(|d| d.get("tokenCount")?.as_u64()).sum::<u64>())
+    };
+    let image_in = of_pictures("promptTokensDetails").unwrap_or(0);
+    let tokens = Tokens {
+        text_in: count("promptTokenCount").saturating_sub(image_in),
+        image_in,
+        image_out: of_pictures("candidatesTokensDetails")
+            .filter(|n| *n > 0)
+            .unwrap_or_else(|| count("candidatesTokenCount")),
+    };
+    (tokens.image_out > 0).then_some(tokens)
 }

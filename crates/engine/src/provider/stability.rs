@@ -1,10 +1,36 @@
-//! To be written.
+//! Stability AI: one form in, one picture in base64 out; only the creative upscaler is fetched later.
 
-use super::{Call, Prepared, Provider, Rejection, Reply};
-use crate::http::HttpResponse;
-use crate::job::Invalid;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::draft::{Draft, decoded, no_picture};
+use super::{
+    Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source, base_url, by_status, text_at,
+};
+use crate::failure::Failure;
+use crate::http::{Auth, Content, HttpRequest, HttpResponse};
+use crate::job::{Invalid, Task};
+use crate::size::SizeRule;
+
+#[cfg(test)]
+mod tests;
 
 pub(super) struct Stability;
+
+const AUTH: Auth = Auth::header("authorization", "Bearer ");
+/// The connection is silent while a picture is made.
+const RENDER_TIMEOUT: Duration = Duration::from_secs(300);
+/// Results are to be asked for every ten seconds, not faster (Stability API reference).
+const POLL_PAUSE: Duration = Duration::from_secs(10);
+/// Who sends too much is locked out for a minute (Stability API reference).
+const LOCK_OUT: Duration = Duration::from_secs(60);
+/// The largest request that is taken (Stability API reference).
+const MAX_REQUEST_BYTES: usize = 10 << 20;
+/// The most that can be added on one side (Stability API reference).
+const MAX_BORDER: u32 = 2000;
+/// Options without which their endpoints refuse to work.
+const NEEDED: [&str; 2] = ["search_prompt", "select_prompt"];
 
 impl Provider for Stability {
     fn kind(&self) -> &'static str {
@@ -19,11 +45,166 @@ impl Provider for Stability {
         Some("STABILITY_API_KEY")
     }
 
-    fn prepare(&self, _call: &Call<'_>) -> Result<Prepared, Invalid> {
-        Err(Invalid::new("to be written", ""))
+    fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
+        let (candidate, request) = (call.candidate, call.request);
+        let mut draft = Draft::new(call)?;
+        check_options(call)?;
+        draft.scalars()?.picture_files()?;
+        let bytes: usize = draft.files.iter().map(|part| content_bytes(&part.content)).sum();
+        if bytes > MAX_REQUEST_BYTES {
+            return Err(Invalid::new(
+                format!("{} takes at most 10 MB of pictures, these have {bytes} bytes", candidate.name()),
+                "Give smaller pictures, for example as JPEG.",
+            ));
+        }
+        if matches!(call.task, Task::Outpaint | Task::TransferStyle) && !request.has_own_prompt(call.task) {
+            // Optional here, and what we say where the caller says nothing is no description of a picture.
+            draft.fields.remove("prompt");
+        }
+        if candidate.remote_name == "generate/sd3" && call.task != Task::Generate {
+            draft.set("mode", json!("image-to-image"));
+        }
+        if draft.takes("borders") {
+            add_borders(call, &mut draft)?;
+        }
+        let own_size = call.task == Task::Upscale && !draft.takes("scale");
+        if own_size {
+            draft.warnings.push(candidate.unsupported("scale: it chooses the size itself"));
+        }
+        if draft.takes("size") || (follows_source(call) && !own_size) {
+            draft.size()?;
+        } else if request.width.is_some() || request.aspect_ratio.is_some() {
+            draft.warnings.push(candidate.unsupported("size when it works on a picture"));
+        }
+        let url = format!("{}/v2beta/stable-image/{}", base_url(self, candidate), candidate.remote_name);
+        let http = HttpRequest::post(url, Some(AUTH), draft.form(), RENDER_TIMEOUT);
+        Ok(draft.finish(http.with("accept", "application/json")))
     }
 
-    fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
-        Err(self.read_error(response))
+    fn read_submit(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
+        if !response.is_success() {
+            return Err(self.read_error(response));
+        }
+        let answer = response.json();
+        if call.candidate.api.as_deref() != Some("async") {
+            return read_picture(&answer);
+        }
+        match text_at(&answer, &["/id"]) {
+            Some(id) => {
+                let url = format!("{}/v2beta/results/{id}", base_url(self, call.candidate));
+                Ok(Reply::Accepted { remote: Remote::new(id, url), cost: None })
+            }
+            None => Err(Rejection::unknown(Failure::Uncertain, "accepted, but the answer names no task")),
+        }
+    }
+
+    fn poll(&self, remote: &Remote) -> HttpRequest {
+        HttpRequest::get(&remote.poll_url, Some(AUTH)).with("accept", "application/json")
+    }
+
+    fn read_poll(&self, _remote: &Remote, response: &HttpResponse) -> Result<Reply, Rejection> {
+        let pause = response.retry_after().map_or(POLL_PAUSE, |after| after.max(POLL_PAUSE));
+        let answer = response.json();
+        let has_picture = text_at(&answer, &["/result", "/image"]).is_some();
+        if response.status == 202 {
+            return Ok(Reply::Pending { after: Some(pause) });
+        }
+        if !response.is_success() {
+            let mut rejection = self.read_error(response);
+            match &mut rejection.failed.failure {
+                // The id is unknown, older than a day, or belongs to another key.
+                failure @ Failure::ModelGone => *failure = Failure::NotFound,
+                Failure::Overloaded { after } => *after = Some(pause),
+                _ => {}
+            }
+            return Err(rejection);
+        }
+        match (has_picture, answer.get("finish_reason"), text_at(&answer, &["/status", "/state"])) {
+            (false, None, Some(_)) => Ok(Reply::Pending { after: Some(pause) }),
+            (false, None, None) if !answer.is_object() => {
+                Err(Rejection::unknown(Failure::Garbled, "the answer is not JSON"))
+            }
+            _ => read_picture(&answer),
+        }
+    }
+
+    fn read_error(&self, response: &HttpResponse) -> Rejection {
+        let answer = response.json();
+        let name = text_at(&answer, &["/name"]).unwrap_or_default();
+        let message = text_at(&answer, &["/errors/0"])
+            .or_else(|| text_at(&answer, &["/message"]))
+            .or_else(|| text_at(&answer, &["/name"]))
+            .unwrap_or("no details");
+        // A 403 is a refused prompt or a key without rights: only the name tells.
+        let failure = match (response.status, name) {
+            (_, "content_moderation" | "invalid_prompts") => Failure::Refused,
+            (_, "payment_required" | "insufficient_balance") => Failure::OutOfCredit,
+            (_, "unauthorized" | "permission_denied") => Failure::Unauthorized,
+            (429, _) | (_, "rate_limit_exceeded") => {
+                Failure::RateLimited { after: Some(response.retry_after().unwrap_or(LOCK_OUT)) }
+            }
+            _ => by_status(response),
+        };
+        // Failed and refused requests are not charged (Stability pricing page).
+        Rejection::free(failure, format!("HTTP {}: {message}", response.status))
+    }
+}
+
+/// The picture of a finished answer. The upscaler's result calls it `result`.
+fn read_picture(answer: &Value) -> Result<Reply, Rejection> {
+    match text_at(answer, &["/finish_reason"]) {
+        // It comes with HTTP 200 and a blurred picture.
+        Some("CONTENT_FILTERED") => {
+            return Err(Rejection::free(Failure::Refused, "the picture was filtered (CONTENT_FILTERED)"));
+        }
+        Some("ERROR") => return Err(Rejection::free(Failure::Broken, "the render failed (ERROR)")),
+        _ => {}
+    }
+    let text = ["/image", "/result"].iter().find_map(|p| text_at(answer, &[p]));
+    let Some(bytes) = text.and_then(decoded) else {
+        return Err(no_picture());
+    };
+    let seed = answer.get("seed").and_then(|s| s.as_i64().or_else(|| s.as_str()?.parse().ok()));
+    Ok(Reply::Finished(Output { pictures: vec![Source::Inline(bytes)], seed, ..Output::default() }))
+}
+
+/// True where the size of the result is known from that of the source.
+fn follows_source(call: &Call<'_>) -> bool {
+    call.candidate.sizes == SizeRule::Source && call.task != Task::Outpaint
+}
+
+fn check_options(call: &Call<'_>) -> Result<(), Invalid> {
+    let Some(known) = call.candidate.parameters.get("options") else { return Ok(()) };
+    let is_there = |name: &str| call.request.options.get(name).and_then(Value::as_str).is_some();
+    match NEEDED.iter().find(|name| known.values.contains(&json!(name)) && !is_there(name)) {
+        Some(name) => Err(Invalid::new(
+            format!("{} needs to know what to look for in the picture", call.candidate.name()),
+            format!("Name it: options => '{{\"{name}\": \"the red car\"}}'."),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What is added on each side; top and bottom are called up and down.
+fn add_borders(call: &Call<'_>, draft: &mut Draft<'_>) -> Result<(), Invalid> {
+    let borders = call.request.borders;
+    let sides =
+        [("left", borders.left), ("right", borders.right), ("up", borders.top), ("down", borders.bottom)];
+    if let Some((side, pixels)) = sides.iter().find(|(_, pixels)| *pixels > MAX_BORDER) {
+        return Err(Invalid::new(
+            format!("{} adds at most {MAX_BORDER} pixels, {side} is {pixels}", call.candidate.name()),
+            "Extend the picture in several steps.",
+        ));
+    }
+    for (side, pixels) in sides {
+        draft.set(side, json!(pixels));
+    }
+    Ok(())
+}
+
+fn content_bytes(content: &Content) -> usize {
+    match content {
+        Content::Text(text) => text.len(),
+        Content::File { bytes, .. } => bytes.len(),
     }
 }

@@ -10,25 +10,15 @@ use crate::failure::{Failure, excerpt};
 use crate::http::{HttpRequest, HttpResponse, TransportError};
 use crate::input::{Input, MAX_INPUT_BYTES, Role};
 use crate::job::{Invalid, Task, Warning};
+use crate::progress::Progress;
 use crate::provider::{Charge, Rejection};
 
 /// How often a picture is fetched in all.
 const FETCH_TRIES: u32 = 3;
 
 impl Run {
-    pub(super) fn start(&mut self, now: i64) -> Step {
-        if self.is_late(now) {
-            return self.too_late();
-        }
-        if self.provider().is_none() {
-            let message = format!("there is no adapter of kind '{}'", self.candidate.kind);
-            return self.close_unsent(Failure::NotSupported, &message);
-        }
-        self.gather(0, now)
-    }
-
     /// Fetches the picture of this index, or goes on when there is none.
-    fn gather(&mut self, index: usize, now: i64) -> Step {
+    pub(super) fn gather(&mut self, index: usize, now: i64) -> Step {
         match self.job.pictures.get(index) {
             Some(_) => self.fetch(index, 1),
             None if index == 0 => self.errand_or_begin(now),
@@ -231,14 +221,15 @@ impl Run {
             seed: self.job.request.seed,
             seed_honored,
             warnings: self.warnings.clone(),
+            progress: Progress { tries: self.tries, ..self.plan.progress.clone() },
         }
     }
 
-    fn is_late(&self, now: i64) -> bool {
+    pub(super) fn is_late(&self, now: i64) -> bool {
         self.job.deadline.is_some_and(|deadline| now >= deadline)
     }
 
-    fn too_late(&mut self) -> Step {
+    pub(super) fn too_late(&mut self) -> Step {
         self.close_unsent(Failure::DeadlineExceeded, "the deadline passed before the job was sent")
     }
 

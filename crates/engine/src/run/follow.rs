@@ -112,6 +112,7 @@ impl Run {
         now: i64,
     ) -> Step {
         let Some(provider) = self.provider() else { return Step::Stop };
+        let said = matches!(&answer, Ok(response) if response.is_success());
         let age = Duration::from_millis(u64::try_from(now - self.sent_at).unwrap_or(0));
         // A poll can be repeated at no cost, so a lost one is only a late one.
         let reply = match answer {
@@ -143,7 +144,7 @@ impl Run {
                 }
                 match &rejection.failed.failure {
                     Failure::NotFound if age < NOT_FOUND_GRACE => None,
-                    failure if retry::poll_is_final(failure) => {
+                    failure if retry::poll_is_final(failure, said, at_result) => {
                         return self.rejected(rejection, accepted.cost);
                     }
                     Failure::RateLimited { after } | Failure::Overloaded { after } => *after,

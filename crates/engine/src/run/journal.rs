@@ -9,6 +9,7 @@ use crate::cost::{Cost, Tokens};
 use crate::failure::Failed;
 use crate::job::Warning;
 use crate::picture::Facts;
+use crate::progress::Progress;
 use crate::provider::Remote;
 
 /// How an attempt ended.
@@ -79,6 +80,8 @@ pub enum Entry {
         seed_honored: bool,
         /// What it leaves out.
         warnings: Vec<Warning>,
+        /// How far the job has come.
+        progress: Progress,
     },
     /// The provider accepted it under an id. Committed before the first poll.
     Checkpoint {
@@ -118,6 +121,8 @@ pub enum Entry {
         /// For how long.
         #[serde(serialize_with = "fractional_seconds", rename = "after_seconds")]
         after: Duration,
+        /// How far it has come.
+        progress: Progress,
     },
     /// The job is over.
     Close {

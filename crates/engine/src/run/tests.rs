@@ -18,6 +18,10 @@ struct World {
     entries: Vec<Entry>,
     /// What the database keeps.
     stored: Option<Vec<u8>>,
+    /// Candidates whose door is shut.
+    unwell: Vec<String>,
+    /// Places at candidates are not written down.
+    quiet: bool,
 }
 
 fn candidate(kind: &str) -> Candidate {
@@ -33,6 +37,19 @@ fn candidate(kind: &str) -> Candidate {
 fn job() -> Job {
     let request = serde_json::from_value(json!({"prompt": "a cat", "seed": 7})).unwrap();
     Job { id: "gen_1".into(), operation: Operation::Generate, request, pictures: vec![], deadline: None }
+}
+
+fn plan_of(candidate: Candidate) -> Plan {
+    Plan { route: vec![candidate], ladder: vec![], max_refusals: 3, progress: Progress::default() }
+}
+
+fn plan(kind: &str) -> Plan {
+    plan_of(candidate(kind))
+}
+
+/// A run of this candidate alone.
+fn alone(candidate: Candidate) -> Run {
+    Run::new(job(), plan_of(candidate), 0).unwrap()
 }
 
 fn json_answer(status: u16, body: Value) -> Result<HttpResponse, TransportError> {
@@ -66,11 +83,20 @@ fn bytes(body: Vec<u8>) -> Result<HttpResponse, TransportError> {
 
 impl World {
     fn new(kind: &str, answers: Vec<Result<HttpResponse, TransportError>>) -> Self {
-        World::of(Run::new(job(), candidate(kind), 0, 0), answers)
+        World::of(Run::new(job(), plan(kind), 0).unwrap(), answers)
     }
 
     fn of(run: Run, answers: Vec<Result<HttpResponse, TransportError>>) -> Self {
-        World { run, now: 1_000, answers: answers.into(), log: vec![], entries: vec![], stored: None }
+        World {
+            run,
+            now: 1_000,
+            answers: answers.into(),
+            log: vec![],
+            entries: vec![],
+            stored: None,
+            unwell: vec![],
+            quiet: true,
+        }
     }
 
     /// Runs until the machine stops, or until `stop` matches the log's last line.
@@ -97,6 +123,21 @@ impl World {
                     }
                     self.entries.extend(entries);
                     Event::Committed
+                }
+                Step::Enter => {
+                    let name = self.run.candidate().name();
+                    let shut = self.unwell.iter().any(|unwell| *unwell == name);
+                    if !self.quiet {
+                        self.log.push(format!("{} {name}", if shut { "shut at" } else { "enter" }));
+                    }
+                    match shut {
+                        true => Event::Shut { after: Duration::from_secs(10), code: ErrorCode::Overloaded },
+                        false => Event::Entered,
+                    }
+                }
+                Step::Rewrite { prompt, refused_by } => {
+                    self.log.push(format!("rewrite for {refused_by}"));
+                    Event::Rewritten(prompt.contains("cat").then(|| prompt.replace("cat", "small animal")))
                 }
                 Step::Load { sha256 } => {
                     self.log.push(format!("load {sha256}"));
@@ -169,7 +210,7 @@ fn the_intent_is_durable_before_the_send_and_the_remote_id_before_the_first_poll
 fn a_restart_after_the_checkpoint_polls_and_never_submits() {
     let remote = Remote::new("T", "http://sim:1/eu/get_result?id=T");
     let cost = Some(Cost::reported("0.04".parse().unwrap()));
-    let run = Run::resume(job(), candidate("bfl"), 1, remote, cost, 0);
+    let run = Run::resume(job(), plan("bfl"), candidate("bfl"), 1, remote, cost, 0).unwrap();
     let mut world = World::of(run, vec![ready(), bytes(png())]);
     world.go();
     assert_eq!(world.log, ["get /eu/get_result", "get /x.png", "end succeeded", "close succeeded"]);
@@ -192,7 +233,9 @@ fn what_was_provably_not_started_goes_back_to_the_queue_and_gives_up_in_the_end(
         world.go();
         assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "end failed", "later"]);
         assert_eq!(world.end().2.as_deref(), Some("0"));
-        let mut last = World::of(Run::new(job(), candidate("bfl"), 3, 3), vec![answer]);
+        let progress = Progress { tries: 3, ..Progress::default() };
+        let tried = Plan { progress, ..plan("bfl") };
+        let mut last = World::of(Run::new(job(), tried, 3).unwrap(), vec![answer]);
         last.go();
         assert_eq!(last.log.last().unwrap(), "close failed");
         let Some(Entry::Begin { number, .. }) = last.entries.first() else { panic!() };
@@ -207,7 +250,8 @@ fn a_refusal_costs_what_the_provider_says_and_ends_the_job() {
         let mut world = World::new("bfl", vec![accepted(), status(state)]);
         world.go();
         assert_eq!(world.end(), (AttemptStatus::Refused, Some(ErrorCode::SafetyFilter), Some("0".into())));
-        assert_eq!(world.log.last().unwrap(), "close failed");
+        // Without a ladder a person decides.
+        assert_eq!(world.log.last().unwrap(), "close needsreview");
     }
 }
 
@@ -233,7 +277,7 @@ fn not_found_right_after_acceptance_is_lag_and_later_an_end() {
     let mut young = candidate("bfl");
     young.typical_seconds = 1.0;
     let mut world = World::of(
-        Run::new(job(), young, 0, 0),
+        alone(young),
         vec![accepted(), json_answer(404, json!({"status": "Task not found"})), ready(), bytes(png())],
     );
     world.go();
@@ -281,7 +325,7 @@ fn a_key_is_never_sent_to_a_polling_host_that_is_not_the_providers() {
 fn a_deadline_that_passed_costs_nothing() {
     // S2
     let late = Job { deadline: Some(999), ..job() };
-    let mut world = World::of(Run::new(late, candidate("bfl"), 0, 0), vec![]);
+    let mut world = World::of(Run::new(late, plan("bfl"), 0).unwrap(), vec![]);
     world.go();
     assert_eq!(world.log, ["close failed"]);
 }
@@ -306,8 +350,9 @@ fn cancel_says_what_it_could_still_save() {
 
 #[test]
 fn a_job_that_is_no_longer_ours_is_dropped_before_it_is_sent() {
-    let mut run = Run::new(job(), candidate("bfl"), 0, 0);
-    assert!(matches!(run.on(Event::Start, 0), Step::Commit(_)));
+    let mut run = alone(candidate("bfl"));
+    assert_eq!(run.on(Event::Start, 0), Step::Enter);
+    assert!(matches!(run.on(Event::Entered, 0), Step::Commit(_)));
     assert_eq!(run.on(Event::Disowned, 0), Step::Stop);
 }
 
@@ -330,7 +375,7 @@ fn a_synchronous_provider_is_priced_by_its_tokens() {
     .unwrap();
     let b64 = base64::engine::general_purpose::STANDARD.encode(png());
     let body = json!({"data": [{"b64_json": b64}], "usage": {"input_tokens": 9, "output_tokens": 196}});
-    let mut world = World::of(Run::new(job(), openai, 0, 0), vec![json_answer(200, body)]);
+    let mut world = World::of(alone(openai), vec![json_answer(200, body)]);
     world.go();
     assert_eq!(world.log, ["begin", "post /images/generations", "end succeeded", "close succeeded"]);
     assert_eq!(world.end().2.as_deref(), Some("0.005925"));
@@ -366,9 +411,121 @@ fn no_order_of_answers_sends_a_submission_twice_or_leaves_a_job_open() {
 
 #[test]
 fn an_administrator_can_choose_to_send_an_ambiguous_request_again() {
-    let run = Run::new(job(), candidate("bfl"), 0, 0).resend_uncertain(true);
+    let run = alone(candidate("bfl")).resend_uncertain(true);
     let mut world = World::of(run, vec![Err(TransportError::MaybeSent("reset".into()))]);
     world.go();
     assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "end uncertain", "later"]);
     assert_eq!(world.end().2, None);
+}
+
+/// A world with two candidates, at `bfl` and at `other`, and the usual ladder.
+fn two(progress: Progress, answers: Vec<Result<HttpResponse, TransportError>>) -> World {
+    let mut other = candidate("bfl");
+    other.provider = "other".into();
+    other.model = "n".into();
+    other.stands_in = true;
+    let plan = Plan {
+        route: vec![candidate("bfl"), other],
+        ladder: vec![Rung::Rewrite, Rung::SwitchModel { candidates: vec![] }, Rung::Review],
+        max_refusals: 3,
+        progress,
+    };
+    let mut world = World::of(Run::new(job(), plan, 0).unwrap(), answers);
+    world.quiet = false;
+    world
+}
+
+/// The progress that was last made durable.
+fn progress(world: &World) -> Progress {
+    let found = world.entries.iter().rev().find_map(|e| match e {
+        Entry::Later { progress, .. } | Entry::Begin { progress, .. } => Some(progress.clone()),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+#[test]
+fn an_outage_moves_along_the_route_and_a_refusal_does_not() {
+    // S100, N21
+    let mut world = two(Progress::default(), vec![json_answer(401, json!({"detail": "Not authenticated"}))]);
+    world.go();
+    assert_eq!(world.log, ["enter bfl:m", "begin", "post /v1/flux-pro-1.1", "end failed", "later"]);
+    let moved = progress(&world);
+    assert_eq!(moved.failed, ["bfl:m"]);
+    let mut world = two(moved, vec![accepted(), ready(), bytes(png())]);
+    world.go();
+    assert_eq!(world.log[0], "enter other:n");
+    assert_eq!(world.log.last().unwrap(), "close succeeded");
+
+    let mut world = two(Progress::default(), vec![accepted(), status("Request Moderated")]);
+    world.go();
+    assert_eq!(world.log.last().unwrap(), "later");
+    let refused = progress(&world);
+    assert!(refused.climbing && refused.failed.is_empty());
+}
+
+#[test]
+fn a_refused_job_is_rewritten_then_switched_then_given_to_a_person() {
+    // S54, S55, S58-S61: same seed, three calls, then a person.
+    let answers = || vec![accepted(), status("Content Moderated")];
+    let mut world = two(Progress::default(), answers());
+    world.go();
+    let mut world = two(progress(&world), answers());
+    world.go();
+    assert_eq!(world.log[..3], ["rewrite for bfl:m", "enter bfl:m", "begin"]);
+    let Some(Entry::Begin { prompt, seed, .. }) = world.entries.first() else { panic!() };
+    assert_eq!((prompt.as_str(), *seed), ("a small animal", 7));
+    let mut world = two(progress(&world), answers());
+    world.go();
+    assert_eq!(world.log[..2], ["enter other:n", "begin"]);
+    let Some(Entry::Begin { prompt, seed, .. }) = world.entries.first() else { panic!() };
+    assert_eq!((prompt.as_str(), *seed), ("a small animal", 7));
+    assert_eq!(world.log.last().unwrap(), "close needsreview");
+}
+
+#[test]
+fn nothing_is_paid_for_a_prompt_that_would_be_refused_again() {
+    // No rule softens it and no other model is there: the person is asked after one call.
+    let refused = Progress { refused: vec!["bfl:m".into()], climbing: true, ..Progress::default() };
+    let plan = Plan {
+        ladder: vec![Rung::Rewrite, Rung::SwitchModel { candidates: vec![] }, Rung::Review],
+        progress: refused,
+        ..plan("bfl")
+    };
+    let mut dog = job();
+    dog.request.prompt = "a dog".into();
+    let mut world = World::of(Run::new(dog, plan, 1).unwrap(), vec![]);
+    world.go();
+    assert_eq!(world.log, ["rewrite for bfl:m", "close needsreview"]);
+}
+
+#[test]
+fn a_provider_that_is_known_to_be_unwell_is_skipped_without_a_call() {
+    let mut world = two(Progress::default(), vec![accepted(), ready(), bytes(png())]);
+    world.unwell = vec!["bfl:m".into()];
+    world.go();
+    assert_eq!(world.log[..3], ["shut at bfl:m", "enter other:n", "begin"]);
+    // With nobody well the job waits, and no attempt is written down.
+    let mut world = two(Progress::default(), vec![]);
+    world.unwell = vec!["bfl:m".into(), "other:n".into()];
+    world.go();
+    assert_eq!(world.log, ["shut at bfl:m", "shut at other:n", "later"]);
+    assert_eq!(progress(&world), Progress::default());
+}
+
+#[test]
+fn pictures_that_go_in_are_here_before_anything_is_sent() {
+    let mut edit = job();
+    edit.operation = Operation::Edit;
+    edit.pictures = vec![(Role::Image, Place { stored: Some("ab".into()), url: None })];
+    let flux = crate::catalogue::shipped().candidate("bfl", "flux-2-pro").unwrap();
+    let flux = Candidate { base_url: Some("http://sim:1".into()), ..flux };
+    let mut world = World::of(Run::new(edit.clone(), plan_of(flux.clone()), 0).unwrap(), vec![accepted()]);
+    world.stored = Some(png());
+    world.from(Event::Start, "checkpoint");
+    assert_eq!(world.log, ["load ab", "begin", "post /v1/flux-2-pro", "checkpoint"]);
+    // One that is not there costs nothing.
+    let mut world = World::of(Run::new(edit, plan_of(flux), 0).unwrap(), vec![]);
+    world.go();
+    assert_eq!(world.log, ["load ab", "close failed"]);
 }

@@ -1,0 +1,89 @@
+//! How far a job has come along its route and up its ladder: what must survive a crash besides its attempts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::candidate::Candidate;
+
+/// What happened to a job so far, as far as it decides what comes next.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Progress {
+    /// Calls to the current candidate.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub tries: u32,
+    /// Candidates that were given up after an outage, as `provider:model`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
+    /// Candidates that refused the content, as `provider:model`, one entry for each refusal.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+    /// The last refusal waits for the ladder's answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub climbing: bool,
+    /// How many rungs of the ladder are behind it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rung: u32,
+    /// The prompt in use, where it is not the caller's own any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// The candidate that the ladder or a reviewer chose, as `provider:model`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<String>,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+impl Progress {
+    /// True when the candidate has been given up.
+    pub fn gave_up(&self, candidate: &Candidate) -> bool {
+        self.failed.contains(&candidate.name())
+    }
+
+    /// True when the candidate may be next: it was neither given up nor has it refused.
+    pub fn is_open(&self, candidate: &Candidate) -> bool {
+        !self.gave_up(candidate) && !self.refused.contains(&candidate.name())
+    }
+
+    /// True when a candidate of this model has refused.
+    pub fn model_refused(&self, candidate: &Candidate) -> bool {
+        self.refused
+            .iter()
+            .any(|name| name.split_once(':').is_some_and(|(_, model)| model == candidate.model))
+    }
+}
+
+/// What follows a refusal: the rungs are tried in order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "action")]
+pub enum Rung {
+    /// The same model and seed with a softer prompt. Left out when there is nothing to soften.
+    Rewrite,
+    /// Another model, same seed and prompt. Left out when there is none.
+    SwitchModel {
+        /// The candidates of the model that is wanted; empty is the next one of the route with another model.
+        #[serde(default)]
+        candidates: Vec<Candidate>,
+    },
+    /// A person decides.
+    Review,
+    /// The job fails.
+    Fail,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_short_and_comes_back() {
+        assert_eq!(serde_json::to_string(&Progress::default()).unwrap(), "{}");
+        let progress =
+            Progress { tries: 1, refused: vec!["bfl:flux-1.1-pro".into()], rung: 1, ..Progress::default() };
+        let text = serde_json::to_string(&progress).unwrap();
+        assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);
+        let rung: Rung = serde_json::from_str("{\"action\": \"switch_model\"}").unwrap();
+        assert!(matches!(rung, Rung::SwitchModel { candidates } if candidates.is_empty()));
+    }
+}

@@ -1,0 +1,167 @@
+//! Before anything else: where the job goes next, and with which prompt.
+
+use std::time::Duration;
+
+use super::{Entry, JobStatus, Run, State, Step};
+use crate::candidate::Candidate;
+use crate::failure::{ErrorCode, Failed, Failure};
+use crate::job::MAX_PROMPT_CHARS;
+use crate::progress::Rung;
+use crate::provider;
+
+/// A shorter wait for a provider is not worth going elsewhere.
+const SHORT: Duration = Duration::from_secs(3);
+
+impl Run {
+    pub(super) fn start(&mut self, now: i64) -> Step {
+        if self.is_late(now) {
+            return self.too_late();
+        }
+        if self.plan.progress.climbing { self.climb(now) } else { self.go(now) }
+    }
+
+    /// Answers a refusal with the next rung of the ladder.
+    fn climb(&mut self, now: i64) -> Step {
+        loop {
+            if let Some(end) = self.ladder_ends() {
+                return self.end_of_ladder(end);
+            }
+            let progress = &mut self.plan.progress;
+            match self.plan.ladder.get(progress.rung as usize) {
+                Some(Rung::Rewrite) => {
+                    self.state = State::Rewriting;
+                    let refused_by = progress.refused.last().cloned().unwrap_or_default();
+                    return Step::Rewrite { prompt: self.job.request.prompt.clone(), refused_by };
+                }
+                Some(Rung::SwitchModel { candidates }) => {
+                    let from = if candidates.is_empty() { &self.plan.route } else { candidates };
+                    let other = from.iter().find(|c| progress.is_open(c) && !progress.model_refused(c));
+                    let other = other.map(Candidate::name);
+                    progress.rung += 1;
+                    if let Some(other) = other {
+                        progress.chosen = Some(other);
+                        progress.climbing = false;
+                        return self.go(now);
+                    }
+                }
+                // `ladder_ends` knows the others.
+                _ => progress.rung += 1,
+            }
+        }
+    }
+
+    pub(super) fn rewritten(&mut self, prompt: Option<String>, now: i64) -> Step {
+        self.plan.progress.rung += 1;
+        let usable = |p: &String| {
+            !p.trim().is_empty() && *p != self.job.request.prompt && p.chars().count() <= MAX_PROMPT_CHARS
+        };
+        match prompt.filter(usable) {
+            Some(prompt) => {
+                self.job.request.prompt = prompt.clone();
+                let progress = &mut self.plan.progress;
+                progress.prompt = Some(prompt);
+                progress.chosen = progress.refused.last().cloned();
+                progress.climbing = false;
+                self.go(now)
+            }
+            // Nothing to soften: the same prompt would be refused again, and paid for.
+            None => self.climb(now),
+        }
+    }
+
+    /// How the job ends when its ladder has no further rung for it; `None` while it has one.
+    pub(super) fn ladder_ends(&self) -> Option<JobStatus> {
+        let progress = &self.plan.progress;
+        if progress.refused.len() >= self.plan.max_refusals as usize {
+            return Some(JobStatus::NeedsReview);
+        }
+        match self.plan.ladder.get(progress.rung as usize) {
+            None | Some(Rung::Review) => Some(JobStatus::NeedsReview),
+            Some(Rung::Fail) => Some(JobStatus::Failed),
+            Some(Rung::Rewrite | Rung::SwitchModel { .. }) => None,
+        }
+    }
+
+    fn end_of_ladder(&mut self, status: JobStatus) -> Step {
+        let refused = self.plan.progress.refused.join(", ");
+        let failed = Failure::Refused.because(format!("refused by {refused}; there is nothing left to try"));
+        self.close(status, failed)
+    }
+
+    /// Asks for a place at the next candidate.
+    fn go(&mut self, now: i64) -> Step {
+        let progress = &self.plan.progress;
+        let well = |c: &&Candidate| !self.unwell.contains(&c.name());
+        let chosen = progress.chosen.as_ref().and_then(|name| self.named(name)).filter(well);
+        // A retry stays where it is; the ladder's choice comes before the route.
+        let next = chosen.or_else(|| self.plan.route.iter().filter(well).find(|c| progress.is_open(c)));
+        match next.cloned() {
+            Some(candidate) => {
+                self.task = provider::task_at(self.job.request.task(self.job.operation), &candidate);
+                self.candidate = candidate;
+                self.state = State::Entering;
+                Step::Enter
+            }
+            None => {
+                let message = "no provider is left that could do it";
+                let late = self.is_late(now);
+                if late { self.too_late() } else { self.close_unsent(Failure::NotSupported, message) }
+            }
+        }
+    }
+
+    fn named(&self, name: &str) -> Option<&Candidate> {
+        let ladder = self.plan.ladder.iter().flat_map(|rung| match rung {
+            Rung::SwitchModel { candidates } => candidates.as_slice(),
+            _ => &[],
+        });
+        self.plan.route.iter().chain(ladder).find(|c| c.name() == name)
+    }
+
+    /// Whether the route has another candidate that could take over.
+    pub(super) fn others(&self) -> bool {
+        let here = self.candidate.name();
+        self.plan.route.iter().any(|c| c.name() != here && self.plan.progress.is_open(c))
+    }
+
+    pub(super) fn entered(&mut self, now: i64) -> Step {
+        if self.provider().is_none() {
+            let message = format!("there is no adapter of kind '{}'", self.candidate.kind);
+            return self.close_unsent(Failure::NotSupported, &message);
+        }
+        self.gather(0, now)
+    }
+
+    /// The candidate is unwell: another one, later, or not at all. Nobody was called, so nothing is counted.
+    pub(super) fn shut(&mut self, after: Duration, code: ErrorCode, now: i64) -> Step {
+        self.unwell.push(self.candidate.name());
+        let account =
+            matches!(code, ErrorCode::Auth | ErrorCode::InsufficientCredits | ErrorCode::PolicyBlock);
+        let open = |c: &Candidate| self.plan.progress.is_open(c) && !self.unwell.contains(&c.name());
+        if (account || after > SHORT) && self.plan.route.iter().any(open) {
+            return self.go(now);
+        }
+        if account || code == ErrorCode::ModelGone {
+            let message =
+                format!("{} answered others with {} a moment ago", self.candidate.name(), code.as_str());
+            let failure = match code {
+                ErrorCode::Auth => Failure::Unauthorized,
+                ErrorCode::InsufficientCredits => Failure::OutOfCredit,
+                ErrorCode::ModelGone => Failure::ModelGone,
+                _ => Failure::PolicyBlocked,
+            };
+            return self.close_unsent(failure, &message);
+        }
+        // Spread over as much again, or all who wait come back at once.
+        let spread = crate::seed::fraction(&self.job.id, (now & 0xffff) as u32);
+        let after = after.max(Duration::from_millis(500)).mul_f64(1.0 + spread);
+        self.state = State::Closing;
+        Step::Commit(vec![Entry::Later { after, progress: self.plan.progress.clone() }])
+    }
+
+    /// The job ends between two attempts.
+    fn close(&mut self, status: JobStatus, failed: Failed) -> Step {
+        self.state = State::Closing;
+        Step::Commit(vec![Entry::Close { status, failed: Some(failed), pictures: vec![] }])
+    }
+}
