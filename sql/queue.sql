@@ -6,6 +6,8 @@
 --   _claim        queued → running              commits without waiting for the disk: losing it loses nothing
 --   _journal      running → attempts, assets, queued | succeeded | failed | needs_review | canceled
 --   _cancel       queued → canceled; running → a request that the worker acts on
+--   _reopen       needs_review → queued
+--   _conclude     needs_review → succeeded | failed | canceled
 --
 -- Each change is guarded: a row is touched only in the state, and for the epoch, that the caller expects.
 
@@ -77,6 +79,18 @@ END $$;
 COMMENT ON FUNCTION image_gen._candidates(text, text, text, boolean) IS
 'The (provider, model) pairs that could do a task, in the administrator''s order: those that offer the model, then the usual models of the
 others, which stand in. Without a model: the usual ones. Without a task: none stand in.';
+
+CREATE FUNCTION image_gen._ladder(task text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+                   'action', l.action,
+                   'candidates', CASE WHEN l.model IS NOT NULL THEN
+                     (SELECT image_gen._candidates(NULL, t.model, t.provider) FROM image_gen._resolve_model(l.model) t) END))
+                 ORDER BY l.rung), '[]')
+            FROM image_gen.ladder l);
+END $$;
+COMMENT ON FUNCTION image_gen._ladder(text) IS 'What follows a refusal, with the candidates of the models that it names.';
 
 CREATE FUNCTION image_gen._place(reference text) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -199,6 +213,8 @@ BEGIN
      SET epoch = w.epoch + 1, pid = $1, mode = $2, in_flight_cap = $3, cap_reason = $4, configured = $5,
          started_at = clock_timestamp()
   RETURNING w.epoch INTO STRICT this_epoch;
+  -- A new life knows nobody to be unwell.
+  DELETE FROM image_gen.health WHERE state <> 'up';
   PERFORM image_gen._take_over(this_epoch, NULL, on_uncertain);
   RETURN this_epoch;
 END $$;
@@ -226,12 +242,12 @@ BEGIN
   ), claimed AS (
     UPDATE image_gen.queue q SET state = 'running', epoch = this_epoch
       FROM picked WHERE q.seq = picked.seq
-    RETURNING q.seq, q.job_id, q.attempts, q.tries
+    RETURNING q.seq, q.job_id, q.attempts, q.progress
   ), started AS (
     UPDATE image_gen.jobs j SET status = 'running'
       FROM claimed c WHERE j.id = c.job_id
-    RETURNING c.seq, c.attempts, c.tries, j.id, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider, j.task,
-              j.preferences, j.deadline
+    RETURNING c.seq, c.attempts, c.progress, j.id, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider, j.task,
+              j.preferences, j.deadline, j.max_cost
   ), routes AS (
     SELECT r.model, r.provider, r.task, image_gen._candidates(r.task, r.model, r.provider) AS candidates
       FROM (SELECT DISTINCT s.model, s.provider, s.task FROM started s) r
@@ -243,7 +259,8 @@ BEGIN
                           FROM unnest('{image,mask,style_image,reference_image}'::text[]) AS i(role)
                          WHERE s.parameters ? i.role),
            'deadline', CASE WHEN isfinite(s.deadline) THEN (extract(epoch FROM s.deadline) * 1000)::bigint END,
-           'attempts', s.attempts, 'tries', s.tries, 'preferences', s.preferences, 'candidates', r.candidates,
+           'attempts', s.attempts, 'progress', s.progress, 'preferences', s.preferences, 'candidates', r.candidates,
+           'max_cost', s.max_cost::text, 'ladder', image_gen._ladder(s.task),
            'resume', (SELECT jsonb_build_object('number', a.number, 'provider', a.provider, 'remote_id', a.remote_id,
                                'poll_url', a.poll_url, 'result_url', a.result_url, 'cancel_url', a.cancel_url, 'cost', a.billed_cost::text,
                                -- A task is followed to its end although its provider was switched off meanwhile.
@@ -328,7 +345,7 @@ BEGIN
       SELECT j.id, (entry.e ->> 'number')::int, entry.e ->> 'provider', entry.e ->> 'model', entry.e ->> 'prompt',
              (entry.e ->> 'seed')::bigint, (entry.e ->> 'seed_honored')::boolean, entry.e -> 'warnings', j.owner, this_epoch
         FROM image_gen.jobs j WHERE j.id = entry.job_id;
-      UPDATE image_gen.queue SET attempts = (entry.e ->> 'number')::int WHERE seq = entry.seq;
+      UPDATE image_gen.queue SET attempts = (entry.e ->> 'number')::int, progress = entry.e -> 'progress' WHERE seq = entry.seq;
     WHEN 'checkpoint' THEN
       UPDATE image_gen.attempts a
          SET remote_id = entry.e #>> '{remote,id}', poll_url = entry.e #>> '{remote,poll_url}',
@@ -354,7 +371,7 @@ BEGIN
       END IF;
     WHEN 'later' THEN
       UPDATE image_gen.queue
-         SET state = 'ready', epoch = NULL, tries = tries + 1,
+         SET state = 'ready', epoch = NULL, progress = entry.e -> 'progress',
              ready_at = clock_timestamp() + make_interval(secs => (entry.e ->> 'after_seconds')::float8)
        WHERE seq = entry.seq;
       UPDATE image_gen.jobs SET status = 'queued' WHERE id = entry.job_id;
@@ -411,6 +428,21 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._learn(text, integer) IS 'Lets the estimate of a model follow what its renders really take.';
 
+CREATE FUNCTION image_gen._reopen(reopened_id text, new_progress jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  old image_gen.jobs;
+BEGIN
+  UPDATE image_gen.jobs j
+     SET status = 'queued', error_code = NULL, error_message = NULL, finished_at = NULL
+   WHERE j.id = reopened_id AND j.status = 'needs_review'
+  RETURNING * INTO STRICT old;
+  INSERT INTO image_gen.queue (seq, job_id, attempts, progress)
+  VALUES (old.seq, old.id, (SELECT coalesce(max(a.number), 0) FROM image_gen.attempts a WHERE a.job_id = old.id), new_progress);
+  PERFORM image_gen._wake(old.seq);
+END $$;
+COMMENT ON FUNCTION image_gen._reopen(text, jsonb) IS 'needs_review → queued: the same job, with the same seed, goes on.';
+
 CREATE FUNCTION image_gen._cancel(canceled_id text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -433,6 +465,20 @@ BEGIN
   PERFORM image_gen._wake(NULL);
 END $$;
 COMMENT ON FUNCTION image_gen._cancel(text) IS 'Ends a waiting job at once; asks the worker to stop one in flight.';
+
+CREATE FUNCTION image_gen._note_health(rows jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO image_gen.health AS h (provider, model, state, since, failures, last_error_code, last_error_at)
+  SELECT r.provider, r.model, r.state, to_timestamp(r.since / 1000.0), r.failures, r.last_error_code,
+         to_timestamp(r.last_error_at / 1000.0)
+    FROM jsonb_to_recordset(rows) AS r(provider text, model text, state text, since numeric, failures integer,
+                                       last_error_code text, last_error_at numeric)
+  ON CONFLICT (provider, model) DO UPDATE
+     SET state = excluded.state, since = excluded.since, failures = excluded.failures,
+         last_error_code = excluded.last_error_code, last_error_at = excluded.last_error_at;
+END $$;
+COMMENT ON FUNCTION image_gen._note_health(jsonb) IS 'What the worker wants to be seen in provider_health.';
 
 CREATE FUNCTION image_gen._note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -65,7 +65,7 @@ COMMENT ON COLUMN image_gen.models.fixed IS 'Fields that every request of this m
 COMMENT ON COLUMN image_gen.models.sizes IS '{"free": {"min", "max", "step", "min_pixels", "max_pixels", "default": [w, h]}} in pixels, {"fixed": [[w, h], …]} or {"ratios": {"ratios": ["1:1", …], "pixels": n}}, the default first, or "source": that of the picture that goes in.';
 COMMENT ON COLUMN image_gen.models.prompt_chars IS 'Longest prompt, in characters; NULL is the general limit of 32000.';
 COMMENT ON COLUMN image_gen.models.max_n IS 'Most pictures in one call.';
-COMMENT ON COLUMN image_gen.models.parameters IS 'What it takes, by our name: true, a range [1, 50], a choice ["low", "high"], the provider''s name "guidance_scale", or an object of as, range, values, words, default, text, list, invert, times, form, weight, weights, only. What is not listed is unsupported.';
+COMMENT ON COLUMN image_gen.models.parameters IS 'What it takes, by our name: true, a range [1, 50], a choice ["low", "high"], the provider''s name "guidance_scale", or an object of as, range, values, words, default, text, list, invert, times, form, weight, weights, only, required. What is not listed is unsupported.';
 COMMENT ON COLUMN image_gen.models.typical_seconds IS 'Seconds for one picture, until this database has measured its own.';
 COMMENT ON COLUMN image_gen.models.successor IS 'Set for a retired model: its jobs go to this one, with a warning.';
 COMMENT ON COLUMN image_gen.models.ends_on IS 'The day the provider shuts it down.';
@@ -76,6 +76,10 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF TG_OP = 'UPDATE' THEN
     NEW.origin := 'admin';
+  ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'ladder' THEN
+    DELETE FROM image_gen.ladder l WHERE l.rung = NEW.rung AND l.origin = 'catalogue';
+  ELSIF TG_TABLE_NAME = 'rewrite_rules' THEN
+    NULL;
   ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'providers' THEN
     DELETE FROM image_gen.providers p WHERE p.id = NEW.id AND p.origin = 'catalogue';
   ELSIF NEW.origin = 'admin' THEN
@@ -170,7 +174,7 @@ CREATE TABLE image_gen.queue (
   epoch            bigint,
   ready_at         timestamptz NOT NULL DEFAULT now(),
   attempts         integer NOT NULL DEFAULT 0,
-  tries            integer NOT NULL DEFAULT 0,
+  progress         jsonb NOT NULL DEFAULT '{}',
   cancel_requested boolean NOT NULL DEFAULT false,
   CHECK ((state = 'running') = (epoch IS NOT NULL))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
@@ -180,7 +184,7 @@ CREATE INDEX queue_ready ON image_gen.queue (seq) WHERE state = 'ready';
 COMMENT ON TABLE image_gen.queue IS 'Jobs that wait or are in flight: small and hot. A finished job has no row here.';
 COMMENT ON COLUMN image_gen.queue.state IS 'waiting: for a picture of another job. ready: for its turn. running: in flight.';
 COMMENT ON COLUMN image_gen.queue.epoch IS 'The life of the worker that has it in flight.';
-COMMENT ON COLUMN image_gen.queue.tries IS 'How often its provider has put it off.';
+COMMENT ON COLUMN image_gen.queue.progress IS 'How far it has come along its route and up its ladder, in the words of the engine.';
 
 CREATE TABLE image_gen.waits (
   needs   text COLLATE "C" NOT NULL,
@@ -271,6 +275,70 @@ COMMENT ON COLUMN image_gen.campaign_assets.url IS 'Where the provider has it, o
 COMMENT ON COLUMN image_gen.campaign_assets.url_expires_at IS 'When the provider deletes it; NULL when it says nothing.';
 COMMENT ON COLUMN image_gen.campaign_assets.width IS 'Pixels, from the bytes; NULL when the picture could not be fetched.';
 COMMENT ON COLUMN image_gen.campaign_assets.billed_cost IS 'This picture''s share of all attempts of its job; the shares add up exactly.';
+
+CREATE TABLE image_gen.ladder (
+  rung   integer PRIMARY KEY CHECK (rung > 0),
+  action text NOT NULL CHECK (action IN ('rewrite', 'switch_model', 'review', 'fail')),
+  model  text COLLATE "C",
+  origin text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin')),
+  CHECK (model IS NULL OR action = 'switch_model')
+);
+COMMENT ON TABLE image_gen.ladder IS 'What follows a refusal by a safety filter, rung by rung. A refusal never moves along the route of providers by itself.';
+COMMENT ON COLUMN image_gen.ladder.rung IS 'The order.';
+COMMENT ON COLUMN image_gen.ladder.action IS 'rewrite: a softer prompt, same model and seed. switch_model: another model, same seed and prompt. review: a person decides. fail: the job fails. A rung that changes nothing is left out.';
+COMMENT ON COLUMN image_gen.ladder.model IS 'For switch_model: this one; NULL is the next one of the route.';
+COMMENT ON COLUMN image_gen.ladder.origin IS 'catalogue: as shipped. admin: written or changed here.';
+
+CREATE TABLE image_gen.rewrite_rules (
+  id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  position    integer NOT NULL,
+  pattern     text NOT NULL,
+  replacement text NOT NULL,
+  enabled     boolean NOT NULL DEFAULT true,
+  note        text,
+  origin      text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin'))
+);
+COMMENT ON TABLE image_gen.rewrite_rules IS 'Softer words for those that make safety filters nervous. All that match are applied, in order.';
+COMMENT ON COLUMN image_gen.rewrite_rules.id IS 'For UPDATE and DELETE.';
+COMMENT ON COLUMN image_gen.rewrite_rules.position IS 'The order.';
+COMMENT ON COLUMN image_gen.rewrite_rules.pattern IS 'A POSIX regular expression, whatever the case. \m and \M are the edges of a word.';
+COMMENT ON COLUMN image_gen.rewrite_rules.replacement IS 'What stands there instead; \1 is the first group of the pattern.';
+COMMENT ON COLUMN image_gen.rewrite_rules.enabled IS 'Off: left out.';
+COMMENT ON COLUMN image_gen.rewrite_rules.note IS 'For people.';
+COMMENT ON COLUMN image_gen.rewrite_rules.origin IS 'catalogue: as shipped. admin: written or changed here.';
+
+CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.ladder FOR EACH ROW EXECUTE FUNCTION image_gen._own_row();
+CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.rewrite_rules FOR EACH ROW EXECUTE FUNCTION image_gen._own_row();
+
+CREATE TABLE image_gen.health (
+  provider        text COLLATE "C" NOT NULL,
+  model           text COLLATE "C" NOT NULL,
+  state           text NOT NULL CHECK (state IN ('up', 'down', 'recovering')),
+  since           timestamptz NOT NULL,
+  failures        integer NOT NULL,
+  last_error_code text,
+  last_error_at   timestamptz,
+  PRIMARY KEY (provider, model)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE image_gen.health IS 'What the worker knows of providers that have failed. Read it through the view provider_health.';
+
+CREATE TABLE image_gen.reviews (
+  job_id      text COLLATE "C" PRIMARY KEY REFERENCES image_gen.jobs ON DELETE CASCADE,
+  claimed_by  name,
+  claimed_at  timestamptz,
+  action      text,
+  note        text,
+  resolved_by name,
+  resolved_at timestamptz
+);
+COMMENT ON TABLE image_gen.reviews IS 'Who looks at which job, and what came of it. Written by claim_review() and resolve_review().';
+COMMENT ON COLUMN image_gen.reviews.job_id IS 'jobs.id.';
+COMMENT ON COLUMN image_gen.reviews.claimed_by IS 'Who looks at it.';
+COMMENT ON COLUMN image_gen.reviews.claimed_at IS 'Since when.';
+COMMENT ON COLUMN image_gen.reviews.action IS 'What was decided last.';
+COMMENT ON COLUMN image_gen.reviews.note IS 'Why, in the reviewer''s words.';
+COMMENT ON COLUMN image_gen.reviews.resolved_by IS 'Who decided.';
+COMMENT ON COLUMN image_gen.reviews.resolved_at IS 'When.';
 
 CREATE TABLE image_gen.blobs (
   sha256       text COLLATE "C" PRIMARY KEY,
@@ -387,6 +455,10 @@ COMMENT ON COLUMN image_gen.blobs.created_at IS 'When it was first stored.';
 SELECT pg_catalog.pg_extension_config_dump('image_gen.providers', $$WHERE origin = 'admin'$$);
 SELECT pg_catalog.pg_extension_config_dump('image_gen.models', $$WHERE origin = 'admin'$$);
 SELECT pg_catalog.pg_extension_config_dump('image_gen.prices', $$WHERE origin = 'admin'$$);
+SELECT pg_catalog.pg_extension_config_dump('image_gen.ladder', $$WHERE origin = 'admin'$$);
+SELECT pg_catalog.pg_extension_config_dump('image_gen.rewrite_rules', $$WHERE origin = 'admin'$$);
+SELECT pg_catalog.pg_extension_config_dump('image_gen.reviews', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.rewrite_rules_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.timings', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.jobs', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.attempts', '');

@@ -37,6 +37,10 @@ pub static DEFAULT_MODEL: GucSetting<Option<CString>> =
 pub static PREVIEW_WHEN_UNCONFIGURED: GucSetting<bool> = GucSetting::<bool>::new(false);
 pub static KEEP_BYTES: GucSetting<KeepBytes> = GucSetting::<KeepBytes>::new(KeepBytes::Inline);
 pub static ON_UNCERTAIN: GucSetting<OnUncertain> = GucSetting::<OnUncertain>::new(OnUncertain::Review);
+pub static MAX_REFUSALS: GucSetting<i32> = GucSetting::<i32>::new(3);
+pub static BREAKER_FAILURES: GucSetting<i32> = GucSetting::<i32>::new(5);
+pub static PROMPT_REWRITER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+pub static PREFERENCES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
 /// The text of a setting, empty when it is not set.
 pub fn text(setting: &GucSetting<Option<CString>>) -> String {
@@ -122,6 +126,42 @@ pub fn define() {
         &ON_UNCERTAIN,
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_int_guc(
+        c"image_gen.max_refusals",
+        c"After so many refusals of a job a person decides.",
+        c"What follows each refusal before that is in image_gen.ladder.",
+        &MAX_REFUSALS,
+        1,
+        10,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"image_gen.breaker_failures",
+        c"A provider is left alone after so many failures in a row; 0 switches this off.",
+        c"It is probed after a pause of 10 s, doubled up to 2 min; see image_gen.provider_health.",
+        &BREAKER_FAILURES,
+        0,
+        1000,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_string_guc(
+        c"image_gen.prompt_rewriter",
+        c"Function (prompt text, context jsonb) returns text that softens a refused prompt.",
+        c"NULL from it, or an error, leaves the prompt to the rules in image_gen.rewrite_rules.",
+        &PROMPT_REWRITER,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"image_gen.provider_preferences",
+        c"What provider_preferences of a job are merged with: preferred, only, weights, blocked.",
+        c"Set it for the cluster, a database, a role or a session. A job's own keys win; blocked is the union.",
+        &PREFERENCES,
+        GucContext::Userset,
+        GucFlags::default(),
     );
     // SAFETY: a static NUL-terminated name, on the main thread, at load time.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"image_gen".as_ptr()) };

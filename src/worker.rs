@@ -16,7 +16,7 @@ use pgrx::prelude::*;
 use crate::keys::Keys;
 use crate::settings;
 use crate::shared::{self, CANCEL, Slot, WORK};
-use io::{Command, Commit, Config, Io, Report};
+use io::{Command, Commit, Config, Io, Report, Rewrite};
 use queue::{Note, Outcome};
 use sleep::Sleeper;
 use transaction::Failed;
@@ -133,6 +133,8 @@ fn config(keys: Keys) -> Config {
         keep_all_bytes: settings::KEEP_BYTES.get() == settings::KeepBytes::All,
         preview_when_unconfigured: settings::PREVIEW_WHEN_UNCONFIGURED.get(),
         resend_uncertain: settings::ON_UNCERTAIN.get() == settings::OnUncertain::Retry,
+        max_refusals: settings::MAX_REFUSALS.get() as u32,
+        breaker_failures: settings::BREAKER_FAILURES.get() as u32,
     }
 }
 
@@ -212,6 +214,18 @@ impl Worker {
         for report in reports {
             match report {
                 Report::Commit(commit) => self.pending.push_back(commit),
+                Report::Rewrite(rewrite) => {
+                    let prompt = self.rewrite(&rewrite)?;
+                    let _ = rewrite.done.send(prompt);
+                }
+                Report::Health(rows) => {
+                    for row in &rows {
+                        // A change of state only: an hour's outage is a handful of lines.
+                        let code = row.last_error_code.map_or("", |code| code.as_str());
+                        log!("image_gen: provider {} {} is {} {code}", row.provider, row.model, row.state);
+                    }
+                    queue::health(self.extension, rows)?;
+                }
                 // A picture that cannot be read is one that is not there: the job says so.
                 Report::Load(load) => {
                     let bytes = queue::bytes(self.extension, &load.sha256)?;
@@ -240,6 +254,22 @@ impl Worker {
             self.tell_waiters();
         }
         Ok(full)
+    }
+
+    /// A softer prompt: from the administrator's own function, else from the rules.
+    fn rewrite(&mut self, refused: &Rewrite) -> Result<Option<String>, Failed> {
+        let function = settings::text(&settings::PROMPT_REWRITER);
+        if !function.is_empty() {
+            match queue::rewrite_by(self.extension, &function, refused) {
+                Ok(Some(prompt)) => return Ok(Some(prompt)),
+                Ok(None) => {}
+                Err(Failed::Gone) => return Err(Failed::Gone),
+                Err(Failed::Error(why) | Failed::Poison(why)) => {
+                    self.complain(&format!("image_gen.prompt_rewriter: {why}"));
+                }
+            }
+        }
+        queue::rewrite(self.extension, &refused.prompt)
     }
 
     fn after(&mut self, outcome: Outcome) {

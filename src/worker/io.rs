@@ -1,6 +1,7 @@
 //! The network thread: one tokio runtime, one task a job. It never calls Postgres; it asks the main thread to commit and
 //! waits for the answer.
 
+mod doors;
 mod follow;
 mod local;
 mod throttle;
@@ -11,6 +12,7 @@ use std::thread::JoinHandle;
 
 use image_gen_engine::egress::AllowedHosts;
 use image_gen_engine::failure::Failure;
+use image_gen_engine::health::Row;
 use image_gen_engine::http::driver::Driver;
 use image_gen_engine::http::origin;
 use image_gen_engine::run::{Entry, JobStatus, Picture};
@@ -40,8 +42,25 @@ pub enum Report {
     Commit(Commit),
     /// Read the bytes of a picture.
     Load(Load),
+    /// Look for a softer prompt.
+    Rewrite(Rewrite),
+    /// The health of these has changed.
+    Health(Vec<Row>),
     /// Nothing more will be heard of this job.
     Ended(i64),
+}
+
+/// A prompt that was refused.
+#[derive(Debug)]
+pub struct Rewrite {
+    /// The job.
+    pub job_id: String,
+    /// The prompt.
+    pub prompt: String,
+    /// Who refused it, as `provider:model`.
+    pub refused_by: String,
+    /// Told a softer one, where there is one.
+    pub done: oneshot::Sender<Option<String>>,
 }
 
 /// A picture that a job needs from the database.
@@ -117,6 +136,10 @@ pub struct Config {
     pub preview_when_unconfigured: bool,
     /// `image_gen.on_uncertain` = retry
     pub resend_uncertain: bool,
+    /// `image_gen.max_refusals`
+    pub max_refusals: u32,
+    /// `image_gen.breaker_failures`
+    pub breaker_failures: u32,
 }
 
 /// The main thread's end.
@@ -194,7 +217,7 @@ struct World {
     stop: watch::Receiver<bool>,
     outbox: mpsc::Sender<Report>,
     bell: Bell,
-    throttle: throttle::Throttle,
+    doors: doors::Doors,
     pictures: Arc<Semaphore>,
     inputs: Arc<Semaphore>,
     local: local::Local,
@@ -238,10 +261,10 @@ async fn dispatch(
     let (configure, config) = watch::channel(config);
     let (halt, stop) = watch::channel(false);
     let pictures = Arc::new(Semaphore::new(PICTURES_AT_ONCE));
-    let throttle = throttle::Throttle::default();
+    let doors = doors::Doors::default();
     let inputs = Arc::new(Semaphore::new(INPUTS_AT_ONCE));
     let local = local::Local::default();
-    let world = Arc::new(World { driver, config, stop, outbox, bell, throttle, pictures, inputs, local });
+    let world = Arc::new(World { driver, config, stop, outbox, bell, doors, pictures, inputs, local });
     let mut cancels: HashMap<i64, Arc<Notify>> = HashMap::new();
     while let Some(command) = inbox.recv().await {
         match command {
@@ -270,6 +293,10 @@ async fn dispatch(
             Command::Configure(config) => {
                 world.driver.allow(allowed(&config));
                 world.local.forget();
+                let changes = world.doors.forget_accounts();
+                if !changes.is_empty() {
+                    world.report(Report::Health(changes)).await;
+                }
                 configure.send_replace(*config);
             }
             Command::Stop => {

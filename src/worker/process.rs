@@ -17,6 +17,8 @@ mod raw {
     //! Postgres's own function without pgrx's guard, which must not run in a signal handler.
     unsafe extern "C-unwind" {
         pub fn SetLatch(latch: *mut pgrx::pg_sys::Latch);
+        pub fn enable_timeout_after(id: std::ffi::c_int, delay_ms: std::ffi::c_int);
+        pub fn disable_timeout(id: std::ffi::c_int, keep_indicator: bool);
     }
 }
 
@@ -60,6 +62,28 @@ pub fn must_reload() -> bool {
 pub fn forget_pending_cancel() {
     // SAFETY: a flag of this process, on the main thread.
     unsafe { (&raw mut pg_sys::QueryCancelPending).write_volatile(0) };
+}
+
+/// Cancels what runs in this transaction when it takes too long: Postgres arms this for sessions only.
+pub struct StatementTimeout;
+
+/// Its place in Postgres's `enum TimeoutId`, the same in all versions that are supported.
+const STATEMENT_TIMEOUT: c_int = 3;
+
+impl StatementTimeout {
+    /// From now on, until it is dropped.
+    pub fn start(ms: i32) -> Self {
+        // SAFETY: the timeout is registered for every process with a database connection.
+        unsafe { raw::enable_timeout_after(STATEMENT_TIMEOUT, ms) };
+        StatementTimeout
+    }
+}
+
+impl Drop for StatementTimeout {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe { raw::disable_timeout(STATEMENT_TIMEOUT, false) };
+    }
 }
 
 /// From now on no transaction waits longer for a lock: the process must end.

@@ -4,12 +4,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use image_gen_engine::health::Row;
 use image_gen_engine::run::Entry;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-use super::io::Commit;
+use super::io::{Commit, Rewrite};
 use super::limits::Limit;
 use super::transaction::{Failed, within};
 use crate::settings;
@@ -115,6 +116,48 @@ pub fn bytes(extension: pg_sys::Oid, sha256: &str) -> Result<Option<Vec<u8>>, Fa
     })
 }
 
+/// Shows the health of providers.
+pub fn health(extension: pg_sys::Oid, rows: Vec<Row>) -> Result<(), Failed> {
+    let rows = serde_json::to_value(rows).unwrap_or_default();
+    within(extension, "write health", || {
+        Spi::connect(|client| {
+            client.select("SELECT image_gen._note_health($1)", None, &[JsonB(rows).into()]).map(drop)
+        })
+        .map_err(spi)
+    })
+}
+
+/// A softer prompt by the rules; `None` when none applies.
+pub fn rewrite(extension: pg_sys::Oid, prompt: &str) -> Result<Option<String>, Failed> {
+    within(extension, "rewrite a prompt", || {
+        Spi::connect(|client| {
+            let call = "SELECT nullif(image_gen.rewrite_prompt($1), $1)";
+            client.select(call, Some(1), &[prompt.into()])?.first().get_one::<String>()
+        })
+        .map_err(spi)
+    })
+}
+
+/// A softer prompt by the administrator's own function, which gets five seconds.
+pub fn rewrite_by(
+    extension: pg_sys::Oid,
+    function: &str,
+    refused: &Rewrite,
+) -> Result<Option<String>, Failed> {
+    let context = json!({"job_id": refused.job_id, "refused_by": refused.refused_by});
+    within(extension, "call image_gen.prompt_rewriter", || {
+        let _limit = super::process::StatementTimeout::start(5_000);
+        Spi::connect(|client| {
+            let arguments = [function.into(), refused.prompt.as_str().into(), JsonB(context.clone()).into()];
+            client
+                .select("SELECT image_gen._rewrite_by($1, $2, $3)", Some(1), &arguments)?
+                .first()
+                .get_one::<String>()
+        })
+        .map_err(spi)
+    })
+}
+
 /// Decides about jobs in flight that no task follows any more.
 pub fn take_over(extension: pg_sys::Oid, epoch: i64, lost: Vec<i64>) -> Result<(), Failed> {
     within(extension, "take over", || {
@@ -202,7 +245,7 @@ impl Outcome {
         let ours = owned.contains(&commit.seq);
         for entry in commit.entries.iter().filter(|_| ours) {
             match entry {
-                Entry::Later { after } => self.put_off.push((commit.seq, *after)),
+                Entry::Later { after, .. } => self.put_off.push((commit.seq, *after)),
                 Entry::Close { .. } => self.closed.push(commit.seq),
                 _ => {}
             }

@@ -97,8 +97,9 @@ pub struct Parameter {
     /// Multiplied by this before it is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<f64>,
-    /// How it is written: of a size `sides`, `text`, `object`, `ratio` or `ratio_x`; of a mask `white`, `black` or
-    /// `transparent`; of a picture `object` for `{"image_url": …}`.
+    /// How it is written: of a size `sides` (its name stands before `width` and `height`), `custom` (sides, and its name says
+    /// `custom`), `text`, `object`, `ratio` or `ratio_x`; of a mask `white`, `black` or `transparent`; of a picture `object`
+    /// for `{"image_url": …}`; of borders as the adapter says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub form: Option<String>,
     /// For a reference picture: the field that says how much it counts, for strict, balanced and loose.
@@ -107,6 +108,9 @@ pub struct Parameter {
     /// The three weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<(f64, f64, f64)>,
+    /// A picture without which the model does nothing.
+    #[serde(skip_serializing_if = "is_false")]
+    pub required: bool,
     /// Only in these tasks; empty is all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<Task>,
@@ -124,7 +128,7 @@ enum Written {
     Range((f64, f64)),
     Named(String),
     Choice(Vec<Value>),
-    Full(Full),
+    Full(Box<Full>),
 }
 
 /// `true`: what a model does not take is not listed.
@@ -156,6 +160,7 @@ struct Full {
     form: Option<String>,
     weight: Option<String>,
     weights: Option<(f64, f64, f64)>,
+    required: bool,
     only: Vec<Task>,
 }
 
@@ -180,6 +185,7 @@ impl From<Written> for Parameter {
                 form: f.form,
                 weight: f.weight,
                 weights: f.weights,
+                required: f.required,
                 only: f.only,
             },
         }

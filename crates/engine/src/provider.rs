@@ -183,6 +183,9 @@ pub enum Reply {
     Ask(HttpRequest),
     /// Finished.
     Finished(Output),
+    /// The task ended with this, said in an answer that is no success. Most failures in such an answer say nothing about
+    /// the task, and are asked again; this one is final, whatever it is.
+    Failed(Rejection),
 }
 
 /// What a failed call costs.
@@ -273,6 +276,11 @@ pub trait Provider: Sync {
     /// The meaning of the answer to a [`Reply::Ask`].
     fn read_result(&self, _remote: &Remote, response: &HttpResponse) -> Result<Reply, Rejection> {
         Err(self.read_error(response))
+    }
+
+    /// How long the rendering took, where the answer to [`Provider::poll`] says so and not the one with the result.
+    fn read_seconds(&self, _response: &HttpResponse) -> Option<f64> {
+        None
     }
 
     /// The request that calls an accepted task off, where the provider can.
@@ -390,20 +398,26 @@ fn by_status(response: &HttpResponse) -> Failure {
     }
 }
 
+/// Whether a name that callers can write is fit to become part of a URL: nothing in it leads elsewhere.
+fn is_path(name: &str) -> bool {
+    let plain = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && plain(part))
+}
+
 /// The first non-empty string at one of these JSON pointers.
 fn text_at<'a>(json: &'a Value, pointers: &[&str]) -> Option<&'a str> {
     pointers.iter().find_map(|p| json.pointer(p).and_then(Value::as_str)).filter(|s| !s.is_empty())
 }
 
 /// A JSON number as an exact decimal: its digits, not its double.
-fn decimal(value: &Value) -> Option<rust_decimal::Decimal> {
+fn decimal(value: &Value) -> Option<Decimal> {
     let text = match value {
         Value::Number(n) => n.to_string(),
         Value::String(s) => s.clone(),
         _ => return None,
     };
-    let parsed = text.parse().or_else(|_| rust_decimal::Decimal::from_scientific(&text));
-    parsed.ok().filter(|d: &rust_decimal::Decimal| !d.is_sign_negative())
+    let parsed = text.parse().or_else(|_| Decimal::from_scientific(&text));
+    parsed.ok().filter(|d: &Decimal| !d.is_sign_negative())
 }
 
 #[cfg(test)]

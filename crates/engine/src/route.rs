@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::Candidate;
-use crate::job::{Invalid, Task};
+use crate::input::Inputs;
+use crate::job::{Invalid, Request, Task};
+use crate::provider::{self, Prepared};
 use crate::seed::fraction;
 
 /// A caller's wishes about providers.
@@ -23,9 +26,48 @@ pub struct Preferences {
     pub blocked: Vec<String>,
 }
 
+/// What matters most to a caller who leaves the choice to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Fidelity, prompt adherence, text in the picture.
+    Quality,
+    /// Negative prompts, style presets, steps and guidance.
+    Control,
+    /// Seconds.
+    Speed,
+    /// Many models.
+    Variety,
+    /// The lowest expected price; unknown prices come last.
+    Cost,
+    /// Nothing leaves the machine: own back ends only.
+    Privacy,
+}
+
+impl Priority {
+    /// The kinds of providers that serve it best, best first; the others follow in the administrator's order.
+    pub fn kinds(self) -> &'static [&'static str] {
+        match self {
+            Priority::Quality => &["openai", "google", "ideogram", "bfl", "stability"],
+            Priority::Control => &["stability", "a1111", "comfyui", "replicate", "fal"],
+            Priority::Speed => &["bfl", "fal", "replicate"],
+            Priority::Variety => &["replicate", "fal", "openrouter"],
+            Priority::Cost => &[],
+            Priority::Privacy => &["a1111", "comfyui", "preview"],
+        }
+    }
+
+    fn rank(self, candidate: &Candidate) -> usize {
+        let kinds = self.kinds();
+        kinds.iter().position(|kind| *kind == candidate.kind).unwrap_or(kinds.len())
+    }
+}
+
 /// Why a candidate is not on the route.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Out {
+    /// The job is not to leave the machine.
+    NotPrivate,
     /// A caller or an administrator blocks the provider.
     Blocked,
     /// The caller wants only other providers.
@@ -46,6 +88,7 @@ impl Out {
     /// The reason as users see it.
     pub fn as_str(&self) -> &'static str {
         match self {
+            Out::NotPrivate => "not_private",
             Out::Blocked => "blocked",
             Out::NotPreferred => "not_preferred",
             Out::NotConfigured => "not_configured",
@@ -114,29 +157,42 @@ pub fn preferences(json: &serde_json::Value, known: &[String]) -> Result<Prefere
 
 /// Orders candidates, given in the administrator's order, by the caller's wishes. Those that stand in come last, and
 /// only when there is somebody to stand in for. The draw by weights depends on the job's id alone, so it can be
-/// replayed. `judge` says what else keeps a candidate out.
+/// replayed. `judge` says what else keeps a candidate out, or what it would cost.
 pub fn order(
     candidates: Vec<Candidate>,
     wishes: &Preferences,
+    priority: Option<Priority>,
     task: Task,
     job_id: &str,
-    judge: impl Fn(&Candidate) -> Option<Out>,
+    judge: impl Fn(&Candidate) -> Result<Option<Decimal>, Out>,
 ) -> Route {
     let mut route = Route::default();
+    let mut costs = BTreeMap::new();
     for candidate in candidates {
         let provider = &candidate.provider;
         let out = if wishes.blocked.contains(provider) {
             Some(Out::Blocked)
         } else if wishes.only && !wishes.preferred.contains(provider) {
             Some(Out::NotPreferred)
-        } else if !crate::provider::can(&candidate, task) {
+        } else if !provider::can(&candidate, task) {
             Some(Out::NotSupported)
+        } else if priority == Some(Priority::Privacy)
+            && !Priority::Privacy.kinds().contains(&candidate.kind.as_str())
+        {
+            Some(Out::NotPrivate)
         } else {
-            judge(&candidate)
+            None
         };
-        match out {
-            Some(out) => route.left_out.push((candidate, out)),
-            None => route.candidates.push(candidate),
+        let verdict = match out {
+            Some(out) => Err(out),
+            None => judge(&candidate),
+        };
+        match verdict {
+            Err(out) => route.left_out.push((candidate, out)),
+            Ok(cost) => {
+                costs.insert(candidate.name(), cost);
+                route.candidates.push(candidate);
+            }
         }
     }
     if route.candidates.iter().all(|c| c.stands_in) {
@@ -144,7 +200,11 @@ pub fn order(
         route.left_out.extend(idle);
     }
     let rank = |c: &Candidate| wishes.preferred.iter().position(|p| *p == c.provider).unwrap_or(usize::MAX);
-    route.candidates.sort_by_key(|c| (c.stands_in, rank(c)));
+    let cost = |c: &Candidate| match priority {
+        Some(Priority::Cost) => costs.get(&c.name()).copied().flatten().unwrap_or(Decimal::MAX),
+        _ => Decimal::ZERO,
+    };
+    route.candidates.sort_by_key(|c| (c.stands_in, rank(c), priority.map_or(0, |p| p.rank(c)), cost(c)));
     let own = route.candidates.iter().take_while(|c| !c.stands_in).count();
     if !wishes.weights.is_empty()
         && let Some(head) = draw(&route.candidates[..own], wishes, fraction(job_id, 0))
@@ -153,6 +213,23 @@ pub fn order(
         route.candidates.insert(0, winner);
     }
     route
+}
+
+/// What would be sent to a candidate and what that is expected to cost, or why it is out.
+pub fn fits(
+    candidate: &Candidate,
+    task: Task,
+    request: &Request,
+    ceiling: Option<Decimal>,
+) -> Result<(Prepared, Option<Decimal>), Out> {
+    let inputs = Inputs::stand_ins(request);
+    let prepared = provider::plan(candidate, task, request, &inputs, &BTreeMap::new(), "planned")
+        .map_err(|invalid| Out::Unfit(format!("{invalid}. {}", invalid.hint)))?;
+    let cost = provider::expected_cost(candidate, request, &prepared);
+    match ceiling {
+        Some(ceiling) if cost.is_none_or(|cost| cost > ceiling) => Err(Out::TooDear),
+        _ => Ok((prepared, cost)),
+    }
 }
 
 /// How likely it is that each candidate comes first: the draw that [`order`] makes, before it is made.
@@ -223,7 +300,7 @@ mod tests {
     fn ordered(wishes: serde_json::Value, job: &str) -> Vec<String> {
         let known: Vec<String> = ["a", "b", "c"].map(String::from).into();
         let wishes = preferences(&wishes, &known).unwrap();
-        let route = order(candidates(&["a", "b", "c"]), &wishes, Task::Generate, job, |_| None);
+        let route = order(candidates(&["a", "b", "c"]), &wishes, None, Task::Generate, job, |_| Ok(None));
         route.candidates.into_iter().map(|c| c.provider).collect()
     }
 
@@ -276,10 +353,10 @@ mod tests {
         let mut all = candidates(&["a", "b", "c"]);
         all[2].stands_in = true;
         let names = |route: &Route| route.candidates.iter().map(|c| c.provider.clone()).collect::<Vec<_>>();
-        let route = order(all.clone(), &wishes, Task::Generate, "j", |_| None);
+        let route = order(all.clone(), &wishes, None, Task::Generate, "j", |_| Ok(None));
         assert_eq!(names(&route), ["a", "b", "c"]);
-        let no_key = |c: &Candidate| (!c.stands_in).then_some(Out::NotConfigured);
-        let route = order(all, &wishes, Task::Generate, "j", no_key);
+        let no_key = |c: &Candidate| if c.stands_in { Ok(None) } else { Err(Out::NotConfigured) };
+        let route = order(all, &wishes, None, Task::Generate, "j", no_key);
         assert!(route.candidates.is_empty());
         assert_eq!(route.left_out.last().unwrap().1, Out::NothingToStandInFor);
     }
@@ -328,5 +405,30 @@ mod tests {
         let wishes = preferences(&json!({"weights": {"a": 3, "c": 0}}), &known).unwrap();
         assert_eq!(chances(&candidates(&["a", "b", "c"]), &wishes), [0.75, 0.25, 0.0]);
         assert_eq!(chances(&candidates(&["a", "b"]), &Preferences::default()), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn a_priority_orders_what_preferences_leave_open() {
+        // S92-S99
+        let order = |priority, wishes: serde_json::Value| {
+            let kinds = ["bfl", "openai", "stability", "a1111", "replicate"];
+            let known: Vec<String> = kinds.map(String::from).into();
+            let wishes = preferences(&wishes, &known).unwrap();
+            let price = |c: &Candidate| match c.kind.as_str() {
+                "replicate" => Ok(Some(Decimal::new(3, 3))),
+                "a1111" => Ok(None),
+                _ => Ok(Some(Decimal::new(4, 2))),
+            };
+            let route = super::order(candidates(&kinds), &wishes, Some(priority), Task::Generate, "j", price);
+            route.candidates.into_iter().map(|c| c.provider).collect::<Vec<_>>()
+        };
+        assert_eq!(order(Priority::Quality, json!({}))[..2], ["openai", "bfl"]);
+        assert_eq!(order(Priority::Control, json!({}))[..2], ["stability", "a1111"]);
+        assert_eq!(order(Priority::Speed, json!({}))[..2], ["bfl", "replicate"]);
+        assert_eq!(order(Priority::Variety, json!({}))[0], "replicate");
+        let cheap = order(Priority::Cost, json!({}));
+        assert_eq!((cheap[0].as_str(), cheap[4].as_str()), ("replicate", "a1111"));
+        assert_eq!(order(Priority::Privacy, json!({})), ["a1111"]);
+        assert_eq!(order(Priority::Quality, json!({"preferred": ["stability"]}))[0], "stability");
     }
 }

@@ -156,6 +156,8 @@ struct Accepted {
     remote: Remote,
     cost: Option<Cost>,
     schedule: Schedule,
+    /// How long the rendering took, as the last poll said.
+    render_seconds: Option<f64>,
 }
 
 /// Where a job may go, and what it has behind it.
@@ -232,7 +234,7 @@ impl Run {
         cost: Option<Cost>,
         sent_at: i64,
     ) -> Option<Self> {
-        let accepted = Accepted { remote, cost, schedule: Schedule::overdue() };
+        let accepted = Accepted { remote, cost, schedule: Schedule::overdue(), render_seconds: None };
         let mut route = vec![candidate.clone()];
         route.extend(plan.route.into_iter().filter(|c| c.name() != candidate.name()));
         let mut run = Run::new(job, Plan { route, ..plan }, number)?;

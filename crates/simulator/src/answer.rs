@@ -23,6 +23,14 @@ pub(crate) enum Content {
     Drawn { media_type: &'static str, pictures: Vec<Picture>, finish: Finish },
 }
 
+impl Content {
+    /// The first of these pictures as a file, or an empty one if there is none.
+    pub(crate) fn file(media_type: &'static str, pictures: Vec<Picture>) -> Self {
+        let finish = |files: Vec<Bytes>| files.into_iter().next().unwrap_or_default();
+        Self::Drawn { media_type, pictures, finish: Box::new(finish) }
+    }
+}
+
 /// When an answer is sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum When {
@@ -78,6 +86,13 @@ impl Answer {
     /// A request turned down.
     pub(crate) fn rejected(status: StatusCode, body: Value) -> Self {
         Self::json(status, "rejected", body)
+    }
+
+    /// A request turned down in something else than JSON.
+    pub(crate) fn rejected_as(status: StatusCode, media_type: &'static str, text: impl Into<Bytes>) -> Self {
+        let mut answer = Self::rejected(status, Value::Null);
+        answer.content = Content::Bytes(media_type, text.into());
+        answer
     }
 
     pub(crate) fn header(mut self, name: &str, value: impl ToString) -> Self {

@@ -86,6 +86,14 @@ impl Call {
         self.query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
+    /// The body, if it is a JSON object.
+    pub(crate) fn object(&self) -> Option<&Map<String, Value>> {
+        match &self.payload {
+            Payload::Json(Value::Object(map)) => Some(map),
+            _ => None,
+        }
+    }
+
     /// The body as a JSON object; a form counts as one, its files left out.
     pub(crate) fn fields(&self) -> Option<Map<String, Value>> {
         match &self.payload {

@@ -6,10 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::{ImageFormat, ImageReader, Limits};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
+
+use crate::hash::sha256;
 
 /// Larger inputs are not looked at, in pixels a side.
 const LONGEST_SIDE: u32 = 16_384;
+/// What an input counts for that we cannot see, as only its URL came.
+pub(crate) const REMOTE_SIZE: (u32, u32) = (1024, 1024);
 
 /// An input picture, as the ledger shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -63,7 +66,12 @@ impl Material {
         if width == 0 || height == 0 || width.max(height) > LONGEST_SIDE {
             return Err(format!("{width}x{height} is not a usable size"));
         }
-        Ok(Self { name: name.to_owned(), media_type, width, height, sha256: hex(bytes), marks: None })
+        Ok(Self { name: name.to_owned(), media_type, width, height, sha256: sha256(bytes), marks: None })
+    }
+
+    /// The same, and what it marks if it is a mask.
+    pub(crate) fn read_as(mask: Option<Polarity>, name: &str, bytes: &[u8]) -> Result<Self, String> {
+        mask.map_or_else(|| Self::read(name, bytes), |polarity| Self::read_mask(name, bytes, polarity))
     }
 
     /// The same, and what it marks as a mask.
@@ -80,8 +88,16 @@ impl Material {
                 })
             })
             .collect();
-        let marks = Marks { edited: edited.iter().map(|e| u64::from(*e)).sum(), sha256: hex(&edited) };
+        let marks = Marks { edited: edited.iter().map(|e| u64::from(*e)).sum(), sha256: sha256(&edited) };
         Ok(Self { marks: Some(marks), ..whole })
+    }
+}
+
+/// What a picture shows: the prompt, or where there is none the first picture that came in.
+pub(crate) fn subject(prompt: &str, inputs: &[Material]) -> String {
+    match inputs.first() {
+        Some(input) if prompt.is_empty() => input.sha256.clone(),
+        _ => prompt.to_owned(),
     }
 }
 
@@ -103,10 +119,6 @@ pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
 pub(crate) fn data_uri(text: &str) -> Option<(&str, Vec<u8>)> {
     let (media_type, data) = text.strip_prefix("data:")?.split_once(";base64,")?;
     Some((media_type, base64(data)?))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -1,15 +1,11 @@
 //! The providers: what one is, and the table of all.
 
-use std::sync::Arc;
-
 use hyper::StatusCode;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::call::Call;
-use crate::config::Config;
-use crate::fault::Fault;
+use crate::desk::Desk;
 use crate::ledger::Phase;
 use crate::world::World;
 
@@ -67,18 +63,19 @@ impl Intent {
     pub(crate) fn of(phase: Phase) -> Self {
         Self { phase, model: None, prompt: None, seed: None, remote_id: None }
     }
-}
 
-/// All that a provider has at hand when it answers.
-pub(crate) struct Desk<'a> {
-    pub world: &'a World,
-    pub config: Arc<Config>,
-    pub call: &'a Call,
-    /// The scripted fault, if it is one that the provider plays itself.
-    pub fault: Option<&'a Fault>,
-    pub now: Instant,
-    /// Unix microseconds.
-    pub now_us: u64,
+    /// About the task of this id, if there is one.
+    pub(crate) fn of_task(phase: Phase, world: &World, provider: &str, id: &str) -> Self {
+        let task = world.tasks().find(provider, id);
+        let picture = task.as_ref().map(|t| &t.picture);
+        Self {
+            phase,
+            model: task.as_ref().map(|t| t.model.clone()),
+            prompt: picture.map(|p| p.prompt.clone()),
+            seed: picture.map(|p| p.seed),
+            remote_id: Some(id.to_owned()),
+        }
+    }
 }
 
 /// The provider for this path, and the path below its prefix.

@@ -17,10 +17,11 @@ use crate::answer::{Answer, Content, When};
 use crate::body::Body;
 use crate::call::Call;
 use crate::config::duration;
+use crate::desk::Desk;
 use crate::fault::Fault;
 use crate::ledger::{Entry, Phase};
 use crate::picture::Studio;
-use crate::provider::{self, Desk, Intent, Provider};
+use crate::provider::{self, Intent, Provider};
 use crate::world::{World, now_us};
 
 /// Larger requests are cut off.

@@ -47,6 +47,18 @@ pub(crate) struct Task {
     pub canceled: AtomicBool,
 }
 
+impl Task {
+    /// One of its pictures, counted from 0.
+    pub(crate) fn nth(&self, n: u64) -> Picture {
+        Picture { seed: self.picture.seed.wrapping_add(n), ..self.picture.clone() }
+    }
+}
+
+/// The seed, less than `limit`, of what comes without one. It comes out of the id, so it differs from one to the next.
+pub(crate) fn seed_of(id: &str, limit: u64) -> u64 {
+    id.bytes().fold(0, |seed, byte| (seed * 31 + u64::from(byte)) % limit)
+}
+
 /// The newest tasks of all providers.
 #[derive(Debug, Default)]
 pub(crate) struct TaskBook {

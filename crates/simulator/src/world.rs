@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::hash::hex;
 use crate::ledger::Ledger;
 use crate::picture::Studio;
 use crate::rule::RuleBook;
@@ -141,12 +142,18 @@ impl World {
         self.sign(&format!("id {n}"))
     }
 
+    /// The same with dashes, as a UUID.
+    pub(crate) fn new_uuid(&self) -> String {
+        let hex = self.new_id();
+        [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    }
+
     /// Thirty-two hex digits that only this run can make for `text`.
     pub(crate) fn sign(&self, text: &str) -> String {
         let mut hash = Sha256::new();
         hash.update(self.nonce);
         hash.update(text);
-        hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash.finalize()[..16])
     }
 }
 

@@ -1,6 +1,6 @@
 //! Follows one job: does what its state machine says, and tells it what came of that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,15 +8,18 @@ use image_gen_engine::candidate::Candidate;
 use image_gen_engine::cost::Cost;
 use image_gen_engine::failure::{Failed, Failure};
 use image_gen_engine::http::Method;
-use image_gen_engine::input::{Inputs, Role};
-use image_gen_engine::job::{Operation, Request};
+use image_gen_engine::input::Role;
+use image_gen_engine::job::{Operation, Request, Task as Work};
+use image_gen_engine::progress::{Progress, Rung};
 use image_gen_engine::provider::{self, Remote};
-use image_gen_engine::route::{self, Out, Preferences, Route};
-use image_gen_engine::run::{self, Entry, Event, Job, JobStatus, Place, Run, Step};
+use image_gen_engine::route::{self, Out, Preferences, Priority, Route};
+use image_gen_engine::run::{self, AttemptStatus, Entry, Event, Job, JobStatus, Place, Plan, Run, Step};
+use rust_decimal::Decimal;
 use serde::Deserialize;
 use tokio::sync::{Notify, oneshot};
 
-use super::{Commit, Config, Load, Report, World};
+use super::doors::Entrance;
+use super::{Commit, Config, Load, Report, Rewrite, World};
 use crate::worker::queue::Claimed;
 
 /// The engine's part of a claimed job.
@@ -26,7 +29,12 @@ struct Details {
     request: Request,
     deadline: Option<i64>,
     attempts: u32,
-    tries: u32,
+    #[serde(default)]
+    progress: Progress,
+    #[serde(default)]
+    ladder: Vec<Rung>,
+    max_cost: Option<Decimal>,
+    priority: Option<Priority>,
     preferences: Option<Preferences>,
     #[serde(default)]
     pictures: Option<HashMap<String, Where>>,
@@ -48,7 +56,7 @@ struct Resume {
     poll_url: String,
     result_url: Option<String>,
     cancel_url: Option<String>,
-    cost: Option<rust_decimal::Decimal>,
+    cost: Option<Decimal>,
     sent_at: i64,
     candidates: Vec<Candidate>,
 }
@@ -85,9 +93,9 @@ fn closed(failed: Failed) -> Entry {
     Entry::Close { status: JobStatus::Failed, failed: Some(failed), pictures: vec![] }
 }
 
-/// Chooses where the job goes, or finds out why it can go nowhere.
+/// Finds out where the job can go, or why it can go nowhere.
 fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool), Vec<Entry>> {
-    let Details { operation, request, deadline, attempts, tries, preferences, pictures, candidates, resume } =
+    let Details { operation, request, deadline, attempts, preferences, pictures, candidates, resume, .. } =
         details;
     let place = |(name, place): (String, Where)| {
         let role = Role::ALL.into_iter().find(|role| role.name() == name)?;
@@ -95,41 +103,67 @@ fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool),
     };
     let pictures = pictures.unwrap_or_default().into_iter().filter_map(place).collect();
     let job = Job { id: job_id.to_owned(), operation, request, pictures, deadline };
+    let wishes = preferences.unwrap_or_default();
+    let task = job.request.task(operation);
+    let judge = Judge { task, request: &job.request, ceiling: details.max_cost, config };
+    let route = route::order(candidates, &wishes, details.priority, task, job_id, |c| judge.verdict(c));
+    let mut ladder = details.ladder;
+    for rung in &mut ladder {
+        // What a user blocks stays blocked, whatever the ladder says.
+        if let Rung::SwitchModel { candidates } = rung {
+            let all = std::mem::take(candidates);
+            *candidates =
+                route::order(all, &wishes, details.priority, task, job_id, |c| judge.verdict(c)).candidates;
+        }
+    }
+    let max_refusals = config.max_refusals;
+    let plan = |route| Plan { route, ladder, max_refusals, progress: details.progress };
     if let Some(resume) = resume {
         let cost = resume.cost.map(Cost::reported);
-        let Some(candidate) = resume.candidates.into_iter().next() else {
-            return Err(run::lost(resume.number, &resume.provider, cost));
-        };
+        let lost = || run::lost(resume.number, &resume.provider, cost.clone());
+        let candidate = resume.candidates.into_iter().next().ok_or_else(lost)?;
         let remote = Remote {
             id: resume.remote_id,
             poll_url: resume.poll_url,
             result_url: resume.result_url,
             cancel_url: resume.cancel_url,
         };
-        return Ok((Run::resume(job, candidate, resume.number, remote, cost, resume.sent_at), true));
+        let plan = plan(route.candidates);
+        let run = Run::resume(job, plan, candidate, resume.number, remote, cost.clone(), resume.sent_at);
+        return run.map(|run| (run, true)).ok_or_else(lost);
     }
-    let configured = |candidate: &Candidate| {
-        provider::find(&candidate.kind).is_some_and(|p| {
-            provider::key_name(p, candidate).is_none_or(|name| config.keys.get(name).is_some())
-                && (candidate.base_url.is_some() || p.address_name().is_none())
-        })
-    };
-    let wishes = preferences.unwrap_or_default();
-    let wanted = job.request.task(operation);
-    // Others stand in only for those that were tried.
-    let candidates = candidates.into_iter().filter(|c| !c.stands_in).collect();
-    let route = route::order(candidates, &wishes, wanted, job_id, configured);
-    let inputs = Inputs::stand_ins(&job.request);
-    let able =
-        |c: &Candidate| provider::plan(c, wanted, &job.request, &inputs, &BTreeMap::new(), "planned").is_ok();
-    let head = match route.candidates.iter().find(|c| able(c)).or(route.candidates.first()) {
-        Some(head) => head.clone(),
-        None if config.preview_when_unconfigured && operation == Operation::Generate => {
-            preview(&route).map_err(|failed| vec![closed(failed)])?
+    let candidates = match route.candidates.is_empty() {
+        false => route.candidates,
+        true if config.preview_when_unconfigured && task == Work::Generate => {
+            vec![preview(&route).map_err(|failed| vec![closed(failed)])?]
         }
-        None => return Err(vec![closed(nobody(&route))]),
+        true => return Err(vec![closed(nobody(&route))]),
     };
-    Ok((Run::new(job, head, attempts, tries).resend_uncertain(config.resend_uncertain), false))
+    let run = Run::new(job, plan(candidates), attempts);
+    let run = run.ok_or_else(|| vec![closed(Failure::NotSupported.because("nobody can do it"))])?;
+    Ok((run.resend_uncertain(config.resend_uncertain), false))
+}
+
+/// Decides which candidates can do a job.
+struct Judge<'a> {
+    task: Work,
+    request: &'a Request,
+    ceiling: Option<Decimal>,
+    config: &'a Config,
+}
+
+impl Judge<'_> {
+    fn verdict(&self, candidate: &Candidate) -> Result<Option<Decimal>, Out> {
+        let Some(adapter) = provider::find(&candidate.kind) else {
+            return Err(Out::Unfit(format!("there is no adapter of kind '{}'", candidate.kind)));
+        };
+        let has_key =
+            provider::key_name(adapter, candidate).is_none_or(|name| self.config.keys.get(name).is_some());
+        if !has_key || (candidate.base_url.is_none() && adapter.address_name().is_some()) {
+            return Err(Out::NotConfigured);
+        }
+        route::fits(candidate, self.task, self.request, self.ceiling).map(|(_, cost)| cost)
+    }
 }
 
 /// The stand-in for a model that nobody has a key for: drawn here, marked as a preview, at no cost.
@@ -154,12 +188,23 @@ fn nobody(route: &Route) -> Failed {
             format!("{} has no key ({})", candidate.provider, name.unwrap_or("no adapter"))
         }
         Out::Blocked => format!("{} is blocked", candidate.provider),
+        Out::NotPrivate => format!("{} is not on this machine", candidate.provider),
         Out::NotPreferred => format!("{} is not preferred", candidate.provider),
-        Out::NotSupported => format!("{} does not do this operation", candidate.provider),
+        Out::NotSupported => format!("{} does not do this", candidate.provider),
+        Out::Unfit(why) => why.clone(),
+        Out::TooDear => format!("{} would cost more than max_cost", candidate.name()),
+        Out::NothingToStandInFor => format!("{} only stands in", candidate.name()),
     };
-    let reasons: Vec<String> = route.left_out.iter().map(why).collect();
-    let unconfigured = route.left_out.iter().any(|(_, out)| *out == Out::NotConfigured);
-    let failure = if unconfigured { Failure::Unauthorized } else { Failure::NotSupported };
+    // Who would only have stood in is no reason.
+    let own = || route.left_out.iter().filter(|(c, out)| !c.stands_in && *out != Out::NothingToStandInFor);
+    let failure = if own().any(|(_, out)| *out == Out::NotConfigured) {
+        Failure::Unauthorized
+    } else if own().any(|(_, out)| matches!(out, Out::Unfit(_))) {
+        Failure::Invalid
+    } else {
+        Failure::NotSupported
+    };
+    let reasons: Vec<String> = own().map(why).collect();
     if reasons.is_empty() {
         failure.because("no enabled provider offers the model")
     } else {
@@ -178,13 +223,11 @@ impl Task {
     async fn drive(&self, mut run: Run, resumed: bool) {
         let world = &self.world;
         let mut stop = world.stop.clone();
-        let candidate = run.candidate().clone();
         let mut event = Event::Start;
-        // Held until the job ends: a task counts at its provider until its picture is fetched.
-        let _place = tokio::select! {
-            place = world.throttle.enter(&candidate, resumed) => place,
-            () = self.cancel.notified() => { event = Event::Cancel; None }
-            _ = stop.wait_for(|stop| *stop) => return,
+        // Held until the job leaves the provider: a task counts there until its picture is fetched.
+        let mut _place = match resumed {
+            true => world.doors.resume(run.candidate()),
+            false => None,
         };
         let (mut picture_permit, mut input_permit) = (None, None);
         loop {
@@ -200,15 +243,32 @@ impl Task {
             event = match step {
                 Step::Stop => return,
                 Step::Compute => Event::Compute,
-                Step::Commit(entries) => match self.commit(self.keep(entries)).await {
-                    true => Event::Committed,
-                    false => Event::Disowned,
-                },
+                Step::Commit(entries) => {
+                    self.learn(run.candidate(), &entries).await;
+                    match self.commit(self.keep(entries)).await {
+                        true => Event::Committed,
+                        false => Event::Disowned,
+                    }
+                }
                 Step::Wait(pause) => tokio::select! {
                     () = tokio::time::sleep(pause) => Event::Elapsed,
                     () = self.cancel.notified(), if can_cancel => Event::Cancel,
                     _ = stop.wait_for(|stop| *stop) => return,
                 },
+                Step::Enter => {
+                    let candidate = run.candidate().clone();
+                    tokio::select! {
+                        entrance = world.doors.enter(&candidate, now()) => match entrance {
+                            Entrance::Place(place) => { _place = Some(place); Event::Entered }
+                            Entrance::Shut { after, code } => Event::Shut { after, code },
+                        },
+                        () = self.cancel.notified() => Event::Cancel,
+                        _ = stop.wait_for(|stop| *stop) => return,
+                    }
+                }
+                Step::Rewrite { prompt, refused_by } => {
+                    Event::Rewritten(self.rewrite(prompt, refused_by).await)
+                }
                 Step::Load { sha256 } => Event::Loaded(self.load(sha256).await),
                 Step::Send { request, key_name } => {
                     if request.auth.is_none() && input_permit.is_none() && picture_permit.is_none() {
@@ -226,6 +286,32 @@ impl Task {
                 }
             };
         }
+    }
+
+    /// What became of an attempt says how its provider is.
+    async fn learn(&self, candidate: &Candidate, entries: &[Entry]) {
+        for entry in entries {
+            if let Entry::End { status, failed, .. } = entry {
+                let failure = match (status, failed) {
+                    (AttemptStatus::Succeeded | AttemptStatus::Refused, _) => None,
+                    (AttemptStatus::Canceled, _) | (_, None) => continue,
+                    (_, Some(failed)) => Some(&failed.failure),
+                };
+                let limit = self.world.config.borrow().breaker_failures;
+                let changes = self.world.doors.observe(candidate, failure, limit, now());
+                if !changes.is_empty() {
+                    self.world.report(Report::Health(changes)).await;
+                }
+            }
+        }
+    }
+
+    /// Asks the main thread for a softer prompt.
+    async fn rewrite(&self, prompt: String, refused_by: String) -> Option<String> {
+        let (done, answer) = oneshot::channel();
+        let rewrite = Rewrite { job_id: self.job_id.clone(), prompt, refused_by, done };
+        self.world.report(Report::Rewrite(rewrite)).await;
+        answer.await.ok().flatten()
     }
 
     /// Drops bytes that are not to be stored.

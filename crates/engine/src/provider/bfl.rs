@@ -181,7 +181,7 @@ mod tests {
             "input_image input_image_2 prompt seed"
         );
         assert_eq!(
-            fields(Task::Inpaint, "flux-1-fill-pro", json!({"steps": 20}), &[Role::Image, Role::Mask]),
+            fields(Task::Inpaint, "flux-fill-pro", json!({"steps": 20}), &[Role::Image, Role::Mask]),
             "image mask prompt seed steps"
         );
         assert_eq!(

@@ -124,6 +124,12 @@ impl<'a> Draft<'a> {
             ("ratio", _, Some(ratio)) => self.set(&named("aspect_ratio"), json!(ratio)),
             ("ratio_x", _, Some(ratio)) => self.set(&named("aspect_ratio"), json!(ratio.replace(':', "x"))),
             ("sides", Some(size), _) => {
+                let prefix = wire.unwrap_or_default();
+                self.set(&format!("{prefix}width"), json!(size.width));
+                self.set(&format!("{prefix}height"), json!(size.height));
+            }
+            ("custom", Some(size), _) => {
+                self.set(&named("aspect_ratio"), json!("custom"));
                 self.set("width", json!(size.width));
                 self.set("height", json!(size.height));
             }
@@ -169,8 +175,15 @@ impl<'a> Draft<'a> {
     pub fn taken_pictures(&mut self) -> Result<Vec<(Role, Input)>, Invalid> {
         let mut taken = vec![];
         for role in Role::ALL {
-            let Some(input) = self.call.inputs.get(role).cloned() else { continue };
             let parameter = self.call.candidate.parameter(role.name(), self.call.task);
+            let Some(input) = self.call.inputs.get(role).cloned() else {
+                if parameter.is_some_and(|p| p.required) {
+                    let (name, role) = (self.call.candidate.name(), role.name());
+                    let hint = format!("Give {role}, or choose another model.");
+                    return Err(Invalid::new(format!("{name} needs a {role}"), hint));
+                }
+                continue;
+            };
             match (role, parameter) {
                 (Role::Mask, Some(parameter)) => {
                     let ink = match parameter.form.as_deref() {

@@ -1,10 +1,34 @@
-//! To be written.
+//! Replicate: a prediction is created, then asked for at the URL that the answer names. Official models are called by their
+//! name; all others by a version, which is looked up first.
 
-use super::{Call, Prepared, Provider, Rejection, Reply};
-use crate::http::HttpResponse;
+mod failure;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::draft::{Draft, Encoding, decoded, file, no_picture};
+use super::{Call, Errand, Output, Prepared, Provider, Rejection, Remote, Reply, Source};
+use super::{base_url, is_path, text_at};
+use crate::failure::Failure;
+use crate::http::{Auth, Body, HttpRequest, HttpResponse};
 use crate::job::Invalid;
 
 pub(super) struct Replicate;
+
+const AUTH: Auth = Auth::header("authorization", "Bearer ");
+/// No `Prefer: wait`: the id of the prediction is to be known, and kept, before anything is waited for.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(60);
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Up to this size files go in as data URIs (Replicate documentation); larger ones are uploaded first.
+const LARGEST_INLINE: usize = 256 << 10;
+/// Files of a prediction are removed after an hour (Replicate documentation).
+const OUTPUT_LIFETIME: Duration = Duration::from_secs(3600);
+/// In place of a version: a model that is called by its name.
+const OFFICIAL: &str = "official";
 
 impl Provider for Replicate {
     fn kind(&self) -> &'static str {
@@ -19,11 +43,198 @@ impl Provider for Replicate {
         Some("REPLICATE_API_TOKEN")
     }
 
-    fn prepare(&self, _call: &Call<'_>) -> Result<Prepared, Invalid> {
-        Err(Invalid::new("to be written", ""))
+    fn errand(&self, call: &Call<'_>) -> Result<Option<Errand>, Invalid> {
+        let base = base_url(self, call.candidate);
+        let model = Model::read(call)?;
+        if model.needs_version && call.found("version").is_none() {
+            let request = HttpRequest::get(format!("{base}/models/{}", model.path), Some(AUTH));
+            return Ok(Some(Errand { name: "version", request }));
+        }
+        for (role, input) in Draft::new(call)?.taken_pictures()? {
+            if input.bytes.len() > LARGEST_INLINE && call.found(role.name()).is_none() {
+                let form = Body::Form(vec![file("content", role.name(), &input)]);
+                let request = HttpRequest::post(format!("{base}/files"), Some(AUTH), form, UPLOAD_TIMEOUT);
+                return Ok(Some(Errand { name: role.name(), request }));
+            }
+        }
+        Ok(None)
     }
 
-    fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
-        Err(self.read_error(response))
+    fn read_errand(&self, name: &str, response: &HttpResponse) -> Result<String, Rejection> {
+        if !response.is_success() {
+            return Err(match self.read_error(response) {
+                // An errand leaves nothing behind that could be charged, whatever became of it.
+                lost if lost.failed.failure == Failure::Uncertain => {
+                    Rejection::free(Failure::Overloaded { after: None }, lost.failed.message)
+                }
+                other => other,
+            });
+        }
+        let answer = response.json();
+        if name == "version" {
+            return match text_at(&answer, &["/latest_version/id"]) {
+                _ if answer.get("is_official") == Some(&Value::Bool(true)) => Ok(OFFICIAL.to_owned()),
+                Some("hidden") => Ok(OFFICIAL.to_owned()),
+                Some(version) if is_plain(version) => Ok(version.to_owned()),
+                _ => Err(Rejection::free(Failure::ModelGone, "the model has no version that can be run")),
+            };
+        }
+        let url = text_at(&answer, &["/urls/get"]).map(str::to_owned);
+        url.ok_or_else(|| Rejection::free(Failure::Broken, "uploaded, but the answer names no file"))
     }
+
+    fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
+        let base = base_url(self, call.candidate);
+        let model = Model::read(call)?;
+        let mut draft = Draft::new(call)?;
+        draft.scalars()?.pictures(Encoding::DataUri)?;
+        draft.size()?;
+        let input = std::mem::take(&mut draft.fields);
+        let (url, body) = match model.version.as_deref().or(call.found("version")) {
+            Some(version) if version != OFFICIAL => {
+                let version = format!("{}:{version}", model.path);
+                (format!("{base}/predictions"), json!({"version": version, "input": input}))
+            }
+            // While the call is only planned, the version is not known.
+            None if model.needs_version => {
+                (format!("{base}/predictions"), json!({"version": model.path, "input": input}))
+            }
+            _ => (format!("{base}/models/{}/predictions", model.path), json!({"input": input})),
+        };
+        Ok(draft.finish(HttpRequest::post(url, Some(AUTH), Body::Json(body), SUBMIT_TIMEOUT)))
+    }
+
+    fn read_submit(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
+        if !response.is_success() {
+            return Err(self.read_error(response));
+        }
+        let answer = response.json();
+        let Some(id) = text_at(&answer, &["/id"]).filter(|id| is_plain(id)) else {
+            return Err(Rejection::unknown(Failure::Uncertain, "accepted, but the answer names no task"));
+        };
+        let task = format!("{}/predictions/{id}", base_url(self, call.candidate));
+        let remote = Remote {
+            cancel_url: text_at(&answer, &["/urls/cancel"]).map(str::to_owned),
+            ..Remote::new(id, text_at(&answer, &["/urls/get"]).unwrap_or(&task))
+        };
+        // Should it be finished already, the first poll says so: by then its id is kept.
+        Ok(Reply::Accepted { remote, cost: None })
+    }
+
+    fn poll(&self, remote: &Remote) -> HttpRequest {
+        HttpRequest::get(&remote.poll_url, Some(AUTH))
+    }
+
+    fn read_poll(&self, _remote: &Remote, response: &HttpResponse) -> Result<Reply, Rejection> {
+        if !response.is_success() {
+            return Err(match self.read_error(response) {
+                // What is not found now is the prediction.
+                gone if gone.failed.failure == Failure::ModelGone => {
+                    Rejection::unknown(Failure::NotFound, gone.failed.message)
+                }
+                other => other,
+            });
+        }
+        let answer = response.json();
+        match text_at(&answer, &["/status"]) {
+            Some("succeeded") => read_output(&answer),
+            Some("failed") => Err(failure::of_prediction(&answer)),
+            // Not by us: then nobody asks any more. Somebody wanted it, so it is not sent again.
+            Some("canceled") => {
+                Err(Rejection::unknown(Failure::Broken, "the prediction was canceled at the provider"))
+            }
+            Some("aborted") => {
+                let message = "the provider gave the prediction up before it started";
+                Err(Rejection::free(Failure::Overloaded { after: None }, message))
+            }
+            Some("starting" | "processing") => Ok(Reply::Pending { after: response.retry_after() }),
+            // A state that did not exist when this was written.
+            Some(state) if text_at(&answer, &["/completed_at"]).is_some() => {
+                Err(Rejection::unknown(Failure::Broken, format!("the prediction ended as '{state}'")))
+            }
+            Some(_) => Ok(Reply::Pending { after: response.retry_after() }),
+            None => Err(Rejection::unknown(Failure::Garbled, "the answer has no status")),
+        }
+    }
+
+    fn cancel(&self, remote: &Remote) -> Option<HttpRequest> {
+        Some(HttpRequest::post(remote.cancel_url.as_ref()?, Some(AUTH), Body::Empty, CANCEL_TIMEOUT))
+    }
+
+    fn read_error(&self, response: &HttpResponse) -> Rejection {
+        failure::of(response)
+    }
+}
+
+/// A model as Replicate names it: `owner/name` or `owner/name:version`.
+struct Model {
+    path: String,
+    version: Option<String>,
+    needs_version: bool,
+}
+
+impl Model {
+    fn read(call: &Call<'_>) -> Result<Model, Invalid> {
+        let name = &call.candidate.remote_name;
+        let (path, version) = match name.split_once(':') {
+            Some((path, version)) => (path, Some(version)),
+            None => (name.as_str(), None),
+        };
+        if !is_path(path) || path.split('/').count() != 2 || !version.is_none_or(is_plain) {
+            return Err(Invalid::new(
+                format!("'{name}' is not the name of a model at Replicate"),
+                "Write it as 'owner/name' or 'owner/name:version'.",
+            ));
+        }
+        let needs_version = version.is_none() && call.candidate.api.as_deref() == Some("community");
+        Ok(Model { path: path.to_owned(), version: version.map(str::to_owned), needs_version })
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn read_output(answer: &Value) -> Result<Reply, Rejection> {
+    let mut pictures = vec![];
+    collect(answer.get("output").unwrap_or(&Value::Null), &mut pictures);
+    if pictures.is_empty() {
+        if answer.get("data_removed") == Some(&Value::Bool(true)) {
+            let message = "the prediction succeeded, and its files were removed after an hour";
+            return Err(Rejection::charged(Failure::NotFound, message));
+        }
+        return Err(no_picture());
+    }
+    let logs = text_at(answer, &["/logs"]).unwrap_or_default();
+    Ok(Reply::Finished(Output {
+        pictures,
+        // The open FLUX models leave such pictures out of the list and say so here only.
+        withheld: logs.matches("NSFW content detected in image").count() as u32,
+        seed: seed(logs),
+        render_seconds: answer.pointer("/metrics/predict_time").and_then(Value::as_f64).filter(|s| *s > 0.0),
+        ..Output::default()
+    }))
+}
+
+/// Models answer with one URL, with a list of them, or with an object that has some.
+fn collect(output: &Value, pictures: &mut Vec<Source>) {
+    match output {
+        Value::String(text) if text.starts_with("https://") || text.starts_with("http://") => {
+            pictures.push(Source::Url { url: text.clone(), lifetime: Some(OUTPUT_LIFETIME) });
+        }
+        Value::String(text) if text.starts_with("data:image/") => {
+            pictures.extend(decoded(text).map(Source::Inline));
+        }
+        Value::Array(all) => all.iter().for_each(|one| collect(one, pictures)),
+        Value::Object(fields) => fields.values().for_each(|one| collect(one, pictures)),
+        _ => {}
+    }
+}
+
+/// The seed is only in the logs: "Using seed: 123".
+fn seed(logs: &str) -> Option<i64> {
+    let (_, rest) = logs.split_once("Using seed:")?;
+    let rest = rest.trim_start();
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().ok()
 }

@@ -57,6 +57,7 @@ impl Run {
         match provider.read_submit(&self.call(&self.tag()), &response) {
             Err(rejection) => self.rejected(rejection, None),
             Ok(Reply::Finished(output)) => self.finished(output, None, now),
+            Ok(Reply::Failed(rejection)) => self.rejected(rejection, None),
             Ok(Reply::Pending { .. } | Reply::Ask(_)) => self.failed(
                 Failure::Uncertain.because("accepted, but the answer names no task"),
                 Cost::unknown(),
@@ -73,7 +74,7 @@ impl Run {
                     cost: cost.clone(),
                     http_status: response.status,
                 };
-                self.state = State::Checkpointing(Accepted { remote, cost, schedule });
+                self.state = State::Checkpointing(Accepted { remote, cost, schedule, render_seconds: None });
                 Step::Commit(vec![checkpoint])
             }
         }
@@ -106,7 +107,7 @@ impl Run {
     /// `at_result`: the answer is to the question for the result.
     pub(super) fn polled(
         &mut self,
-        accepted: Accepted,
+        mut accepted: Accepted,
         answer: Result<HttpResponse, TransportError>,
         at_result: bool,
         now: i64,
@@ -119,7 +120,10 @@ impl Run {
             Ok(response) => {
                 self.last_status = Some(response.status);
                 match at_result {
-                    false => provider.read_poll(&accepted.remote, &response),
+                    false => {
+                        accepted.render_seconds = provider.read_seconds(&response);
+                        provider.read_poll(&accepted.remote, &response)
+                    }
                     true => provider.read_result(&accepted.remote, &response),
                 }
             }
@@ -130,7 +134,11 @@ impl Run {
             Err(_) => Ok(Reply::Pending { after: None }),
         };
         let after = match reply {
-            Ok(Reply::Finished(output)) => return self.finished(output, accepted.cost, now),
+            Ok(Reply::Finished(mut output)) => {
+                output.render_seconds = output.render_seconds.or(accepted.render_seconds);
+                return self.finished(output, accepted.cost, now);
+            }
+            Ok(Reply::Failed(rejection)) => return self.rejected(rejection, accepted.cost),
             Ok(Reply::Ask(request)) if request.auth.is_none() || !self.is_foreign(&request.url) => {
                 self.state = State::Asking(accepted);
                 return self.send(request);

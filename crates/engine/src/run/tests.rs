@@ -529,3 +529,54 @@ fn pictures_that_go_in_are_here_before_anything_is_sent() {
     world.go();
     assert_eq!(world.log, ["load ab", "close failed"]);
 }
+
+#[test]
+fn a_task_that_failed_for_good_is_not_asked_again_whatever_the_failure() {
+    let created = || json_answer(201, json!({"id": "P", "urls": {"get": "http://sim:1/p/P"}}));
+    let failed = |error: &str| json_answer(200, json!({"id": "P", "status": "failed", "error": error}));
+    let replicate = Candidate { remote_name: "acme/model".into(), ..candidate("replicate") };
+    for (error, code, last) in [
+        ("Invalid input (E006)", ErrorCode::InvalidRequest, "close failed"),
+        ("Service is busy (E003)", ErrorCode::Overloaded, "later"),
+    ] {
+        let mut world = World::of(alone(replicate.clone()), vec![created(), failed(error)]);
+        world.go();
+        assert_eq!(world.log.iter().filter(|l| l.starts_with("get")).count(), 1);
+        assert_eq!((world.end().1, world.log.last().unwrap().as_str()), (Some(code), last), "{error}");
+    }
+    // The run's own error in place of its result, and then a gateway's.
+    let fal = Candidate { remote_name: "fal-ai/x".into(), ..candidate("fal") };
+    let detail = json!({"detail": [{"msg": "busy", "type": "downstream_service_unavailable"}]});
+    let accepted = || {
+        vec![json_answer(200, json!({"request_id": "R"})), json_answer(200, json!({"status": "COMPLETED"}))]
+    };
+    let mut own = World::of(alone(fal.clone()), [accepted(), vec![json_answer(500, detail)]].concat());
+    own.go();
+    assert_eq!((own.end().1, own.log.last().unwrap().as_str()), (Some(ErrorCode::Overloaded), "later"));
+    let finished = vec![
+        json_answer(502, json!("bad gateway")),
+        json_answer(200, json!({"status": "COMPLETED"})),
+        json_answer(200, json!({"images": [{"url": "http://cdn:2/x.png"}]})),
+        bytes(png()),
+    ];
+    let mut gateway = World::of(alone(fal), [accepted(), finished].concat());
+    gateway.go();
+    assert_eq!(gateway.end().0, AttemptStatus::Succeeded);
+}
+
+#[test]
+fn seconds_that_only_the_poll_names_are_priced() {
+    let prices =
+        vec![cost::Price { unit: cost::Unit::Second, amount: "0.001".parse().unwrap(), quality: None }];
+    let fal = Candidate { remote_name: "fal-ai/esrgan".into(), prices, ..candidate("fal") };
+    let answers = vec![
+        json_answer(200, json!({"request_id": "R"})),
+        json_answer(202, json!({"status": "IN_PROGRESS"})),
+        json_answer(200, json!({"status": "COMPLETED", "metrics": {"inference_time": 2.5}})),
+        json_answer(200, json!({"image": {"url": "http://cdn:2/x.png"}})),
+        bytes(png()),
+    ];
+    let mut world = World::of(alone(fal), answers);
+    world.go();
+    assert_eq!(world.end(), (AttemptStatus::Succeeded, None, Some("0.0025".into())));
+}

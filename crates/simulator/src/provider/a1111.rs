@@ -15,7 +15,8 @@ use crate::config::duration;
 use crate::fault::Fault;
 use crate::ledger::Phase;
 use crate::picture::{Format, Picture};
-use crate::provider::{Desk, Intent, Provider};
+use crate::desk::Desk;
+use crate::provider::{Intent, Provider};
 use crate::world::World;
 
 mod control;

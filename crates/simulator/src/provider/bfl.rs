@@ -7,15 +7,16 @@ use hyper::StatusCode;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Content};
+use crate::answer::Answer;
 use crate::call::Call;
-use crate::config::duration;
 use crate::fault::{Fault, Stage};
-use crate::filter;
 use crate::ledger::Phase;
+use crate::link::{self, Links, Seal};
 use crate::picture::{Format, Picture};
-use crate::provider::{Desk, Intent, Provider};
-use crate::task::{Fate, Task};
+use crate::desk::Desk;
+use crate::provider::{Intent, Provider};
+use crate::price::number;
+use crate::task::{Fate, Task, seed_of};
 use crate::world::World;
 
 mod fields;
@@ -26,8 +27,9 @@ use fields::Order;
 const NAME: &str = "bfl";
 /// The regions that polling URLs point to.
 const REGIONS: [&str; 2] = ["eu1", "us1"];
-/// What an unlimited account says it started with, in credits.
-const CREDITS: i64 = 1_000_000;
+/// What an unlimited account says it started with, in US dollars.
+const MONEY: Decimal = Decimal::from_parts(10_000, 0, 0, false, 0);
+const LINKS: Links = Links { folder: "bfl/pictures", ends: ("se", 1) };
 
 pub(crate) struct Bfl;
 
@@ -57,17 +59,7 @@ impl Provider for Bfl {
     }
 
     fn intent(&self, call: &Call, world: &World) -> Intent {
-        let of_task = |phase, id: &str| {
-            let task = world.tasks().find(NAME, id);
-            let picture = task.as_ref().map(|t| &t.picture);
-            Intent {
-                phase,
-                model: task.as_ref().map(|t| t.model.clone()),
-                prompt: picture.map(|p| p.prompt.clone()),
-                seed: picture.map(|p| p.seed),
-                remote_id: Some(id.to_owned()),
-            }
-        };
+        let of_task = |phase, id: &str| Intent::of_task(phase, world, NAME, id);
         match route(call) {
             Route::Submit(model) => Intent {
                 model: Some(model.to_owned()),
@@ -134,16 +126,11 @@ fn submit(desk: &Desk<'_>, model: &str) -> Answer {
     if desk.world.is_broke(NAME) {
         return Answer::rejected(StatusCode::PAYMENT_REQUIRED, Bfl.error(StatusCode::PAYMENT_REQUIRED));
     }
-    let id = uuid(&desk.world.new_id());
-    // The seed that is drawn when none is given comes out of the id, so it differs from task to task.
-    let seed = order.seed.unwrap_or_else(|| id.bytes().fold(0, |s, b| (s * 31 + u64::from(b)) % (1 << 31)));
-    let fate = fate(desk, &order.prompt, seed);
-    let render = match fate {
-        Fate::Refused(Stage::Request) => duration(0.0),
-        _ => desk.config.render_time(NAME, model.name),
-    };
-    let occupied = if fate == Fate::Never { duration(f64::MAX) } else { render };
-    let in_flight = match desk.world.begin_render(NAME, desk.now, occupied, desk.config.active_task_limit) {
+    let id = desk.world.new_uuid();
+    let seed = order.seed.unwrap_or_else(|| seed_of(&id, 1 << 31));
+    let fate = desk.fate(NAME, &order.prompt, seed);
+    let time = desk.render_time(NAME, model.name, fate);
+    let in_flight = match desk.begin_render(NAME, time, fate) {
         Ok(in_flight) => in_flight,
         Err(limit) => {
             let status = StatusCode::TOO_MANY_REQUESTS;
@@ -155,31 +142,19 @@ fn submit(desk: &Desk<'_>, model: &str) -> Answer {
     };
     let price = model.price.of(&order);
     let place = REGIONS[usize::from(seed % 3 == 0)];
-    let micros = u64::try_from(render.as_micros()).unwrap_or(u64::MAX);
-    let task = Task {
-        id: id.clone(),
-        provider: NAME,
-        place,
-        model: model.name.to_owned(),
-        picture: Picture {
-            prompt: order.prompt.clone(),
-            seed,
-            width: order.width,
-            height: order.height,
-            format: order.format,
-        },
-        ready_at: desk.now + render,
-        drawn_us: (desk.now_us, desk.now_us.saturating_add(micros)),
-        fate,
-        state_key: matches!(desk.fault, Some(Fault::StateKey)),
-        count: 1,
-        canceled: false.into(),
+    let picture = Picture {
+        prompt: order.prompt.clone(),
+        seed,
+        width: order.width,
+        height: order.height,
+        format: order.format,
     };
+    let task = Task { place, ..desk.task(NAME, &id, model.name, picture, time, fate) };
     desk.world.tasks().add(task, desk.config.task_limit);
     let url = format!("{}/{NAME}/{place}/v1/get_result?id={id}", desk.call.origin);
     let mut body = json!({ "id": id, "polling_url": url });
     if desk.config.cost_in_response {
-        body["cost"] = number((price * Decimal::ONE_HUNDRED).normalize());
+        body["cost"] = number(price * Decimal::ONE_HUNDRED);
         body["input_mp"] = number(order.input_megapixels());
         body["output_mp"] = number(models::megapixels(order.width, order.height));
     }
@@ -194,16 +169,6 @@ fn submit(desk: &Desk<'_>, model: &str) -> Answer {
     answer
 }
 
-fn fate(desk: &Desk<'_>, prompt: &str, seed: u64) -> Fate {
-    match desk.fault {
-        Some(Fault::Empty) => Fate::Empty,
-        Some(Fault::TaskError) => Fate::Error,
-        Some(Fault::TaskNotFound) => Fate::Lost,
-        Some(Fault::NeverReady) => Fate::Never,
-        fault => filter::verdict(&desk.config, fault, NAME, prompt, seed).map_or(Fate::Ready, Fate::Refused),
-    }
-}
-
 fn poll(desk: &Desk<'_>, region: Option<&str>, intent: &Intent) -> Answer {
     let Some(id) = desk.call.query("id") else {
         let missing =
@@ -215,17 +180,9 @@ fn poll(desk: &Desk<'_>, region: Option<&str>, intent: &Intent) -> Answer {
     }
     // A task is known in its own region only, as at the real provider.
     let task = desk.world.tasks().find(NAME, id).filter(|t| Some(t.place) == region);
-    let Some(task) = task else { return status(id, "not_found", "Task not found", Value::Null, false) };
-    let fate = match desk.fault {
-        Some(Fault::Empty) => Fate::Empty,
-        Some(Fault::TaskError) => Fate::Error,
-        Some(Fault::TaskNotFound) => Fate::Lost,
-        Some(Fault::NeverReady) => Fate::Never,
-        Some(Fault::Refuse { stage }) => Fate::Refused(stage.unwrap_or(desk.config.refusal_stage)),
-        _ => task.fate,
-    };
-    let state_key = task.state_key || matches!(desk.fault, Some(Fault::StateKey));
-    let say = |outcome, text, result| status(id, outcome, text, result, state_key);
+    let Some(task) = task else { return status(id, "not_found", "Task not found", Value::Null, "status") };
+    let (fate, key) = (desk.fate_told(&task), desk.status_key(&task));
+    let say = |outcome, text, result| status(id, outcome, text, result, key);
     let mut answer = match fate {
         Fate::Lost => say("not_found", "Task not found", Value::Null),
         Fate::Refused(Stage::Request) => say("refused", "Request Moderated", Value::Null),
@@ -235,7 +192,7 @@ fn poll(desk: &Desk<'_>, region: Option<&str>, intent: &Intent) -> Answer {
         _ => {
             let sample = match fate {
                 Fate::Empty => Value::Null,
-                _ => sample(desk, &task).into(),
+                _ => LINKS.url(desk, &task, &file_name(&task)).into(),
             };
             let (start, end) = (seconds(task.drawn_us.0), seconds(task.drawn_us.1));
             let result = json!({
@@ -253,25 +210,18 @@ fn poll(desk: &Desk<'_>, region: Option<&str>, intent: &Intent) -> Answer {
     answer
 }
 
-fn status(id: &str, outcome: &'static str, text: &str, result: Value, state_key: bool) -> Answer {
+fn status(id: &str, outcome: &'static str, text: &str, result: Value, key: &str) -> Answer {
     let mut body = json!({"id": id, "result": result, "progress": null, "details": null});
-    body[if state_key { "state" } else { "status" }] = json!(text);
+    body[key] = json!(text);
     Answer::ok(outcome, body)
 }
 
-/// The signed URL of a finished picture. It counts from the end of the drawing, so all polls give the same one.
-fn sample(desk: &Desk<'_>, task: &Task) -> String {
-    let lifetime = u64::try_from(duration(desk.config.picture_seconds).as_micros()).unwrap_or(u64::MAX);
-    let expires = task.drawn_us.1.saturating_add(lifetime);
-    let file = format!("{}.{}", task.id, task.picture.format.name());
-    let sig = desk.world.sign(&format!("{file} {expires}"));
-    format!("{}/{NAME}/pictures/{file}?se={expires}&sig={sig}", desk.call.origin)
+fn file_name(task: &Task) -> String {
+    format!("{}.{}", task.id, task.picture.format.name())
 }
 
 fn picture(desk: &Desk<'_>, file: &str) -> Answer {
-    let expires = desk.call.query("se").unwrap_or_default();
-    let good = desk.call.query("sig") == Some(&desk.world.sign(&format!("{file} {expires}")));
-    if !good || expires.parse().is_ok_and(|at: u64| at <= desk.now_us) {
+    if LINKS.check(desk, file) != Seal::Good {
         return xml(StatusCode::FORBIDDEN, "AuthenticationFailed", "Signature did not match or has expired.");
     }
     let id = file.split('.').next().unwrap_or_default();
@@ -279,45 +229,23 @@ fn picture(desk: &Desk<'_>, file: &str) -> Answer {
     let Some(task) = task.filter(|_| !matches!(desk.fault, Some(Fault::TaskNotFound))) else {
         return xml(StatusCode::NOT_FOUND, "BlobNotFound", "The specified blob does not exist.");
     };
-    let media_type = task.picture.format.media_type();
-    let mut answer = Answer::ok("delivered", Value::Null);
-    answer.content = match desk.fault {
-        Some(Fault::Empty) => Content::Bytes(media_type, bytes::Bytes::new()),
-        _ => Content::Drawn {
-            media_type,
-            pictures: vec![task.picture.clone()],
-            finish: Box::new(|files| files.into_iter().next().unwrap_or_default()),
-        },
-    };
-    answer
+    link::deliver(desk, task.picture.clone())
 }
 
 fn xml(status: StatusCode, code: &str, message: &str) -> Answer {
     let text = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
     );
-    let mut answer = Answer::rejected(status, Value::Null);
-    answer.content = Content::Bytes("application/xml", text.into());
-    answer
+    Answer::rejected_as(status, "application/xml", text)
 }
 
 fn credits(desk: &Desk<'_>) -> Answer {
-    let start = desk.config.balance.map_or(Decimal::from(CREDITS), |usd| usd * Decimal::ONE_HUNDRED);
-    let left = start - desk.world.ledger().billed_by(NAME) * Decimal::ONE_HUNDRED;
-    Answer::ok("answered", json!({ "credits": number(left.normalize()) }))
-}
-
-/// A decimal as a JSON number with the same digits.
-fn number(decimal: Decimal) -> Value {
-    serde_json::from_str(&decimal.to_string()).unwrap_or(Value::Null)
+    let left = desk.money_left(NAME, MONEY) * Decimal::ONE_HUNDRED;
+    Answer::ok("answered", json!({ "credits": number(left) }))
 }
 
 fn seconds(micros: u64) -> Value {
-    number(Decimal::from_i128_with_scale(i128::from(micros), 6).normalize())
-}
-
-fn uuid(hex: &str) -> String {
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    number(Decimal::from_i128_with_scale(i128::from(micros), 6))
 }
 
 fn format_named(name: &str) -> Option<Format> {

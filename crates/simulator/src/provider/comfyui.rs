@@ -14,7 +14,8 @@ use crate::answer::{Answer, Content};
 use crate::call::{Call, Payload};
 use crate::fault::Fault;
 use crate::ledger::Phase;
-use crate::provider::{Desk, Intent, Provider};
+use crate::desk::Desk;
+use crate::provider::{Intent, Provider};
 use crate::task::Fate;
 use crate::world::World;
 

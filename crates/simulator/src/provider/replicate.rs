@@ -15,7 +15,8 @@ use crate::fault::{Fault, Stage};
 use crate::filter;
 use crate::ledger::Phase;
 use crate::picture::Picture;
-use crate::provider::{Desk, Intent, Provider};
+use crate::desk::Desk;
+use crate::provider::{Intent, Provider};
 use crate::task::{Fate, Task};
 use crate::world::World;
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::fault::Fault;
-use crate::provider::Desk;
+use crate::desk::Desk;
 use crate::world::World;
 
 use super::{NAME, installed};

@@ -4,8 +4,9 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
 use crate::call::Payload;
-use crate::material::{Material, Polarity, base64};
+use crate::material::{Material, Polarity, REMOTE_SIZE, base64};
 use crate::picture::Format;
+use crate::size::{fitted, pair, ratio};
 
 use super::format_named;
 use super::models::{Kind, Model, Prompt, Size, megapixels};
@@ -14,8 +15,6 @@ use super::models::{Kind, Model, Prompt, Size, megapixels};
 const LONGEST_PROMPT: usize = 131_072;
 /// Pixels of an input picture, and with margins of an output.
 const LARGEST: u64 = 20_000_000;
-/// What an input counts for whose size we cannot know, as it is a URL.
-const REMOTE_SIZE: (u32, u32) = (1024, 1024);
 
 /// A valid submission.
 #[derive(Debug)]
@@ -218,8 +217,7 @@ impl Check<'_> {
 
     fn aspect(&mut self, name: &str) -> Option<(u32, u32)> {
         let text = self.text(name)?;
-        let ratio = text.split_once(':').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-        match ratio {
+        match pair(&text, ':') {
             Some((w, h))
                 if w > 0 && h > 0 && w <= 10_000 && h <= 10_000 && w * 9 <= h * 21 && h * 9 <= w * 21 =>
             {
@@ -247,13 +245,7 @@ impl Check<'_> {
         if text.starts_with("https://") || text.starts_with("http://") {
             return Some(REMOTE_SIZE);
         }
-        let material = base64(&text).and_then(|bytes| {
-            let read = mask.map_or_else(
-                || Material::read(name, &bytes),
-                |polarity| Material::read_mask(name, &bytes, polarity),
-            );
-            read.ok()
-        });
+        let material = base64(&text).and_then(|bytes| Material::read_as(mask, name, &bytes).ok());
         let Some(material) = material else {
             let text = "Value error, input is neither a URL nor a base64 encoded image";
             self.wrong(name, "value_error", text);
@@ -271,7 +263,7 @@ impl Check<'_> {
     fn size(
         &mut self,
         model: &Model,
-        ratio: Option<(u32, u32)>,
+        asked: Option<(u32, u32)>,
         pictures: &[(&str, (u32, u32))],
     ) -> (u32, u32) {
         let input = |name: &str| pictures.iter().find(|(n, _)| *n == name).map(|(_, size)| *size);
@@ -290,7 +282,8 @@ impl Check<'_> {
                 size
             }
             Size::Aspect(area, usual) => {
-                at_ratio(area, ratio.or_else(|| input("input_image")).unwrap_or(usual))
+                let own = ratio(asked.or_else(|| input("input_image")).unwrap_or(usual));
+                fitted(area, own.clamp(9.0 / 21.0, 21.0 / 9.0))
             }
             Size::Input(name) => {
                 let size = input(name).unwrap_or_default();
@@ -316,12 +309,4 @@ impl Check<'_> {
             }
         }
     }
-}
-
-/// About `area` pixels at this ratio, both sides multiples of 16.
-fn at_ratio(area: f64, (w, h): (u32, u32)) -> (u32, u32) {
-    let ratio = (f64::from(w) / f64::from(h.max(1))).clamp(9.0 / 21.0, 21.0 / 9.0);
-    // A cast of a float saturates, and these are small.
-    let round = |side: f64| (side / 16.0).round() as u32 * 16;
-    (round((area * ratio).sqrt()), round((area / ratio).sqrt()))
 }

@@ -2,6 +2,8 @@
 
 use rust_decimal::Decimal;
 
+use crate::price;
+
 use super::fields::Order;
 
 /// One endpoint.
@@ -64,22 +66,16 @@ pub(super) enum Price {
 }
 
 impl Price {
-    /// In US dollars. A megapixel is 1024 x 1024 here, begun ones count in full.
+    /// In US dollars.
     pub(super) fn of(&self, order: &Order) -> Decimal {
         let thousandths = match self {
             Self::Picture(price) => *price,
             Self::Megapixels(first, step) => {
-                let inputs: i64 = order.inputs.iter().map(|(w, h)| begun(*w, *h)).sum();
-                first + step * (begun(order.width, order.height) - 1 + inputs)
+                price::stepped(*first, *step, (order.width, order.height), &order.inputs)
             }
         };
         Decimal::new(thousandths, 3).normalize()
     }
-}
-
-fn begun(width: u32, height: u32) -> i64 {
-    let pixels = u64::from(width) * u64::from(height);
-    i64::try_from(pixels.div_ceil(1 << 20)).unwrap_or(i64::MAX)
 }
 
 /// Millions of pixels, to two places.

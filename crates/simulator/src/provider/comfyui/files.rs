@@ -10,7 +10,7 @@ use crate::call::Payload;
 use crate::fault::Fault;
 use crate::material::Material;
 use crate::picture::{Format, Picture};
-use crate::provider::Desk;
+use crate::desk::Desk;
 use crate::world::World;
 
 use super::host::Host;

@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::provider::Desk;
+use crate::desk::Desk;
 
 use super::{NAME, models, number};
 

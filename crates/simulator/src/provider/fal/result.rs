@@ -13,7 +13,7 @@ use crate::answer::{Answer, Content};
 use crate::config::duration;
 use crate::fault::{Fault, Stage};
 use crate::picture::{Format, Picture};
-use crate::provider::Desk;
+use crate::desk::Desk;
 use crate::task::{Fate, Task};
 
 use super::fields::problem;

@@ -11,7 +11,7 @@ use crate::config::duration;
 use crate::fault::Fault;
 use crate::material::Material;
 use crate::picture::Picture;
-use crate::provider::Desk;
+use crate::desk::Desk;
 use crate::task::Task;
 
 use super::clock::time;

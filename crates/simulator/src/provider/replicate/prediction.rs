@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::fault::{Fault, Stage};
-use crate::provider::Desk;
+use crate::desk::Desk;
 use crate::task::{Fate, Task};
 
 use super::clock::time;

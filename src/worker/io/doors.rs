@@ -1,0 +1,89 @@
+//! The doors to the providers: who is well, and how many may be inside.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use image_gen_engine::candidate::Candidate;
+use image_gen_engine::failure::{ErrorCode, Failure};
+use image_gen_engine::health::{Door, Health, Row};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::throttle::Throttle;
+
+/// What all jobs know together about the providers.
+#[derive(Default)]
+pub(super) struct Doors {
+    throttle: Throttle,
+    health: Arc<Mutex<Health>>,
+}
+
+/// The answer at a door.
+pub(super) enum Entrance {
+    /// Inside, until this is dropped.
+    Place(Place),
+    /// Not now.
+    Shut {
+        /// When to ask again at the earliest.
+        after: Duration,
+        /// What the provider suffers from.
+        code: ErrorCode,
+    },
+}
+
+/// A place at a provider.
+pub(super) struct Place {
+    _permit: Option<OwnedSemaphorePermit>,
+    visit: Option<(Arc<Mutex<Health>>, String, String)>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some((health, provider, model)) = &self.visit {
+            lock(health).leave(provider, model);
+        }
+    }
+}
+
+fn lock(health: &Mutex<Health>) -> MutexGuard<'_, Health> {
+    health.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Doors {
+    /// Waits for a place and for its turn, unless the provider is unwell.
+    pub async fn enter(&self, candidate: &Candidate, now: i64) -> Entrance {
+        // Nobody waits in line for a door that is shut.
+        let (provider, model) = (&candidate.provider, &candidate.model);
+        if let Door::Shut { after, code } = lock(&self.health).enter(provider, model, now) {
+            return Entrance::Shut { after, code };
+        }
+        let visit = Some((self.health.clone(), provider.clone(), model.clone()));
+        let mut place = Place { _permit: None, visit };
+        place._permit = self.throttle.enter(candidate).await;
+        Entrance::Place(place)
+    }
+
+    /// A place for a task that is at the provider already.
+    pub fn resume(&self, candidate: &Candidate) -> Option<Place> {
+        Some(Place { _permit: self.throttle.resume(candidate), visit: None })
+    }
+
+    /// Learns from a call, and says what everybody should know now.
+    pub fn observe(
+        &self,
+        candidate: &Candidate,
+        failure: Option<&Failure>,
+        limit: u32,
+        now: i64,
+    ) -> Vec<Row> {
+        let mut health = lock(&self.health);
+        health.observe(&candidate.provider, &candidate.model, failure, limit, now);
+        health.changes()
+    }
+
+    /// New keys may have mended what the old ones could not do.
+    pub fn forget_accounts(&self) -> Vec<Row> {
+        let mut health = lock(&self.health);
+        health.forget_accounts();
+        health.changes()
+    }
+}
