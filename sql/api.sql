@@ -34,11 +34,36 @@ BEGIN
   ELSIF entry.name IS NULL OR entry.successor IS NOT NULL THEN
     RAISE EXCEPTION 'model "%" does not exist', asked
       USING ERRCODE = 'undefined_object',
-            HINT = format('Known models: %s. Aliases are in image_gen.models; replicate:owner/name reaches one that has no row.',
-                     (SELECT string_agg(DISTINCT m.name, ', ') FROM image_gen.models m WHERE m.successor IS NULL AND m.name <> '*'));
+            HINT = format('%s image_gen.models lists all, with their aliases; replicate:owner/name, fal:… and openrouter:… reach models that have no row.',
+                     (SELECT 'Near it: ' || string_agg(n.name, ', ') || '.'
+                        FROM (SELECT DISTINCT m.name FROM image_gen.models m
+                               WHERE m.successor IS NULL AND m.name <> '*' AND left(m.name, 3) = left(model, 3) ORDER BY 1 LIMIT 8) n));
   END IF;
 END $$;
 COMMENT ON FUNCTION image_gen._resolve_model(text) IS 'A name, alias or provider:model → the model of the catalogue that is used, and a warning where that is a successor.';
+
+CREATE FUNCTION image_gen._target_for(operation text, checked jsonb, asked_model text) RETURNS image_gen._target
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  target image_gen._target;
+  chosen text := asked_model;
+BEGIN
+  IF chosen IS NULL AND operation = 'generate' AND checked ->> 'priority' IS NULL AND checked ->> 'task' = 'generate' THEN
+    -- What the request says about itself decides before the usual model does.
+    IF image_gen.needs_text(checked #>> '{request,prompt}') OR checked #>> '{request,quality}' = 'draft' THEN
+      SELECT c.model INTO chosen
+        FROM image_gen.choose_model(needs_text => image_gen.needs_text(checked #>> '{request,prompt}'),
+                                    draft => checked #>> '{request,quality}' = 'draft') c
+       WHERE c.configured;
+    END IF;
+    chosen := coalesce(chosen, nullif(image_gen._default_model(), ''));
+  END IF;
+  IF chosen IS NOT NULL THEN
+    target := image_gen._resolve_model(chosen);
+  END IF;
+  RETURN target;
+END $$;
+COMMENT ON FUNCTION image_gen._target_for(text, jsonb, text) IS 'The model of a request: the caller''s, else the one that its words ask for, else the usual one; NULL leaves it to the route.';
 
 CREATE FUNCTION image_gen._needs(checked jsonb, caller name) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -89,6 +114,7 @@ DECLARE
   target image_gen._target;
   checked jsonb;
   plan jsonb;
+  known text[];
   needs text[];
   hash bytea;
 BEGIN
@@ -128,14 +154,13 @@ BEGIN
   job.owner := image_gen._caller();
   checked := image_gen._check(job.id, operation, asked::text);
   job.task := checked ->> 'task';
-  asked_model := coalesce(asked_model, CASE operation WHEN 'generate' THEN nullif(image_gen._default_model(), '') END);
-  IF asked_model IS NOT NULL THEN
-    target := image_gen._resolve_model(asked_model);
-  END IF;
+  job.priority := checked ->> 'priority';
+  target := image_gen._target_for(operation, checked, asked_model);
+  known := (SELECT array_agg(p.id ORDER BY p.id) FROM image_gen.providers p);
+  preferences := image_gen._preferences(preferences::text, known);
   plan := image_gen._plan(job.id, operation, checked ->> 'request', target.provider, target.model,
                           image_gen._candidates(CASE WHEN target.model IS NULL THEN job.task END, target.model, target.provider)::text,
-                          preferences::text, (SELECT array_agg(p.id ORDER BY p.id) FROM image_gen.providers p), max_cost,
-                          (SELECT w.configured FROM image_gen.worker_state w));
+                          preferences::text, known, max_cost, (SELECT w.configured FROM image_gen.worker_state w), job.priority);
   PERFORM image_gen._keep(k.value ->> 'sha256', k.value ->> 'content_type',
                           decode(split_part(asked ->> k.key, ';base64,', 2), 'base64'))
      FROM jsonb_each(checked -> 'kept') k;
@@ -155,7 +180,7 @@ BEGIN
   job.estimated_seconds := trim_scale((plan ->> 'estimated_seconds')::numeric);
   job.estimated_cost := (plan ->> 'estimated_cost')::numeric;
   job.warnings := CASE WHEN target.warning IS NULL THEN '[]' ELSE jsonb_build_array(target.warning) END
-                  || (checked -> 'warnings') || (plan -> 'warnings');
+                  || (plan -> 'warnings');
   job.status := 'queued';
   job.created_at := now();
   job.seq := image_gen._enqueue(job, needs);
@@ -228,11 +253,13 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen.generate IS
 'Queues new pictures from a prompt, in the caller''s transaction, and returns at once. Nothing is sent before COMMIT.
-prompt: what should be in the picture. model: a name or alias of image_gen.models, or provider:model; NULL is image_gen.default_model.
+prompt: what should be in the picture. model: a name or alias of image_gen.models, or provider:model, which nobody stands in for. NULL: a model that writes legibly where the prompt
+quotes more than one word, a fast one for quality => ''draft'', what serves the priority best, else image_gen.default_model.
 width, height: pixels, both or none. aspect_ratio: W:H, where no size is given. seed: 0 to 2147483647, chosen and recorded when NULL.
 guidance, steps, quality, negative_prompt: sent where the model has them, else a warning. n: 1 to 10 pictures.
 metadata: a JSON object of the caller''s own, never sent; campaign, shot and ticket become columns of the asset.
-provider_preferences: {"preferred": [], "only": false, "weights": {}, "blocked": []}. options: parameters of one provider, by name.
+provider_preferences: {"preferred": [], "only": false, "weights": {}, "blocked": []}, merged with the setting image_gen.provider_preferences.
+priority: quality, control, speed, variety, cost or privacy (own back ends only). options: parameters of one provider, by name.
 idempotency_key: the same key returns the same job. deadline: not sent after it. max_cost: USD; refused when the estimate is higher.
 Errors: 22023 bad argument, 42704 unknown model or provider, 0A000 not supported, 53400 max_cost exceeded, 23505 key with other arguments.';
 

@@ -18,11 +18,11 @@ DECLARE
 BEGIN
   INSERT INTO image_gen.jobs
     (id, operation, task, prompt, model, provider, seed, parameters, metadata, preferences, owner, idempotency_key,
-     request_hash, deadline, max_cost, estimated_seconds, estimated_cost, warnings)
+     request_hash, deadline, max_cost, estimated_seconds, estimated_cost, warnings, priority)
   VALUES
     (job.id, job.operation, job.task, job.prompt, job.model, job.provider, job.seed, job.parameters, job.metadata,
      job.preferences, job.owner, job.idempotency_key, job.request_hash, job.deadline, job.max_cost,
-     job.estimated_seconds, job.estimated_cost, job.warnings)
+     job.estimated_seconds, job.estimated_cost, job.warnings, job.priority)
   ON CONFLICT (owner, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
   RETURNING seq INTO new_seq;
   IF new_seq IS NOT NULL THEN
@@ -247,7 +247,7 @@ BEGIN
     UPDATE image_gen.jobs j SET status = 'running'
       FROM claimed c WHERE j.id = c.job_id
     RETURNING c.seq, c.attempts, c.progress, j.id, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider, j.task,
-              j.preferences, j.deadline, j.max_cost
+              j.preferences, j.deadline, j.max_cost, j.priority
   ), routes AS (
     SELECT r.model, r.provider, r.task, image_gen._candidates(r.task, r.model, r.provider) AS candidates
       FROM (SELECT DISTINCT s.model, s.provider, s.task FROM started s) r
@@ -260,7 +260,7 @@ BEGIN
                          WHERE s.parameters ? i.role),
            'deadline', CASE WHEN isfinite(s.deadline) THEN (extract(epoch FROM s.deadline) * 1000)::bigint END,
            'attempts', s.attempts, 'progress', s.progress, 'preferences', s.preferences, 'candidates', r.candidates,
-           'max_cost', s.max_cost::text, 'ladder', image_gen._ladder(s.task),
+           'max_cost', s.max_cost::text, 'priority', s.priority, 'ladder', image_gen._ladder(s.task),
            'resume', (SELECT jsonb_build_object('number', a.number, 'provider', a.provider, 'remote_id', a.remote_id,
                                'poll_url', a.poll_url, 'result_url', a.result_url, 'cancel_url', a.cancel_url, 'cost', a.billed_cost::text,
                                -- A task is followed to its end although its provider was switched off meanwhile.
@@ -345,7 +345,7 @@ BEGIN
       SELECT j.id, (entry.e ->> 'number')::int, entry.e ->> 'provider', entry.e ->> 'model', entry.e ->> 'prompt',
              (entry.e ->> 'seed')::bigint, (entry.e ->> 'seed_honored')::boolean, entry.e -> 'warnings', j.owner, this_epoch
         FROM image_gen.jobs j WHERE j.id = entry.job_id;
-      UPDATE image_gen.queue SET attempts = (entry.e ->> 'number')::int, progress = entry.e -> 'progress' WHERE seq = entry.seq;
+      UPDATE image_gen.queue SET attempts = (entry.e ->> 'number')::int, progress = coalesce(entry.e -> 'progress', progress) WHERE seq = entry.seq;
     WHEN 'checkpoint' THEN
       UPDATE image_gen.attempts a
          SET remote_id = entry.e #>> '{remote,id}', poll_url = entry.e #>> '{remote,poll_url}',
@@ -371,7 +371,7 @@ BEGIN
       END IF;
     WHEN 'later' THEN
       UPDATE image_gen.queue
-         SET state = 'ready', epoch = NULL, progress = entry.e -> 'progress',
+         SET state = 'ready', epoch = NULL, progress = coalesce(entry.e -> 'progress', progress),
              ready_at = clock_timestamp() + make_interval(secs => (entry.e ->> 'after_seconds')::float8)
        WHERE seq = entry.seq;
       UPDATE image_gen.jobs SET status = 'queued' WHERE id = entry.job_id;
@@ -442,6 +442,30 @@ BEGIN
   PERFORM image_gen._wake(old.seq);
 END $$;
 COMMENT ON FUNCTION image_gen._reopen(text, jsonb) IS 'needs_review → queued: the same job, with the same seed, goes on.';
+
+CREATE FUNCTION image_gen._retarget(target_id text, new_model text, new_provider text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE image_gen.jobs j SET model = new_model, provider = new_provider WHERE j.id = target_id AND j.status = 'needs_review';
+END $$;
+COMMENT ON FUNCTION image_gen._retarget(text, text, text) IS 'Another model for a job that waits for a person.';
+
+CREATE FUNCTION image_gen._conclude(concluded_id text, new_status text, code text, message text, picture_url text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- Back to where _close may end it, within this transaction.
+  UPDATE image_gen.jobs j SET status = 'queued', error_code = NULL, error_message = NULL, finished_at = NULL
+   WHERE j.id = concluded_id AND j.status = 'needs_review';
+  IF new_status = 'succeeded' THEN
+    UPDATE image_gen.attempts a SET status = 'succeeded', error_code = NULL, error_message = NULL
+     WHERE a.id = (SELECT max(l.id) FROM image_gen.attempts l WHERE l.job_id = concluded_id);
+  END IF;
+  PERFORM image_gen._close(concluded_id, new_status, code, message);
+  IF new_status = 'succeeded' THEN
+    PERFORM image_gen._deliver(concluded_id, jsonb_build_array(jsonb_build_object('url', picture_url)));
+  END IF;
+END $$;
+COMMENT ON FUNCTION image_gen._conclude(text, text, text, text, text) IS 'A person''s word ends a job that waited for it.';
 
 CREATE FUNCTION image_gen._cancel(canceled_id text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

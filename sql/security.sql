@@ -25,14 +25,17 @@ GRANT USAGE ON SCHEMA image_gen TO image_gen_user, image_gen_admin, image_gen_wo
 -- Users: submit, follow, see their own.
 GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, image_gen.blobs, image_gen.job_status,
                 image_gen.providers, image_gen.models, image_gen.prices, image_gen.timings,
-                image_gen.queue_stats, image_gen.worker_status TO image_gen_user, image_gen_admin;
+                image_gen.ladder, image_gen.rewrite_rules, image_gen.model_rules, image_gen.reviews, image_gen.review_queue,
+                image_gen.provider_health, image_gen.capabilities, image_gen.queue_stats, image_gen.worker_status TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style, image_gen.status, image_gen.recent, image_gen.wait, image_gen.cancel, image_gen.credits, image_gen.picture,
-  image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker
+  image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.needs_text,
+  image_gen.claim_review, image_gen.resolve_review, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker
   TO image_gen_user, image_gen_admin;
 
 -- Administrators: the catalogue. Not where keys are sent (providers.base_url, key_name): that is the superuser's.
-GRANT INSERT, UPDATE, DELETE ON image_gen.models, image_gen.prices TO image_gen_admin;
+GRANT INSERT, UPDATE, DELETE ON image_gen.models, image_gen.prices, image_gen.ladder, image_gen.rewrite_rules, image_gen.model_rules
+  TO image_gen_admin;
 GRANT UPDATE (enabled, priority, max_in_flight, requests_per_minute, options) ON image_gen.providers TO image_gen_admin;
 GRANT SELECT ON image_gen.queue, image_gen.waits, image_gen.worker_state TO image_gen_admin;
 
@@ -41,17 +44,20 @@ GRANT SELECT, UPDATE, DELETE ON image_gen.queue, image_gen.waits TO image_gen_wo
 GRANT SELECT, UPDATE ON image_gen.jobs, image_gen.worker_state TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.attempts, image_gen.timings TO image_gen_worker;
 GRANT SELECT, INSERT ON image_gen.campaign_assets, image_gen.blobs TO image_gen_worker;
-GRANT SELECT ON image_gen.providers, image_gen.models, image_gen.prices TO image_gen_worker;
+GRANT SELECT ON image_gen.providers, image_gen.models, image_gen.prices, image_gen.ladder, image_gen.rewrite_rules TO image_gen_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.health TO image_gen_worker;
 GRANT EXECUTE ON FUNCTION
   image_gen._start_epoch, image_gen._take_over, image_gen._claim, image_gen._cancellations, image_gen._keep, image_gen._journal,
   image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._candidates, image_gen._place,
-  image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake
+  image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake, image_gen._ladder, image_gen._resolve_model,
+  image_gen._note_health, image_gen._rewrite_by, image_gen.rewrite_prompt
   TO image_gen_worker;
 
 ALTER TABLE image_gen.jobs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.attempts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.campaign_assets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.blobs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.reviews ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON image_gen.jobs FOR SELECT TO image_gen_user USING (owner = current_user);
 CREATE POLICY own ON image_gen.attempts FOR SELECT TO image_gen_user USING (owner = current_user);
@@ -59,6 +65,10 @@ CREATE POLICY own ON image_gen.campaign_assets FOR SELECT TO image_gen_user USIN
 CREATE POLICY own ON image_gen.blobs FOR SELECT TO image_gen_user
   USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = blobs.sha256 AND a.owner = current_user));
 
+CREATE POLICY own ON image_gen.reviews FOR SELECT TO image_gen_user
+  USING (EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = reviews.job_id AND j.owner = current_user));
+
+CREATE POLICY every ON image_gen.reviews FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.jobs FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.attempts FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.campaign_assets FOR SELECT TO image_gen_admin USING (true);

@@ -78,8 +78,10 @@ BEGIN
     NEW.origin := 'admin';
   ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'ladder' THEN
     DELETE FROM image_gen.ladder l WHERE l.rung = NEW.rung AND l.origin = 'catalogue';
+  ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'model_rules' THEN
+    DELETE FROM image_gen.model_rules r WHERE (r.position = NEW.position OR r.rule = NEW.rule) AND r.origin = 'catalogue';
   ELSIF TG_TABLE_NAME = 'rewrite_rules' THEN
-    NULL;
+    NULL;  -- rows have no name of their own: both stand beside each other
   ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'providers' THEN
     DELETE FROM image_gen.providers p WHERE p.id = NEW.id AND p.origin = 'catalogue';
   ELSIF NEW.origin = 'admin' THEN
@@ -135,6 +137,7 @@ CREATE TABLE image_gen.jobs (
   parameters        jsonb NOT NULL DEFAULT '{}',
   metadata          jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(metadata) = 'object'),
   preferences       jsonb,
+  priority          text CHECK (priority IN ('quality', 'control', 'speed', 'variety', 'cost', 'privacy')),
   owner             name NOT NULL,
   idempotency_key   text,
   request_hash      bytea,
@@ -194,6 +197,8 @@ CREATE TABLE image_gen.waits (
 ) WITH (fillfactor = 70);
 CREATE INDEX waits_seq ON image_gen.waits (seq);
 CREATE INDEX waits_unchecked ON image_gen.waits (seq) WHERE NOT checked;
+COMMENT ON COLUMN image_gen.waits.needs IS 'jobs.id.';
+COMMENT ON COLUMN image_gen.waits.seq IS 'queue.seq.';
 COMMENT ON TABLE image_gen.waits IS 'Which job in the queue (seq) waits for the picture of which other job (needs).';
 COMMENT ON COLUMN image_gen.waits.checked IS 'Whether the worker has looked if the other job had ended before this row could be seen.';
 
@@ -231,6 +236,7 @@ CREATE TABLE image_gen.attempts (
   CHECK ((finished_at IS NULL) = (status = 'running')),
   CHECK ((remote_id IS NULL) = (poll_url IS NULL))
 ) WITH (fillfactor = 70);
+CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at);
 CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts (job_id) WHERE status = 'succeeded';
 COMMENT ON TABLE image_gen.attempts IS 'Calls to providers: one row a call, never deleted alone. The row is committed before the request is sent.';
 COMMENT ON COLUMN image_gen.attempts.status IS 'uncertain: sent, and nobody knows whether it was accepted. It is never sent again by itself.';
@@ -310,6 +316,33 @@ COMMENT ON COLUMN image_gen.rewrite_rules.origin IS 'catalogue: as shipped. admi
 CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.ladder FOR EACH ROW EXECUTE FUNCTION image_gen._own_row();
 CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.rewrite_rules FOR EACH ROW EXECUTE FUNCTION image_gen._own_row();
 
+CREATE TABLE image_gen.model_rules (
+  position   integer PRIMARY KEY CHECK (position > 0),
+  rule       text NOT NULL UNIQUE,
+  needs_text boolean,
+  photoreal  boolean,
+  draft      boolean,
+  stylized   boolean,
+  editing    boolean,
+  priority   text,
+  models     text[] NOT NULL,
+  reason     text NOT NULL,
+  origin     text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin'))
+);
+CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.model_rules FOR EACH ROW EXECUTE FUNCTION image_gen._own_row();
+COMMENT ON TABLE image_gen.model_rules IS 'The decision tree of choose_model(): the first row whose conditions hold, and one of whose models is configured, decides.';
+COMMENT ON COLUMN image_gen.model_rules.position IS 'The order.';
+COMMENT ON COLUMN image_gen.model_rules.rule IS 'Its name, which choose_model() returns.';
+COMMENT ON COLUMN image_gen.model_rules.needs_text IS 'Legible text in the picture. A condition that is NULL always holds.';
+COMMENT ON COLUMN image_gen.model_rules.photoreal IS 'A photograph, or what looks like one.';
+COMMENT ON COLUMN image_gen.model_rules.draft IS 'A thumbnail, a mood board, a first try.';
+COMMENT ON COLUMN image_gen.model_rules.stylized IS 'An illustration or a poster.';
+COMMENT ON COLUMN image_gen.model_rules.editing IS 'A picture is there and is to be changed.';
+COMMENT ON COLUMN image_gen.model_rules.priority IS 'quality, control, speed, variety, cost or privacy.';
+COMMENT ON COLUMN image_gen.model_rules.models IS 'Names of image_gen.models (or provider:model), the best first.';
+COMMENT ON COLUMN image_gen.model_rules.reason IS 'For people.';
+COMMENT ON COLUMN image_gen.model_rules.origin IS 'catalogue: as shipped. admin: written or changed here.';
+
 CREATE TABLE image_gen.health (
   provider        text COLLATE "C" NOT NULL,
   model           text COLLATE "C" NOT NULL,
@@ -320,6 +353,13 @@ CREATE TABLE image_gen.health (
   last_error_at   timestamptz,
   PRIMARY KEY (provider, model)
 ) WITH (fillfactor = 50);
+COMMENT ON COLUMN image_gen.health.provider IS 'providers.id.';
+COMMENT ON COLUMN image_gen.health.model IS 'models.name; empty for the provider as a whole.';
+COMMENT ON COLUMN image_gen.health.state IS 'up, down (nobody asks) or recovering (a few ask).';
+COMMENT ON COLUMN image_gen.health.since IS 'Since when.';
+COMMENT ON COLUMN image_gen.health.failures IS 'In a row.';
+COMMENT ON COLUMN image_gen.health.last_error_code IS 'For programs; see README.';
+COMMENT ON COLUMN image_gen.health.last_error_at IS 'When the last call failed.';
 COMMENT ON TABLE image_gen.health IS 'What the worker knows of providers that have failed. Read it through the view provider_health.';
 
 CREATE TABLE image_gen.reviews (
@@ -391,7 +431,8 @@ COMMENT ON COLUMN image_gen.jobs.task IS 'What a model must be able to do: the o
 COMMENT ON COLUMN image_gen.jobs.status IS 'queued, running, succeeded, failed, needs_review or canceled.';
 COMMENT ON COLUMN image_gen.jobs.prompt IS 'As the caller wrote it; what was really sent is in attempts.';
 COMMENT ON COLUMN image_gen.jobs.model IS 'models.name, aliases and retired names resolved.';
-COMMENT ON COLUMN image_gen.jobs.preferences IS 'provider_preferences, as given.';
+COMMENT ON COLUMN image_gen.jobs.preferences IS 'provider_preferences, merged with the setting image_gen.provider_preferences.';
+COMMENT ON COLUMN image_gen.jobs.priority IS 'What mattered most to the caller, where he left the choice open.';
 COMMENT ON COLUMN image_gen.jobs.idempotency_key IS 'Unique for its owner.';
 COMMENT ON COLUMN image_gen.jobs.request_hash IS 'SHA-256 of the arguments, where there is a key: the same key with others is an error.';
 COMMENT ON COLUMN image_gen.jobs.deadline IS 'Not sent after it.';
@@ -456,6 +497,7 @@ SELECT pg_catalog.pg_extension_config_dump('image_gen.providers', $$WHERE origin
 SELECT pg_catalog.pg_extension_config_dump('image_gen.models', $$WHERE origin = 'admin'$$);
 SELECT pg_catalog.pg_extension_config_dump('image_gen.prices', $$WHERE origin = 'admin'$$);
 SELECT pg_catalog.pg_extension_config_dump('image_gen.ladder', $$WHERE origin = 'admin'$$);
+SELECT pg_catalog.pg_extension_config_dump('image_gen.model_rules', $$WHERE origin = 'admin'$$);
 SELECT pg_catalog.pg_extension_config_dump('image_gen.rewrite_rules', $$WHERE origin = 'admin'$$);
 SELECT pg_catalog.pg_extension_config_dump('image_gen.reviews', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.rewrite_rules_id_seq', '');

@@ -45,6 +45,20 @@ extension_sql_file!(
         wake::_is_worker
     ]
 );
+extension_sql_file!(
+    "../sql/decide.sql",
+    name = "decide",
+    requires = [
+        "api",
+        plan::_explain,
+        plan::_preferences,
+        plan::needs_text,
+        plan::_has_access,
+        plan::_key_of,
+        plan::_capabilities
+    ]
+);
+extension_sql_file!("../sql/review.sql", name = "review", requires = ["decide"]);
 extension_sql_file!("../sql/security.sql", name = "security", finalize);
 
 /// Runs once in the postmaster when the library is in `shared_preload_libraries`, else once in each session that

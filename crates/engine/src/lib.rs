@@ -25,6 +25,7 @@
 //! | [`cost`] | money: reported, priced or unknown |
 //! | [`picture`] | what the bytes of an answer really are |
 //! | [`seed`] | seeds chosen by us, reproducibly |
+//! | [`wording`] | what a prompt says about itself |
 //! | [`egress`] | which addresses may be contacted |
 //! | [`secret`] | keys that cannot be printed |
 #![forbid(unsafe_code)]
@@ -50,3 +51,4 @@ pub mod run;
 pub mod secret;
 pub mod seed;
 pub mod size;
+pub mod wording;

@@ -410,7 +410,7 @@ mod tests {
     #[test]
     fn a_priority_orders_what_preferences_leave_open() {
         // S92-S99
-        let order = |priority, wishes: serde_json::Value| {
+        let ranked = |priority, wishes: serde_json::Value| {
             let kinds = ["bfl", "openai", "stability", "a1111", "replicate"];
             let known: Vec<String> = kinds.map(String::from).into();
             let wishes = preferences(&wishes, &known).unwrap();
@@ -419,16 +419,16 @@ mod tests {
                 "a1111" => Ok(None),
                 _ => Ok(Some(Decimal::new(4, 2))),
             };
-            let route = super::order(candidates(&kinds), &wishes, Some(priority), Task::Generate, "j", price);
+            let route = order(candidates(&kinds), &wishes, Some(priority), Task::Generate, "j", price);
             route.candidates.into_iter().map(|c| c.provider).collect::<Vec<_>>()
         };
-        assert_eq!(order(Priority::Quality, json!({}))[..2], ["openai", "bfl"]);
-        assert_eq!(order(Priority::Control, json!({}))[..2], ["stability", "a1111"]);
-        assert_eq!(order(Priority::Speed, json!({}))[..2], ["bfl", "replicate"]);
-        assert_eq!(order(Priority::Variety, json!({}))[0], "replicate");
-        let cheap = order(Priority::Cost, json!({}));
+        assert_eq!(ranked(Priority::Quality, json!({}))[..2], ["openai", "bfl"]);
+        assert_eq!(ranked(Priority::Control, json!({}))[..2], ["stability", "a1111"]);
+        assert_eq!(ranked(Priority::Speed, json!({}))[..2], ["bfl", "replicate"]);
+        assert_eq!(ranked(Priority::Variety, json!({}))[0], "replicate");
+        let cheap = ranked(Priority::Cost, json!({}));
         assert_eq!((cheap[0].as_str(), cheap[4].as_str()), ("replicate", "a1111"));
-        assert_eq!(order(Priority::Privacy, json!({})), ["a1111"]);
-        assert_eq!(order(Priority::Quality, json!({"preferred": ["stability"]}))[0], "stability");
+        assert_eq!(ranked(Priority::Privacy, json!({})), ["a1111"]);
+        assert_eq!(ranked(Priority::Quality, json!({"preferred": ["stability"]}))[0], "stability");
     }
 }

@@ -28,29 +28,27 @@ pub(crate) struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// How what is submitted now ends: as a scripted fault has it, else as the safety filter finds.
-    pub(crate) fn fate(&self, provider: &str, prompt: &str, seed: u64) -> Fate {
-        match self.fault {
-            Some(Fault::Empty) => Fate::Empty,
-            Some(Fault::TaskError) => Fate::Error,
-            Some(Fault::TaskNotFound) => Fate::Lost,
-            Some(Fault::NeverReady) => Fate::Never,
-            fault => {
-                filter::verdict(&self.config, fault, provider, prompt, seed).map_or(Fate::Ready, Fate::Refused)
-            }
-        }
+    /// The fate that the scripted fault has in store, if it is one that decides a fate.
+    pub(crate) fn scripted_fate(&self) -> Option<Fate> {
+        Some(match self.fault? {
+            Fault::Empty => Fate::Empty,
+            Fault::TaskError => Fate::Error,
+            Fault::TaskNotFound => Fate::Lost,
+            Fault::NeverReady => Fate::Never,
+            Fault::Refuse { stage } => Fate::Refused(stage.unwrap_or(self.config.refusal_stage)),
+            _ => return None,
+        })
     }
 
-    /// How this one answer says that a task ends: a scripted fault comes before the task's own fate.
+    /// How what is submitted now ends: as scripted, else as the safety filter finds.
+    pub(crate) fn fate(&self, provider: &str, prompt: &str, seed: u64) -> Fate {
+        let found = || filter::verdict(&self.config, None, provider, prompt, seed).map(Fate::Refused);
+        self.scripted_fate().or_else(found).unwrap_or(Fate::Ready)
+    }
+
+    /// How this one answer says that a task ends: what is scripted comes before the task's own fate.
     pub(crate) fn fate_told(&self, task: &Task) -> Fate {
-        match self.fault {
-            Some(Fault::Empty) => Fate::Empty,
-            Some(Fault::TaskError) => Fate::Error,
-            Some(Fault::TaskNotFound) => Fate::Lost,
-            Some(Fault::NeverReady) => Fate::Never,
-            Some(Fault::Refuse { stage }) => Fate::Refused(stage.unwrap_or(self.config.refusal_stage)),
-            _ => task.fate,
-        }
+        self.scripted_fate().unwrap_or(task.fate)
     }
 
     /// How long it takes to draw what ends like this: what is refused beforehand is not drawn.

@@ -24,8 +24,11 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_made() {
-        assert_eq!((pair("1280x800", 'x'), pair("1280", 'x'), pair("a:b", ':')), (Some((1280, 800)), None, None));
+        assert_eq!(
+            (pair("1280x800", 'x'), pair("1280", 'x'), pair("a:b", ':')),
+            (Some((1280, 800)), None, None)
+        );
         assert_eq!(fitted(1_048_576.0, ratio((16, 9))), (1360, 768));
-        assert_eq!(fitted(1.0, ratio((5, 0))), (32, 16));
+        assert_eq!(fitted(1.0, ratio((5, 0))), (16, 16));
     }
 }

@@ -47,7 +47,7 @@ CREATE FUNCTION pg_temp.closed(status text, pictures int DEFAULT 0, code text DE
                                            FROM generate_series(1, pictures) i))
 $$;
 CREATE VIEW pg_temp.state AS
-SELECT j.prompt, j.status, j.error_code, j.billed_cost AS cost, j.cost_source AS source, q.state AS queue, q.epoch, q.attempts AS begun, q.tries,
+SELECT j.prompt, j.status, j.error_code, j.billed_cost AS cost, j.cost_source AS source, q.state AS queue, q.epoch, q.attempts AS begun, q.progress,
        q.cancel_requested AS cancel, j.finished_at IS NOT NULL AS done,
        (SELECT string_agg(a.status || coalesce(' ' || a.error_code, '') || coalesce(' ' || a.billed_cost, '') || ' ' || a.cost_source, ', ' ORDER BY a.number)
           FROM image_gen.attempts a WHERE a.job_id = j.id) AS attempts
@@ -125,7 +125,7 @@ SELECT pg_temp.journal(1, 'disowned', pg_temp.accepted());
 SELECT pg_temp.journal(1, 'disowned', pg_temp.ended(1, 'canceled', NULL, 'unknown', 'canceled'), pg_temp.closed('canceled', 0, 'canceled'));
 SELECT * FROM pg_temp.state WHERE prompt IN ('waiting', 'stopped', 'disowned');
 
--- Put off: its turn comes again later, its place is free, and its tries are counted (P7).
+-- Put off: its turn comes again later, its place is free, and its progress is kept (P7).
 SELECT pg_temp.queue('later');
 SELECT prompt FROM pg_temp.claim(1);
 SELECT pg_temp.journal(1, 'later', pg_temp.begin_('later'), pg_temp.ended(1, 'failed', '0', 'priced', 'rate_limited'), '{"entry": "later", "after_seconds": 3600.5}');
@@ -136,7 +136,7 @@ RESET ROLE;
 SELECT ready, waiting, in_flight FROM image_gen.queue_stats;
 SET LOCAL ROLE image_gen_worker;
 UPDATE image_gen.queue SET ready_at = clock_timestamp();
-SELECT prompt, job -> 'attempts' AS attempts, job -> 'tries' AS tries, job -> 'resume' AS resume FROM pg_temp.claim(1);
+SELECT prompt, job -> 'attempts' AS attempts, job -> 'progress' AS progress, job -> 'resume' AS resume FROM pg_temp.claim(1);
 -- The cost of a job is the sum over its attempts (S57, S71), refused ones too; unknown is said (P3).
 SELECT pg_temp.journal(1, 'later', pg_temp.begin_('later', 2), pg_temp.ended(2, 'refused', '0.04', 'reported', 'safety_filter'));
 SELECT pg_temp.journal(1, 'later', pg_temp.begin_('later', 3), pg_temp.ended(3, 'succeeded', '0.06', 'priced'), pg_temp.closed('succeeded', 3));

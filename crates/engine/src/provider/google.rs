@@ -156,7 +156,7 @@ fn tokens(answer: &Value) -> Option<Tokens> {
     let of_pictures = |name: &str| {
         let details = usage.get(name)?.as_array()?;
         let pictures = details.iter().filter(|d| text_at(d, &["/modality"]) == Some("IMAGE"));
-        Some(pictures.filter_map(|d| d.get("tokenCount")?.as_u64()).sum::<u64>())
+        Some(pictures.filter_map(|d| d.get("tokenCount")?.as_u64()).fold(0, u64::saturating_add))
     };
     let image_in = of_pictures("promptTokensDetails").unwrap_or(0);
     let tokens = Tokens {

@@ -86,7 +86,7 @@ impl Provider for OpenAi {
             render_seconds: response
                 .header("openai-processing-ms")
                 .and_then(|ms| ms.parse::<f64>().ok())
-                .filter(|ms| *ms > 0.0)
+                .filter(|ms| *ms > 0.0 && ms.is_finite())
                 .map(|ms| ms / 1000.0),
             ..Output::default()
         }))

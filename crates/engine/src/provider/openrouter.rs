@@ -150,7 +150,7 @@ fn cost(usage: &Value) -> Option<Cost> {
         Some(Value::Bool(true)) => usage.pointer("/cost_details/upstream_inference_cost").and_then(decimal),
         _ => None,
     };
-    Some(Cost::reported(charged + upstream.unwrap_or_default()))
+    charged.checked_add(upstream.unwrap_or_default()).map(Cost::reported)
 }
 
 fn tokens(usage: &Value) -> Option<Tokens> {

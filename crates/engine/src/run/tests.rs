@@ -126,7 +126,7 @@ impl World {
                 }
                 Step::Enter => {
                     let name = self.run.candidate().name();
-                    let shut = self.unwell.iter().any(|unwell| *unwell == name);
+                    let shut = self.unwell.contains(&name);
                     if !self.quiet {
                         self.log.push(format!("{} {name}", if shut { "shut at" } else { "enter" }));
                     }

@@ -12,11 +12,12 @@ use serde_json::{Map, Value, json};
 use crate::answer::{Answer, Content, When};
 use crate::call::{Call, Payload};
 use crate::config::duration;
+use crate::desk::Desk;
 use crate::fault::Fault;
 use crate::ledger::Phase;
 use crate::picture::{Format, Picture};
-use crate::desk::Desk;
 use crate::provider::{Intent, Provider};
+use crate::task::seed_of;
 use crate::world::World;
 
 mod control;
@@ -74,10 +75,7 @@ impl Provider for A1111 {
     }
 
     fn intent(&self, call: &Call, world: &World) -> Intent {
-        let body = match &call.payload {
-            Payload::Json(Value::Object(body)) => Some(body),
-            _ => None,
-        };
+        let body = call.object();
         match route(call) {
             Route::TextToImage | Route::ImageToImage => {
                 let get = |name| body.and_then(|body| body.get(name));
@@ -203,9 +201,7 @@ fn draw(desk: &Desk<'_>, intent: &Intent, from_image: bool) -> Result<Answer, Wr
     let body = body(desk.call)?;
     let order = Order::read(body, from_image)?;
     let job = queued(desk, intent, order.steps)?;
-    // The seed that is drawn when none is given comes out of an id, so it differs from request to request.
-    let random = || desk.world.new_id().bytes().fold(0, |s, b| (s * 31 + u64::from(b)) % (1 << 32));
-    let seed = order.seed.unwrap_or_else(random);
+    let seed = order.seed.unwrap_or_else(|| seed_of(&desk.world.new_id(), 1 << 32));
     let pictures = match desk.fault {
         Some(Fault::Empty) => Vec::new(),
         _ => order.pictures(seed),

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::call::Call;
+use crate::desk::Desk;
 use crate::fault::{Fault, Stage};
 use crate::ledger::Phase;
 use crate::link::{self, Links, Seal};
 use crate::picture::{Format, Picture};
-use crate::desk::Desk;
-use crate::provider::{Intent, Provider};
 use crate::price::number;
+use crate::provider::{Intent, Provider};
 use crate::task::{Fate, Task, seed_of};
 use crate::world::World;
 

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use crate::answer::{Answer, Content};
 use crate::call::{Call, Payload};
+use crate::desk::Desk;
 use crate::fault::Fault;
 use crate::ledger::Phase;
-use crate::desk::Desk;
 use crate::provider::{Intent, Provider};
 use crate::task::Fate;
 use crate::world::World;
@@ -156,9 +156,7 @@ fn plain(status: StatusCode) -> Answer {
     if status == StatusCode::INTERNAL_SERVER_ERROR {
         text = "500 Internal Server Error\n\nServer got itself in trouble".into();
     }
-    let mut answer = Answer::rejected(status, Value::Null);
-    answer.content = Content::Bytes("text/plain; charset=utf-8", Bytes::from(text));
-    answer
+    Answer::rejected_as(status, "text/plain; charset=utf-8", text)
 }
 
 /// 200, and nothing to say.
@@ -188,7 +186,7 @@ fn submit(desk: &Desk<'_>) -> Answer {
         Err(body) => return reject(body),
     };
     let id = match body.get("prompt_id") {
-        None => uuid(&desk.world.new_id()),
+        None => desk.world.new_uuid(),
         Some(Value::String(id)) => id.clone(),
         Some(other) => other.to_string(),
     };
@@ -200,13 +198,9 @@ fn submit(desk: &Desk<'_>) -> Answer {
     let mut run = Run::new(graph, &file);
     let inputs = run.inputs(&checked.outputs);
     let (prompt, seed, model) = plan::gist(graph);
-    let mut fate = match desk.fault {
-        Some(Fault::Empty) => Fate::Empty,
-        Some(Fault::TaskError) => Fate::Error,
-        Some(Fault::TaskNotFound) => Fate::Lost,
-        Some(Fault::NeverReady) => Fate::Never,
-        _ => Fate::Ready,
-    };
+    // There is no filter that could refuse.
+    let scripted = desk.scripted_fate().filter(|fate| !matches!(fate, Fate::Refused(_)));
+    let mut fate = scripted.unwrap_or(Fate::Ready);
     let takes = desk.config.render_time(NAME, model.as_deref().unwrap_or_default());
     let limit = desk.config.task_limit;
     let (number, in_flight) = desk.world.drawer(|host: &mut Host| {
@@ -385,8 +379,4 @@ fn system_stats() -> Value {
         "torch_vram_free": GIGABYTE,
     });
     json!({"system": system, "devices": [device]})
-}
-
-fn uuid(hex: &str) -> String {
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }

@@ -6,19 +6,19 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::call::{Call, Payload};
+use crate::clock::micros;
 use crate::config::duration;
-use crate::fault::{Fault, Stage};
-use crate::filter;
-use crate::ledger::Phase;
-use crate::picture::Picture;
 use crate::desk::Desk;
+use crate::fault::Stage;
+use crate::ledger::Phase;
+use crate::link::Links;
+use crate::picture::Picture;
 use crate::provider::{Intent, Provider};
-use crate::task::{Fate, Task};
+use crate::task::{Fate, Task, seed_of};
 use crate::world::World;
 
 mod fields;
@@ -36,6 +36,7 @@ use fields::{Order, problem};
 use models::{Filter, Model};
 
 const NAME: &str = "fal";
+const LINKS: Links = Links { folder: "fal/files", ends: ("se", 1) };
 
 pub(crate) struct Fal;
 
@@ -75,17 +76,7 @@ impl Provider for Fal {
     }
 
     fn intent(&self, call: &Call, world: &World) -> Intent {
-        let of_task = |phase, id: &str| {
-            let task = world.tasks().find(NAME, id);
-            let picture = task.as_ref().map(|t| &t.picture);
-            Intent {
-                phase,
-                model: task.as_ref().map(|t| t.model.clone()),
-                prompt: picture.map(|p| p.prompt.clone()),
-                seed: picture.map(|p| p.seed),
-                remote_id: Some(id.to_owned()),
-            }
-        };
+        let of_task = |phase, id: &str| Intent::of_task(phase, world, NAME, id);
         match route(call) {
             Route::Submit(model) => Intent {
                 model: Some(model.to_owned()),
@@ -191,7 +182,7 @@ fn submit(desk: &Desk<'_>, name: &str) -> Answer {
     if desk.world.is_broke(NAME) {
         return reject(StatusCode::FORBIDDEN, EXHAUSTED);
     }
-    let id = uuid(&desk.world.new_id());
+    let id = desk.world.new_uuid();
     match Order::read(model, body) {
         Ok(order) => accept(desk, model, order, id),
         Err(detail) => {
@@ -235,13 +226,12 @@ impl Note {
 }
 
 fn accept(desk: &Desk<'_>, model: &'static Model, order: Order, id: String) -> Answer {
-    // The seed that is drawn when none is given comes out of the id, so it differs from request to request.
-    let seed = order.seed.unwrap_or_else(|| id.bytes().fold(0, |s, b| (s * 31 + u64::from(b)) % (1 << 31)));
-    let mut fate = fate(desk, &order, seed);
-    let time = match fate {
-        Fate::Refused(Stage::Request) => Duration::ZERO,
-        _ => desk.config.render_time(NAME, model.name),
+    let seed = order.seed.unwrap_or_else(|| seed_of(&id, 1 << 31));
+    let mut fate = match order.unchecked {
+        true => desk.scripted_fate().unwrap_or(Fate::Ready),
+        false => desk.fate(NAME, &order.prompt, seed),
     };
+    let time = desk.render_time(NAME, model.name, fate);
     let (wait, in_flight) = take_turn(desk, if fate == Fate::Never { duration(f64::MAX) } else { time });
     let mut note = Note(json!({"inline": order.inline}));
     let (mut wait, mut time) = (wait, time);
@@ -302,46 +292,8 @@ fn enqueue(
     (wait, time): (Duration, Duration),
     note: Note,
 ) {
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let start = desk.now_us.saturating_add(micros(wait));
-    let task = Task {
-        id: id.to_owned(),
-        provider: NAME,
-        place: "",
-        model: model.name.to_owned(),
-        picture,
-        count,
-        ready_at: desk.now + wait + time,
-        drawn_us: (start, start.saturating_add(micros(time))),
-        fate,
-        state_key: matches!(desk.fault, Some(Fault::StateKey)),
-        canceled: false.into(),
-    };
+    let mut task = Task { count, ..desk.task(NAME, id, model.name, picture, wait + time, fate) };
+    task.drawn_us.0 = desk.now_us.saturating_add(micros(wait));
     desk.world.shelf().put_note(&shelf_name(id), &note.0);
     desk.world.tasks().add(task, desk.config.task_limit);
-}
-
-fn fate(desk: &Desk<'_>, order: &Order, seed: u64) -> Fate {
-    match desk.fault {
-        Some(Fault::Empty) => Fate::Empty,
-        Some(Fault::TaskError) => Fate::Error,
-        Some(Fault::TaskNotFound) => Fate::Lost,
-        Some(Fault::NeverReady) => Fate::Never,
-        fault @ Some(Fault::Refuse { .. }) => {
-            filter::verdict(&desk.config, fault, NAME, &order.prompt, seed).map_or(Fate::Ready, Fate::Refused)
-        }
-        _ if order.unchecked => Fate::Ready,
-        _ => {
-            filter::verdict(&desk.config, None, NAME, &order.prompt, seed).map_or(Fate::Ready, Fate::Refused)
-        }
-    }
-}
-
-/// A decimal as a JSON number with the same digits.
-fn number(decimal: Decimal) -> Value {
-    serde_json::from_str(&decimal.to_string()).unwrap_or(Value::Null)
-}
-
-fn uuid(hex: &str) -> String {
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }

@@ -9,12 +9,12 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Content, When};
-use crate::call::{Call, Payload};
+use crate::call::Call;
+use crate::desk::Desk;
 use crate::fault::{Fault, Stage};
 use crate::filter;
 use crate::ledger::Phase;
 use crate::picture::{Format, Picture};
-use crate::desk::Desk;
 use crate::provider::{Intent, Provider};
 use crate::world::World;
 
@@ -56,10 +56,7 @@ impl Provider for Google {
 
     fn intent(&self, call: &Call, _: &World) -> Intent {
         let Route::Act(model, _) = route(call) else { return Intent::of(Phase::Other) };
-        let body = match &call.payload {
-            Payload::Json(Value::Object(body)) => Some(body),
-            _ => None,
-        };
+        let body = call.object();
         let seed = body.and_then(|body| fields::setting(body, &["seed"])).and_then(fields::whole);
         Intent {
             model: Some(model.to_owned()),

@@ -1,9 +1,7 @@
-//! Ideogram: a form or JSON in, links out; version 2 can also be polled.
+//! Ideogram: a form or JSON in, links out; the current API can also be polled.
 //!
 //! What is turned down before it runs is free, and so is what fails. A picture that the safety check withholds afterwards is
 //! billed like any other.
-
-use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use rust_decimal::Decimal;
@@ -12,26 +10,28 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Content, When};
 use crate::call::Call;
-use crate::config::duration;
-use crate::fault::{Fault, Stage};
-use crate::filter;
-use crate::ledger::Phase;
-use crate::picture::{Format, Picture};
+use crate::clock::date_time;
 use crate::desk::Desk;
+use crate::fault::{Fault, Stage};
+use crate::ledger::Phase;
+use crate::link::{self, Links, Seal};
+use crate::material::subject;
+use crate::picture::{Format, Picture};
 use crate::provider::{Intent, Provider};
-use crate::task::{Fate, Task};
+use crate::task::{Fate, Task, seed_of};
 use crate::world::World;
 
 mod endpoints;
 mod fields;
+mod pictures;
 mod sizes;
-mod time;
 
-use endpoints::{Action, Endpoint};
+use endpoints::Endpoint;
 use fields::Order;
 
 const NAME: &str = "ideogram";
 const PICTURES: &str = "api/images/ephemeral/";
+const LINKS: Links = Links { folder: "ideogram/api/images/ephemeral", ends: ("exp", 1_000_000) };
 const REFUSED: &str = "Prompt provided failed safety check due to the inclusion of prohibited content.";
 
 pub(crate) struct Ideogram;
@@ -50,7 +50,11 @@ fn route(call: &Call) -> Route<'_> {
     if let Some(id) = call.path.strip_prefix("v2/generations/") {
         return Route::Poll(id);
     }
-    endpoints::find(&call.path).map_or(Route::Unknown, Route::Submit)
+    let Some(endpoint) = endpoints::find(&call.path) else { return Route::Unknown };
+    // The legacy API has the model in the body.
+    let named = fields::text(call, &endpoint, "model");
+    let model = endpoint.models().find(|known| Some(*known) == named.as_deref()).unwrap_or(endpoint.model);
+    Route::Submit(Endpoint { model, ..endpoint })
 }
 
 /// The task and the number of a picture's file.
@@ -65,21 +69,11 @@ impl Provider for Ideogram {
     }
 
     fn intent(&self, call: &Call, world: &World) -> Intent {
-        let of_task = |phase, id: &str| {
-            let task = world.tasks().find(NAME, id);
-            let picture = task.as_ref().map(|t| &t.picture);
-            Intent {
-                phase,
-                model: task.as_ref().map(|t| t.model.clone()),
-                prompt: picture.map(|p| p.prompt.clone()),
-                seed: picture.map(|p| p.seed),
-                remote_id: Some(id.to_owned()),
-            }
-        };
+        let of_task = |phase, id: &str| Intent::of_task(phase, world, NAME, id);
         match route(call) {
             Route::Submit(endpoint) => Intent {
                 model: Some(endpoint.model.to_owned()),
-                prompt: fields::prompt(call, &endpoint),
+                prompt: fields::text(call, &endpoint, "prompt"),
                 // A quote makes no picture and costs nothing.
                 ..Intent::of(if wants_quote(call, &endpoint) { Phase::Other } else { Phase::Submit })
             },
@@ -137,7 +131,7 @@ fn reject(status: StatusCode, text: &str) -> Answer {
 }
 
 fn wants_quote(call: &Call, endpoint: &Endpoint) -> bool {
-    endpoint.is_v2 && call.query("dry_run") == Some("true")
+    endpoint.is_current() && call.query("dry_run") == Some("true")
 }
 
 fn submit(desk: &Desk<'_>, endpoint: &Endpoint) -> Answer {
@@ -176,10 +170,8 @@ fn ordered(desk: &Desk<'_>, endpoint: &Endpoint, order: &Order) -> Answer {
         return error(StatusCode::PAYMENT_REQUIRED);
     }
     let id = desk.world.new_id()[..22].to_owned();
-    // The seed that is drawn when none is given comes out of the id, so it differs from request to request.
-    let random = || id.bytes().fold(0, |s, b| (s * 31 + u64::from(b)) % (1 << 31));
-    let seed = order.seed.unwrap_or_else(random);
-    let fate = fate(desk, &order.prompt, seed);
+    let seed = order.seed.unwrap_or_else(|| seed_of(&id, 1 << 31));
+    let fate = desk.fate(NAME, &order.prompt, seed);
     if !order.later {
         // A request that fails at once leaves no task behind.
         match fate {
@@ -190,42 +182,28 @@ fn ordered(desk: &Desk<'_>, endpoint: &Endpoint, order: &Order) -> Answer {
             _ => {}
         }
     }
-    let time = match fate {
-        Fate::Refused(Stage::Request) => Duration::ZERO,
-        _ => desk.config.render_time(NAME, endpoint.model),
+    let time = desk.render_time(NAME, endpoint.model, fate);
+    let Ok(in_flight) = desk.begin_render(NAME, time, fate) else {
+        return error(StatusCode::TOO_MANY_REQUESTS);
     };
-    let occupied = if fate == Fate::Never { duration(f64::MAX) } else { time };
-    let begun = desk.world.begin_render(NAME, desk.now, occupied, desk.config.active_task_limit);
-    let Ok(in_flight) = begun else { return error(StatusCode::TOO_MANY_REQUESTS) };
     if fate == Fate::Refused(Stage::Request) {
         let mut answer = error(StatusCode::UNPROCESSABLE_ENTITY);
         (answer.outcome, answer.refused, answer.in_flight) = ("refused", true, Some(in_flight));
         return answer;
     }
-    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let (width, height) = order.size;
-    let task = Task {
-        id: id.clone(),
-        provider: NAME,
-        place: "",
-        model: endpoint.model.to_owned(),
-        picture: Picture { prompt: order.subject(), seed, width, height, format: Format::Png },
-        count: order.count,
-        ready_at: desk.now + time,
-        drawn_us: (desk.now_us, desk.now_us.saturating_add(micros)),
-        fate,
-        state_key: matches!(desk.fault, Some(Fault::StateKey)),
-        canceled: false.into(),
-    };
+    let shown = subject(&order.prompt, &order.inputs);
+    let picture = Picture { prompt: shown, seed, width, height, format: Format::Png };
+    let task = Task { count: order.count, ..desk.task(NAME, &id, endpoint.model, picture, time, fate) };
     let mut answer = if order.later {
         Answer::ok("accepted", json!({ "generation_id": id }))
     } else {
         let data = pictures(desk, &task, fate, |item| order.describe(item));
         let mut answer = Answer::ok("accepted", Value::Null);
-        answer.content = Content::Json(if endpoint.is_v2 {
+        answer.content = Content::Json(if endpoint.is_current() {
             json!({"generation_id": id, "generation_kind": "sampling", "seed": seed, "data": data})
         } else {
-            json!({"created": time::text(desk.now_us), "data": data})
+            json!({"created": written(desk.now_us), "data": data})
         });
         answer.when = if fate == Fate::Never { When::Never } else { When::After(time) };
         answer
@@ -241,22 +219,12 @@ fn ordered(desk: &Desk<'_>, endpoint: &Endpoint, order: &Order) -> Answer {
     answer
 }
 
-fn fate(desk: &Desk<'_>, prompt: &str, seed: u64) -> Fate {
-    match desk.fault {
-        Some(Fault::Empty) => Fate::Empty,
-        Some(Fault::TaskError) => Fate::Error,
-        Some(Fault::TaskNotFound) => Fate::Lost,
-        Some(Fault::NeverReady) => Fate::Never,
-        fault => filter::verdict(&desk.config, fault, NAME, prompt, seed).map_or(Fate::Ready, Fate::Refused),
-    }
-}
-
 /// The list of pictures in an answer, each item completed by `describe`.
 fn pictures(desk: &Desk<'_>, task: &Task, fate: Fate, describe: impl Fn(&mut Value)) -> Vec<Value> {
     let safe = !matches!(fate, Fate::Refused(_));
     let item = |n| {
         let mut item = json!({
-            "url": if safe { Value::from(url(desk, task, n)) } else { Value::Null },
+            "url": if safe { json!(LINKS.url(desk, task, &format!("{}-{n}.png", task.id))) } else { Value::Null },
             "prompt": task.picture.prompt,
             "resolution": format!("{}x{}", task.picture.width, task.picture.height),
             "seed": task.picture.seed + n,
@@ -268,26 +236,14 @@ fn pictures(desk: &Desk<'_>, task: &Task, fate: Fate, describe: impl Fn(&mut Val
     if fate == Fate::Empty { Vec::new() } else { (0..task.count).map(item).collect() }
 }
 
-/// The signed URL of a picture. It counts from the end of the drawing, so all answers give the same one.
-fn url(desk: &Desk<'_>, task: &Task, n: u64) -> String {
-    let lifetime = u64::try_from(duration(desk.config.picture_seconds).as_micros()).unwrap_or(u64::MAX);
-    let expires = task.drawn_us.1.saturating_add(lifetime) / 1_000_000;
-    let file = format!("{}-{n}.png", task.id);
-    let sig = desk.world.sign(&format!("{file} {expires}"));
-    format!("{}/{NAME}/{PICTURES}{file}?exp={expires}&sig={sig}", desk.call.origin)
+fn written(micros: u64) -> String {
+    format!("{}Z", date_time(micros))
 }
 
 fn poll(desk: &Desk<'_>, id: &str, intent: &Intent) -> Answer {
     let lost = || Answer { outcome: "not_found", ..reject(StatusCode::NOT_FOUND, "Generation not found") };
     let Some(task) = desk.world.tasks().find(NAME, id) else { return lost() };
-    let fate = match desk.fault {
-        Some(Fault::Empty) => Fate::Empty,
-        Some(Fault::TaskError) => Fate::Error,
-        Some(Fault::TaskNotFound) => Fate::Lost,
-        Some(Fault::NeverReady) => Fate::Never,
-        Some(Fault::Refuse { .. }) => Fate::Refused(Stage::Content),
-        _ => task.fate,
-    };
+    let fate = desk.fate_told(&task);
     let (outcome, status) = match fate {
         Fate::Lost => return lost(),
         _ if fate == Fate::Never || desk.now < task.ready_at => ("pending", "pending"),
@@ -295,9 +251,8 @@ fn poll(desk: &Desk<'_>, id: &str, intent: &Intent) -> Answer {
         Fate::Refused(_) => ("refused", "completed"),
         _ => ("ready", "completed"),
     };
-    let state_key = task.state_key || matches!(desk.fault, Some(Fault::StateKey));
-    let key = if state_key { "state" } else { "status" };
-    let mut body = json!({"generation_id": id, key: status, "created": time::text(task.drawn_us.0)});
+    let key = desk.status_key(&task);
+    let mut body = json!({"generation_id": id, key: status, "created": written(task.drawn_us.0)});
     match status {
         "failed" => body["failure_reason"] = "internal_error".into(),
         "completed" => {
@@ -313,10 +268,7 @@ fn poll(desk: &Desk<'_>, id: &str, intent: &Intent) -> Answer {
 }
 
 fn picture(desk: &Desk<'_>, file: &str) -> Answer {
-    let expires = desk.call.query("exp").unwrap_or_default();
-    let good = desk.call.query("sig") == Some(&desk.world.sign(&format!("{file} {expires}")));
-    let over = expires.parse().is_ok_and(|at: u64| at.saturating_mul(1_000_000) <= desk.now_us);
-    if !good || over {
+    if LINKS.check(desk, file) != Seal::Good {
         return reject(StatusCode::FORBIDDEN, "The link has expired or its signature is wrong");
     }
     let (id, n) = split(file);
@@ -324,22 +276,5 @@ fn picture(desk: &Desk<'_>, file: &str) -> Answer {
     let Some(task) = task.filter(|_| !matches!(desk.fault, Some(Fault::TaskNotFound))) else {
         return reject(StatusCode::NOT_FOUND, "Not found");
     };
-    let mut answer = Answer::ok("delivered", Value::Null);
-    let media_type = task.picture.format.media_type();
-    answer.content = match desk.fault {
-        Some(Fault::Empty) => Content::Bytes(media_type, bytes::Bytes::new()),
-        _ => Content::Drawn {
-            media_type,
-            pictures: vec![Picture { seed: task.picture.seed + n, ..task.picture.clone() }],
-            finish: Box::new(|files| files.into_iter().next().unwrap_or_default()),
-        },
-    };
-    answer
-}
-
-impl Endpoint {
-    /// Whether a wrong key is 403 here rather than 401.
-    fn forbids(&self) -> bool {
-        !self.is_v2 && matches!(self.action, Action::Remix | Action::Upscale)
-    }
+    link::deliver(desk, task.nth(n))
 }

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Content, When};
 use crate::call::Call;
+use crate::desk::Desk;
 use crate::fault::{Fault, Stage};
 use crate::filter;
 use crate::ledger::Phase;
 use crate::picture::Picture;
-use crate::desk::Desk;
 use crate::provider::{Intent, Provider};
 use crate::world::World;
 

@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Content, When};
 use crate::call::Call;
+use crate::desk::Desk;
 use crate::fault::{Fault, Stage};
 use crate::filter;
 use crate::ledger::Phase;
 use crate::picture::{Format, Picture};
-use crate::desk::Desk;
+use crate::price::number;
 use crate::provider::{Intent, Provider};
 use crate::world::World;
 
@@ -94,11 +95,11 @@ impl Provider for OpenRouter {
     fn intent(&self, call: &Call, _: &World) -> Intent {
         let prompt = match route(call) {
             Route::Images => call.text("prompt"),
-            Route::Chat => fields::body(call).map(fields::prompt),
+            Route::Chat => call.object().map(fields::prompt),
             Route::Key | Route::Credits => return Intent::of(Phase::Balance),
             _ => return Intent::of(Phase::Other),
         };
-        let seed = fields::body(call).and_then(|body| body.get("seed")?.as_u64());
+        let seed = call.object().and_then(|body| body.get("seed")?.as_u64());
         Intent { model: call.text("model"), prompt, seed, ..Intent::of(Phase::Submit) }
     }
 
@@ -369,9 +370,4 @@ fn talk(mut body: Value, text: bool, stream: bool, files: &[Bytes]) -> Value {
     }
     body["choices"] = json!([choice]);
     body
-}
-
-/// A decimal as a JSON number with the same digits.
-fn number(decimal: Decimal) -> Value {
-    serde_json::from_str(&decimal.normalize().to_string()).unwrap_or(Value::Null)
 }

@@ -10,14 +10,14 @@ use serde_json::{Map, Value, json};
 
 use crate::answer::{Answer, When};
 use crate::call::{Call, Payload};
+use crate::clock::micros;
 use crate::config::duration;
-use crate::fault::{Fault, Stage};
-use crate::filter;
-use crate::ledger::Phase;
-use crate::picture::Picture;
 use crate::desk::Desk;
+use crate::ledger::Phase;
+use crate::link::Links;
+use crate::picture::Picture;
 use crate::provider::{Intent, Provider};
-use crate::task::{Fate, Task};
+use crate::task::{Fate, Task, seed_of};
 use crate::world::World;
 
 mod catalogue;
@@ -33,6 +33,7 @@ use fields::{Order, Problem};
 use models::Model;
 
 const NAME: &str = "replicate";
+const LINKS: Links = Links { folder: "replicate/delivery", ends: ("se", 1) };
 
 pub(crate) struct Replicate;
 
@@ -94,17 +95,7 @@ impl Provider for Replicate {
     }
 
     fn intent(&self, call: &Call, world: &World) -> Intent {
-        let of_task = |phase, id: &str| {
-            let task = world.tasks().find(NAME, id);
-            let picture = task.as_ref().map(|t| &t.picture);
-            Intent {
-                phase,
-                model: task.as_ref().map(|t| t.model.clone()),
-                prompt: picture.map(|p| p.prompt.clone()),
-                seed: picture.map(|p| p.seed),
-                remote_id: Some(id.to_owned()),
-            }
-        };
+        let of_task = |phase, id: &str| Intent::of_task(phase, world, NAME, id);
         let route = route(call);
         match route {
             Route::Create | Route::CreateBy(_) => {
@@ -284,45 +275,31 @@ fn begin(
     wait: Duration,
 ) -> Answer {
     let id = desk.world.new_id()[..26].to_owned();
-    // The seed that is drawn when none is given comes out of the id, so it differs from one to the next.
-    let seed = order.seed.unwrap_or_else(|| id.bytes().fold(0, |s, b| (s * 31 + u64::from(b)) % (1 << 31)));
-    let fate = fate(desk, model, &order, seed);
-    let time = match fate {
-        Fate::Refused(Stage::Request) => Duration::ZERO,
-        _ => desk.config.render_time(NAME, model.name),
+    let seed = order.seed.unwrap_or_else(|| seed_of(&id, 1 << 31));
+    let fate = match order.unchecked {
+        _ if model.gone || order.failure.is_some() => Fate::Error,
+        true => desk.scripted_fate().unwrap_or(Fate::Ready),
+        false => desk.fate(NAME, &order.prompt, seed),
     };
-    let occupied = if fate == Fate::Never { duration(f64::MAX) } else { time };
-    let begun = desk.world.begin_render(NAME, desk.now, occupied, desk.config.active_task_limit);
-    let Ok(in_flight) = begun else {
+    let time = desk.render_time(NAME, model.name, fate);
+    let Ok(in_flight) = desk.begin_render(NAME, time, fate) else {
         let detail = "Request was throttled. Your rate limit resets in ~1s.";
         let body = json!({"detail": detail, "status": 429, "retry_after": 1});
         return Answer::rejected(StatusCode::TOO_MANY_REQUESTS, body).header("retry-after", 1);
     };
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let end = desk.now_us.saturating_add(micros(time));
     let patience = span(desk.call.header("cancel-after"));
     let deadline = patience.map(|patience| desk.now_us.saturating_add(micros(patience)));
     let cut_short = deadline.is_some_and(|at| at < end);
     let note = json!({"input": echo(input), "failure": order.failure, "deadline_us": deadline});
-    let task = Task {
-        id: id.clone(),
-        provider: NAME,
-        place: "",
-        model: model.name.to_owned(),
-        picture: Picture {
-            prompt: order.prompt.clone(),
-            seed,
-            width: order.width,
-            height: order.height,
-            format: order.format.unwrap_or(model.format),
-        },
-        count: order.count,
-        ready_at: desk.now + time,
-        drawn_us: (desk.now_us, end),
-        fate,
-        state_key: matches!(desk.fault, Some(Fault::StateKey)),
-        canceled: false.into(),
+    let picture = Picture {
+        prompt: order.prompt.clone(),
+        seed,
+        width: order.width,
+        height: order.height,
+        format: order.format.unwrap_or(model.format),
     };
+    let task = Task { count: order.count, ..desk.task(NAME, &id, model.name, picture, time, fate) };
     // Whoever waits gets the prediction as it is when the waiting ends.
     let over = if fate == Fate::Never { duration(f64::MAX) } else { time };
     let waited = wait.min(over).min(patience.unwrap_or(over));
@@ -341,20 +318,6 @@ fn begin(
     answer.in_flight = Some(in_flight);
     answer.inputs = order.inputs;
     answer
-}
-
-fn fate(desk: &Desk<'_>, model: &Model, order: &Order, seed: u64) -> Fate {
-    match desk.fault {
-        _ if model.gone || order.failure.is_some() => Fate::Error,
-        Some(Fault::Empty) => Fate::Empty,
-        Some(Fault::TaskError) => Fate::Error,
-        Some(Fault::TaskNotFound) => Fate::Lost,
-        Some(Fault::NeverReady) => Fate::Never,
-        None if order.unchecked => Fate::Ready,
-        fault => {
-            filter::verdict(&desk.config, fault, NAME, &order.prompt, seed).map_or(Fate::Ready, Fate::Refused)
-        }
-    }
 }
 
 /// The input as predictions repeat it, without what is long.

@@ -2,8 +2,6 @@
 //!
 //! Refused and failed requests are not charged, says the vendor, a blurred picture (`CONTENT_FILTERED`) included.
 
-use std::time::Duration;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -13,14 +11,14 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Content, When};
 use crate::call::Call;
-use crate::config::duration;
-use crate::fault::{Fault, Stage};
-use crate::filter;
-use crate::ledger::Phase;
-use crate::picture::Picture;
 use crate::desk::Desk;
+use crate::fault::{Fault, Stage};
+use crate::ledger::Phase;
+use crate::material::subject;
+use crate::picture::Picture;
+use crate::price::number;
 use crate::provider::{Intent, Provider};
-use crate::task::{Fate, Task};
+use crate::task::{Fate, seed_of};
 use crate::world::World;
 
 mod endpoints;
@@ -30,8 +28,8 @@ use endpoints::Endpoint;
 use fields::Order;
 
 const NAME: &str = "stability";
-/// What an unlimited account says it started with, in credits.
-const CREDITS: i64 = 1_000_000;
+/// What an unlimited account says it started with, in US dollars.
+const MONEY: Decimal = Decimal::from_parts(10_000, 0, 0, false, 0);
 const LARGEST_REQUEST: usize = 10 << 20;
 /// Seeds go from 1 to this; 0 asks for a random one.
 const LARGEST_SEED: u64 = 4_294_967_294;
@@ -71,17 +69,7 @@ impl Provider for Stability {
                 prompt: call.text("prompt"),
                 ..Intent::of(Phase::Submit)
             },
-            Route::Result(id) => {
-                let task = world.tasks().find(NAME, id);
-                let picture = task.as_ref().map(|t| &t.picture);
-                Intent {
-                    phase: Phase::Poll,
-                    model: task.as_ref().map(|t| t.model.clone()),
-                    prompt: picture.map(|p| p.prompt.clone()),
-                    seed: picture.map(|p| p.seed),
-                    remote_id: Some(id.to_owned()),
-                }
-            }
+            Route::Result(id) => Intent::of_task(Phase::Poll, world, NAME, id),
             Route::Balance => Intent::of(Phase::Balance),
             Route::Account | Route::Unknown => Intent::of(Phase::Other),
         }
@@ -181,44 +169,26 @@ fn ordered(desk: &Desk<'_>, endpoint: &Endpoint, order: &Order, in_json: bool) -
         }
     }
     let id = format!("{}{}", desk.world.new_id(), desk.world.new_id());
-    // The seed that is drawn when none is given comes out of the id, so it differs from request to request.
-    let random = || 1 + id.bytes().fold(0, |s, b| (s * 31 + u64::from(b)) % LARGEST_SEED);
-    let seed = order.seed.unwrap_or_else(random);
-    let fate = fate(desk, &order.prompt, seed);
-    let time = match fate {
-        Fate::Refused(Stage::Request) => Duration::ZERO,
-        _ => desk.config.render_time(NAME, order.model),
+    let seed = order.seed.unwrap_or_else(|| 1 + seed_of(&id, LARGEST_SEED));
+    let fate = desk.fate(NAME, &order.prompt, seed);
+    let time = desk.render_time(NAME, order.model, fate);
+    let Ok(in_flight) = desk.begin_render(NAME, time, fate) else {
+        return reject(desk, StatusCode::TOO_MANY_REQUESTS, None);
     };
-    let occupied = if fate == Fate::Never { duration(f64::MAX) } else { time };
-    let begun = desk.world.begin_render(NAME, desk.now, occupied, desk.config.active_task_limit);
-    let Ok(in_flight) = begun else { return reject(desk, StatusCode::TOO_MANY_REQUESTS, None) };
     if fate == Fate::Refused(Stage::Request) {
         let mut answer = reject(desk, StatusCode::FORBIDDEN, None);
         (answer.outcome, answer.refused, answer.in_flight) = ("refused", true, Some(in_flight));
         return answer;
     }
     let picture = Picture {
-        prompt: order.subject(),
+        prompt: subject(&order.prompt, &order.inputs),
         seed,
         width: order.width,
         height: order.height,
         format: order.format,
     };
     let mut answer = if endpoint.later {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let task = Task {
-            id: id.clone(),
-            provider: NAME,
-            place: "",
-            model: order.model.to_owned(),
-            picture,
-            count: 1,
-            ready_at: desk.now + time,
-            drawn_us: (desk.now_us, desk.now_us.saturating_add(micros)),
-            fate,
-            state_key: matches!(desk.fault, Some(Fault::StateKey)),
-            canceled: false.into(),
-        };
+        let task = desk.task(NAME, &id, order.model, picture, time, fate);
         desk.world.tasks().add(task, desk.config.task_limit);
         let mut answer = Answer::ok("accepted", json!({ "id": id }));
         answer.remote_id = Some(id);
@@ -236,16 +206,6 @@ fn ordered(desk: &Desk<'_>, endpoint: &Endpoint, order: &Order, in_json: bool) -
     answer
 }
 
-fn fate(desk: &Desk<'_>, prompt: &str, seed: u64) -> Fate {
-    match desk.fault {
-        Some(Fault::Empty) => Fate::Empty,
-        Some(Fault::TaskError) => Fate::Error,
-        Some(Fault::TaskNotFound) => Fate::Lost,
-        Some(Fault::NeverReady) => Fate::Never,
-        fault => filter::verdict(&desk.config, fault, NAME, prompt, seed).map_or(Fate::Ready, Fate::Refused),
-    }
-}
-
 /// The answer that carries the picture: in base64 under `key`, or as bytes.
 fn delivery(outcome: &'static str, picture: Picture, fate: Fate, key: Option<&'static str>) -> Answer {
     let reason = match fate {
@@ -260,11 +220,7 @@ fn delivery(outcome: &'static str, picture: Picture, fate: Fate, key: Option<&'s
     let pictures = if matches!(fate, Fate::Empty | Fate::Error) { Vec::new() } else { vec![drawn] };
     let mut answer = Answer::ok(outcome, Value::Null);
     let Some(key) = key else {
-        answer.content = Content::Drawn {
-            media_type,
-            pictures,
-            finish: Box::new(|files| files.into_iter().next().unwrap_or_default()),
-        };
+        answer.content = Content::file(media_type, pictures);
         return answer.header("finish-reason", reason).header("seed", seed);
     };
     let finish = move |files: Vec<Bytes>| {
@@ -283,20 +239,12 @@ fn result(desk: &Desk<'_>, id: &str, intent: &Intent) -> Answer {
     let task = desk.world.tasks().find(NAME, id);
     let lost = || Answer { outcome: "not_found", ..reject(desk, StatusCode::NOT_FOUND, None) };
     let Some(task) = task else { return lost() };
-    let fate = match desk.fault {
-        Some(Fault::Empty) => Fate::Empty,
-        Some(Fault::TaskError) => Fate::Error,
-        Some(Fault::TaskNotFound) => Fate::Lost,
-        Some(Fault::NeverReady) => Fate::Never,
-        Some(Fault::Refuse { .. }) => Fate::Refused(Stage::Content),
-        _ => task.fate,
-    };
+    let fate = desk.fate_told(&task);
     if fate == Fate::Lost {
         return lost();
     }
     if fate == Fate::Never || desk.now < task.ready_at {
-        let state_key = task.state_key || matches!(desk.fault, Some(Fault::StateKey));
-        let key = if state_key { "state" } else { "status" };
+        let key = desk.status_key(&task);
         return Answer::json(StatusCode::ACCEPTED, "pending", json!({"id": id, key: "in-progress"}));
     }
     let outcome = match fate {
@@ -321,8 +269,6 @@ fn wants_json(call: &Call) -> Option<bool> {
 }
 
 fn balance(desk: &Desk<'_>) -> Answer {
-    let start = desk.config.balance.map_or(Decimal::from(CREDITS), |usd| usd * Decimal::ONE_HUNDRED);
-    let left = start - desk.world.ledger().billed_by(NAME) * Decimal::ONE_HUNDRED;
-    let number: Value = serde_json::from_str(&left.normalize().to_string()).unwrap_or(Value::Null);
-    Answer::ok("answered", json!({ "credits": number }))
+    let left = desk.money_left(NAME, MONEY) * Decimal::ONE_HUNDRED;
+    Answer::ok("answered", json!({ "credits": number(left) }))
 }

@@ -174,11 +174,7 @@ pub(super) fn picture(name: &str, value: &Value, mask: Option<Polarity>) -> Resu
         false => material::base64(text),
     };
     let bytes = bytes.ok_or_else(broken)?;
-    match mask {
-        Some(polarity) => Material::read_mask(name, &bytes, polarity),
-        None => Material::read(name, &bytes),
-    }
-    .map_err(|_| broken())
+    Material::read_as(mask, name, &bytes).map_err(|_| broken())
 }
 
 /// The fields of a body, read as pydantic does.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::fault::Fault;
+use crate::clock::micros;
 use crate::desk::Desk;
+use crate::fault::Fault;
 use crate::world::World;
 
 use super::{NAME, installed};
@@ -32,7 +33,6 @@ pub(super) fn load(world: &World, title: &str) {
 
 /// Puts a job that takes `time` at the end of the queue.
 pub(super) fn begin(desk: &Desk<'_>, time: Duration, steps: u64) -> Job {
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let start = {
         let mut shelf = desk.world.shelf();
         let free = shelf.note(JOB)["end"].as_u64().unwrap_or(0);

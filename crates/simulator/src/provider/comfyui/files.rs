@@ -3,14 +3,13 @@
 use bytes::Bytes;
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::answer::{Answer, Content};
 use crate::call::Payload;
+use crate::desk::Desk;
 use crate::fault::Fault;
 use crate::material::Material;
 use crate::picture::{Format, Picture};
-use crate::desk::Desk;
 use crate::world::World;
 
 use super::host::Host;
@@ -48,7 +47,7 @@ pub(super) fn upload(desk: &Desk<'_>) -> Answer {
     let mut chosen = name.to_owned();
     let (stem, end) = name.rfind('.').map_or((name, ""), |dot| name.split_at(dot));
     let mut n = 1;
-    while !overwrite && shelf.get(&place(&chosen)).is_some_and(|there| hash(&there) != hash(&part.bytes)) {
+    while !overwrite && shelf.get(&place(&chosen)).is_some_and(|there| there != part.bytes) {
         chosen = format!("{stem} ({n}){end}");
         n += 1;
     }
@@ -56,10 +55,6 @@ pub(super) fn upload(desk: &Desk<'_>) -> Answer {
     let mut answer = Answer::ok("answered", json!({"name": chosen, "subfolder": subfolder, "type": folder}));
     answer.inputs = Material::read("image", &part.bytes).into_iter().collect();
     answer
-}
-
-fn hash(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
 }
 
 fn is_trick(path: &str) -> bool {
@@ -103,11 +98,7 @@ pub(super) fn view(desk: &Desk<'_>) -> Answer {
                 Some(_) => Format::Webp,
                 None => picture.format,
             };
-            Content::Drawn {
-                media_type: format.media_type(),
-                pictures: vec![Picture { format, ..picture }],
-                finish: Box::new(|files| files.into_iter().next().unwrap_or_default()),
-            }
+            Content::file(format.media_type(), vec![Picture { format, ..picture }])
         }
         (None, file) => {
             let file = file.unwrap_or_default();

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::hash::hex;
 use crate::material::{Material, Polarity};
 
 use super::graph::{Graph, class, float, input, int, link};
@@ -189,7 +190,7 @@ impl<'a> Run<'a> {
                 hash.update(value.as_str().and_then(self.file).unwrap_or_default());
             }
         }
-        let signature: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let signature = hex(&hash.finalize());
         self.signatures.insert(id.to_owned(), signature.clone());
         signature
     }

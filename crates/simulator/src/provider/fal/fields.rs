@@ -2,13 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::material::{Material, Polarity, data_uri};
+use crate::material::{Material, Polarity, REMOTE_SIZE, data_uri};
 use crate::picture::Format;
 
 use super::models::{Field, Kind, Model};
 
-/// What an input counts for whose size we cannot know, as it is a URL.
-const REMOTE_SIZE: (u32, u32) = (1024, 1024);
 /// The longest side that may be asked for.
 const LONGEST_SIDE: u64 = 4096;
 
@@ -187,11 +185,7 @@ impl Check<'_> {
             let msg = "Failed to download the file. Please check if the URL is accessible and try again.";
             return self.wrong(name, "file_download_error", msg);
         };
-        let read = match mask {
-            Some(polarity) => Material::read_mask(name, &bytes, polarity),
-            None => Material::read(name, &bytes),
-        };
-        match read {
+        match Material::read_as(mask, name, &bytes) {
             Ok(picture) => self.pictures.push((name, Some(picture), mask.is_some())),
             Err(_) => {
                 let msg = "Failed to load the image. Please ensure the image file is not corrupted and is in a supported format.";

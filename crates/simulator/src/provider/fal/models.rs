@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 
 use crate::material::Polarity;
 use crate::picture::Format;
+use crate::price;
 
 use super::fields::Order;
 use super::{flux, makers, tools};
@@ -123,17 +124,14 @@ pub(super) enum Price {
 }
 
 impl Price {
-    /// In US dollars. A megapixel is 1024 x 1024 here, begun ones count in full, and so do begun seconds.
+    /// In US dollars. Begun seconds count in full.
     pub(super) fn of(&self, order: &Order, time: Duration) -> Decimal {
         let count = i64::try_from(order.count).unwrap_or(1);
-        let drawn = begun(order.width, order.height);
+        let size = (order.width, order.height);
         let price = match self {
             Self::Picture(price) => price * count,
-            Self::Megapixel(price) => price * drawn * count,
-            Self::Stepped(first, step) => {
-                let inputs: i64 = order.sizes.iter().map(|(w, h)| begun(*w, *h)).sum();
-                (first + step * (drawn - 1 + inputs)) * count
-            }
+            Self::Megapixel(price) => price * price::begun_megapixels(size) * count,
+            Self::Stepped(first, step) => price::stepped(*first, *step, size, &order.sizes) * count,
             Self::Grade(grades) => {
                 let named = grades.iter().find(|(name, _)| Some(*name) == order.grade.as_deref());
                 named.or(grades.first()).map_or(0, |(_, price)| *price) * count
@@ -153,11 +151,6 @@ impl Price {
         };
         (Decimal::new(price, 4).normalize(), unit)
     }
-}
-
-fn begun(width: u32, height: u32) -> i64 {
-    let pixels = u64::from(width) * u64::from(height);
-    i64::try_from(pixels.div_ceil(1 << 20).max(1)).unwrap_or(i64::MAX)
 }
 
 impl Model {

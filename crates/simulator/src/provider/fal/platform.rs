@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::desk::Desk;
+use crate::price::number;
 
-use super::{NAME, models, number};
+use super::{NAME, models};
 
 /// What an unlimited account says it started with, in US dollars.
-const CREDITS: i64 = 10_000;
+const MONEY: Decimal = Decimal::from_parts(10_000, 0, 0, false, 0);
 /// How many prices are told at once.
 const MOST_PRICES: usize = 50;
 
@@ -37,8 +38,7 @@ pub(super) fn pricing(desk: &Desk<'_>) -> Answer {
 pub(super) fn billing(desk: &Desk<'_>) -> Answer {
     let mut body = json!({"username": "simulator"});
     if desk.call.query("expand") == Some("credits") {
-        let start = desk.config.balance.unwrap_or(Decimal::from(CREDITS));
-        let left = (start - desk.world.ledger().billed_by(NAME)).normalize();
+        let left = desk.money_left(NAME, MONEY);
         body["credits"] = json!({"current_balance": number(left), "currency": "USD"});
     }
     Answer::ok("answered", body)

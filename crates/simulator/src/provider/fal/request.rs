@@ -7,8 +7,8 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::fault::{Fault, Stage};
 use crate::desk::Desk;
+use crate::fault::{Fault, Stage};
 use crate::task::{Fate, Task};
 
 use super::models::{self, Filter, Model};
@@ -36,13 +36,10 @@ pub(super) fn find(desk: &Desk<'_>, app: &str, id: &str) -> Option<(Arc<Task>, &
 
 /// A scripted fault on this one question comes first.
 pub(super) fn state(desk: &Desk<'_>, task: &Task) -> State {
-    let fate = match desk.fault {
-        Some(Fault::Empty) => Fate::Empty,
-        Some(Fault::TaskError) => return State::Over(Fate::Error),
-        Some(Fault::NeverReady) => Fate::Never,
-        Some(Fault::Refuse { stage }) => Fate::Refused(stage.unwrap_or(desk.config.refusal_stage)),
-        _ => task.fate,
-    };
+    if matches!(desk.fault, Some(Fault::TaskError)) {
+        return State::Over(Fate::Error);
+    }
+    let fate = desk.fate_told(task);
     if task.canceled.load(Ordering::Relaxed) {
         State::Canceled
     } else if desk.now_us < task.drawn_us.0 {
@@ -109,8 +106,7 @@ pub(super) fn status(desk: &Desk<'_>, app: &str, id: &str) -> Answer {
     if desk.call.query("logs") == Some("1") {
         body["logs"] = json!([{"message": "drawing", "level": "INFO", "source": "USER", "timestamp": "2026-01-01T00:00:00Z"}]);
     }
-    let key = if task.state_key || matches!(desk.fault, Some(Fault::StateKey)) { "state" } else { "status" };
-    body[key] = json!(text);
+    body[desk.status_key(&task)] = json!(text);
     Answer::json(code, outcome, body)
 }
 

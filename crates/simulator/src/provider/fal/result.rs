@@ -10,16 +10,16 @@ use image::{ImageFormat, RgbImage};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Content};
-use crate::config::duration;
-use crate::fault::{Fault, Stage};
-use crate::picture::{Format, Picture};
 use crate::desk::Desk;
+use crate::fault::{Fault, Stage};
+use crate::link::{self, Seal};
+use crate::picture::{Format, Picture};
 use crate::task::{Fate, Task};
 
 use super::fields::problem;
 use super::models::{Filter, Model, Output};
 use super::request::{self, State};
-use super::{NAME, internal, shelf_name};
+use super::{LINKS, NAME, internal, shelf_name};
 
 /// The error that the model, or the queue, gives instead of an output.
 pub(super) fn failure(desk: &Desk<'_>, task: &Task, state: State) -> Option<(StatusCode, Value)> {
@@ -78,7 +78,7 @@ fn output(desk: &Desk<'_>, task: &Task, model: &'static Model, black: bool, empt
         .map(|n| {
             let name = format!("{}-{n}.{}", task.id, task.picture.format.name());
             json!({
-                "url": url(desk, task, &name),
+                "url": LINKS.url(desk, task, &name),
                 "width": task.picture.width,
                 "height": task.picture.height,
                 "content_type": task.picture.format.media_type(),
@@ -113,7 +113,7 @@ fn output(desk: &Desk<'_>, task: &Task, model: &'static Model, black: bool, empt
     let picture = task.picture.clone();
     answer.content = Content::Drawn {
         media_type: "application/json",
-        pictures: if black { Vec::new() } else { (0..count).map(|n| nth(task, n)).collect() },
+        pictures: if black { Vec::new() } else { (0..count).map(|n| task.nth(n)).collect() },
         finish: Box::new(move |files| {
             for (n, image) in images.iter_mut().enumerate() {
                 let file = files.get(n).cloned().unwrap_or_else(|| darkness(&picture));
@@ -124,10 +124,6 @@ fn output(desk: &Desk<'_>, task: &Task, model: &'static Model, black: bool, empt
         }),
     };
     answer
-}
-
-fn nth(task: &Task, n: u64) -> Picture {
-    Picture { seed: task.picture.seed.wrapping_add(n), ..task.picture.clone() }
 }
 
 /// The picture that is all black.
@@ -145,23 +141,13 @@ fn darkness(picture: &Picture) -> Bytes {
     }
 }
 
-/// The signed URL of a file. It counts from the end of the drawing, so all answers give the same one.
-fn url(desk: &Desk<'_>, task: &Task, name: &str) -> String {
-    let lifetime = u64::try_from(duration(desk.config.picture_seconds).as_micros()).unwrap_or(u64::MAX);
-    let expires = task.drawn_us.1.saturating_add(lifetime);
-    let sig = desk.world.sign(&format!("{name} {expires}"));
-    format!("{}/{NAME}/files/{name}?se={expires}&sig={sig}", desk.call.origin)
-}
-
 /// The request that a file is of. Ids have four dashes themselves.
 pub(super) fn id_of(file: &str) -> &str {
     file.rsplit_once('-').map_or(file, |(id, _)| id)
 }
 
 pub(super) fn file(desk: &Desk<'_>, name: &str) -> Answer {
-    let expires = desk.call.query("se").unwrap_or_default();
-    let good = desk.call.query("sig") == Some(&desk.world.sign(&format!("{name} {expires}")));
-    if !good || expires.parse().is_ok_and(|at: u64| at <= desk.now_us) {
+    if LINKS.check(desk, name) != Seal::Good {
         return plain(StatusCode::FORBIDDEN, "Forbidden");
     }
     let number =
@@ -169,26 +155,19 @@ pub(super) fn file(desk: &Desk<'_>, name: &str) -> Answer {
     let task = desk.world.tasks().find(NAME, id_of(name));
     let found = task.zip(number).filter(|_| !matches!(desk.fault, Some(Fault::TaskNotFound)));
     let Some((task, number)) = found else { return plain(StatusCode::NOT_FOUND, "File not found") };
-    let media_type = task.picture.format.media_type();
-    let mut answer = Answer::ok("delivered", Value::Null);
+    let mut answer = link::deliver(desk, task.nth(number));
     let black = matches!(desk.fault, Some(Fault::Refuse { .. })) || matches!(task.fate, Fate::Refused(_));
-    answer.content = match desk.fault {
-        Some(Fault::Empty) => Content::Bytes(media_type, Bytes::new()),
-        _ if black => {
-            let picture = task.picture.clone();
-            Content::Drawn { media_type, pictures: Vec::new(), finish: Box::new(move |_| darkness(&picture)) }
-        }
-        _ => Content::Drawn {
-            media_type,
-            pictures: vec![nth(&task, number)],
-            finish: Box::new(|files| files.into_iter().next().unwrap_or_default()),
-        },
-    };
+    if black && !matches!(desk.fault, Some(Fault::Empty)) {
+        let picture = task.picture.clone();
+        answer.content = Content::Drawn {
+            media_type: picture.format.media_type(),
+            pictures: Vec::new(),
+            finish: Box::new(move |_| darkness(&picture)),
+        };
+    }
     answer
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {
-    let mut answer = Answer::rejected(status, Value::Null);
-    answer.content = Content::Bytes("text/plain", Bytes::from_static(text.as_bytes()));
-    answer
+    Answer::rejected_as(status, "text/plain", text)
 }

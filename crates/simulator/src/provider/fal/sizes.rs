@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::size::{self, fitted, ratio};
+
 use super::fields::{Check, pair, preset};
 use super::models::{Model, Size};
 
@@ -28,7 +30,7 @@ impl Check<'_> {
                     "4K" => 4096.0,
                     _ => 1024.0,
                 };
-                self.at_ratio(side * side, "auto", input.map(|size| fitted(side * side, size)))
+                self.at_ratio(side * side, "auto", input.map(|size| fitted(side * side, ratio(size))))
             }
             Size::Sides(usual) => {
                 let side = |name: &str| self.get(name).and_then(Value::as_u64);
@@ -65,18 +67,9 @@ impl Check<'_> {
 
     fn at_ratio(&self, area: f64, usual: &str, input: Option<(u32, u32)>) -> (u32, u32) {
         let asked = self.text("aspect_ratio").unwrap_or(usual);
-        let sides = asked.split_once(':').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-        match sides {
-            Some(sides) => fitted(area, sides),
-            None => input.unwrap_or_else(|| fitted(area, (1, 1))),
+        match size::pair(asked, ':') {
+            Some(sides) => fitted(area, ratio(sides)),
+            None => input.unwrap_or_else(|| fitted(area, 1.0)),
         }
     }
-}
-
-/// About `area` pixels at this ratio, both sides multiples of 16.
-fn fitted(area: f64, (w, h): (u32, u32)) -> (u32, u32) {
-    let ratio = f64::from(w) / f64::from(h.max(1));
-    // A cast of a float saturates, and these are small.
-    let round = |side: f64| ((side / 16.0).round() as u32).max(1) * 16;
-    (round((area * ratio).sqrt()), round((area / ratio).sqrt()))
 }

@@ -1,14 +1,25 @@
-//! The endpoints, by version, action and model, and their prices as on the vendor's price list.
+//! The endpoints, by generation, action and model, and their prices as on the vendor's price list.
 
 use rust_decimal::Decimal;
 
 /// One endpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Endpoint {
+    pub api: Api,
     pub action: Action,
-    /// The model's name in the path; the older versions are `ideogram-v3` and `upscale`.
+    /// The model's name in the path, or in the body of the legacy API; else `ideogram-v3` or `upscale`.
     pub model: &'static str,
-    pub is_v2: bool,
+}
+
+/// The generations of the API.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Api {
+    /// `/{action}`. Its models are older than version 3.
+    Legacy,
+    /// `/v1/ideogram-v3/{action}`.
+    V3,
+    /// `/v2/image/{action}/{model}`.
+    Current,
 }
 
 /// What an endpoint does.
@@ -31,11 +42,29 @@ pub(super) struct Tiers {
     pub usual: &'static str,
 }
 
+/// The models of the legacy API, the usual one first, and what a picture costs in thousandths of a US dollar. The last two are
+/// names for what newer endpoints do.
+const LEGACY: [(&str, i64); 8] = [
+    ("V_2", 80),
+    ("V_2_TURBO", 50),
+    ("V_2A", 40),
+    ("V_2A_TURBO", 25),
+    ("V_1", 60),
+    ("V_1_TURBO", 20),
+    ("V_3", 60),
+    ("AUTO", 60),
+];
+
 pub(super) fn find(path: &str) -> Option<Endpoint> {
     let parts: Vec<&str> = path.split('/').collect();
-    let (action, model, is_v2) = match parts.as_slice() {
-        ["upscale"] => (Action::Upscale, "upscale", false),
+    let (api, action, model) = match parts.as_slice() {
+        ["generate"] => (Api::Legacy, Action::Generate, LEGACY[0].0),
+        ["remix"] => (Api::Legacy, Action::Remix, LEGACY[0].0),
+        ["edit"] => (Api::Legacy, Action::Inpaint, LEGACY[0].0),
+        ["reframe"] => (Api::Legacy, Action::Reframe, LEGACY[0].0),
+        ["upscale"] => (Api::Legacy, Action::Upscale, "upscale"),
         ["v1", "ideogram-v3", action] => (
+            Api::V3,
             match *action {
                 "generate" => Action::Generate,
                 "remix" => Action::Remix,
@@ -45,7 +74,6 @@ pub(super) fn find(path: &str) -> Option<Endpoint> {
                 _ => return None,
             },
             "ideogram-v3",
-            false,
         ),
         ["v2", "image", action, model] => {
             const ALL: &[&str] =
@@ -58,38 +86,63 @@ pub(super) fn find(path: &str) -> Option<Endpoint> {
                 "reframe" => (Action::Reframe, &ALL[3..4]),
                 _ => return None,
             };
-            (action, *models.iter().find(|name| *name == model)?, true)
+            (Api::Current, action, *models.iter().find(|name| *name == model)?)
         }
         _ => return None,
     };
-    Some(Endpoint { action, model, is_v2 })
+    Some(Endpoint { api, action, model })
 }
 
 impl Endpoint {
+    pub(super) fn is_current(&self) -> bool {
+        self.api == Api::Current
+    }
+
+    /// The models that the field `model` may name; none where there is no such field.
+    pub(super) fn models(&self) -> impl Iterator<Item = &'static str> {
+        let count = match (self.api, self.action) {
+            (Api::Legacy, Action::Generate | Action::Remix) => LEGACY.len(),
+            (Api::Legacy, Action::Inpaint | Action::Reframe) => 2,
+            _ => 0,
+        };
+        LEGACY[..count].iter().map(|(name, _)| *name)
+    }
+
+    /// Whether the fields are inside of an `image_request`.
+    pub(super) fn wraps(&self) -> bool {
+        self.api == Api::Legacy && matches!(self.action, Action::Generate | Action::Remix | Action::Upscale)
+    }
+
+    /// Whether a wrong key is 403 here rather than 401.
+    pub(super) fn forbids(&self) -> bool {
+        !self.is_current() && matches!(self.action, Action::Remix | Action::Upscale)
+    }
+
     pub(super) fn tiers(&self) -> Option<Tiers> {
-        let (field, known, usual): (_, &[&str], _) = match (self.model, self.is_v2) {
-            ("ideogram-v3", _) => {
+        let (field, known, usual): (_, &[&str], _) = match (self.model, self.api) {
+            (_, Api::Legacy) => return None,
+            (_, Api::V3) => {
                 ("rendering_speed", &["FLASH", "TURBO", "BALANCED", "DEFAULT", "QUALITY"], "DEFAULT")
             }
             ("ideogram-4-5", _) => ("quality", &["very_low", "low", "medium", "high"], "high"),
             ("auto", _) => ("resolution_tier", &["1k", "2k", "4k"], "1k"),
-            (_, true) => ("rendering_speed", &["turbo", "default", "quality"], "default"),
-            _ => return None,
+            _ => ("rendering_speed", &["turbo", "default", "quality"], "default"),
         };
         Some(Tiers { field, known, usual })
     }
 
     /// What one picture costs in US dollars. `auto` and the old upscaler are not on the list: they count as a medium picture.
     pub(super) fn price(&self, tier: &str, with_character: bool) -> Decimal {
-        let tier = tier.to_ascii_lowercase();
-        let (low, middle, high) = match self.model {
-            "ideogram-3-character" => (100, 150, 200),
-            "ideogram-v3" if with_character => (100, 150, 200),
-            "ideogram-v3" | "ideogram-3" => (30, 60, 90),
+        let legacy = LEGACY.iter().find(|(name, _)| *name == self.model);
+        let (low, middle, high) = match (self.model, legacy) {
+            (_, Some((_, price))) => (*price, *price, *price),
+            ("ideogram-3-character", _) => (100, 150, 200),
+            ("ideogram-v3", _) if with_character => (100, 150, 200),
+            ("ideogram-v3" | "ideogram-3", _) => (30, 60, 90),
             _ if self.action == Action::PreciseEdit => (30, 60, 220),
             _ => (30, 60, 100),
         };
-        let thousandths = match tier.as_str() {
+        let thousandths = match tier.to_ascii_lowercase().as_str() {
             "very_low" => 8,
             "flash" | "turbo" | "low" => low,
             "quality" | "high" | "2k" | "4k" => high,
@@ -116,5 +169,8 @@ mod tests {
         assert_eq!(price("v2/image/inpaint/ideogram-3-character", "quality", false), "0.2");
         assert_eq!(price("v2/image/precise-edit/ideogram-4-5", "high", false), "0.22");
         assert_eq!(find("v2/image/inpaint/ideogram-4"), None);
+        let legacy = |model| Endpoint { model, ..find("generate").unwrap() }.price("", false).to_string();
+        assert_eq!(["V_2", "V_2_TURBO", "V_2A"].map(legacy), ["0.08", "0.05", "0.04"]);
+        assert_eq!(["V_2A_TURBO", "V_1", "V_1_TURBO"].map(legacy), ["0.025", "0.06", "0.02"]);
     }
 }

@@ -4,13 +4,16 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 
 use crate::call::{Call, Part, Payload};
-use crate::material::{Material, Polarity};
+use crate::material::Material;
+use crate::size::pair;
 
-use super::endpoints::{Action, Endpoint};
-use super::sizes;
+use super::endpoints::{Action, Api, Endpoint};
+use super::{pictures, sizes};
 
 const LONGEST_PROMPT: usize = 10_000;
-const STYLES: &[&str] = &["AUTO", "GENERAL", "REALISTIC", "DESIGN", "CUSTOM", "FICTION", "STYLIZED"];
+/// The last two only in the legacy API.
+const STYLES: [&str; 9] =
+    ["AUTO", "GENERAL", "REALISTIC", "DESIGN", "CUSTOM", "FICTION", "STYLIZED", "RENDER_3D", "ANIME"];
 
 /// A valid request.
 #[derive(Debug)]
@@ -31,10 +34,11 @@ pub(super) struct Order {
 impl Order {
     pub(super) fn read(call: &Call, endpoint: &Endpoint) -> Result<Self, String> {
         let fields = Fields::open(call, endpoint)?;
+        fields.model(endpoint)?;
         let (count, seed) =
             (fields.int("num_images", 1, 8)?.unwrap_or(1), fields.int("seed", 0, 2_147_483_647)?);
         let prompt = fields.prompt(matches!(endpoint.action, Action::Reframe | Action::Upscale))?;
-        let inputs = fields.pictures(endpoint)?;
+        let inputs = pictures::read(fields.parts, endpoint)?;
         let sized = |name: &str| inputs.iter().find(|i| i.name == name).map(|i| (i.width, i.height));
         fields.choices(endpoint)?;
         let tier = fields.tier(endpoint, sized("images").is_some())?;
@@ -44,20 +48,20 @@ impl Order {
         }
         let image = sized("image").or_else(|| sized("image_file"));
         let webhook = fields.text("webhook_url")?;
-        if endpoint.is_v2 && webhook.as_ref().is_some_and(|url| !url.starts_with("https://")) {
+        if endpoint.is_current() && webhook.as_ref().is_some_and(|url| !url.starts_with("https://")) {
             return Err("webhook_url must be an HTTPS URL".into());
         }
         Ok(Self {
             count,
             seed,
-            later: endpoint.is_v2 && (fields.boolean("async")? || webhook.is_some()),
+            later: endpoint.is_current() && (fields.boolean("async")? || webhook.is_some()),
             size: match endpoint.action {
                 Action::Upscale => image.map_or((2048, 2048), |(w, h)| (w * 2, h * 2)),
                 Action::Inpaint | Action::PreciseEdit => image.unwrap_or((1024, 1024)),
                 _ => fields.size(endpoint, image, sized("images"))?,
             },
             price_each: endpoint.price(&tier, with_character),
-            style: match endpoint.is_v2 {
+            style: match endpoint.is_current() {
                 true => None,
                 false => Some(fields.text("style_type")?.unwrap_or_else(|| "GENERAL".to_owned())),
             },
@@ -69,14 +73,6 @@ impl Order {
 
     pub(super) fn price(&self) -> Decimal {
         (self.price_each * Decimal::from(self.count)).normalize()
-    }
-
-    /// What the picture shows: the prompt, or where there is none the picture that came in.
-    pub(super) fn subject(&self) -> String {
-        match self.inputs.first() {
-            Some(input) if self.prompt.is_empty() => input.sha256.clone(),
-            _ => self.prompt.clone(),
-        }
     }
 
     /// Adds to a picture in the answer what only some endpoints tell.
@@ -92,21 +88,37 @@ impl Order {
     }
 }
 
-/// The prompt, valid or not.
-pub(super) fn prompt(call: &Call, endpoint: &Endpoint) -> Option<String> {
-    if endpoint.action != Action::Upscale {
-        return call.text("prompt");
+/// A text of the request, valid or not.
+pub(super) fn text(call: &Call, endpoint: &Endpoint, name: &str) -> Option<String> {
+    if !endpoint.wraps() {
+        return call.text(name);
     }
-    Some(image_request(call).ok()?.get("prompt")?.as_str()?.to_owned())
+    Some(image_request(call, endpoint).ok()?.get(name)?.as_str()?.to_owned())
 }
 
-/// The JSON that comes inside a form with the upscaler.
-fn image_request(call: &Call) -> Result<Map<String, Value>, String> {
-    let Payload::Form(parts) = &call.payload else { return Err("Expected multipart/form-data".into()) };
-    let Some(part) = parts.iter().find(|p| p.name == "image_request") else {
-        return Err("image_request is required".into());
+/// What the legacy API wraps: an object in the JSON, or JSON in a form with a picture.
+fn image_request(call: &Call, endpoint: &Endpoint) -> Result<Map<String, Value>, String> {
+    let request = match &call.payload {
+        Payload::BrokenJson(why) => return Err(broken(why)),
+        Payload::Json(body) if endpoint.action == Action::Generate => body.get("image_request").cloned(),
+        Payload::Form(parts) if endpoint.action != Action::Generate => {
+            let part = parts.iter().find(|p| p.name == "image_request");
+            part.map(|part| serde_json::from_slice(&part.bytes))
+                .transpose()
+                .map_err(|why| format!("image_request is not valid JSON: {why}"))?
+        }
+        _ if endpoint.action == Action::Generate => return Err("Expected application/json".into()),
+        _ => return Err("Expected multipart/form-data".into()),
     };
-    serde_json::from_slice(&part.bytes).map_err(|why| format!("image_request is not valid JSON: {why}"))
+    match request {
+        Some(Value::Object(map)) => Ok(map),
+        Some(_) => Err("image_request must be an object".into()),
+        None => Err("image_request is required".into()),
+    }
+}
+
+fn broken(why: &str) -> String {
+    format!("The body is not valid JSON: {why}")
 }
 
 struct Fields<'a> {
@@ -120,14 +132,15 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn open(call: &'a Call, endpoint: &Endpoint) -> Result<Self, String> {
         match &call.payload {
-            Payload::Form(parts) if endpoint.action == Action::Upscale => {
-                Ok(Self { map: image_request(call)?, parts, texts: false })
+            payload if endpoint.wraps() => {
+                let parts = if let Payload::Form(parts) = payload { parts.as_slice() } else { &[] };
+                Ok(Self { map: image_request(call, endpoint)?, parts, texts: false })
             }
             Payload::Form(parts) => Ok(Self { map: call.fields().unwrap_or_default(), parts, texts: true }),
             Payload::Json(Value::Object(map)) if endpoint.action == Action::Generate => {
                 Ok(Self { map: map.clone(), parts: &[], texts: false })
             }
-            Payload::BrokenJson(why) => Err(format!("The body is not valid JSON: {why}")),
+            Payload::BrokenJson(why) => Err(broken(why)),
             _ if endpoint.action == Action::Generate => {
                 Err("Expected multipart/form-data or application/json".into())
             }
@@ -193,21 +206,40 @@ impl<'a> Fields<'a> {
         Ok(prompt)
     }
 
+    /// The model, which the legacy API is told here.
+    fn model(&self, endpoint: &Endpoint) -> Result<(), String> {
+        let known: Vec<&str> = endpoint.models().collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        if self.choice("model", &known)?.is_none() && !endpoint.wraps() {
+            return Err("model is required".into());
+        }
+        let name = endpoint.model;
+        let (first, small) = (name.starts_with("V_1"), name.starts_with("V_2A"));
+        let lacking = [("style_type", first), ("color_palette", first || small), ("negative_prompt", small)];
+        match lacking.iter().find(|(field, lacks)| *lacks && self.get(field).is_some()) {
+            Some((field, _)) => Err(format!("{field} is not supported for model {name}")),
+            None => Ok(()),
+        }
+    }
+
     /// The fields that only need to be well-formed.
     fn choices(&self, endpoint: &Endpoint) -> Result<(), String> {
         let upper = ["AUTO", "ON", "OFF"];
         let lower = ["auto", "on", "off"];
-        self.choice("magic_prompt", if endpoint.is_v2 { &lower } else { &upper })?;
+        self.choice("magic_prompt", if endpoint.is_current() { &lower } else { &upper })?;
         self.choice("magic_prompt_option", &upper)?;
         self.text("negative_prompt")?;
         self.text("style_preset")?;
-        let lower: Vec<String> = STYLES.iter().map(|style| style.to_ascii_lowercase()).collect();
+        let styles = if endpoint.api == Api::Legacy { &STYLES[..] } else { &STYLES[..7] };
+        let lower: Vec<String> = styles.iter().map(|style| style.to_ascii_lowercase()).collect();
         let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
-        self.choice("style_type", if endpoint.is_v2 { &lower } else { STYLES })?;
+        self.choice("style_type", if endpoint.is_current() { &lower } else { styles })?;
         self.int("image_weight", 1, 100)?;
         self.int("resemblance", 1, 100)?;
         self.int("detail", 1, 100)?;
-        let has_file = |name: &str| self.parts.iter().any(|p| plain(&p.name) == name);
+        let has_file = |name: &str| self.parts.iter().any(|p| pictures::plain(&p.name) == name);
         let codes = self.get("style_codes").or_else(|| self.get("style_codes[]")).is_some();
         if codes && (self.get("style_type").is_some() || has_file("style_reference_images")) {
             return Err("style_codes cannot be used with style_reference_images or style_type".into());
@@ -243,22 +275,19 @@ impl<'a> Fields<'a> {
             return self.free_size(image.or(source));
         }
         if let Some(text) = resolution {
-            let known: &[_] = if endpoint.model == "ideogram-4" { &sizes::FOUR } else { &sizes::THREE };
-            let size = sizes::parse(&text).filter(|size| known.contains(size));
+            let size = sizes::resolution(endpoint, &text);
             return size.ok_or_else(|| format!("resolution '{text}' is not supported"));
         }
+        // The current API follows the picture that comes in; those before make squares unless told.
+        let own = sizes::like(endpoint, image.filter(|_| endpoint.is_current()));
         if endpoint.model == "ideogram-4" {
-            return Ok(sizes::nearest(sizes::FOUR, image.unwrap_or((1, 1))));
+            return Ok(own);
         }
-        // Version 2 follows the picture that comes in; the version before makes squares unless told.
-        let own = image.filter(|_| endpoint.is_v2).unwrap_or((1, 1));
-        let own = sizes::nearest(sizes::RATIOS.map(|(_, size)| size), own);
         let (w, h) = match self.text("aspect_ratio")?.as_deref() {
             None => own,
-            Some("auto") if endpoint.is_v2 => own,
-            Some(text) => {
-                sizes::of_ratio(text).ok_or_else(|| format!("aspect_ratio '{text}' is not supported"))?
-            }
+            Some("auto") if endpoint.is_current() => own,
+            Some(text) => sizes::of_ratio(endpoint.api, text)
+                .ok_or_else(|| format!("aspect_ratio '{text}' is not supported"))?,
         };
         let factor = match self.text("resolution_tier")?.as_deref() {
             Some("2k") if endpoint.model == "auto" => 2,
@@ -281,74 +310,6 @@ impl<'a> Fields<'a> {
             let (short, long) = (u64::from(*w.min(h)), u64::from(*w.max(h)));
             w % 16 == 0 && h % 16 == 0 && short >= 256 && long <= 6 * short && short * long <= 4_194_304
         };
-        sizes::parse(&text).filter(usable).ok_or_else(|| format!("size '{text}' is not supported"))
+        pair(&text, 'x').filter(usable).ok_or_else(|| format!("size '{text}' is not supported"))
     }
-
-    fn pictures(&self, endpoint: &Endpoint) -> Result<Vec<Material>, String> {
-        let needed: &[&str] = match endpoint.action {
-            Action::Generate => &[],
-            Action::Upscale => &["image_file"],
-            Action::Inpaint => &["image", "mask"],
-            Action::Remix | Action::Reframe | Action::PreciseEdit => &["image"],
-        };
-        let mut all: Vec<Material> = Vec::new();
-        for part in self.parts {
-            let name = plain(&part.name);
-            let is_mask = name == "mask";
-            let generates = endpoint.action == Action::Generate;
-            let (most, megabytes) = match name {
-                "image" | "image_file" if needed.contains(&name) => (1, if endpoint.is_v2 { 25 } else { 10 }),
-                "mask" if needed.contains(&name) => (1, 25),
-                "mask" if endpoint.model == "ideogram-4-5" => (1, 25),
-                "images" if generates && endpoint.model == "auto" => (10, 25),
-                "images" if generates && endpoint.model == "ideogram-4-5" => (5, 25),
-                "reference_images" if endpoint.model == "ideogram-4-5" => (4, 25),
-                "style_reference_images" => (10, 10),
-                "character_reference_images" => (1, 10),
-                "character_reference_images_mask" | "character_reference_mask" => (1, 10),
-                _ => continue,
-            };
-            if part.bytes.len() > megabytes << 20 {
-                return Err(format!("{name} exceeds the limit of {megabytes}MB"));
-            }
-            let read = match is_mask {
-                true => Material::read_mask(name, &part.bytes, Polarity::Black),
-                false => Material::read(name, &part.bytes),
-            };
-            let material = read.ok().filter(|m| m.media_type != "image/gif");
-            all.push(material.ok_or_else(|| format!("{name} must be a JPEG, WebP or PNG image"))?);
-            if all.iter().filter(|m| m.name == name).count() > most {
-                return Err(format!("at most {most} {name} are supported"));
-            }
-        }
-        let find = |name: &str| all.iter().find(|m| m.name == name);
-        if let Some(name) = needed.iter().find(|name| find(name).is_none()) {
-            return Err(format!("{name} is required"));
-        }
-        if let Some(mask) = find("mask") {
-            let edited = find("image").or_else(|| find("images"));
-            if edited.is_none_or(|image| (image.width, image.height) != (mask.width, mask.height)) {
-                return Err("mask must have the same size as the image".into());
-            }
-            let pixels = u64::from(mask.width) * u64::from(mask.height);
-            let edited = mask.marks.as_ref().map_or(0, |marks| marks.edited);
-            if endpoint.model == "ideogram-4-5" && (edited == 0 || edited == pixels) {
-                return Err("mask must contain both black and white".into());
-            }
-        }
-        if let Some(image) = find("image").or_else(|| find("image_file")) {
-            if image.width.max(image.height) > 4096 {
-                return Err("image is too large: its sides must be at most 4096 pixels".into());
-            }
-            if endpoint.action == Action::Reframe && !endpoint.is_v2 && image.width != image.height {
-                return Err("image must be square".into());
-            }
-        }
-        Ok(all)
-    }
-}
-
-/// The name without the brackets that some clients add to repeated files.
-fn plain(name: &str) -> &str {
-    name.trim_end_matches("[]")
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::call::{Call, Payload};
 use crate::material::Material;
 use crate::picture::Format;
+use crate::size::pair;
 
 use super::models::{self, Model};
 use super::pictures;
@@ -268,9 +269,8 @@ impl Fields {
         if text == "auto" {
             return Ok((1024, 1024));
         }
-        let sides =
-            text.split_once('x').and_then(|(w, h)| Some((w.parse::<u32>().ok()?, h.parse::<u32>().ok()?)));
-        let Some((w, h)) = sides.filter(|_| model.free_sizes || FIXED.contains(&text.as_str())) else {
+        let Some((w, h)) = pair(&text, 'x').filter(|_| model.free_sizes || FIXED.contains(&text.as_str()))
+        else {
             return Err(unsupported("size", &text, &FIXED));
         };
         let pixels = u64::from(w) * u64::from(h);

@@ -3,13 +3,11 @@
 use serde_json::{Map, Value};
 
 use crate::call::Part;
-use crate::material::{Material, Polarity, data_uri};
+use crate::material::{Material, Polarity, REMOTE_SIZE, data_uri};
 
 use super::fields::Wrong;
 
 const MOST_INPUTS: usize = 16;
-/// What an input counts for whose size we cannot know, as it is a URL or an uploaded file.
-const REMOTE_SIZE: (u32, u32) = (1024, 1024);
 
 /// The sizes of the pictures sent along, and what was seen of them and of the mask.
 type Sent = (Vec<(u32, u32)>, Vec<Material>);

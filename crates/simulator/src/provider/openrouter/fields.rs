@@ -3,14 +3,13 @@
 use serde_json::{Map, Value};
 
 use crate::call::{Call, Payload};
-use crate::material::{Material, data_uri};
+use crate::material::{Material, REMOTE_SIZE, data_uri};
 use crate::picture::Format;
+use crate::size::{self, pair};
 
 use super::Wrong;
 use super::models::{self, Model};
 
-/// What a reference counts for whose size we cannot know, as it is a URL.
-const REMOTE_SIZE: (u32, u32) = (1024, 1024);
 const MOST_TOKENS: usize = 65_536;
 
 pub(super) const RATIOS: [&str; 21] = [
@@ -41,16 +40,9 @@ pub(super) struct Order {
     pub inputs: Vec<Material>,
 }
 
-pub(super) fn body(call: &Call) -> Option<&Map<String, Value>> {
-    match &call.payload {
-        Payload::Json(Value::Object(body)) => Some(body),
-        _ => None,
-    }
-}
-
 impl Order {
     pub(super) fn read(call: &Call, chat: bool) -> Result<Self, Wrong> {
-        let Some(map) = body(call) else {
+        let Some(map) = call.object() else {
             let text = match &call.payload {
                 Payload::Json(_) => "Invalid input: expected object".into(),
                 Payload::BrokenJson(_) | Payload::Nothing => "Invalid JSON in request body".into(),
@@ -138,14 +130,13 @@ impl Order {
             self.measure(ratio, Some(size));
             return Ok(());
         }
-        let sides = size.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-        let Some((width, height)) = sides.filter(|(w, h)| (64..=4096).contains(w) && (64..=4096).contains(h))
-        else {
+        let usable = |(w, h): &(u32, u32)| (64..=4096).contains(w) && (64..=4096).contains(h);
+        let Some((width, height)) = pair(size, 'x').filter(usable) else {
             return Err(Wrong::new(format!(
                 "size: Invalid input: expected a tier or WIDTHxHEIGHT, received \"{size}\""
             )));
         };
-        let own: f64 = f64::from(width) / f64::from(height);
+        let own = size::ratio((width, height));
         let near = tier_of(width, height);
         if ratio.is_some_and(|(_, r)| (r / own - 1.0).abs() > 0.05) || tier.is_some_and(|t| t != near) {
             return Err(conflict());
@@ -239,7 +230,7 @@ impl Order {
         let wanted = place(tier.unwrap_or("1K"));
         let tier = tiers.into_iter().min_by_key(|t| place(t).abs_diff(wanted)).unwrap_or("1K");
         tier.clone_into(&mut self.tier);
-        let first = self.references.first().map(|(w, h)| f64::from(*w) / f64::from((*h).max(1)));
+        let first = self.references.first().map(|size| size::ratio(*size));
         let ratio = ratio.map(|(_, ratio)| ratio).or(first).unwrap_or(1.0).clamp(1.0 / 8.0, 8.0);
         // Casts of floats saturate, and these are small.
         (self.width, self.height) = match self.model.gemini() {

@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
+use crate::price::{self, number};
 use crate::provider::google::models as gemini;
 
 use super::fields::Order;
@@ -127,9 +128,6 @@ impl Model {
     pub(super) fn usage(&self, order: &Order, pictures: u64) -> Usage {
         let words = order.prompt.chars().count().div_ceil(4) as u64;
         let area = u64::from(order.width) * u64::from(order.height);
-        let begun = |(w, h): &(u32, u32)| {
-            i64::try_from((u64::from(*w) * u64::from(*h)).div_ceil(1 << 20)).unwrap_or(i64::MAX)
-        };
         let references = order.references.len() as u64;
         match &self.price {
             Price::Gemini(_) => {
@@ -156,8 +154,7 @@ impl Model {
                 Usage { input: words, output: area.div_ceil(256) * pictures, cost: cost.normalize() }
             }
             Price::Megapixels(first, step) => {
-                let inputs: i64 = order.references.iter().map(begun).sum();
-                let one = first + step * (begun(&(order.width, order.height)) - 1 + inputs);
+                let one = price::stepped(*first, *step, (order.width, order.height), &order.references);
                 let cost = Decimal::new(one, 3) * Decimal::from(pictures);
                 Usage { input: words, output: area.div_ceil(256) * pictures, cost: cost.normalize() }
             }
@@ -182,7 +179,7 @@ impl Model {
     }
 
     pub(super) fn endpoints(&self) -> Value {
-        let line = |billable: &str, cost: Decimal, unit: &str| json!({"billable": billable, "cost_usd": super::number(cost), "unit": unit});
+        let line = |billable: &str, cost: Decimal, unit: &str| json!({"billable": billable, "cost_usd": number(cost), "unit": unit});
         let lines = match &self.price {
             Price::Gemini(_) => {
                 let price = |i, o| self.gemini().map_or(Decimal::ZERO, |m| m.bill(i, 0, o));

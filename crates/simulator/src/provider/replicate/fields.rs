@@ -3,15 +3,13 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::material::{Material, Polarity, data_uri};
+use crate::material::{Material, Polarity, REMOTE_SIZE, data_uri};
 use crate::picture::Format;
 use crate::world::World;
 
 use super::files;
 use super::models::{Field, Fit, Kind, Model};
 
-/// What an input counts for whose size we cannot know, as it is a URL.
-const REMOTE_SIZE: (u32, u32) = (1024, 1024);
 /// Larger files must be uploaded.
 const LARGEST_DATA_URI: usize = 256 * 1024;
 const LONGEST_PROMPT: usize = 131_072;
@@ -203,10 +201,7 @@ impl Check<'_> {
                 Some((_, bytes)) => Some(Bytes::from(bytes)),
             }
         };
-        let read = bytes.map(|bytes| match mask {
-            Some((polarity, _)) => Material::read_mask(name, &bytes, polarity),
-            None => Material::read(name, &bytes),
-        });
+        let read = bytes.map(|bytes| Material::read_as(mask.map(|(polarity, _)| polarity), name, &bytes));
         let picture = read.transpose().unwrap_or_else(|_| {
             // The schema cannot see this, only the model does.
             self.fail(format!("cannot identify image file of input {name} (E006)"));

@@ -2,10 +2,11 @@
 
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
+use crate::hash::sha256;
 use crate::material::Polarity;
 use crate::picture::Format;
+use crate::price;
 
 use super::catalogue::MODELS;
 use super::fields::Order;
@@ -101,24 +102,18 @@ pub(super) enum Price {
 }
 
 impl Price {
-    /// In US dollars. A megapixel is 1024 x 1024 here, begun ones count in full.
+    /// In US dollars.
     pub(super) fn of(&self, order: &Order) -> Decimal {
         let count = i64::try_from(order.count).unwrap_or(1);
         let price = match self {
             Self::Picture(price) => price * count,
             Self::Run(price) => *price,
             Self::Stepped(first, step) => {
-                let inputs: i64 = order.sizes.iter().map(|(w, h)| begun(*w, *h)).sum();
-                first + step * (begun(order.width, order.height) - 1 + inputs)
+                price::stepped(*first, *step, (order.width, order.height), &order.sizes)
             }
         };
         Decimal::new(price, 4).normalize()
     }
-}
-
-fn begun(width: u32, height: u32) -> i64 {
-    let pixels = u64::from(width) * u64::from(height);
-    i64::try_from(pixels.div_ceil(1 << 20).max(1)).unwrap_or(i64::MAX)
 }
 
 impl Model {
@@ -132,7 +127,7 @@ impl Model {
 
     /// The id of its one version: 64 hex digits, always the same.
     pub(super) fn version(&self) -> String {
-        Sha256::digest(self.name).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256(self.name)
     }
 
     /// As `GET /models/{owner}/{name}` shows it, with the input schema that requests are held against.

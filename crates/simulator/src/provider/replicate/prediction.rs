@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::fault::{Fault, Stage};
 use crate::desk::Desk;
+use crate::fault::{Fault, Stage};
+use crate::link;
 use crate::task::{Fate, Task};
 
 use super::clock::time;
@@ -32,13 +33,7 @@ fn state(desk: &Desk<'_>, task: &Task, model: &Model, note: &Value, now_us: u64)
     let refused = |text: String| State::Failed { text, refused: true };
     let code = &task.id[..10.min(task.id.len())];
     // A scripted fault at the submission is in the fate already.
-    let fate = match desk.fault {
-        Some(Fault::Empty) => Fate::Empty,
-        Some(Fault::TaskError) => Fate::Error,
-        Some(Fault::NeverReady) => Fate::Never,
-        Some(Fault::Refuse { stage }) => Fate::Refused(stage.unwrap_or(desk.config.refusal_stage)),
-        _ => task.fate,
-    };
+    let fate = desk.fate_told(task);
     let over = now_us >= task.drawn_us.1;
     if task.canceled.load(Ordering::Relaxed) {
         return State::Canceled;
@@ -88,7 +83,7 @@ pub(super) fn show(
         State::Canceled => ("failed", "canceled"),
     };
     let over = !matches!(state, State::Starting | State::Processing);
-    let removed = over && now_us >= files::expiry(desk, task);
+    let removed = over && now_us >= link::end(desk, task);
     let base = format!("{}/{NAME}/v1/predictions/{}", desk.call.origin, task.id);
     let output = match &state {
         State::Succeeded { .. } if removed => Value::Null,
@@ -104,7 +99,6 @@ pub(super) fn show(
         _ => format!("Using seed: {}\nRunning prediction...\n", task.picture.seed),
     };
     let took = std::time::Duration::from_micros(task.drawn_us.1 - task.drawn_us.0).as_secs_f64();
-    let key = if task.state_key || matches!(desk.fault, Some(Fault::StateKey)) { "state" } else { "status" };
     let mut body = json!({
         "id": task.id,
         "model": task.model,
@@ -121,7 +115,7 @@ pub(super) fn show(
         "urls": {"get": base, "cancel": format!("{base}/cancel"), "web": format!("https://replicate.com/p/{}", task.id)},
         "metrics": if matches!(state, State::Succeeded { .. }) { json!({"predict_time": took, "total_time": took}) } else { json!({}) },
     });
-    body[key] = json!(status);
+    body[desk.status_key(task)] = json!(status);
     (outcome, body)
 }
 

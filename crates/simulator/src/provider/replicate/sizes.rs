@@ -1,5 +1,7 @@
 //! How large the picture becomes.
 
+use crate::size::{fitted, pair, ratio};
+
 use super::fields::Check;
 use super::models::{Model, Size};
 
@@ -45,8 +47,8 @@ impl Check<'_> {
     }
 
     fn custom(&mut self, model: &Model, usual: &str, input: Option<(u32, u32)>) -> (u32, u32) {
-        let ratio = self.text("aspect_ratio").unwrap_or(usual).to_owned();
-        match ratio.as_str() {
+        let asked = self.text("aspect_ratio").unwrap_or(usual).to_owned();
+        match asked.as_str() {
             "custom" => match (self.side("width"), self.side("height")) {
                 // Both are rounded to blocks of 32 pixels.
                 (Some(width), Some(height)) => (width / 32 * 32, height / 32 * 32),
@@ -56,14 +58,14 @@ impl Check<'_> {
                 }
             },
             "match_input_image" => input.unwrap_or(SQUARE),
-            ratio => {
+            name => {
                 let resolution = self.text("resolution").filter(|_| model.takes("resolution"));
                 let megapixels = resolution.and_then(|text| text.strip_suffix(" MP")?.parse::<f64>().ok());
-                match (megapixels, sides(ratio)) {
+                match (megapixels, pair(name, ':')) {
                     (Some(megapixels), Some(sides)) if megapixels != 1.0 => {
-                        fitted(megapixels * MEGAPIXEL, sides)
+                        fitted(megapixels * MEGAPIXEL, ratio(sides))
                     }
-                    _ => named(ratio),
+                    _ => named(name),
                 }
             }
         }
@@ -88,8 +90,8 @@ fn scaled(side: u32, factor: f64) -> u32 {
 }
 
 /// A size at the ratio of that name, as the FLUX models have them.
-fn named(ratio: &str) -> (u32, u32) {
-    match ratio {
+fn named(name: &str) -> (u32, u32) {
+    match name {
         "1:1" => SQUARE,
         "16:9" => (1344, 768),
         "21:9" => (1536, 640),
@@ -101,13 +103,8 @@ fn named(ratio: &str) -> (u32, u32) {
         "4:3" => (1152, 896),
         "9:16" => (768, 1344),
         "9:21" => (640, 1536),
-        other => sides(other).map_or(SQUARE, |sides| fitted(MEGAPIXEL, sides)),
+        other => pair(other, ':').map_or(SQUARE, |sides| fitted(MEGAPIXEL, ratio(sides))),
     }
-}
-
-fn sides(ratio: &str) -> Option<(u32, u32)> {
-    let (w, h) = ratio.split_once(':')?;
-    Some((w.parse().ok()?, h.parse().ok()?))
 }
 
 /// The first two numbers of a text such as `1024x768` or `1024 × 768 (Landscape)`.
@@ -116,11 +113,4 @@ fn written(text: &str) -> Option<(u32, u32)> {
         text.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty()).map(str::parse::<u32>);
     let (width, height) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
     ((64..=4096).contains(&width) && (64..=4096).contains(&height)).then_some((width, height))
-}
-
-/// About `area` pixels at this ratio, both sides multiples of 16.
-fn fitted(area: f64, (w, h): (u32, u32)) -> (u32, u32) {
-    let ratio = f64::from(w) / f64::from(h.max(1));
-    let round = |side: f64| ((side / 16.0).round() as u32).max(1) * 16;
-    (round((area * ratio).sqrt()), round((area / ratio).sqrt()))
 }

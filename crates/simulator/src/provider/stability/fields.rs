@@ -34,14 +34,6 @@ impl Order {
         let order = check.order(endpoint);
         if check.errors.is_empty() { Ok(Self { inputs: check.inputs, ..order }) } else { Err(check.errors) }
     }
-
-    /// What the picture shows: the prompt, or where there is none the picture that came in.
-    pub(super) fn subject(&self) -> String {
-        match self.inputs.first() {
-            Some(input) if self.prompt.is_empty() => input.sha256.clone(),
-            _ => self.prompt.clone(),
-        }
-    }
 }
 
 struct Check<'a> {

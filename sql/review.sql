@@ -1,0 +1,110 @@
+-- The human at the end: what a safety filter refused for good, and what nobody knows whether it was billed.
+
+CREATE VIEW image_gen.review_queue WITH (security_invoker = true) AS
+SELECT j.id, j.operation, j.error_code AS why, j.error_message, j.metadata ->> 'campaign' AS campaign, j.metadata ->> 'shot' AS shot,
+       j.prompt, j.model, j.seed, t.prompts_tried, t.calls, j.billed_cost AS spent, j.cost_source, j.currency, j.owner,
+       r.claimed_by, r.claimed_at, j.created_at, j.finished_at AS waiting_since
+  FROM image_gen.jobs j
+  LEFT JOIN image_gen.reviews r ON r.job_id = j.id AND r.resolved_at IS NULL
+ CROSS JOIN LATERAL (
+    SELECT array_agg(DISTINCT a.prompt) AS prompts_tried,
+           coalesce(jsonb_agg(jsonb_build_object('number', a.number, 'provider', a.provider, 'model', a.model, 'status', a.status,
+                                                 'code', a.error_code, 'message', a.error_message, 'prompt', a.prompt,
+                                                 'billed_cost', a.billed_cost, 'cost_source', a.cost_source) ORDER BY a.number), '[]') AS calls
+      FROM image_gen.attempts a WHERE a.job_id = j.id) t
+ WHERE j.status = 'needs_review';
+COMMENT ON VIEW image_gen.review_queue IS
+'Jobs that wait for a person: why (safety_filter: refused to the end; uncertain, timeout: it may have been billed), all that was tried, what it cost so far, and who looks at it.';
+
+CREATE FUNCTION image_gen._may_review(caller name) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT pg_has_role(caller, 'image_gen_admin', 'member')
+$$;
+COMMENT ON FUNCTION image_gen._may_review(name) IS 'Whether a role reviews the jobs of others.';
+
+CREATE FUNCTION image_gen.claim_review(n integer DEFAULT 1, stale interval DEFAULT '30 minutes') RETURNS SETOF image_gen.review_queue
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  caller name := image_gen._caller();
+  taken text[];
+BEGIN
+  SELECT array_agg(p.id) INTO taken FROM (
+    SELECT j.id FROM image_gen.jobs j LEFT JOIN image_gen.reviews r ON r.job_id = j.id AND r.resolved_at IS NULL
+     WHERE j.status = 'needs_review' AND (j.owner = caller OR image_gen._may_review(caller))
+       AND (r.claimed_by IS NULL OR r.claimed_at < clock_timestamp() - stale)
+     ORDER BY j.finished_at, j.seq LIMIT least(greatest(n, 0), 100)
+       FOR UPDATE OF j SKIP LOCKED) p;
+  INSERT INTO image_gen.reviews AS r (job_id, claimed_by, claimed_at)
+  SELECT t, caller, clock_timestamp() FROM unnest(taken) t
+  ON CONFLICT (job_id) DO UPDATE
+     SET claimed_by = excluded.claimed_by, claimed_at = excluded.claimed_at, action = NULL, note = NULL, resolved_by = NULL, resolved_at = NULL;
+  RETURN QUERY SELECT q.* FROM image_gen.review_queue q WHERE q.id = ANY (taken) ORDER BY q.waiting_since, q.id;
+END $$;
+COMMENT ON FUNCTION image_gen.claim_review(integer, interval) IS
+'Takes the oldest jobs that nobody looks at, so that several reviewers never get the same one. A claim older than stale is free again.';
+
+CREATE FUNCTION image_gen.resolve_review(
+  id text, action text, prompt text DEFAULT NULL, model text DEFAULT NULL, url text DEFAULT NULL, billed_cost numeric DEFAULT NULL,
+  note text DEFAULT NULL)
+RETURNS SETOF image_gen.job_status
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  caller name := image_gen._caller();
+  job image_gen.jobs;
+  review image_gen.reviews;
+  last image_gen.attempts;
+  target image_gen._target;
+BEGIN
+  SELECT j.* INTO job FROM image_gen.jobs j
+   WHERE j.id = $1 AND (j.owner = caller OR image_gen._may_review(caller)) FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'job "%" does not exist, or is not yours', $1 USING ERRCODE = 'undefined_object',
+      HINT = 'SELECT * FROM image_gen.review_queue lists what waits for a person.';
+  ELSIF job.status <> 'needs_review' THEN
+    RAISE EXCEPTION 'job % is % and waits for nobody', $1, job.status USING ERRCODE = 'object_not_in_prerequisite_state',
+      HINT = 'SELECT * FROM image_gen.review_queue lists what waits for a person.';
+  ELSIF $2 IS NULL OR $2 NOT IN ('approve', 'reject', 'rewrite', 'switch_model', 'retry') THEN
+    RAISE EXCEPTION 'action ''%'' does not exist', $2 USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Use one of: approve (here is the picture), reject (no picture), rewrite (with a prompt), switch_model (with a model), retry.';
+  ELSIF $2 = 'approve' AND $5 IS NULL OR $2 = 'rewrite' AND btrim(coalesce($3, '')) = '' OR $2 = 'switch_model' AND $4 IS NULL THEN
+    RAISE EXCEPTION '% needs %', $2, CASE $2 WHEN 'approve' THEN 'the url of the picture' WHEN 'rewrite' THEN 'a prompt' ELSE 'a model' END
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Give it by name, for example prompt => ''…'', model => ''…'' or url => ''https://…''.';
+  ELSIF $5 IS NOT NULL AND $5 !~ '^https://' THEN
+    RAISE EXCEPTION 'url is not an https URL' USING ERRCODE = 'invalid_parameter_value', HINT = 'Store the picture somewhere and give its https URL.';
+  ELSIF $6 < 0 OR $6 >= 'Infinity' THEN
+    RAISE EXCEPTION 'billed_cost is %', $6 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give what the provider charged, in USD; 0 when nothing.';
+  END IF;
+  SELECT r.* INTO review FROM image_gen.reviews r WHERE r.job_id = $1 AND r.resolved_at IS NULL;
+  IF review.claimed_by <> caller AND review.claimed_at > clock_timestamp() - interval '30 minutes' THEN
+    RAISE EXCEPTION '% has been looking at job % since %', review.claimed_by, $1, review.claimed_at USING ERRCODE = 'lock_not_available',
+      HINT = 'Take another one with image_gen.claim_review(), or wait until the claim is 30 minutes old.';
+  END IF;
+
+  SELECT a.* INTO last FROM image_gen.attempts a WHERE a.job_id = $1 ORDER BY a.number DESC LIMIT 1;
+  IF $6 IS NOT NULL THEN
+    -- What the reviewer has found out about the call that nobody knew the end of.
+    UPDATE image_gen.attempts a SET billed_cost = $6, cost_source = 'reported' WHERE a.id = last.id;
+  END IF;
+  CASE $2
+  WHEN 'approve' THEN
+    PERFORM image_gen._conclude($1, 'succeeded', NULL, NULL, $5);
+  WHEN 'reject' THEN
+    PERFORM image_gen._conclude($1, 'failed', job.error_code, coalesce($7, 'rejected by ' || caller), NULL);
+  ELSE
+    IF $2 = 'switch_model' THEN
+      target := image_gen._resolve_model($4);
+      PERFORM image_gen._retarget($1, target.model, target.provider);
+    END IF;
+    PERFORM image_gen._reopen($1, jsonb_strip_nulls(jsonb_build_object(
+      'prompt', coalesce($3, nullif(last.prompt, job.prompt)),
+      'chosen', CASE WHEN $2 <> 'switch_model' AND last.id IS NOT NULL THEN last.provider || ':' || last.model END)));
+  END CASE;
+  INSERT INTO image_gen.reviews AS r (job_id, claimed_by, claimed_at, action, note, resolved_by, resolved_at)
+  VALUES ($1, caller, clock_timestamp(), $2, $7, caller, clock_timestamp())
+  ON CONFLICT (job_id) DO UPDATE SET action = excluded.action, note = excluded.note, resolved_by = excluded.resolved_by, resolved_at = excluded.resolved_at;
+  RETURN QUERY SELECT s.* FROM image_gen.job_status s WHERE s.id = $1;
+END $$;
+COMMENT ON FUNCTION image_gen.resolve_review IS
+'Decides about a job that waits for a person. approve: it was billed after all, and here is the picture (url). reject: no picture; the job fails.
+rewrite: again with this prompt. switch_model: again with this model. retry: again as it was. Those three resume the same job with the same seed.
+billed_cost: what the provider charged for the last call, where that was unknown. Who decided, when and why is kept in image_gen.reviews.';
