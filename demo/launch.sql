@@ -44,11 +44,12 @@ SELECT metadata ->> 'shot' AS shot, status, seed, attempts, billed_cost AS cost,
        extract(epoch FROM finished_at - created_at)::numeric(6, 1) AS seconds
   FROM image_gen.wait(:'ids', timeout => '2 minutes');
 
-\echo '4. What was refused, why, and what that cost\n'
-SELECT j.metadata ->> 'shot' AS shot, a.provider, a.status AS call, j.status AS job, j.error_code, j.error_message,
-       a.billed_cost AS cost
+\echo '4. What was refused, and what became of it: softer words, the same seed, one more render\n'
+SELECT j.metadata ->> 'shot' AS shot, a.number AS call, a.status, a.seed, trim_scale(a.billed_cost) AS cost,
+       left(a.prompt, 98) AS "the prompt that was sent", a.error_message AS why
   FROM image_gen.jobs j JOIN image_gen.attempts a ON a.job_id = j.id
- WHERE a.status = 'refused' AND j.id = ANY (:'ids');
+ WHERE j.id = ANY (:'ids') AND EXISTS (SELECT FROM image_gen.attempts r WHERE r.job_id = j.id AND r.status = 'refused')
+ ORDER BY j.seq, a.number;
 
 \echo '5. The pictures\n'
 SELECT id, shot, provider, model, seed, width, height, byte_size AS bytes, trim_scale(billed_cost) AS cost

@@ -53,6 +53,21 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The defaults with a key for every provider that has keys, and these lines of postgresql.conf.
+    pub fn all_keys(lines: &[&str]) -> Self {
+        const OTHERS: [&str; 6] = [
+            "STABILITY_API_KEY",
+            "FAL_API_KEY",
+            "REPLICATE_API_TOKEN",
+            "OPENROUTER_API_KEY",
+            "GEMINI_API_KEY",
+            "IDEOGRAM_API_KEY",
+        ];
+        let mut options = Options::conf(lines);
+        options.env.extend(OTHERS.map(|name| (name.to_owned(), format!("test-{}", name.to_lowercase()))));
+        options
+    }
+
     /// The defaults and these lines of postgresql.conf.
     pub fn conf(lines: &[&str]) -> Self {
         Options { conf: lines.iter().map(|l| (*l).to_owned()).collect(), ..Options::default() }

@@ -5,6 +5,7 @@
 //! | [`cluster`] | a PostgreSQL server of its own, gone when dropped |
 //! | [`session`] | a connection, with answers as text |
 //! | [`sim`] | the simulator of the providers, and its ledger |
+//! | [`picture`] | pictures that go in, and what came out |
 //! | [`stage`] | all of these set up for a test |
 //! | [`process`] | a process of the server, seen from outside |
 //! | [`wait`] | waiting for something that happens in another process |
@@ -13,6 +14,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod cluster;
+pub mod picture;
 pub mod process;
 pub mod session;
 pub mod sim;

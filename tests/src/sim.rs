@@ -1,5 +1,7 @@
 //! The simulator of the providers, in this process, and its ledger.
 
+use std::sync::Arc;
+
 use image_gen_simulator::{Config, Rule, Simulator, Totals};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
@@ -9,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 pub struct Sim {
     simulator: Simulator,
     // Last: it must outlive the simulator.
-    _runtime: Runtime,
+    runtime: Arc<Runtime>,
 }
 
 impl Sim {
@@ -17,8 +19,17 @@ impl Sim {
     pub fn start() -> Self {
         raise_file_limit();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        Sim::on(Arc::new(runtime))
+    }
+
+    /// Starts another one, with rules and a ledger of its own, on the same threads.
+    pub fn another(&self) -> Self {
+        Sim::on(self.runtime.clone())
+    }
+
+    fn on(runtime: Arc<Runtime>) -> Self {
         let simulator = runtime.block_on(Simulator::start(Config::default())).expect("a free port");
-        Sim { simulator, _runtime: runtime }
+        Sim { simulator, runtime }
     }
 
     /// The base URL of Black Forest Labs.

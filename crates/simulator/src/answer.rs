@@ -46,7 +46,7 @@ pub(crate) struct Answer {
     pub headers: Vec<(String, String)>,
     pub content: Content,
     pub when: When,
-    /// As in [`crate::Entry::outcome`].
+    /// As in [`crate::ledger::Entry::outcome`].
     pub outcome: &'static str,
     pub accepted: bool,
     pub refused: bool,

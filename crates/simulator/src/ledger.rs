@@ -28,7 +28,7 @@ pub enum Phase {
 
 /// One request.
 #[derive(Debug, Serialize)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Counts up from 1, also across resets.
     pub n: u64,
     /// Unix microseconds when the headers had arrived.

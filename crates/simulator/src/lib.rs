@@ -27,8 +27,6 @@ mod world;
 
 pub use config::{BadConfig, Config};
 pub use fault::{Fault, Stage};
-pub use ledger::{Entry, Phase, Tally, Totals};
-pub use material::{Marks, Material};
-pub use picture::{Format, Picture, Studio};
+pub use ledger::{Phase, Tally, Totals};
 pub use rule::Rule;
 pub use server::Simulator;

@@ -16,7 +16,7 @@ pub(crate) const REMOTE_SIZE: (u32, u32) = (1024, 1024);
 
 /// An input picture, as the ledger shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Material {
+pub(crate) struct Material {
     /// The field it came in.
     pub name: String,
     /// Of the bytes: `image/png`, `image/jpeg`, `image/webp` or `image/gif`.
@@ -34,7 +34,7 @@ pub struct Material {
 
 /// What a mask marks, whatever colour the provider wants for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Marks {
+pub(crate) struct Marks {
     /// How many pixels are to be edited.
     pub edited: u64,
     /// SHA-256 over one byte a pixel, row by row: 1 where it is to be edited, 0 where it is kept.

@@ -8,14 +8,12 @@ use image::codecs::gif::GifEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 /// How a picture is written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Format {
     /// PNG.
     Png,
     /// JPEG.
@@ -28,7 +26,7 @@ pub enum Format {
 
 impl Format {
     /// The name that APIs use.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Png => "png",
             Self::Jpeg => "jpeg",
@@ -38,7 +36,7 @@ impl Format {
     }
 
     /// The content type.
-    pub fn media_type(self) -> &'static str {
+    pub(crate) fn media_type(self) -> &'static str {
         match self {
             Self::Png => "image/png",
             Self::Jpeg => "image/jpeg",
@@ -54,7 +52,7 @@ impl Format {
 
 /// A picture to draw.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Picture {
+pub(crate) struct Picture {
     /// What it shows.
     pub prompt: String,
     /// Which of the many pictures of that.
@@ -69,7 +67,7 @@ pub struct Picture {
 
 impl Picture {
     /// The file, or why it cannot be. The same picture always gives the same bytes.
-    pub fn encode(&self) -> Result<Vec<u8>, String> {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, String> {
         let pixels = self.paint();
         let (w, h, rgb) = (self.width, self.height, ExtendedColorType::Rgb8);
         let mut file = Vec::new();
@@ -181,7 +179,7 @@ fn mix(from: Rgb, to: Rgb, at: usize, of: usize) -> Rgb {
 
 /// Draws pictures, two at a time, and keeps the last few files.
 #[derive(Debug)]
-pub struct Studio {
+pub(crate) struct Studio {
     easels: Semaphore,
     kept: Mutex<Kept>,
 }
@@ -204,7 +202,7 @@ impl Default for Studio {
 
 impl Studio {
     /// The file of this picture, or why it could not be written.
-    pub async fn draw(&self, picture: Picture) -> Result<Bytes, String> {
+    pub(crate) async fn draw(&self, picture: Picture) -> Result<Bytes, String> {
         if let Some(file) = self.kept().files.get(&picture) {
             return Ok(file.clone());
         }

@@ -49,7 +49,7 @@ impl Simulator {
         self.address
     }
 
-    /// `http://host:port`. A provider's base URL is this and `/bfl`, or `/openai/v1`.
+    /// `http://host:port`. A provider's base URL is this and its own: `/bfl`, `/openai/v1` …
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

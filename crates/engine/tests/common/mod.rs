@@ -1,4 +1,5 @@
 //! What the tests of hostile answers share: who reads, what is read, and how it is spoilt.
+#![allow(dead_code, reason = "each binary uses a part of it")]
 
 pub mod bodies;
 
@@ -182,6 +183,19 @@ pub fn replaced(body: &Value, new: &Value) -> [Value; 3] {
         body
     };
     [with(Value::is_number), with(Value::is_string), with(|v| v.is_number() || v.is_string())]
+}
+
+/// The value, each time with one of its texts made this long.
+pub fn longer(body: &Value, length: usize) -> Vec<Value> {
+    let mut pointers = vec![];
+    list(body, "", &mut pointers);
+    let long = |pointer: &String| {
+        let mut body = body.clone();
+        let place = body.pointer_mut(pointer).filter(|place| place.is_string())?;
+        *place = json!("A".repeat(length));
+        Some(body)
+    };
+    pointers.iter().filter_map(long).collect()
 }
 
 /// One way to spoil a JSON value.

@@ -1,10 +1,8 @@
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use image_gen_simulator::Simulator;
 use serde_json::{Value, json};
 
 use crate::client::*;
-use crate::stability::{mask, png, size_in_base64};
+use crate::files::{base64, data_uri, mask, png, size_in_base64};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -14,10 +12,6 @@ async fn post(sim: &Simulator, path: &str, body: Value) -> Reply {
 
 async fn ask(sim: &Simulator, path: &str) -> Reply {
     send(sim, "GET", &format!("/a1111/{path}"), &[], &Value::Null).await
-}
-
-fn base64(file: &[u8]) -> String {
-    STANDARD.encode(file)
 }
 
 fn info(reply: &Reply) -> Value {
@@ -56,7 +50,7 @@ async fn pictures_come_in_base64_with_their_seeds() {
 #[tokio::test]
 async fn a_mask_marks_its_white_pixels_unless_inverted() {
     let sim = start(json!({})).await;
-    let image = format!("data:image/png;base64,{}", base64(&png(64, 96)));
+    let image = data_uri(&png(64, 96));
     for (shade, invert) in [(255, 0), (0, 1)] {
         let body = json!({
             "prompt": "a cat",

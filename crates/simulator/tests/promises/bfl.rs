@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use std::io::Cursor;
 
 use crate::client::*;
+use crate::files::{base64, encoded, mask, png};
 
 #[tokio::test]
 async fn a_picture_is_submitted_polled_and_fetched() {
@@ -191,11 +192,8 @@ async fn credits_go_down_and_an_empty_account_is_turned_away() {
 
 #[tokio::test]
 async fn inputs_and_size_make_the_price() {
-    use base64::Engine;
     let sim = start(json!({})).await;
-    let mut file = Cursor::new(Vec::new());
-    image::RgbImage::new(1024, 1024).write_to(&mut file, image::ImageFormat::Png).unwrap();
-    let image = base64::engine::general_purpose::STANDARD.encode(file.into_inner());
+    let image = base64(&png(1024, 1024));
     let reply =
         bfl(&sim, "flux-2-pro", json!({"prompt": "a", "width": 2048, "height": 1024, "input_image": image}))
             .await;
@@ -211,21 +209,13 @@ async fn inputs_and_size_make_the_price() {
 
 #[tokio::test]
 async fn pictures_and_masks_arrive_and_white_is_edited() {
-    use base64::Engine;
     let sim = start(json!({})).await;
-    let encoded = |picture: image::DynamicImage| {
-        let mut file = Cursor::new(Vec::new());
-        picture.write_to(&mut file, image::ImageFormat::Png).unwrap();
-        base64::engine::general_purpose::STANDARD.encode(file.into_inner())
-    };
-    let marked = |x: u32| x < 3;
-    let white = image::GrayImage::from_fn(64, 48, |x, _| image::Luma([if marked(x) { 255 } else { 0 }]));
-    let clear =
-        image::GrayAlphaImage::from_fn(64, 48, |x, _| image::LumaA([200, if marked(x) { 0 } else { 255 }]));
-    let plain = encoded(image::RgbImage::new(64, 48).into());
+    let clear = |x, _| image::LumaA([200, if x < 3 { 0 } else { 255 }]);
+    let clear = encoded(image::GrayAlphaImage::from_fn(64, 48, clear));
+    let plain = base64(&png(64, 48));
     let bodies = [
-        json!({"prompt": "a hat", "image": plain, "mask": encoded(white.into())}),
-        json!({"prompt": "a hat", "image": encoded(clear.into())}),
+        json!({"prompt": "a hat", "image": plain, "mask": base64(&mask(64, 48, 3, 255))}),
+        json!({"prompt": "a hat", "image": base64(&clear)}),
     ];
     for body in bodies {
         assert_eq!(bfl(&sim, "flux-pro-1.0-fill", body).await.status, 200);

@@ -23,13 +23,14 @@ pub const FORM: (&str, &str) = ("content-type", "multipart/form-data; boundary=B
 /// A form on the wire.
 pub fn form(fields: &[Field<'_>]) -> Vec<u8> {
     let mut body = Vec::new();
-    let of_file =
-        |name, file| format!("name=\"{name}\"; filename=\"{file}\"\r\ncontent-type: image/png\r\n\r\n");
+    let of_file = |name: &str, file: &str| {
+        format!("name=\"{name}\"; filename=\"{file}\"\r\ncontent-type: image/png\r\n\r\n")
+    };
     for field in fields {
         let (head, bytes) = match field {
             Text(name, text) => (format!("name=\"{name}\"\r\n\r\n"), text.as_bytes()),
             File(name, bytes) => (of_file(name, &format!("{name}.png")), bytes.as_slice()),
-            Named(name, file, bytes) => (of_file(name, &(*file).to_owned()), bytes.as_slice()),
+            Named(name, file, bytes) => (of_file(name, file), bytes.as_slice()),
         };
         body.extend_from_slice(format!("--B\r\ncontent-disposition: form-data; {head}").as_bytes());
         body.extend_from_slice(bytes);

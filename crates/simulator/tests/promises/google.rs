@@ -1,9 +1,8 @@
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use image_gen_simulator::Simulator;
 use serde_json::{Value, json};
 
 use crate::client::*;
+use crate::files::{base64, png, size_in_base64};
 
 const KEY: &[(&str, &str)] = &[("x-goog-api-key", "test-key"), ("content-type", "application/json")];
 const BANANA: &str = "gemini-nano-banana-2.1";
@@ -16,16 +15,8 @@ fn said(prompt: &str, config: Value) -> Value {
     json!({"contents": [{"role": "user", "parts": [{"text": prompt}]}], "generationConfig": config})
 }
 
-fn png(width: u32, height: u32) -> String {
-    let mut file = std::io::Cursor::new(Vec::new());
-    image::RgbImage::new(width, height).write_to(&mut file, image::ImageFormat::Png).unwrap();
-    STANDARD.encode(file.into_inner())
-}
-
 fn size(part: &Value) -> (u32, u32) {
-    let file = STANDARD.decode(part["inlineData"]["data"].as_str().unwrap()).unwrap();
-    let read = image::load_from_memory(&file).unwrap();
-    (read.width(), read.height())
+    size_in_base64(&part["inlineData"]["data"])
 }
 
 #[tokio::test]
@@ -80,7 +71,8 @@ async fn pictures_alone_drafts_and_words_alone_come_as_asked() {
 async fn pictures_sent_along_arrive_and_shape_the_answer() {
     let sim = start(json!({})).await;
     let shown = |data: String| json!({"inlineData": {"mimeType": "image/png", "data": data}});
-    let parts = json!([{"text": "in this style"}, shown(png(200, 300)), shown(png(64, 64))]);
+    let parts =
+        json!([{"text": "in this style"}, shown(base64(&png(200, 300))), shown(base64(&png(64, 64)))]);
     let body = json!({"contents": [{"parts": parts}], "generationConfig": {"responseModalities": ["IMAGE"]}});
     let reply = ask(&sim, "gemini-3-pro-image", &body).await;
     assert_eq!(size(&reply.json()["candidates"][0]["content"]["parts"][0]), (848, 1264));
@@ -147,7 +139,7 @@ async fn what_the_real_service_rejects_is_rejected() {
             "Unable to process input image",
         ),
         (
-            part(json!({"inlineData": {"mimeType": "image/gif", "data": png(8, 8)}})),
+            part(json!({"inlineData": {"mimeType": "image/gif", "data": base64(&png(8, 8))}})),
             "Unsupported MIME type: image/gif",
         ),
         (

@@ -2,8 +2,10 @@ use image_gen_simulator::Simulator;
 use serde_json::{Value, json};
 
 use crate::client::*;
-use crate::stability::Field::{File, Text};
-use crate::stability::{FORM, Field, form, mask, png, size};
+use crate::files::Field::{File, Text};
+use crate::files::{FORM, Field, form, mask, png, size};
+
+mod legacy;
 
 const KEY: (&str, &str) = ("api-key", "test-key");
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -54,6 +56,19 @@ async fn pictures_come_as_links_of_the_size_asked_for() {
     assert_eq!((&entries[0]["billed"], &entries[0]["model"]), (&json!("0.06"), &json!("ideogram-v3")));
     assert_eq!(entries[1]["phase"], "picture");
     assert_eq!(entries[2]["billed"], "0.06");
+}
+
+#[tokio::test]
+async fn version_4_draws_small_and_large() {
+    let sim = start(json!({})).await;
+    for resolution in ["1024x1024", "1280x720", "720x1280", "1152x864", "1440x720", "3072x1024", "2560x1440"]
+    {
+        let body = json!({"prompt": "a", "resolution": resolution, "async": true});
+        let reply = post_json(&sim, "v2/image/generate/ideogram-4", body).await;
+        assert_eq!(reply.status, 200, "{resolution}");
+        let done = ask(&sim, &reply.json()["generation_id"]).await.json();
+        assert_eq!(done["data"][0]["resolution"], resolution);
+    }
 }
 
 #[tokio::test]
@@ -180,7 +195,7 @@ async fn what_the_real_service_rejects_is_rejected() {
         (v45, json!({"prompt": "a", "size": "source"})),
         (v45, json!({"prompt": "a", "size": "4096x4096"})),
         (v45, json!({"prompt": "a", "webhook_url": "http://example.com"})),
-        ("v2/image/generate/ideogram-4", json!({"prompt": "a", "resolution": "1024x1024"})),
+        ("v2/image/generate/ideogram-4", json!({"prompt": "a", "resolution": "1000x1000"})),
         ("v2/image/generate/ideogram-3-character", json!({"prompt": "a"})),
         ("v2/image/remix/ideogram-4", json!({"prompt": "a"})),
         ("v1/ideogram-v3/edit", json!({"prompt": "a"})),

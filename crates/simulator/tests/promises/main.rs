@@ -7,6 +7,7 @@ mod client;
 mod comfyui;
 mod fal;
 mod faults;
+mod files;
 mod google;
 mod ideogram;
 mod ledger;

@@ -3,6 +3,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::client::*;
+use crate::files::Field::{File, Text};
+use crate::files::{FORM, data_uri, encoded, form, png};
 
 fn decoded(picture: &Value) -> image::DynamicImage {
     image::load_from_memory(&STANDARD.decode(picture["b64_json"].as_str().unwrap()).unwrap()).unwrap()
@@ -137,10 +139,8 @@ async fn who_has_no_key_or_comes_to_the_wrong_place_is_turned_away() {
 #[tokio::test]
 async fn edits_are_taken_as_json_and_as_forms() {
     let sim = start(json!({})).await;
-    let mut file = std::io::Cursor::new(Vec::new());
-    image::RgbaImage::new(64, 64).write_to(&mut file, image::ImageFormat::Png).unwrap();
-    let file = file.into_inner();
-    let url = format!("data:image/png;base64,{}", STANDARD.encode(&file));
+    let file = png(64, 64);
+    let url = data_uri(&file);
     let body =
         json!({"model": "gpt-image-2", "prompt": "a hat", "quality": "low", "images": [{"image_url": url}]});
     let reply = send(&sim, "POST", "/openai/v1/images/edits", OPENAI, &body).await;
@@ -198,17 +198,12 @@ async fn an_empty_account_is_out_of_quota() {
 #[tokio::test]
 async fn masks_arrive_and_what_is_transparent_is_edited() {
     let sim = start(json!({})).await;
-    let png = |picture: image::DynamicImage| {
-        let mut file = std::io::Cursor::new(Vec::new());
-        picture.write_to(&mut file, image::ImageFormat::Png).unwrap();
-        file.into_inner()
-    };
-    let url = |file: &[u8]| json!({"image_url": format!("data:image/png;base64,{}", STANDARD.encode(file))});
+    let url = |file: &[u8]| json!({"image_url": data_uri(file)});
     let hole = |width| {
         let alpha = |x: u32| if x < 3 { 0 } else { 255 };
-        png(image::RgbaImage::from_fn(width, 48, |x, _| image::Rgba([255, 255, 255, alpha(x)])).into())
+        encoded(image::RgbaImage::from_fn(width, 48, |x, _| image::Rgba([255, 255, 255, alpha(x)])))
     };
-    let picture = png(image::RgbImage::new(64, 48).into());
+    let picture = png(64, 48);
     let edit = async |mask: &[u8]| {
         let body =
             json!({"model": "gpt-image-2", "prompt": "a hat", "images": [url(&picture)], "mask": url(mask)});
@@ -221,19 +216,13 @@ async fn masks_arrive_and_what_is_transparent_is_edited() {
         assert_eq!(reply.status, 400);
         assert!(reply.json()["error"]["message"].as_str().unwrap().contains(words));
     }
-    let mut form = Vec::new();
-    for (name, value) in [("model", "gpt-image-2"), ("prompt", "a hat")] {
-        form.extend(
-            format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes(),
-        );
-    }
-    for (name, file) in [("mask", hole(64)), ("image[]", picture.clone())] {
-        form.extend(format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\n").bytes());
-        form.extend(file);
-        form.extend(b"\r\n");
-    }
-    form.extend(b"--B--\r\n");
-    let headers = [OPENAI[0], ("content-type", "multipart/form-data; boundary=B")];
+    let form = form(&[
+        Text("model", "gpt-image-2"),
+        Text("prompt", "a hat"),
+        File("mask", hole(64)),
+        File("image[]", picture.clone()),
+    ]);
+    let headers = [OPENAI[0], FORM];
     let reply = try_send(&sim, "POST", "/openai/v1/images/edits", &headers, form).await.unwrap();
     assert_eq!(reply.status, 200);
     let entries = sim.entries();

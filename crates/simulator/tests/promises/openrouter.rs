@@ -1,9 +1,8 @@
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use image_gen_simulator::Simulator;
 use serde_json::{Value, json};
 
 use crate::client::*;
+use crate::files::{data_uri, png, size_in_base64 as size};
 
 const BANANA: &str = "google/gemini-nano-banana-2.1";
 const FLUX: &str = "black-forest-labs/flux.2-pro";
@@ -19,19 +18,6 @@ async fn chat(sim: &Simulator, body: Value) -> Reply {
 
 fn said(model: &str, prompt: &str, modalities: &[&str]) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": prompt}], "modalities": modalities})
-}
-
-fn png(width: u32, height: u32) -> String {
-    let mut file = std::io::Cursor::new(Vec::new());
-    image::RgbImage::new(width, height).write_to(&mut file, image::ImageFormat::Png).unwrap();
-    format!("data:image/png;base64,{}", STANDARD.encode(file.into_inner()))
-}
-
-fn size(base64: &Value) -> (u32, u32) {
-    let text = base64.as_str().unwrap();
-    let text = text.split_once("base64,").map_or(text, |(_, data)| data);
-    let read = image::load_from_memory(&STANDARD.decode(text).unwrap()).unwrap();
-    (read.width(), read.height())
 }
 
 #[tokio::test]
@@ -88,7 +74,7 @@ async fn sizes_are_what_the_model_can_draw() {
 async fn references_arrive_and_are_charged_by_the_megapixel() {
     let sim = start(json!({})).await;
     let shown = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
-    let references = json!([shown(&png(1200, 1000)), shown("https://example.com/cat.png")]);
+    let references = json!([shown(&data_uri(&png(1200, 1000))), shown("https://example.com/cat.png")]);
     let reply = images(&sim, json!({"model": FLUX, "prompt": "a cat", "input_references": references})).await;
     // 1 begun megapixel out; 2 and 1 in.
     assert_eq!(reply.json()["usage"]["cost"], json!(0.075));
@@ -97,7 +83,7 @@ async fn references_arrive_and_are_charged_by_the_megapixel() {
         (inputs.as_array().unwrap().len(), &inputs[0]["name"], &inputs[0]["width"]),
         (1, &json!("input_references"), &json!(1200))
     );
-    let content = json!([{"type": "text", "text": "a hat"}, shown(&png(300, 200))]);
+    let content = json!([{"type": "text", "text": "a hat"}, shown(&data_uri(&png(300, 200)))]);
     let body = json!({"model": BANANA, "messages": [{"role": "user", "content": content}], "modalities": ["image", "text"]});
     let json = chat(&sim, body).await.json();
     assert_eq!(size(&json["choices"][0]["message"]["images"][0]["image_url"]["url"]), (1264, 848));
@@ -178,7 +164,7 @@ async fn what_the_real_service_rejects_is_rejected() {
         (json!({"seed": "7"}), 400, "seed: Invalid input"),
         (json!({"input_references": shown("aGVsbG8=")}), 400, "Invalid URL"),
         (json!({"input_references": shown("data:image/png;base64,aGVsbG8=")}), 400, "Invalid image data"),
-        (json!({"input_references": [png(8, 8)]}), 400, "input_references: "),
+        (json!({"input_references": [data_uri(&png(8, 8))]}), 400, "input_references: "),
         (json!({"input_references": vec![shown("https://a.b/c")[0].clone(); 15]}), 400, "at most 14"),
         (json!({"provider": {"only": ["seed"]}}), 404, "No allowed providers"),
         (json!({"provider": {"ignore": ["google-ai-studio"]}}), 404, "ignored"),

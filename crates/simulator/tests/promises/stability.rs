@@ -1,68 +1,9 @@
-use image::ImageReader;
 use image_gen_simulator::Simulator;
 use serde_json::{Value, json};
-use std::io::Cursor;
 
 use crate::client::*;
-
-/// A field of a form: its name, and text or a file.
-pub enum Field<'a> {
-    Text(&'a str, &'a str),
-    File(&'a str, Vec<u8>),
-}
-
-use Field::{File, Text};
-
-/// A form on the wire, its boundary `B`.
-pub fn form(fields: &[Field<'_>]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for field in fields {
-        let (head, bytes) = match field {
-            Text(name, text) => (format!("name=\"{name}\"\r\n\r\n"), text.as_bytes()),
-            File(name, file) => (
-                format!("name=\"{name}\"; filename=\"{name}.png\"\r\ncontent-type: image/png\r\n\r\n"),
-                file.as_slice(),
-            ),
-        };
-        body.extend_from_slice(format!("--B\r\ncontent-disposition: form-data; {head}").as_bytes());
-        body.extend_from_slice(bytes);
-        body.extend_from_slice(b"\r\n");
-    }
-    body.extend_from_slice(b"--B--\r\n");
-    body
-}
-
-/// A PNG, grey all over.
-pub fn png(width: u32, height: u32) -> Vec<u8> {
-    picture(&image::GrayImage::from_pixel(width, height, image::Luma([99])))
-}
-
-/// A PNG with its left `columns` in one shade and the rest in the opposite one.
-pub fn mask(width: u32, height: u32, columns: u32, shade: u8) -> Vec<u8> {
-    let at = |x, _| image::Luma([if x < columns { shade } else { 255 - shade }]);
-    picture(&image::GrayImage::from_fn(width, height, at))
-}
-
-fn picture<P: image::PixelWithColorType<Subpixel = u8>>(picture: &image::ImageBuffer<P, Vec<u8>>) -> Vec<u8>
-where
-    [u8]: image::EncodableLayout,
-{
-    let mut file = Cursor::new(Vec::new());
-    picture.write_to(&mut file, image::ImageFormat::Png).unwrap();
-    file.into_inner()
-}
-
-pub const FORM: (&str, &str) = ("content-type", "multipart/form-data; boundary=B");
-
-/// The size of a picture in base64.
-pub fn size_in_base64(text: &Value) -> (u32, u32) {
-    use base64::Engine;
-    size(&base64::engine::general_purpose::STANDARD.decode(text.as_str().unwrap()).unwrap())
-}
-
-pub fn size(file: &[u8]) -> (u32, u32) {
-    ImageReader::new(Cursor::new(file)).with_guessed_format().unwrap().into_dimensions().unwrap()
-}
+use crate::files::Field::{File, Text};
+use crate::files::{FORM, Field, encoded, form, mask, png, size, size_in_base64};
 
 const KEY: (&str, &str) = ("authorization", "Bearer test-key");
 const JSON: (&str, &str) = ("accept", "application/json");
@@ -140,7 +81,7 @@ async fn a_mask_marks_its_white_pixels_or_the_transparent_ones_of_the_picture() 
     ];
     assert_eq!(post(&sim, "edit/inpaint", &fields).await.status, 200);
     let at = |x, _| image::LumaA([9, if x < 3 { 0 } else { 255 }]);
-    let clear = picture(&image::GrayAlphaImage::from_fn(64, 64, at));
+    let clear = encoded(image::GrayAlphaImage::from_fn(64, 64, at));
     assert_eq!(post(&sim, "edit/erase", &[File("image", clear)]).await.status, 200);
     let entries = sim.entries();
     let (masked, clear) = (&entries[0]["inputs"], &entries[1]["inputs"]);

@@ -1,0 +1,68 @@
+//! Pictures that go in, and what a picture that came out is.
+
+use std::io::Cursor;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use image::{GrayImage, ImageFormat, ImageReader, Luma, Rgb, RgbImage};
+use sha2::{Digest, Sha256};
+
+/// A PNG, different for every `hue`.
+///
+/// # Panics
+/// Never.
+pub fn photo(width: u32, height: u32, hue: u8) -> Vec<u8> {
+    let picture = RgbImage::from_fn(width, height, |x, y| {
+        Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, hue])
+    });
+    let mut file = Cursor::new(vec![]);
+    picture.write_to(&mut file, ImageFormat::Png).unwrap();
+    file.into_inner()
+}
+
+/// A mask and what it marks.
+#[derive(Clone, Debug)]
+pub struct Mask {
+    /// A PNG, white where the picture is to be edited.
+    pub png: Vec<u8>,
+    /// How many pixels are to be edited.
+    pub edited: u64,
+    /// SHA-256 over one byte a pixel, as the simulator's ledger has it.
+    pub sha256: String,
+}
+
+impl Mask {
+    /// A mask that marks the pixels for which `edited` holds.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn new(width: u32, height: u32, edited: impl Fn(u32, u32) -> bool) -> Self {
+        let picture = GrayImage::from_fn(width, height, |x, y| Luma([if edited(x, y) { 255 } else { 0 }]));
+        let marks: Vec<u8> = picture.pixels().map(|p| u8::from(p.0[0] == 255)).collect();
+        let mut file = Cursor::new(vec![]);
+        picture.write_to(&mut file, ImageFormat::Png).unwrap();
+        Mask {
+            png: file.into_inner(),
+            edited: marks.iter().map(|m| u64::from(*m)).sum(),
+            sha256: sha256(&marks),
+        }
+    }
+}
+
+/// The picture as an argument of a function.
+pub fn data_uri(png: &[u8]) -> String {
+    format!("data:image/png;base64,{}", STANDARD.encode(png))
+}
+
+/// Width, height and content type of a picture, by its bytes alone; `None` when it is none.
+pub fn facts(bytes: &[u8]) -> Option<(u32, u32, &'static str)> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
+    let content_type = reader.format()?.to_mime_type();
+    let (width, height) = reader.into_dimensions().ok()?;
+    Some((width, height, content_type))
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
