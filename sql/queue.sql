@@ -55,6 +55,8 @@ BEGIN
         FROM image_gen.models m JOIN image_gen.providers p ON p.kind = m.provider_kind AND (p.enabled OR $4)
        WHERE $1 IS NOT NULL AND m.successor IS NULL AND ($3 IS NULL OR p.id = $3) AND p.kind <> 'preview'
          AND m.default_for && ARRAY[plain, $1]
+         -- Nobody without a key stands in; who was asked for is listed without one, so that it can be said.
+         AND ($2 IS NULL OR image_gen._has_access(p.kind, p.base_url, p.key_name, (SELECT w.configured FROM image_gen.worker_state w)))
          AND NOT EXISTS (SELECT FROM offers o WHERE o.provider = p.id)
        ORDER BY p.id, $1 = ANY (m.default_for) DESC
     )
@@ -80,7 +82,7 @@ COMMENT ON FUNCTION image_gen._candidates(text, text, text, boolean) IS
 'The (provider, model) pairs that could do a task, in the administrator''s order: those that offer the model, then the usual models of the
 others, which stand in. Without a model: the usual ones. Without a task: none stand in.';
 
-CREATE FUNCTION image_gen._ladder(task text) RETURNS jsonb
+CREATE FUNCTION image_gen._rungs() RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
@@ -90,7 +92,7 @@ BEGIN
                  ORDER BY l.rung), '[]')
             FROM image_gen.ladder l);
 END $$;
-COMMENT ON FUNCTION image_gen._ladder(text) IS 'What follows a refusal, with the candidates of the models that it names.';
+COMMENT ON FUNCTION image_gen._rungs() IS 'What follows a refusal, with the candidates of the models that it names.';
 
 CREATE FUNCTION image_gen._place(reference text) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -248,6 +250,8 @@ BEGIN
       FROM claimed c WHERE j.id = c.job_id
     RETURNING c.seq, c.attempts, c.progress, j.id, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider, j.task,
               j.preferences, j.deadline, j.max_cost, j.priority
+  ), ladder AS MATERIALIZED (
+    SELECT image_gen._rungs() AS rungs
   ), routes AS (
     SELECT r.model, r.provider, r.task, image_gen._candidates(r.task, r.model, r.provider) AS candidates
       FROM (SELECT DISTINCT s.model, s.provider, s.task FROM started s) r
@@ -260,7 +264,7 @@ BEGIN
                          WHERE s.parameters ? i.role),
            'deadline', CASE WHEN isfinite(s.deadline) THEN (extract(epoch FROM s.deadline) * 1000)::bigint END,
            'attempts', s.attempts, 'progress', s.progress, 'preferences', s.preferences, 'candidates', r.candidates,
-           'max_cost', s.max_cost::text, 'priority', s.priority, 'ladder', image_gen._ladder(s.task),
+           'max_cost', s.max_cost::text, 'priority', s.priority, 'ladder', l.rungs,
            'resume', (SELECT jsonb_build_object('number', a.number, 'provider', a.provider, 'remote_id', a.remote_id,
                                'poll_url', a.poll_url, 'result_url', a.result_url, 'cancel_url', a.cancel_url, 'cost', a.billed_cost::text,
                                -- A task is followed to its end although its provider was switched off meanwhile.
@@ -268,7 +272,7 @@ BEGIN
                                'sent_at', (extract(epoch FROM a.sent_at) * 1000)::bigint)
                         FROM image_gen.attempts a
                        WHERE a.job_id = s.id AND a.status = 'running' AND a.remote_id IS NOT NULL AND s.attempts > 0))
-    FROM started s JOIN routes r ON r.model = s.model AND r.provider IS NOT DISTINCT FROM s.provider AND r.task = s.task
+    FROM started s CROSS JOIN ladder l JOIN routes r ON r.model = s.model AND r.provider IS NOT DISTINCT FROM s.provider AND r.task = s.task
    ORDER BY s.seq;
 END $$;
 COMMENT ON FUNCTION image_gen._claim(bigint, integer, bigint) IS 'Takes ready jobs after a watermark into flight, with all that the worker needs to know about them.';

@@ -29,7 +29,11 @@ pgrx::pg_module_magic!(name, version);
 
 extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
 extension_sql_file!("../sql/catalogue.sql", name = "catalogue", requires = ["tables", plan::_catalogue]);
-extension_sql_file!("../sql/queue.sql", name = "queue", requires = ["catalogue", wake::_wake]);
+extension_sql_file!(
+    "../sql/queue.sql",
+    name = "queue",
+    requires = ["catalogue", wake::_wake, plan::_has_access]
+);
 extension_sql_file!(
     "../sql/api.sql",
     name = "api",

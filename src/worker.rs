@@ -105,6 +105,7 @@ fn serve(database: pg_sys::Oid) -> End {
         keys,
         io,
         in_flight: HashMap::new(),
+        flights: 0,
         pending: VecDeque::new(),
         lost: vec![],
         watermark: 0,
@@ -146,6 +147,14 @@ fn load_keys(old: Option<&Keys>) -> Result<Keys, (Keys, String)> {
     })
 }
 
+/// A job with the network thread.
+struct Flight {
+    /// A job that goes back to the queue can be handed over again before its old task has said good-bye.
+    number: u64,
+    /// Its end, or its return to the queue, is durable.
+    settled: bool,
+}
+
 struct Worker {
     extension: pg_sys::Oid,
     epoch: i64,
@@ -153,8 +162,10 @@ struct Worker {
     cap: usize,
     keys: Keys,
     io: Io,
-    /// What is with the network thread: seq → whether its end, or its return to the queue, is durable.
-    in_flight: HashMap<i64, bool>,
+    /// What is with the network thread.
+    in_flight: HashMap<i64, Flight>,
+    /// How many jobs were handed over so far.
+    flights: u64,
     /// What the network thread wants durable and is not yet.
     pending: VecDeque<Commit>,
     /// Jobs whose task ended and left them open.
@@ -231,7 +242,7 @@ impl Worker {
                     let bytes = queue::bytes(self.extension, &load.sha256)?;
                     let _ = load.done.send(bytes);
                 }
-                Report::Ended(seq) => ended.push(seq),
+                Report::Ended { seq, number } => ended.push((seq, number)),
             }
         }
         let mut outcome = Outcome::default();
@@ -241,8 +252,13 @@ impl Worker {
         };
         self.after(outcome);
         // A task that ended with its job open was refused (a cancel came first) or panicked: somebody must decide.
-        let left = |seq: &i64| self.in_flight.remove(seq) == Some(false);
-        let lost: Vec<i64> = ended.into_iter().filter(left).collect();
+        let mut lost = vec![];
+        for (seq, number) in ended {
+            if self.in_flight.get(&seq).is_some_and(|flight| flight.number == number) {
+                let flight = self.in_flight.remove(&seq);
+                lost.extend(flight.filter(|flight| !flight.settled).map(|_| seq));
+            }
+        }
         self.lost.extend(lost);
         written?;
         if !self.lost.is_empty() && !process::must_stop() {
@@ -276,8 +292,8 @@ impl Worker {
         let now = Instant::now();
         for (seq, after) in outcome.put_off {
             self.settle(seq);
-            // Two jobs due in the same nanosecond would be one entry; the rescan finds the other.
-            self.put_off.insert(now + after, seq);
+            // One entry for all that are due at the same moment: going back to the lowest finds the others.
+            self.put_off.entry(now + after).and_modify(|lowest| *lowest = seq.min(*lowest)).or_insert(seq);
         }
         if !outcome.closed.is_empty() {
             self.tell_waiters();
@@ -296,8 +312,8 @@ impl Worker {
     }
 
     fn settle(&mut self, seq: i64) {
-        if let Some(settled) = self.in_flight.get_mut(&seq) {
-            *settled = true;
+        if let Some(flight) = self.in_flight.get_mut(&seq) {
+            flight.settled = true;
         }
     }
 
@@ -345,8 +361,10 @@ impl Worker {
         self.more = claimed.len() == room;
         for job in claimed {
             self.watermark = self.watermark.max(job.seq);
-            self.in_flight.insert(job.seq, false);
-            self.io.send(Command::Run(Box::new(job)));
+            self.flights += 1;
+            let number = self.flights;
+            self.in_flight.insert(job.seq, Flight { number, settled: false });
+            self.io.send(Command::Run { job: Box::new(job), number });
         }
         Ok(())
     }

@@ -26,7 +26,12 @@ use crate::keys::Keys;
 #[derive(Debug)]
 pub enum Command {
     /// Follow this job to its end.
-    Run(Box<Claimed>),
+    Run {
+        /// The job.
+        job: Box<Claimed>,
+        /// Which hand-over it is.
+        number: u64,
+    },
     /// Stop this job.
     Cancel(i64),
     /// Use these settings from now on.
@@ -46,8 +51,13 @@ pub enum Report {
     Rewrite(Rewrite),
     /// The health of these has changed.
     Health(Vec<Row>),
-    /// Nothing more will be heard of this job.
-    Ended(i64),
+    /// Nothing more will be heard of this hand-over.
+    Ended {
+        /// The job.
+        seq: i64,
+        /// Which hand-over it was.
+        number: u64,
+    },
 }
 
 /// A prompt that was refused.
@@ -268,7 +278,7 @@ async fn dispatch(
     let mut cancels: HashMap<i64, Arc<Notify>> = HashMap::new();
     while let Some(command) = inbox.recv().await {
         match command {
-            Command::Run(job) => {
+            Command::Run { job, number } => {
                 let cancel = Arc::new(Notify::new());
                 cancels.retain(|_, c| Arc::strong_count(c) > 1);
                 cancels.insert(job.seq, cancel.clone());
@@ -280,7 +290,7 @@ async fn dispatch(
                     if let Err(why) = followed {
                         eprintln!("image_gen: a job's task ended: {why}");
                     }
-                    world.report(Report::Ended(seq)).await;
+                    world.report(Report::Ended { seq, number }).await;
                 });
             }
             // The permit is kept, so a task that is busy committing sees it when it next waits.

@@ -157,6 +157,9 @@ pub const MESSAGE_CHARS: usize = 500;
 /// in Postgres, a newline forges log lines), cut at [`MESSAGE_CHARS`], query strings of URLs removed because
 /// signed URLs are secrets.
 pub fn excerpt(text: &str) -> String {
+    // What is cut away in the end is not worked on.
+    let end = text.char_indices().nth(16 * MESSAGE_CHARS).map_or(text.len(), |(at, _)| at);
+    let text = &text[..end];
     let mut line = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()) {
         if !line.is_empty() {

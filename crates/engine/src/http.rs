@@ -190,8 +190,13 @@ impl HttpResponse {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// The body as JSON, `Null` where it is none.
+    /// The body as JSON, `Null` where it is none, or has more values than any honest answer.
     pub fn json(&self) -> Value {
+        // Pictures in base64 have none of these bytes.
+        let values = self.body.iter().filter(|b| matches!(b, b',' | b'[' | b'{')).count();
+        if values > MAX_JSON_VALUES {
+            return Value::Null;
+        }
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
@@ -208,6 +213,9 @@ impl HttpResponse {
         Some(Duration::from_secs_f64(seconds.min(MAX_RETRY_AFTER.as_secs_f64())))
     }
 }
+
+/// The most values in a JSON answer that is read: in memory each can take a hundred times its bytes.
+const MAX_JSON_VALUES: usize = 1 << 17;
 
 /// The longest time that a provider can make us wait.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);

@@ -404,9 +404,12 @@ fn is_path(name: &str) -> bool {
     name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && plain(part))
 }
 
-/// The first non-empty string at one of these JSON pointers.
+/// The first non-empty string at one of these JSON pointers. (With a NUL in it Postgres could not store it.)
 fn text_at<'a>(json: &'a Value, pointers: &[&str]) -> Option<&'a str> {
-    pointers.iter().find_map(|p| json.pointer(p).and_then(Value::as_str)).filter(|s| !s.is_empty())
+    pointers
+        .iter()
+        .find_map(|p| json.pointer(p).and_then(Value::as_str))
+        .filter(|s| !s.is_empty() && !s.contains('\0'))
 }
 
 /// A JSON number as an exact decimal: its digits, not its double.

@@ -1,4 +1,5 @@
 //! What is known of well-known models must come out of the requests that are really prepared for them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use image_gen_engine::capability::{Capability, PARAMETERS, State, of};
 use image_gen_engine::catalogue;

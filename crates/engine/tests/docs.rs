@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use image_gen_engine::capability::{self, PARAMETERS, State};
+use image_gen_engine::capability::{self, Capability, PARAMETERS, State};
 use image_gen_engine::catalogue::{Model, shipped};
 use image_gen_engine::job::Task;
 use image_gen_engine::provider::{TABLE, can};
@@ -56,6 +56,9 @@ fn operations() -> String {
 
 /// A row for each parameter, a column for each adapter.
 fn parameters() -> String {
+    let kinds = TABLE.iter().map(|adapter| adapter.kind());
+    let known: Vec<(&str, Task, Vec<Capability>)> =
+        kinds.flat_map(|kind| Task::ALL.map(|task| (kind, task, capabilities(kind, task)))).collect();
     let mut table = header("parameter");
     for parameter in PARAMETERS {
         let task = match parameter {
@@ -71,7 +74,11 @@ fn parameters() -> String {
             Task::Generate => format!("`{parameter}`"),
             task => format!("`{parameter}` ({})", task.as_str()),
         };
-        table += &row(&name, |kind| match state(kind, task, parameter) {
+        let state = |kind: &str| {
+            let known = &known.iter().find(|(k, t, _)| *k == kind && *t == task)?.2;
+            known.iter().find(|c| c.parameter == parameter).map(|c| c.state.clone())
+        };
+        table += &row(&name, |kind| match state(kind) {
             None => String::new(),
             Some(State::Forwarded) => "yes".into(),
             Some(State::Renamed { field }) => format!("`{field}`"),
@@ -105,11 +112,13 @@ fn pads(kind: &str) -> bool {
     model.is_some_and(|candidate| can(&candidate, Task::Outpaint))
 }
 
-fn state(kind: &str, task: Task, parameter: &str) -> Option<State> {
+/// What the usual model of a kind does with each parameter in a task.
+fn capabilities(kind: &str, task: Task) -> Vec<Capability> {
     let model = match usual(kind, task.as_str()) {
         None if task == Task::Outpaint => usual(kind, Task::Inpaint.as_str()),
         model => model,
     };
-    let all = capability::of(&model?.candidate()?);
-    all.into_iter().find(|c| c.task == task && c.parameter == parameter).map(|c| c.state)
+    let all =
+        model.and_then(Model::candidate).map(|candidate| capability::of(&candidate)).unwrap_or_default();
+    all.into_iter().filter(|c| c.task == task).collect()
 }

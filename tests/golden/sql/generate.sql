@@ -54,7 +54,7 @@ SELECT warnings = '[]' AS no_warnings FROM image_gen.generate(
   aspect_ratio => '1:1', seed => 73104, guidance => 3.5, steps => 28, n => 1, quality => 'hd',
   reference_image => 'https://example.com/ref.png', consistency_mode => 'strict',
   metadata => '{"campaign": "aurora-launch", "shot": "hero", "ticket": "MKT-2241"}',
-  provider_preferences => '{"preferred": ["bfl"], "weights": {"bfl": 0.7, "openai": 0}, "blocked": ["openai"]}',
+  provider_preferences => '{"preferred": ["bfl"], "weights": {"bfl": 0.7, "fal": 0, "openai": 0, "replicate": 0}, "blocked": ["openai"]}',
   options => '{"safety_tolerance": 2, "nonsense": true}', priority => 'speed', idempotency_key => 'hero-1',
   deadline => '2100-01-01 00:00+00', max_cost => 0.04);
 SELECT prompt, seed, model, idempotency_key, deadline AT TIME ZONE 'UTC' AS deadline_utc, max_cost FROM pg_temp.newest;
@@ -128,8 +128,9 @@ RESET ROLE;
 UPDATE image_gen.worker_state SET configured = NULL;
 
 -- A second endpoint of the same kind: preferred comes first, only makes it exclusive, blocked is never used (S127, S128, S130).
--- The estimate shows who is at the head.
+-- The estimate shows who is at the head. (Two others offer the model, too: they are off here.)
 INSERT INTO image_gen.providers (id, kind, priority) VALUES ('bfl-eu', 'bfl', 5), ('bfl-us', 'bfl', 6);
+UPDATE image_gen.providers SET enabled = false WHERE id IN ('fal', 'replicate');
 INSERT INTO image_gen.timings (provider, model, seconds, samples) VALUES ('bfl', 'flux-1.1-pro', 1, 9), ('bfl-eu', 'flux-1.1-pro', 2, 9), ('bfl-us', 'flux-1.1-pro', 3, 9);
 SET ROLE image_gen_regress_user;
 SELECT p AS preferences, CASE r.estimated_seconds WHEN 1 THEN 'bfl' WHEN 2 THEN 'bfl-eu' WHEN 3 THEN 'bfl-us' END AS head
@@ -143,6 +144,10 @@ SELECT estimated_seconds::float8 FROM image_gen.generate('x', 'bfl-us:flux-1.1-p
 -- Weights draw the head in proportion; 300 jobs are within five standard deviations (S129).
 SELECT count(*) FILTER (WHERE estimated_seconds = 1) BETWEEN 170 AND 250 AS about_seven_tenths, count(*) FILTER (WHERE estimated_seconds = 3) AS never
   FROM generate_series(1, 300) i, LATERAL image_gen.generate('x', seed => i, provider_preferences => '{"weights": {"bfl": 0.7, "bfl-eu": 0.3, "bfl-us": 0}}');
+
+RESET ROLE;
+UPDATE image_gen.providers SET enabled = true WHERE id IN ('fal', 'replicate');
+SET ROLE image_gen_regress_user;
 
 -- The default model is the caller's own setting.
 SET image_gen.default_model = 'preview:preview';

@@ -29,7 +29,7 @@ SELECT * FROM pg_temp.generate('NULL', $$''$$, $$E' \n\t'$$, $$repeat('x', 32001
 SELECT * FROM pg_temp.generate(
   $$'x', width => 0, height => 1024$$, $$'x', width => 1024, height => -1$$, $$'x', width => 100000, height => 100000$$,
   $$'x', width => 1024$$, $$'x', height => 1024$$, $$'x', width => 128, height => 128$$, $$'x', width => 1472, height => 512$$,
-  $$'x', 'gpt-image-2', width => 640, height => 640$$, $$'x', 'gpt-image-2', width => 3840, height => 3840$$);
+  $$'x', 'openai:gpt-image-2', width => 640, height => 640$$, $$'x', 'openai:gpt-image-2', width => 3840, height => 3840$$);
 SELECT * FROM pg_temp.generate(
   $$'x', aspect_ratio => 'wide'$$, $$'x', aspect_ratio => ''$$, $$'x', aspect_ratio => '16x9'$$, $$'x', aspect_ratio => '0:1'$$,
   $$'x', aspect_ratio => '-16:9'$$, $$'x', aspect_ratio => '100:1'$$, $$'x', aspect_ratio => 'NaN:1'$$, $$'x', aspect_ratio => 'inf:inf'$$);
@@ -37,10 +37,11 @@ SELECT * FROM pg_temp.generate(
 -- The model (S25, S92).
 SELECT * FROM pg_temp.generate(
   $$'x', model => 'no-such-model'$$, $$'x', model => ''$$, $$'x', model => 'nobody:flux-1.1-pro'$$, $$'x', model => 'bfl:'$$,
-  $$'x', model => 'bfl:no-such-model'$$, $$'x', model => 'bfl:gpt-image-2'$$, $$'x', model => 'openai:flux-1.1-pro'$$);
+  $$'x', model => 'bfl:no-such-model'$$, $$'x', model => 'bfl:gpt-image-2'$$, $$'x', model => 'openai:flux-1.1-pro'$$,
+  $$'x', model => 'flux-1.1-prox'$$, $$'x', model => 'fal:no-such-model'$$, $$'x', model => 'replicate:no-owner'$$);
 
 -- How many (P21).
-SELECT * FROM pg_temp.generate($$'x', n => 0$$, $$'x', n => -1$$, $$'x', n => 11$$, $$'x', 'gpt-image-2', n => 11$$, $$'x', n => 2$$);
+SELECT * FROM pg_temp.generate($$'x', n => 0$$, $$'x', n => -1$$, $$'x', n => 11$$, $$'x', 'gpt-image-2', n => 11$$, $$'x', 'bfl:flux-1.1-pro', n => 2$$);
 
 -- Seed, steps, guidance (S29, S30, S31).
 SELECT * FROM pg_temp.generate(
@@ -67,13 +68,13 @@ SELECT * FROM pg_temp.generate(
   $$'x', provider_preferences => '{"preferred": ["nobody"]}'$$, $$'x', provider_preferences => '{"blocked": ["nobody"]}'$$,
   $$'x', provider_preferences => '{"weights": {"nobody": 1}}'$$,
   $$'x', provider_preferences => '{"weights": {"bfl": -0.5}}'$$, $$'x', provider_preferences => '{"weights": {"bfl": "much"}}'$$,
-  $$'x', provider_preferences => '{"weights": {"bfl": 0, "openai": 0, "preview": 0}}'$$,
+  $$'x', provider_preferences => '{"weights": {"a1111": 0, "bfl": 0, "comfyui": 0, "fal": 0, "google": 0, "ideogram": 0, "openai": 0, "openrouter": 0, "preview": 0, "replicate": 0, "stability": 0}}'$$,
   $$'x', provider_preferences => '{"only": true}'$$,
   $$'x', provider_preferences => '{"preferred": [], "only": true}'$$);
 -- blocked beats everything, an explicitly named provider too.
 SELECT * FROM pg_temp.generate(
   $$'x', 'bfl:flux-1.1-pro', provider_preferences => '{"blocked": ["bfl"]}'$$,
-  $$'x', provider_preferences => '{"preferred": ["bfl"], "blocked": ["bfl"]}'$$,
+  $$'x', provider_preferences => '{"preferred": ["bfl"], "blocked": ["bfl", "fal", "replicate"]}'$$,
   $$'x', provider_preferences => '{"preferred": ["openai"], "only": true}'$$,
   $$'x', provider_preferences => '{"preferred": ["bfl"], "only": true, "blocked": ["bfl"]}'$$);
 -- A number that no double holds is the caller's mistake, too: not an internal error.
@@ -87,7 +88,7 @@ SELECT * FROM pg_temp.generate($$'x', deadline => '2001-01-01 00:00+00'$$, $$'x'
 SELECT * FROM pg_temp.generate(
   $$'x', max_cost => -0.01$$, $$'x', max_cost => 0.0399$$, $$'x', max_cost => 0$$,
   $$'x', 'gpt-image-2', quality => 'hd', n => 4, max_cost => 0.50$$,
-  $$'x', 'flux-2-pro', max_cost => 100$$);
+  $$'x', 'fal:flux-2-max', max_cost => 100$$);
 
 -- No amount is no limit, so it is not taken for one.
 SELECT call, left(answer, 5) FROM pg_temp.generate($$'x', max_cost => 'NaN'$$);
@@ -112,7 +113,7 @@ UPDATE image_gen.models SET prompt_chars = 4 WHERE name = 'flux-1.1-pro';
 INSERT INTO image_gen.providers (id, kind) VALUES ('elsewhere', 'unheard-of');
 INSERT INTO image_gen.models (name, provider_kind, remote_name, sizes)
 VALUES ('unheard-of-1', 'unheard-of', 'x', '{"fixed": [[512, 512]]}'), ('broken-1', 'preview', 'x', '{"free": {}}');
-UPDATE image_gen.providers SET enabled = false WHERE id = 'openai';
+UPDATE image_gen.providers SET enabled = false WHERE id IN ('openai', 'fal', 'openrouter');
 SET ROLE image_gen_regress_user;
 SELECT * FROM pg_temp.generate($$'12345'$$, $$'x', 'unheard-of-1'$$, $$'x', 'broken-1'$$, $$'x', 'gpt-image-2'$$, $$'x', 'openai:gpt-image-2'$$, $$'x', 'dall-e-3'$$);
 

@@ -81,7 +81,7 @@ SELECT signature FROM functions f JOIN pg_proc p USING (oid)
  WHERE p.prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')
    AND NOT coalesce(p.proconfig, '{}') @> '{"search_path=pg_catalog, pg_temp"}';
 
--- Views are read with the rights of the reader, except the two that show nobody's rows.
+-- Views are read with the rights of the reader, except those that show nobody's rows.
 SELECT relname, coalesce(reloptions @> '{security_invoker=true}', false) AS security_invoker
   FROM relations WHERE relkind = 'v' ORDER BY 1;
 

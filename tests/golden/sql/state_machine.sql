@@ -67,7 +67,11 @@ SET LOCAL ROLE image_gen_worker;
 -- From queued to succeeded, and what is written at each step (P2: the remote id before the first poll).
 SELECT pg_temp.queue('simple');
 SELECT * FROM pg_temp.state;
-SELECT jsonb_pretty(job - 'id' #- '{candidates,0,prices}' #- '{candidates,0,sizes}') AS job FROM pg_temp.claim(1);
+SELECT job AS claimed FROM pg_temp.claim(1) \gset
+SELECT jsonb_pretty(:'claimed'::jsonb - 'candidates') AS job;
+-- Who can do it: those that offer the model, then those that stand in with their own.
+SELECT c ->> 'provider' AS provider, c ->> 'model' AS model, c -> 'stands_in' AS stands_in FROM jsonb_array_elements(:'claimed'::jsonb -> 'candidates') c;
+SELECT jsonb_pretty(:'claimed'::jsonb #> '{candidates,0}' #- '{prices}' #- '{sizes}') AS first_candidate;
 SELECT * FROM pg_temp.state;
 SELECT count(*) AS nothing_is_claimed_twice FROM pg_temp.claim(1);
 SELECT pg_temp.journal(1, 'simple', pg_temp.begin_('simple'));

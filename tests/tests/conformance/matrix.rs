@@ -122,13 +122,18 @@ impl Round {
         self.entries(offer).into_iter().filter(|e| e["phase"] == "submit").collect()
     }
 
-    /// Queues every offer at once and gives the ids.
-    pub fn queue(&self, session: &mut Session, offers: &[Offer], call: impl Fn(&Offer) -> String) -> Vec<String> {
-        let calls: Vec<String> = offers
-            .iter()
-            .map(|offer| format!("SELECT id FROM image_gen.{}", call(offer)))
-            .collect();
-        calls.iter().map(|sql| session.text(sql)).collect()
+    /// Queues every offer at once: the ids, or why there is none.
+    pub fn queue(
+        &self,
+        session: &mut Session,
+        offers: &[Offer],
+        call: impl Fn(&Offer) -> String,
+    ) -> Vec<Result<String, String>> {
+        let mut one = |offer: &Offer| {
+            let rows = session.try_rows(&format!("SELECT id FROM image_gen.{}", call(offer)));
+            rows.map(|r| r[0][0].clone()).map_err(|e| e.as_db_error().unwrap().to_string())
+        };
+        offers.iter().map(|offer| one(offer)).collect()
     }
 }
 

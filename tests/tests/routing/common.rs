@@ -36,9 +36,13 @@ pub fn stage(providers: &[&str], conf: &[&str]) -> Stage {
 /// A picture of alice's whose bytes are in the database, as an argument.
 pub fn picture(stage: &Stage) -> String {
     let mut alice = stage.alice();
-    let id = alice.generate_with("prompt => 'a source', model => 'flux-1.1-pro', width => 512, height => 512");
+    let id =
+        alice.generate_with("prompt => 'a source', model => 'flux-1.1-pro', width => 512, height => 512");
     alice.all_succeed(std::slice::from_ref(&id));
-    format!("asset:{}", alice.text(&format!("SELECT id FROM image_gen.campaign_assets WHERE job_id = '{id}'")))
+    format!(
+        "asset:{}",
+        alice.text(&format!("SELECT id FROM image_gen.campaign_assets WHERE job_id = '{id}'"))
+    )
 }
 
 /// All calls of a job in order: `provider:model status code`.
@@ -53,7 +57,8 @@ pub fn story(session: &mut Session, job: &str) -> Vec<String> {
 pub fn ledger(stage: &Stage) -> BTreeMap<String, (i64, i64)> {
     let totals = stage.sim.totals().by_provider.into_iter();
     let used = totals.filter(|(_, tally)| tally.submits > 0);
-    used.map(|(id, tally)| (id.to_owned(), (tally.submits as i64, micros(&tally.billed.to_string())))).collect()
+    used.map(|(id, tally)| (id.to_owned(), (tally.submits as i64, micros(&tally.billed.to_string()))))
+        .collect()
 }
 
 /// The same as the attempts have it; `elsewhere` are providers that are not played by the simulator.
@@ -67,7 +72,11 @@ pub fn booked(admin: &mut Session, elsewhere: &str) -> BTreeMap<String, (i64, i6
 
 /// Fails unless each attempt is exactly one submission, each submission an attempt, and all the money is booked.
 pub fn check_ledger(stage: &Stage) {
-    assert_eq!(ledger(stage), booked(&mut stage.admin(), "dead"), "the ledger (left) and the attempts differ");
+    assert_eq!(
+        ledger(stage),
+        booked(&mut stage.admin(), "dead"),
+        "the ledger (left) and the attempts differ"
+    );
     stage.check_money();
 }
 

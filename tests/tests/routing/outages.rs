@@ -107,8 +107,11 @@ fn all_move_on(stage: &Stage, works: &[Work], outages: &[Outage]) {
             continue;
         }
         // In the order of the attempts, and only them. Some upscalers take no prompt, so only the first may be named.
-        let named: Vec<String> =
-            expected.iter().map(|call| call.split(':').next().unwrap().to_owned()).filter(|p| p != "dead").collect();
+        let named: Vec<String> = expected
+            .iter()
+            .map(|call| call.split(':').next().unwrap().to_owned())
+            .filter(|p| p != "dead")
+            .collect();
         let ledger = asked(stage, tag);
         if ledger != named && ledger != named[..named.len() - 1] {
             wrong.push(format!("{tag}: the ledger has {ledger:?} for {got:?}"));
