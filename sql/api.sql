@@ -34,8 +34,8 @@ BEGIN
   ELSIF entry.name IS NULL OR entry.successor IS NOT NULL THEN
     RAISE EXCEPTION 'model "%" does not exist', asked
       USING ERRCODE = 'undefined_object',
-            HINT = format('%s image_gen.models lists all, with their aliases; replicate:owner/name, fal:… and openrouter:… reach models that have no row.',
-                     (SELECT 'Near it: ' || string_agg(n.name, ', ') || '.'
+            HINT = format('%simage_gen.models lists all, with their aliases; replicate:owner/name, fal:… and openrouter:… reach models that have no row.',
+                     (SELECT coalesce('Near it: ' || string_agg(n.name, ', ') || '. ', '')
                         FROM (SELECT DISTINCT m.name FROM image_gen.models m
                                WHERE m.successor IS NULL AND m.name <> '*' AND left(m.name, 3) = left(model, 3) ORDER BY 1 LIMIT 8) n));
   END IF;
@@ -320,6 +320,9 @@ BEGIN
   IF n IS NULL OR n NOT BETWEEN 1 AND 10 THEN
     RAISE EXCEPTION 'n is %, but 1 to 10 variations are possible', n USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Call it again for more.';
+  ELSIF seed NOT BETWEEN 0 AND 2147483647 THEN
+    RAISE EXCEPTION 'seed % is out of range', seed USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Use 0 to 2147483647, or leave it out: a seed is then chosen and recorded.';
   END IF;
   -- A job each: they are drawn side by side, and each has a seed, a cost and an end of its own.
   FOR i IN 1..n LOOP

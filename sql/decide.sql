@@ -180,6 +180,16 @@ BEGIN
            image_gen._candidates(checked ->> 'task', target.model, target.provider)::text,
            image_gen._preferences((arguments -> 'provider_preferences')::text, known)::text, known,
            (arguments ->> 'max_cost')::numeric, (SELECT w.configured FROM image_gen.worker_state w), checked ->> 'priority')) r;
+  -- Who can do nothing of the kind is no candidate at all; it is said all the same.
+  RETURN QUERY
+  SELECT NULL::integer, p.id, NULL::text, false, 'not_supported', NULL::numeric, NULL::numeric, NULL::numeric, '[]'::jsonb, NULL::jsonb
+    FROM image_gen.providers p
+   WHERE p.enabled AND p.kind <> 'preview' AND (target.provider IS NULL OR p.id = target.provider)
+     AND NOT EXISTS (SELECT FROM image_gen.models m
+                      WHERE m.provider_kind = p.kind AND m.successor IS NULL
+                        AND m.operations && ARRAY[replace(checked ->> 'task', 'character', 'generate'),
+                                                  CASE checked ->> 'task' WHEN 'outpaint' THEN 'inpaint' ELSE replace(checked ->> 'task', 'character', 'generate') END])
+   ORDER BY p.priority, p.id;
 END $$;
 COMMENT ON FUNCTION image_gen.explain(text, jsonb) IS
 'The route of a request without sending it: who would be tried in which order and why, who is out and why, how likely each is to come first, what it would

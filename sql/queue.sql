@@ -54,7 +54,8 @@ BEGIN
       SELECT DISTINCT ON (p.id) p.id AS provider, p.priority, m.*, $2 IS NOT NULL AS stands_in
         FROM image_gen.models m JOIN image_gen.providers p ON p.kind = m.provider_kind AND (p.enabled OR $4)
        WHERE $1 IS NOT NULL AND m.successor IS NULL AND ($3 IS NULL OR p.id = $3) AND p.kind <> 'preview'
-         AND m.default_for && ARRAY[plain, $1]
+         -- Who can inpaint can outpaint: on a larger canvas.
+         AND m.default_for && ARRAY[plain, $1, CASE $1 WHEN 'outpaint' THEN 'inpaint' ELSE $1 END]
          -- Nobody without a key stands in; who was asked for is listed without one, so that it can be said.
          AND ($2 IS NULL OR image_gen._has_access(p.kind, p.base_url, p.key_name, (SELECT w.configured FROM image_gen.worker_state w)))
          AND NOT EXISTS (SELECT FROM offers o WHERE o.provider = p.id)
@@ -72,6 +73,11 @@ BEGIN
                                          ORDER BY r.origin, r.id DESC)
                           FROM image_gen.prices r
                          WHERE r.model = c.name AND r.provider_kind = c.provider_kind
+                           -- One price of an administrator's own puts all of the catalogue's aside, in whatever unit.
+                           AND (r.origin = 'admin' OR NOT EXISTS (
+                                 SELECT FROM image_gen.prices o
+                                  WHERE o.model = r.model AND o.provider_kind = r.provider_kind AND o.origin = 'admin'
+                                    AND current_date >= o.valid_from AND current_date < o.valid_to))
                            AND current_date >= r.valid_from AND current_date < r.valid_to)))
              ORDER BY c.stands_in, c.priority, c.provider), '[]')
       FROM (SELECT * FROM offers UNION ALL SELECT * FROM usual) c

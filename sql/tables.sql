@@ -316,6 +316,15 @@ COMMENT ON COLUMN image_gen.rewrite_rules.origin IS 'catalogue: as shipped. admi
 CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.ladder FOR EACH ROW EXECUTE FUNCTION image_gen._own_row();
 CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.rewrite_rules FOR EACH ROW EXECUTE FUNCTION image_gen._own_row();
 
+-- A pattern that is no regular expression is refused when it is written, not when a job depends on it.
+CREATE FUNCTION image_gen._try_pattern() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM regexp_replace('', NEW.pattern, NEW.replacement, 'gi');
+  RETURN NEW;
+END $$;
+CREATE TRIGGER try_pattern BEFORE INSERT OR UPDATE ON image_gen.rewrite_rules FOR EACH ROW EXECUTE FUNCTION image_gen._try_pattern();
+
 CREATE TABLE image_gen.model_rules (
   position   integer PRIMARY KEY CHECK (position > 0),
   rule       text NOT NULL UNIQUE,

@@ -297,11 +297,11 @@ impl Ask<'_> {
     }
 
     fn plan(self, operation: &str, request: &str, candidates: &str) -> Result<Value, Wrong> {
-        let Asking { task, request, route, .. } = self.read(operation, request, candidates, None)?;
-        // The caller's own model is what he gets. Of the usual ones, the first that is ready.
-        let ready = |c: &&Candidate| self.model.is_some() || self.missing_key(c).is_none();
+        let Asking { task, request, wishes, route } = self.read(operation, request, candidates, None)?;
+        // The worker will go to the first that is ready.
+        let ready = |c: &&Candidate| self.missing_key(c).is_none();
         let head = route.candidates.iter().find(ready).or(route.candidates.first());
-        let Some(head) = head else { return Err(self.nobody_is_left(task, &route)) };
+        let Some(head) = head else { return Err(self.nobody_is_left(task, &wishes, &route)) };
         let (prepared, estimated_cost) = route::fits(head, task, &request, None).map_err(|out| {
             argument(Invalid::new(out.details().unwrap_or(out.as_str()), "Change the request."))
         })?;
@@ -382,15 +382,19 @@ impl Ask<'_> {
         }
     }
 
-    fn nobody_is_left(&self, task: Task, route: &Route) -> Wrong {
+    fn nobody_is_left(&self, task: Task, wishes: &route::Preferences, route: &Route) -> Wrong {
         // What is wrong with the request itself is said in its own words.
         let unfit = route.left_out.iter().find(|(_, out)| matches!(out, Out::Unfit(_)));
         if let Some((candidate, Out::Unfit(_))) = unfit {
             return argument(self.unfit(task, candidate, route));
         }
-        let why: Vec<String> =
+        let mut why: Vec<String> =
             route.left_out.iter().map(|(c, out)| format!("{}: {}", c.name(), out.as_str())).collect();
-        let hint = match route.left_out.iter().any(|(_, out)| *out == Out::NotSupported) {
+        // Who can do nothing of the kind is no candidate at all.
+        let unable =
+            |name: &&String| wishes.only && !route.left_out.iter().any(|(c, _)| c.provider == **name);
+        why.extend(wishes.preferred.iter().filter(unable).map(|name| format!("{name}: not_supported")));
+        let hint = match why.iter().any(|why| why.ends_with("not_supported")) {
             // S137, S138
             true => format!("Models that can: {}.", able(task)),
             false => "Change provider_preferences or priority, or name another model.".to_owned(),
@@ -445,6 +449,7 @@ impl Ask<'_> {
 fn able(task: Task) -> String {
     let mut names: Vec<String> =
         catalogue::shipped().candidates().filter(|c| provider::can(c, task)).map(|c| c.model).collect();
+    names.retain(|name| name != "*");
     names.sort();
     names.dedup();
     names.truncate(12);

@@ -16,7 +16,7 @@ use pgrx::prelude::*;
 use crate::keys::Keys;
 use crate::settings;
 use crate::shared::{self, CANCEL, Slot, WORK};
-use io::{Command, Commit, Config, Io, Report, Rewrite};
+use io::{Command, Commit, Config, Io, Load, Report, Rewrite};
 use queue::{Note, Outcome};
 use sleep::Sleeper;
 use transaction::Failed;
@@ -107,6 +107,7 @@ fn serve(database: pg_sys::Oid) -> End {
         in_flight: HashMap::new(),
         flights: 0,
         pending: VecDeque::new(),
+        loads: vec![],
         lost: vec![],
         watermark: 0,
         more: true,
@@ -168,6 +169,8 @@ struct Worker {
     flights: u64,
     /// What the network thread wants durable and is not yet.
     pending: VecDeque<Commit>,
+    /// Pictures that the network thread wants and does not have yet.
+    loads: Vec<Load>,
     /// Jobs whose task ended and left them open.
     lost: Vec<i64>,
     /// Every ready job up to here was claimed. New ones have a higher seq; what commits late says so itself.
@@ -225,8 +228,9 @@ impl Worker {
         for report in reports {
             match report {
                 Report::Commit(commit) => self.pending.push_back(commit),
+                // What goes wrong with these is theirs alone: the reports behind them are heard all the same.
                 Report::Rewrite(rewrite) => {
-                    let prompt = self.rewrite(&rewrite)?;
+                    let prompt = self.rewrite(&rewrite).unwrap_or_else(|why| self.note_failure(why));
                     let _ = rewrite.done.send(prompt);
                 }
                 Report::Health(rows) => {
@@ -235,13 +239,11 @@ impl Worker {
                         let code = row.last_error_code.map_or("", |code| code.as_str());
                         log!("image_gen: provider {} {} is {} {code}", row.provider, row.model, row.state);
                     }
-                    queue::health(self.extension, rows)?;
+                    if let Err(why) = queue::health(self.extension, rows) {
+                        self.note_failure::<()>(why);
+                    }
                 }
-                // A picture that cannot be read is one that is not there: the job says so.
-                Report::Load(load) => {
-                    let bytes = queue::bytes(self.extension, &load.sha256)?;
-                    let _ = load.done.send(bytes);
-                }
+                Report::Load(load) => self.loads.push(load),
                 Report::Ended { seq, number } => ended.push((seq, number)),
             }
         }
@@ -261,6 +263,14 @@ impl Worker {
         }
         self.lost.extend(lost);
         written?;
+        while let Some(load) = self.loads.last() {
+            // After an error it stays, and is tried again by the next round.
+            let bytes = queue::bytes(self.extension, &load.sha256)?;
+            if let Some(load) = self.loads.pop() {
+                // A task that is gone needs no answer.
+                let _ = load.done.send(bytes);
+            }
+        }
         if !self.lost.is_empty() && !process::must_stop() {
             queue::take_over(self.extension, self.epoch, self.lost.clone())?;
             self.go_back_to(self.lost.iter().copied().min().unwrap_or(0));
@@ -270,6 +280,14 @@ impl Worker {
             self.tell_waiters();
         }
         Ok(full)
+    }
+
+    /// Something went wrong that no other job has to suffer from. (A dropped extension is noticed by what follows.)
+    fn note_failure<T>(&mut self, failed: Failed) -> Option<T> {
+        if let Failed::Error(why) | Failed::Poison(why) = failed {
+            self.complain(&why);
+        }
+        None
     }
 
     /// A softer prompt: from the administrator's own function, else from the rules.

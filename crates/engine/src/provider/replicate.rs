@@ -219,6 +219,8 @@ fn read_output(answer: &Value) -> Result<Reply, Rejection> {
 /// Models answer with one URL, with a list of them, or with an object that has some.
 fn collect(output: &Value, pictures: &mut Vec<Source>) {
     match output {
+        // Postgres could not store it.
+        Value::String(text) if text.contains('\0') => {}
         Value::String(text) if text.starts_with("https://") || text.starts_with("http://") => {
             pictures.push(Source::Url { url: text.clone(), lifetime: Some(OUTPUT_LIFETIME) });
         }

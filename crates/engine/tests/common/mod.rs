@@ -152,6 +152,7 @@ pub fn edges() -> Vec<Value> {
         json!("===="),
         json!("https://"),
         json!("https://x.example/y.png?sig=1"),
+        json!("https://x.example/\0.png"),
         json!("E005"),
         json!("1e999s"),
         json!("-5s"),
@@ -183,6 +184,18 @@ pub fn replaced(body: &Value, new: &Value) -> [Value; 3] {
         body
     };
     [with(Value::is_number), with(Value::is_string), with(|v| v.is_number() || v.is_string())]
+}
+
+/// The value, each time with another one in the place of one of its parts.
+pub fn replaced_once(body: &Value, new: &Value) -> Vec<Value> {
+    let mut pointers = vec![];
+    list(body, "", &mut pointers);
+    let with = |pointer: &String| {
+        let mut body = body.clone();
+        *body.pointer_mut(pointer)? = new.clone();
+        Some(body)
+    };
+    pointers.iter().filter_map(with).collect()
 }
 
 /// The value, each time with one of its texts made this long.
