@@ -88,13 +88,20 @@ COMMENT ON FUNCTION image_gen._candidates(text, text, text, boolean) IS
 'The (provider, model) pairs that could do a task, in the administrator''s order: those that offer the model, then the usual models of the
 others, which stand in. Without a model: the usual ones. Without a task: none stand in.';
 
+CREATE FUNCTION image_gen._offers(asked text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT image_gen._candidates(NULL, t.model, t.provider) FROM image_gen._resolve_model(asked) t);
+EXCEPTION WHEN undefined_object THEN
+  RETURN '[]';  -- its row is gone since: nobody offers it
+END $$;
+COMMENT ON FUNCTION image_gen._offers(text) IS 'The candidates of a model by its name; none when there is no such model any more.';
+
 CREATE FUNCTION image_gen._rungs() RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-                   'action', l.action,
-                   'candidates', CASE WHEN l.model IS NOT NULL THEN
-                     (SELECT image_gen._candidates(NULL, t.model, t.provider) FROM image_gen._resolve_model(l.model) t) END))
+                   'action', l.action, 'candidates', CASE WHEN l.model IS NOT NULL THEN image_gen._offers(l.model) END))
                  ORDER BY l.rung), '[]')
             FROM image_gen.ladder l);
 END $$;

@@ -76,7 +76,11 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF TG_OP = 'UPDATE' THEN
     NEW.origin := 'admin';
+    IF TG_TABLE_NAME = 'ladder' THEN
+      PERFORM image_gen._resolve_model(NEW.model) WHERE NEW.model IS NOT NULL;
+    END IF;
   ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'ladder' THEN
+    PERFORM image_gen._resolve_model(NEW.model) WHERE NEW.model IS NOT NULL;
     DELETE FROM image_gen.ladder l WHERE l.rung = NEW.rung AND l.origin = 'catalogue';
   ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'model_rules' THEN
     DELETE FROM image_gen.model_rules r WHERE (r.position = NEW.position OR r.rule = NEW.rule) AND r.origin = 'catalogue';
@@ -98,7 +102,7 @@ CREATE TABLE image_gen.prices (
   id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   provider_kind text NOT NULL,
   model         text COLLATE "C" NOT NULL,
-  unit          text NOT NULL CHECK (unit IN ('image', 'megapixel', 'first_megapixel', 'further_megapixel', 'second', 'text_in_mtok', 'image_in_mtok', 'image_out_mtok')),
+  unit          text NOT NULL CHECK (unit IN ('image', 'megapixel', 'begun_megapixel', 'first_megapixel', 'further_megapixel', 'second', 'text_in_mtok', 'image_in_mtok', 'image_out_mtok', 'text_out_mtok')),
   quality       text,
   amount        numeric NOT NULL CHECK (amount >= 0 AND amount < 'Infinity'),
   currency      text NOT NULL DEFAULT 'USD' CHECK (currency ~ '^[A-Z]{3}$'),
@@ -109,7 +113,7 @@ CREATE TABLE image_gen.prices (
 );
 CREATE INDEX prices_model ON image_gen.prices (model, provider_kind);
 COMMENT ON TABLE image_gen.prices IS 'List prices with the days they are valid on and where they come from.';
-COMMENT ON COLUMN image_gen.prices.unit IS 'What the amount is charged for: an image; a million pixels; the first and each further begun megapixel (of 1024 x 1024, inputs included); a second of computing; a million tokens (mtok).';
+COMMENT ON COLUMN image_gen.prices.unit IS 'What the amount is charged for: an image; a million pixels; a begun megapixel (of 1024 x 1024); the first and each further begun megapixel, inputs included; a begun second of computing; a million tokens (mtok).';
 COMMENT ON COLUMN image_gen.prices.quality IS 'Only for this quality, in the provider''s own word; NULL is any.';
 COMMENT ON COLUMN image_gen.prices.valid_to IS 'The first day on which it no longer holds.';
 

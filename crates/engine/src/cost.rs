@@ -57,11 +57,13 @@ pub enum Unit {
     Image,
     /// A million pixels of output, to the pixel.
     Megapixel,
+    /// A megapixel of output (of 1024 x 1024 pixels); a begun one counts in full.
+    BegunMegapixel,
     /// The first megapixel of a picture (of 1024 x 1024 pixels; a begun one counts in full).
     FirstMegapixel,
     /// Each further megapixel of a picture, and each of the pictures that go in.
     FurtherMegapixel,
-    /// A second of the provider's computing.
+    /// A second of the provider's computing; a begun one counts in full.
     Second,
     /// A million tokens of text read.
     TextInMtok,
@@ -69,6 +71,8 @@ pub enum Unit {
     ImageInMtok,
     /// A million tokens of pictures made.
     ImageOutMtok,
+    /// A million tokens of text written beside them.
+    TextOutMtok,
 }
 
 /// One row of the price table.
@@ -92,6 +96,9 @@ pub struct Tokens {
     pub image_in: u64,
     /// Pictures made.
     pub image_out: u64,
+    /// Text written beside them.
+    #[serde(default)]
+    pub text_out: u64,
 }
 
 /// What was done, in the terms that prices are in.
@@ -129,19 +136,27 @@ pub fn price(prices: &[Price], work: &Work) -> Option<Decimal> {
         let million = Decimal::from(1_000_000);
         let text = rate(Unit::TextInMtok).map(|r| r * Decimal::from(tokens.text_in));
         let seen = rate(Unit::ImageInMtok).map(|r| r * Decimal::from(tokens.image_in));
-        let known = (tokens.text_in == 0 || text.is_some()) && (tokens.image_in == 0 || seen.is_some());
+        let said = rate(Unit::TextOutMtok).map(|r| r * Decimal::from(tokens.text_out));
+        let known = (tokens.text_in == 0 || text.is_some())
+            && (tokens.image_in == 0 || seen.is_some())
+            && (tokens.text_out == 0 || said.is_some());
         let made = out * Decimal::from(tokens.image_out);
-        return known.then(|| (text.unwrap_or_default() + seen.unwrap_or_default() + made) / million);
+        let rest = text.unwrap_or_default() + seen.unwrap_or_default() + said.unwrap_or_default();
+        return known.then(|| (rest + made) / million);
     }
     if let Some(each) = rate(Unit::Image) {
         return Some(each * images);
     }
     if let Some(each) = rate(Unit::Second) {
-        return Some(each * Decimal::try_from(work.seconds?).ok()?.round_dp(3));
+        let seconds = work.seconds?.clamp(0.001, 86_400.0).ceil();
+        return Some(each * Decimal::from(seconds as u32));
     }
     let pixels = work.pixels?;
+    let begun = |pixels: u64| Decimal::from(pixels.div_ceil(1 << 20));
+    if let Some(each) = rate(Unit::BegunMegapixel) {
+        return Some(each * begun(pixels) * images);
+    }
     if let Some(first) = rate(Unit::FirstMegapixel) {
-        let begun = |pixels: u64| Decimal::from(pixels.div_ceil(1 << 20));
         let further = rate(Unit::FurtherMegapixel).unwrap_or_default();
         let inputs: Decimal = work.inputs.iter().map(|p| begun(*p)).sum();
         return Some((first + further * (begun(pixels) - Decimal::ONE + inputs)) * images);
@@ -171,7 +186,7 @@ mod tests {
             {"unit": "text_in_mtok", "amount": "5.00"}, {"unit": "image_in_mtok", "amount": "8.00"},
             {"unit": "image_out_mtok", "amount": "30.00"}, {"unit": "image", "amount": "0.006", "quality": "low"}
         ]));
-        let tokens = Tokens { text_in: 9, image_in: 0, image_out: 196 };
+        let tokens = Tokens { text_in: 9, image_out: 196, ..Tokens::default() };
         let work = Work { images: 1, tokens: Some(tokens), quality: Some("low".into()), ..Work::default() };
         assert_eq!(price(&gpt, &work).unwrap().normalize().to_string(), "0.005925");
         let estimate = Work { tokens: None, ..work };
@@ -186,6 +201,17 @@ mod tests {
         let per_mp = prices(serde_json::json!([{"unit": "megapixel", "amount": "0.025"}]));
         let work = Work { images: 2, pixels: Some(2_000_000), ..Work::default() };
         assert_eq!(price(&per_mp, &work).unwrap().normalize().to_string(), "0.1");
+    }
+
+    #[test]
+    fn a_begun_megapixel_counts_in_full_where_the_provider_says_so() {
+        let fal = prices(serde_json::json!([{"unit": "begun_megapixel", "amount": "0.025"}]));
+        let cost =
+            |pixels| price(&fal, &Work { images: 2, pixels: Some(pixels), ..Work::default() }).unwrap();
+        assert_eq!(
+            [cost(100), cost(1 << 20), cost((1 << 20) + 1)].map(|c| c.to_string()),
+            ["0.050", "0.050", "0.100"]
+        );
     }
 
     #[test]
@@ -204,7 +230,7 @@ mod tests {
         let second = prices(serde_json::json!([{"unit": "second", "amount": "0.0011"}]));
         assert_eq!(
             price(&second, &Work { images: 1, seconds: Some(2.5), ..Work::default() }).unwrap().to_string(),
-            "0.00275"
+            "0.0033"
         );
         assert_eq!(price(&second, &Work { images: 1, ..Work::default() }), None);
     }

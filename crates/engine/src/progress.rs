@@ -62,9 +62,9 @@ pub enum Rung {
     Rewrite,
     /// Another model, same seed and prompt. Left out when there is none.
     SwitchModel {
-        /// The candidates of the model that is wanted; empty is the next one of the route with another model.
+        /// The candidates of the model that is wanted; without a model it is the next one of the route with another.
         #[serde(default)]
-        candidates: Vec<Candidate>,
+        candidates: Option<Vec<Candidate>>,
     },
     /// A person decides.
     Review,
@@ -84,6 +84,6 @@ mod tests {
         let text = serde_json::to_string(&progress).unwrap();
         assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);
         let rung: Rung = serde_json::from_str("{\"action\": \"switch_model\"}").unwrap();
-        assert!(matches!(rung, Rung::SwitchModel { candidates } if candidates.is_empty()));
+        assert!(matches!(rung, Rung::SwitchModel { candidates: None }));
     }
 }

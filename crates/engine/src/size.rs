@@ -173,7 +173,8 @@ fn free(
             let grown = shrunk.max(min_pixels.map_or(0.0, |p| p as f64 * 1.03));
             // Neither side beyond its limit, or the ratio would change.
             let longest = f64::from(source.width.max(source.height)) * (grown / pixels).sqrt();
-            let fits = (f64::from(*max) / longest).min(1.0);
+            let shortest = f64::from(source.width.min(source.height)) * (grown / pixels).sqrt();
+            let fits = (f64::from(*min) / shortest).max(1.0).min(f64::from(*max) / longest);
             Ok(of(grown * fits * fits, source.ratio()))
         }
         (None, None, None) => Ok(Size { width: default[0], height: default[1] }),
@@ -310,6 +311,9 @@ mod tests {
                 .warning
                 .is_some()
         );
+        let small = Some(Size { width: 256, height: 192 });
+        let made = choose(&flux(), &request(json!({})), small).unwrap().size.unwrap();
+        assert!(made.height >= 256 && (made.ratio() - 4.0 / 3.0).abs() < 0.1, "{made}");
         let huge = Some(Size { width: 8000, height: 6000 });
         let rule = SizeRule::Free {
             min: 64,

@@ -110,7 +110,7 @@ fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool),
     let mut ladder = details.ladder;
     for rung in &mut ladder {
         // What a user blocks stays blocked, whatever the ladder says.
-        if let Rung::SwitchModel { candidates } = rung {
+        if let Rung::SwitchModel { candidates: Some(candidates) } = rung {
             let all = std::mem::take(candidates);
             *candidates =
                 route::order(all, &wishes, details.priority, task, job_id, |c| judge.verdict(c)).candidates;

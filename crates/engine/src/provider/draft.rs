@@ -107,10 +107,12 @@ impl<'a> Draft<'a> {
         let made = size::choose(&candidate.sizes, request, source)?;
         self.made = made.size;
         let Some(parameter) = candidate.parameter("size", self.call.task) else {
-            if wished && made.warning.is_none() {
-                self.leave_out("size");
+            // Nothing of it is sent: what it would have become is beside the point.
+            match &made.warning {
+                Some(warning) if warning.code == "unsupported" => self.warnings.push(warning.clone()),
+                _ if wished => self.leave_out("size"),
+                _ => {}
             }
-            self.warnings.extend(made.warning.clone());
             return Ok(made);
         };
         self.warnings.extend(made.warning.clone());

@@ -159,12 +159,14 @@ fn tokens(answer: &Value) -> Option<Tokens> {
         Some(pictures.filter_map(|d| d.get("tokenCount")?.as_u64()).fold(0, u64::saturating_add))
     };
     let image_in = of_pictures("promptTokensDetails").unwrap_or(0);
+    let all_out = count("candidatesTokenCount");
+    // Without details everything counts as picture: that is what most of it is, and the dearer.
+    let image_out = of_pictures("candidatesTokensDetails").filter(|n| *n > 0).unwrap_or(all_out);
     let tokens = Tokens {
         text_in: count("promptTokenCount").saturating_sub(image_in),
         image_in,
-        image_out: of_pictures("candidatesTokensDetails")
-            .filter(|n| *n > 0)
-            .unwrap_or_else(|| count("candidatesTokenCount")),
+        image_out,
+        text_out: all_out.saturating_sub(image_out),
     };
     (tokens.image_out > 0).then_some(tokens)
 }

@@ -77,7 +77,7 @@ impl Provider for OpenAi {
             let image_in = count("/input_tokens_details/image_tokens").unwrap_or(0);
             let text_in = count("/input_tokens_details/text_tokens")
                 .unwrap_or_else(|| count("/input_tokens").unwrap_or(0).saturating_sub(image_in));
-            Tokens { text_in, image_in, image_out: count("/output_tokens").unwrap_or(0) }
+            Tokens { text_in, image_in, image_out: count("/output_tokens").unwrap_or(0), text_out: 0 }
         });
         Ok(Reply::Finished(Output {
             pictures,
@@ -182,7 +182,7 @@ mod tests {
         let reply = OpenAi.read_submit(&call(&request, &candidate), &answer(200, body)).unwrap();
         let Reply::Finished(output) = reply else { panic!("{reply:?}") };
         assert_eq!(output.pictures, [Source::Inline(b"\x89PNG".to_vec())]);
-        assert_eq!(output.tokens, Some(Tokens { text_in: 9, image_in: 0, image_out: 196 }));
+        assert_eq!(output.tokens, Some(Tokens { text_in: 9, image_in: 0, image_out: 196, text_out: 0 }));
     }
 
     #[test]

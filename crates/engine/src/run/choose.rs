@@ -34,7 +34,8 @@ impl Run {
                     return Step::Rewrite { prompt: self.job.request.prompt.clone(), refused_by };
                 }
                 Some(Rung::SwitchModel { candidates }) => {
-                    let from = if candidates.is_empty() { &self.plan.route } else { candidates };
+                    // A model that is named and that nobody can take is not replaced by one that is not named.
+                    let from = candidates.as_ref().unwrap_or(&self.plan.route);
                     let other = from.iter().find(|c| progress.is_open(c) && !progress.model_refused(c));
                     let other = other.map(Candidate::name);
                     progress.rung += 1;
@@ -112,7 +113,7 @@ impl Run {
 
     fn named(&self, name: &str) -> Option<&Candidate> {
         let ladder = self.plan.ladder.iter().flat_map(|rung| match rung {
-            Rung::SwitchModel { candidates } => candidates.as_slice(),
+            Rung::SwitchModel { candidates: Some(candidates) } => candidates.as_slice(),
             _ => &[],
         });
         self.plan.route.iter().chain(ladder).find(|c| c.name() == name)

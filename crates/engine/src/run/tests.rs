@@ -426,7 +426,7 @@ fn two(progress: Progress, answers: Vec<Result<HttpResponse, TransportError>>) -
     other.stands_in = true;
     let plan = Plan {
         route: vec![candidate("bfl"), other],
-        ladder: vec![Rung::Rewrite, Rung::SwitchModel { candidates: vec![] }, Rung::Review],
+        ladder: vec![Rung::Rewrite, Rung::SwitchModel { candidates: None }, Rung::Review],
         max_refusals: 3,
         progress,
     };
@@ -488,7 +488,7 @@ fn nothing_is_paid_for_a_prompt_that_would_be_refused_again() {
     // No rule softens it and no other model is there: the person is asked after one call.
     let refused = Progress { refused: vec!["bfl:m".into()], climbing: true, ..Progress::default() };
     let plan = Plan {
-        ladder: vec![Rung::Rewrite, Rung::SwitchModel { candidates: vec![] }, Rung::Review],
+        ladder: vec![Rung::Rewrite, Rung::SwitchModel { candidates: None }, Rung::Review],
         progress: refused,
         ..plan("bfl")
     };
@@ -578,5 +578,5 @@ fn seconds_that_only_the_poll_names_are_priced() {
     ];
     let mut world = World::of(alone(fal), answers);
     world.go();
-    assert_eq!(world.end(), (AttemptStatus::Succeeded, None, Some("0.0025".into())));
+    assert_eq!(world.end(), (AttemptStatus::Succeeded, None, Some("0.003".into())));
 }
