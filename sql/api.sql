@@ -42,6 +42,17 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._resolve_model(text) IS 'A name, alias or provider:model → the model of the catalogue that is used, and a warning where that is a successor.';
 
+CREATE FUNCTION image_gen._usual_model(operation text, checked jsonb) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- What serves a priority, and who is the same character again, is each provider's own to say.
+  IF operation <> 'generate' OR checked ->> 'priority' IS NOT NULL OR checked ->> 'task' <> 'generate' OR image_gen._default_model() = '' THEN
+    RETURN NULL;
+  END IF;
+  RETURN (image_gen._resolve_model(image_gen._default_model())).model;
+END $$;
+COMMENT ON FUNCTION image_gen._usual_model(text, jsonb) IS 'The model whose providers come first where the caller leaves the choice open: image_gen.default_model.';
+
 CREATE FUNCTION image_gen._target_for(operation text, checked jsonb, asked_model text) RETURNS image_gen._target
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -56,14 +67,13 @@ BEGIN
                                     draft => checked #>> '{request,quality}' = 'draft') c
        WHERE c.configured;
     END IF;
-    chosen := coalesce(chosen, nullif(image_gen._default_model(), ''));
   END IF;
   IF chosen IS NOT NULL THEN
     target := image_gen._resolve_model(chosen);
   END IF;
   RETURN target;
 END $$;
-COMMENT ON FUNCTION image_gen._target_for(text, jsonb, text) IS 'The model of a request: the caller''s, else the one that its words ask for, else the usual one; NULL leaves it to the route.';
+COMMENT ON FUNCTION image_gen._target_for(text, jsonb, text) IS 'The model of a request: the caller''s, else the one that its words ask for; NULL leaves it to the route.';
 
 CREATE FUNCTION image_gen._needs(checked jsonb, caller name) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -159,7 +169,8 @@ BEGIN
   known := (SELECT array_agg(p.id ORDER BY p.id) FROM image_gen.providers p);
   preferences := image_gen._preferences(preferences::text, known);
   plan := image_gen._plan(job.id, operation, checked ->> 'request', target.provider, target.model,
-                          image_gen._candidates(CASE WHEN target.model IS NULL THEN job.task END, target.model, target.provider)::text,
+                          image_gen._candidates(CASE WHEN target.model IS NULL THEN job.task END,
+                                                coalesce(target.model, image_gen._usual_model(operation, checked)), target.provider)::text,
                           preferences::text, known, max_cost, (SELECT w.configured FROM image_gen.worker_state w), job.priority);
   PERFORM image_gen._keep(k.value ->> 'sha256', k.value ->> 'content_type',
                           decode(split_part(asked ->> k.key, ';base64,', 2), 'base64'))

@@ -19,7 +19,7 @@ INSERT INTO image_gen.rewrite_rules (position, pattern, replacement, note, origi
   (61, '\m(kill|killing|dead|corpse|murder|wound|wounded|injured)\M', 'still', NULL, 'catalogue'),
   (62, '\m(gun|guns|rifle|pistol|weapon|weapons|knife|knives)\M', 'tool', NULL, 'catalogue'),
   (63, '\m(shooting|shot) (of|at)\M', 'picture of', NULL, 'catalogue'),
-  (70, '\min the style of [A-Z][[:alpha:]]+( [A-Z][[:alpha:]]+)*', 'in a distinctive style', 'living artists', 'catalogue');
+  (70, '(?c)\min the style of [A-Z][[:alpha:]]+( [A-Z][[:alpha:]]+)*', 'in a distinctive style', 'living artists', 'catalogue');
 
 COMMENT ON FUNCTION image_gen.needs_text(text) IS
 'Whether a prompt asks for legible text in the picture: it quotes more than one word. Such a job goes to a model that writes legibly, when it names none.';
@@ -61,7 +61,7 @@ RETURNS TABLE (word text, softer text, note text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT m[1], r.replacement, r.note
     FROM image_gen.rewrite_rules r
-   CROSS JOIN LATERAL regexp_matches($1, '(' || r.pattern || ')', 'gi') AS m
+   CROSS JOIN LATERAL regexp_matches($1, regexp_replace(r.pattern, '^(\(\?[a-z]+\))?(.*)$', '\1(\2)'), 'gi') AS m
    WHERE r.enabled
    ORDER BY r.position, r.id
 $$;
@@ -75,7 +75,7 @@ INSERT INTO image_gen.model_rules (position, rule, needs_text, photoreal, draft,
    'legible text: FLUX and SDXL mangle anything longer than a single word', 'catalogue'),
   (40, 'draft',    NULL, NULL, true, NULL, NULL, NULL, '{sdxl-lightning,flux-schnell,flux-2-klein-4b,sd3.5-flash}',
    'a first look in less than three seconds', 'catalogue'),
-  (50, 'stylized', NULL, NULL, NULL, true, NULL, NULL, '{playground-v2.5,hidream-i1-full,hidream-dev,flux-2-flex}',
+  (50, 'stylized', NULL, NULL, NULL, true, NULL, NULL, '{playground-v2.5,hidream-i1-full,hidream-i1-dev,flux-2-flex}',
    'illustrations and posters: better at what is not photoreal than FLUX', 'catalogue'),
   (60, 'quality',  NULL, NULL, NULL, NULL, NULL, 'quality', '{gpt-image-2.6-sunburst,gpt-image-2.6-flare,gemini-3-pro-image,flux-2-max}', 'highest fidelity and prompt adherence', 'catalogue'),
   (61, 'control',  NULL, NULL, NULL, NULL, NULL, 'control', '{stable-image-ultra,sd3.5-large,sd-local}', 'negative prompts, style presets, guidance', 'catalogue'),
@@ -105,7 +105,7 @@ CREATE FUNCTION image_gen.choose_model(
   needs_text boolean DEFAULT false, photoreal boolean DEFAULT false, draft boolean DEFAULT false, stylized boolean DEFAULT false,
   editing boolean DEFAULT false, priority text DEFAULT NULL,
   OUT model text, OUT rule text, OUT reason text, OUT configured boolean)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   row_ image_gen.model_rules;
@@ -115,6 +115,22 @@ BEGIN
   IF $6 NOT IN ('quality', 'control', 'speed', 'variety', 'cost', 'privacy') THEN
     RAISE EXCEPTION 'priority ''%'' does not exist', $6 USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Use one of: quality, control, speed, variety, cost, privacy.';
+  END IF;
+  IF $6 = 'cost' AND NOT (coalesce($1, false) OR coalesce($3, false) OR coalesce($4, false) OR coalesce($5, false)) THEN
+    -- The one rule that is no row: the price table decides.
+    SELECT p.id || ':' || m.name INTO model
+      FROM image_gen.models m
+      JOIN image_gen.providers p ON p.kind = m.provider_kind AND p.enabled AND p.kind <> 'preview'
+      JOIN LATERAL (SELECT min(r.amount) AS amount FROM image_gen.prices r
+                     WHERE r.model = m.name AND r.provider_kind = m.provider_kind AND r.unit IN ('image', 'megapixel', 'begun_megapixel', 'first_megapixel')
+                       AND current_date >= r.valid_from AND current_date < r.valid_to) c ON c.amount IS NOT NULL
+     WHERE m.successor IS NULL AND m.operations @> '{generate}'
+       AND image_gen._has_access(p.kind, p.base_url, p.key_name, (SELECT w.configured FROM image_gen.worker_state w))
+     ORDER BY c.amount, p.priority, m.name LIMIT 1;
+    rule := 'cost';
+    reason := CASE WHEN model IS NULL THEN 'no model with a list price is configured: set a provider''s key' ELSE 'the lowest list price of a picture' END;
+    configured := model IS NOT NULL;
+    RETURN;
   END IF;
   FOR row_ IN
     SELECT r.* FROM image_gen.model_rules r
@@ -163,7 +179,10 @@ DECLARE
   target image_gen._target;
   known text[] := (SELECT array_agg(p.id ORDER BY p.id) FROM image_gen.providers p);
 BEGIN
-  IF jsonb_typeof(arguments) <> 'object' THEN
+  IF operation IS NULL OR arguments IS NULL THEN
+    RAISE EXCEPTION 'explain needs an operation and its arguments' USING ERRCODE = 'null_value_not_allowed',
+      HINT = 'Write for example explain(''generate'', ''{"prompt": "a cat"}'').';
+  ELSIF jsonb_typeof(arguments) <> 'object' THEN
     RAISE EXCEPTION 'arguments is not a JSON object' USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Write for example explain(''generate'', ''{"prompt": "a cat", "model": "flux-1.1-pro"}'').';
   END IF;
@@ -177,7 +196,7 @@ BEGIN
          r -> 'warnings', nullif(r -> 'request', 'null')
     FROM jsonb_array_elements(image_gen._explain(
            job_id, operation, checked ->> 'request', target.provider, target.model,
-           image_gen._candidates(checked ->> 'task', target.model, target.provider)::text,
+           image_gen._candidates(checked ->> 'task', coalesce(target.model, image_gen._usual_model(operation, checked)), target.provider)::text,
            image_gen._preferences((arguments -> 'provider_preferences')::text, known)::text, known,
            (arguments ->> 'max_cost')::numeric, (SELECT w.configured FROM image_gen.worker_state w), checked ->> 'priority')) r;
   -- Who can do nothing of the kind is no candidate at all; it is said all the same.
@@ -207,13 +226,14 @@ COMMENT ON VIEW image_gen.capabilities IS
 (a warning or an error says so). Ask for one model: the whole view takes seconds.';
 
 CREATE VIEW image_gen.provider_health AS
-SELECT p.id AS provider, m.model, coalesce(h.state, w.state, 'up') AS state, coalesce(h.since, w.since) AS since,
+SELECT p.id AS provider, m.model, CASE WHEN h.state <> 'up' THEN h.state ELSE coalesce(w.state, 'up') END AS state,
+       CASE WHEN h.state <> 'up' THEN h.since ELSE coalesce(w.since, h.since) END AS since,
        coalesce(f.in_flight, 0) AS in_flight, p.max_in_flight, coalesce(h.last_error_code, w.last_error_code) AS last_error_code,
        coalesce(h.last_error_at, w.last_error_at) AS last_error_at, s.calls, s.success_rate, s.p50_seconds, s.p95_seconds
   FROM image_gen.providers p
   JOIN LATERAL (SELECT DISTINCT a.model FROM image_gen.attempts a WHERE a.provider = p.id AND a.created_at > now() - interval '1 day'
                 UNION SELECT k.model FROM image_gen.health k WHERE k.provider = p.id AND k.model <> '') m ON true
-  LEFT JOIN image_gen.health h ON h.provider = p.id AND h.model = m.model AND h.state <> 'up'
+  LEFT JOIN image_gen.health h ON h.provider = p.id AND h.model = m.model
   LEFT JOIN image_gen.health w ON w.provider = p.id AND w.model = ''
   LEFT JOIN LATERAL (SELECT count(*) AS in_flight FROM image_gen.attempts a
                       WHERE a.provider = p.id AND a.model = m.model AND a.status = 'running') f ON true

@@ -451,7 +451,7 @@ DECLARE
   old image_gen.jobs;
 BEGIN
   UPDATE image_gen.jobs j
-     SET status = 'queued', error_code = NULL, error_message = NULL, finished_at = NULL
+     SET status = 'queued', error_code = NULL, error_message = NULL, finished_at = NULL, billed_cost = NULL, cost_source = NULL
    WHERE j.id = reopened_id AND j.status = 'needs_review'
   RETURNING * INTO STRICT old;
   INSERT INTO image_gen.queue (seq, job_id, attempts, progress)

@@ -66,9 +66,12 @@ BEGIN
   ELSIF $2 IS NULL OR $2 NOT IN ('approve', 'reject', 'rewrite', 'switch_model', 'retry') THEN
     RAISE EXCEPTION 'action ''%'' does not exist', $2 USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Use one of: approve (here is the picture), reject (no picture), rewrite (with a prompt), switch_model (with a model), retry.';
-  ELSIF $2 = 'approve' AND $5 IS NULL OR $2 = 'rewrite' AND btrim(coalesce($3, '')) = '' OR $2 = 'switch_model' AND $4 IS NULL THEN
+  ELSIF $2 = 'approve' AND $5 IS NULL OR $2 = 'rewrite' AND coalesce($3, '') !~ '\S' OR $2 = 'switch_model' AND $4 IS NULL THEN
     RAISE EXCEPTION '% needs %', $2, CASE $2 WHEN 'approve' THEN 'the url of the picture' WHEN 'rewrite' THEN 'a prompt' ELSE 'a model' END
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Give it by name, for example prompt => ''…'', model => ''…'' or url => ''https://…''.';
+  ELSIF length($3) > 32000 THEN
+    RAISE EXCEPTION 'the prompt has % characters, at most 32000 are possible', length($3) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Shorten the prompt.';
   ELSIF $5 IS NOT NULL AND $5 !~ '^https://' THEN
     RAISE EXCEPTION 'url is not an https URL' USING ERRCODE = 'invalid_parameter_value', HINT = 'Store the picture somewhere and give its https URL.';
   ELSIF $6 < 0 OR $6 >= 'Infinity' THEN
@@ -93,6 +96,13 @@ BEGIN
   ELSE
     IF $2 = 'switch_model' THEN
       target := image_gen._resolve_model($4);
+      IF NOT EXISTS (
+        SELECT FROM jsonb_array_elements(image_gen._candidates(NULL, target.model, target.provider)) c
+         WHERE c -> 'operations' ?| ARRAY[replace(job.task, 'character', 'generate'), CASE job.task WHEN 'outpaint' THEN 'inpaint' ELSE '' END])
+      THEN
+        RAISE EXCEPTION 'nobody offers model "%" for this task: %', $4, job.task USING ERRCODE = 'feature_not_supported',
+          HINT = 'image_gen.models.operations says what each model can do.';
+      END IF;
       PERFORM image_gen._retarget($1, target.model, target.provider);
     END IF;
     PERFORM image_gen._reopen($1, jsonb_strip_nulls(jsonb_build_object(

@@ -273,6 +273,7 @@ impl Ask<'_> {
         request: &str,
         candidates: &str,
         ceiling: Option<Decimal>,
+        skip_idle: bool,
     ) -> Result<Asking, Wrong> {
         let operation: Operation = parsed("operation", &json!(operation).to_string()).map_err(argument)?;
         let request: Request = parsed("the request", request).map_err(argument)?;
@@ -287,17 +288,30 @@ impl Ask<'_> {
         };
         let wishes = route::preferences(&preferences, &self.known)
             .map_err(|invalid| (if invalid.unknown { Kind::Unknown } else { Kind::Argument }, invalid))?;
-        let candidates: Vec<Candidate> = parsed("a row of image_gen.models", candidates).map_err(argument)?;
+        let mut candidates: Vec<Candidate> =
+            parsed("a row of image_gen.models", candidates).map_err(argument)?;
         if candidates.is_empty() {
             return Err((Kind::NotSupported, self.nobody(task)));
         }
-        let judge = |c: &Candidate| route::fits(c, task, &request, ceiling).map(|(_, cost)| cost);
+        if self.model.is_none() {
+            // The choice is open: nobody stands in for anybody.
+            candidates.iter_mut().for_each(|c| c.stands_in = false);
+        }
+        // Of an open choice those without a key are left out, unless there is nobody else.
+        let some_ready = candidates.iter().any(|c| self.missing_key(c).is_none());
+        let idle =
+            |c: &Candidate| skip_idle && self.model.is_none() && some_ready && self.missing_key(c).is_some();
+        let judge = |c: &Candidate| match idle(c) {
+            true => Err(Out::NotConfigured),
+            false => route::fits(c, task, &request, ceiling).map(|(_, cost)| cost),
+        };
         let route = route::order(candidates, &wishes, priority, task, self.job_id, judge);
         Ok(Asking { task, request, wishes, route })
     }
 
     fn plan(self, operation: &str, request: &str, candidates: &str) -> Result<Value, Wrong> {
-        let Asking { task, request, wishes, route } = self.read(operation, request, candidates, None)?;
+        let Asking { task, request, wishes, route } =
+            self.read(operation, request, candidates, None, true)?;
         // The worker will go to the first that is ready.
         let ready = |c: &&Candidate| self.missing_key(c).is_none();
         let head = route.candidates.iter().find(ready).or(route.candidates.first());
@@ -333,7 +347,7 @@ impl Ask<'_> {
     }
 
     fn explain(self, operation: &str, request: &str, candidates: &str) -> Result<Value, Wrong> {
-        let asking = self.read(operation, request, candidates, self.max_cost)?;
+        let asking = self.read(operation, request, candidates, self.max_cost, false)?;
         // A provider without a key is not called: it goes to the end, and so does its chance.
         let (ready, idle): (Vec<_>, Vec<_>) =
             asking.route.candidates.into_iter().partition(|c| self.missing_key(c).is_none());

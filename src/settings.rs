@@ -150,7 +150,7 @@ pub fn define() {
     GucRegistry::define_string_guc(
         c"image_gen.prompt_rewriter",
         c"Function (prompt text, context jsonb) returns text that softens a refused prompt.",
-        c"NULL from it, or an error, leaves the prompt to the rules in image_gen.rewrite_rules.",
+        c"It has two seconds. NULL from it leaves the prompt to image_gen.rewrite_rules; after an error, for a minute.",
         &PROMPT_REWRITER,
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY,

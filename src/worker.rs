@@ -108,6 +108,7 @@ fn serve(database: pg_sys::Oid) -> End {
         flights: 0,
         pending: VecDeque::new(),
         loads: vec![],
+        rewriter_rests: None,
         lost: vec![],
         watermark: 0,
         more: true,
@@ -148,6 +149,9 @@ fn load_keys(old: Option<&Keys>) -> Result<Keys, (Keys, String)> {
     })
 }
 
+/// How long a rewriting function is left alone after an error.
+const REWRITER_REST: Duration = Duration::from_secs(60);
+
 /// A job with the network thread.
 struct Flight {
     /// A job that goes back to the queue can be handed over again before its old task has said good-bye.
@@ -171,6 +175,8 @@ struct Worker {
     pending: VecDeque<Commit>,
     /// Pictures that the network thread wants and does not have yet.
     loads: Vec<Load>,
+    /// After an error `image_gen.prompt_rewriter` is left alone until then.
+    rewriter_rests: Option<Instant>,
     /// Jobs whose task ended and left them open.
     lost: Vec<i64>,
     /// Every ready job up to here was claimed. New ones have a higher seq; what commits late says so itself.
@@ -293,12 +299,15 @@ impl Worker {
     /// A softer prompt: from the administrator's own function, else from the rules.
     fn rewrite(&mut self, refused: &Rewrite) -> Result<Option<String>, Failed> {
         let function = settings::text(&settings::PROMPT_REWRITER);
-        if !function.is_empty() {
+        let rests = self.rewriter_rests.is_some_and(|until| Instant::now() < until);
+        if !function.is_empty() && !rests {
             match queue::rewrite_by(self.extension, &function, refused) {
                 Ok(Some(prompt)) => return Ok(Some(prompt)),
                 Ok(None) => {}
                 Err(Failed::Gone) => return Err(Failed::Gone),
                 Err(Failed::Error(why) | Failed::Poison(why)) => {
+                    // It may be slow rather than wrong: other jobs do not wait for it again and again.
+                    self.rewriter_rests = Some(Instant::now() + REWRITER_REST);
                     self.complain(&format!("image_gen.prompt_rewriter: {why}"));
                 }
             }
@@ -394,6 +403,7 @@ impl Worker {
             Err((keys, why)) => (keys, Some(why)),
         };
         self.keys = keys.clone();
+        self.rewriter_rests = None;
         let limit = limits::raise(settings::MAX_IN_FLIGHT.get());
         self.cap = limit.cap;
         self.more = true;

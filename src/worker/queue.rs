@@ -138,7 +138,7 @@ pub fn rewrite(extension: pg_sys::Oid, prompt: &str) -> Result<Option<String>, F
     })
 }
 
-/// A softer prompt by the administrator's own function, which gets five seconds.
+/// A softer prompt by the administrator's own function, which gets two seconds.
 pub fn rewrite_by(
     extension: pg_sys::Oid,
     function: &str,
@@ -146,7 +146,7 @@ pub fn rewrite_by(
 ) -> Result<Option<String>, Failed> {
     let context = json!({"job_id": refused.job_id, "refused_by": refused.refused_by});
     within(extension, "call image_gen.prompt_rewriter", || {
-        let _limit = super::process::StatementTimeout::start(5_000);
+        let _limit = super::process::StatementTimeout::start(2_000);
         Spi::connect(|client| {
             let arguments = [function.into(), refused.prompt.as_str().into(), JsonB(context.clone()).into()];
             client
