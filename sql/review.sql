@@ -34,10 +34,15 @@ BEGIN
        AND (r.claimed_by IS NULL OR r.claimed_at < clock_timestamp() - stale)
      ORDER BY j.finished_at, j.seq LIMIT least(greatest(n, 0), 100)
        FOR UPDATE OF j SKIP LOCKED) p;
-  INSERT INTO image_gen.reviews AS r (job_id, claimed_by, claimed_at)
-  SELECT t, caller, clock_timestamp() FROM unnest(taken) t
-  ON CONFLICT (job_id) DO UPDATE
-     SET claimed_by = excluded.claimed_by, claimed_at = excluded.claimed_at, action = NULL, note = NULL, resolved_by = NULL, resolved_at = NULL;
+  -- Somebody may have taken one of them between our look and our lock: then it is his.
+  WITH mine AS (
+    INSERT INTO image_gen.reviews AS r (job_id, claimed_by, claimed_at)
+    SELECT t, caller, clock_timestamp() FROM unnest(taken) t
+    ON CONFLICT (job_id) DO UPDATE
+       SET claimed_by = excluded.claimed_by, claimed_at = excluded.claimed_at, action = NULL, note = NULL, resolved_by = NULL, resolved_at = NULL
+     WHERE r.resolved_at IS NOT NULL OR r.claimed_by IS NULL OR r.claimed_at < clock_timestamp() - stale
+    RETURNING r.job_id)
+  SELECT array_agg(m.job_id) INTO taken FROM mine m;
   RETURN QUERY SELECT q.* FROM image_gen.review_queue q WHERE q.id = ANY (taken) ORDER BY q.waiting_since, q.id;
 END $$;
 COMMENT ON FUNCTION image_gen.claim_review(integer, interval) IS

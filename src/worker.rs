@@ -149,6 +149,8 @@ fn load_keys(old: Option<&Keys>) -> Result<Keys, (Keys, String)> {
     })
 }
 
+/// How often reading a picture may fail.
+const LOAD_TRIES: u32 = 3;
 /// How long a rewriting function is left alone after an error.
 const REWRITER_REST: Duration = Duration::from_secs(60);
 
@@ -242,8 +244,10 @@ impl Worker {
                 Report::Health(rows) => {
                     for row in &rows {
                         // A change of state only: an hour's outage is a handful of lines.
-                        let code = row.last_error_code.map_or("", |code| code.as_str());
-                        log!("image_gen: provider {} {} is {} {code}", row.provider, row.model, row.state);
+                        let whom = [row.provider.as_str(), row.model.as_str()].join(" ");
+                        let why = row.last_error_code.filter(|_| row.state != "up");
+                        let why = why.map(|code| format!(" ({})", code.as_str())).unwrap_or_default();
+                        log!("image_gen: provider {} is {}{why}", whom.trim_end(), row.state);
                     }
                     if let Err(why) = queue::health(self.extension, rows) {
                         self.note_failure::<()>(why);
@@ -269,14 +273,7 @@ impl Worker {
         }
         self.lost.extend(lost);
         written?;
-        while let Some(load) = self.loads.last() {
-            // After an error it stays, and is tried again by the next round.
-            let bytes = queue::bytes(self.extension, &load.sha256)?;
-            if let Some(load) = self.loads.pop() {
-                // A task that is gone needs no answer.
-                let _ = load.done.send(bytes);
-            }
-        }
+        self.load();
         if !self.lost.is_empty() && !process::must_stop() {
             queue::take_over(self.extension, self.epoch, self.lost.clone())?;
             self.go_back_to(self.lost.iter().copied().min().unwrap_or(0));
@@ -286,6 +283,25 @@ impl Worker {
             self.tell_waiters();
         }
         Ok(full)
+    }
+
+    /// Reads the pictures that are wanted. One that cannot be read is tried again by the next rounds, and given up in the end:
+    /// only its own job suffers.
+    fn load(&mut self) {
+        for mut load in std::mem::take(&mut self.loads) {
+            let bytes = match queue::bytes(self.extension, &load.sha256) {
+                Ok(bytes) => bytes,
+                Err(Failed::Error(_)) if load.failures < LOAD_TRIES => {
+                    load.failures += 1;
+                    self.more = true;
+                    self.loads.push(load);
+                    continue;
+                }
+                Err(why) => self.note_failure(why),
+            };
+            // A task that is gone needs no answer.
+            let _ = load.done.send(bytes);
+        }
     }
 
     /// Something went wrong that no other job has to suffer from. (A dropped extension is noticed by what follows.)

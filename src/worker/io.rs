@@ -78,6 +78,8 @@ pub struct Rewrite {
 pub struct Load {
     /// Its hash.
     pub sha256: String,
+    /// How often reading it has failed.
+    pub failures: u32,
     /// Told the bytes, or that there are none.
     pub done: oneshot::Sender<Option<Vec<u8>>>,
 }

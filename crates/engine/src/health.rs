@@ -19,6 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 const ACCOUNT_PAUSE: Duration = Duration::from_secs(300);
 /// What a provider that says "too many" without saying for how long is given.
 const RATE_PAUSE: Duration = Duration::from_secs(1);
+/// When to ask again at a door where others are being let in one by one.
+const CROWDED: Duration = Duration::from_secs(2);
 /// From so many at a time on, a recovering provider counts as well.
 const WELL: u32 = 64;
 
@@ -89,6 +91,24 @@ pub struct Health {
 }
 
 impl Health {
+    /// What [`Health::enter`] would say, for whoever still has to wait in line.
+    pub fn look(&self, provider: &str, model: &str, now: i64) -> Door {
+        for key in keys(provider, model) {
+            let Some(mark) = self.marks.get(&key) else { continue };
+            let code = mark.last.map_or(ErrorCode::Overloaded, |(code, _)| code);
+            match mark.state {
+                State::Open { until, .. } if now < until => {
+                    return Door::Shut { after: until_from(until, now), code };
+                }
+                State::HalfOpen { allowed, inside, .. } if inside >= allowed => {
+                    return Door::Shut { after: CROWDED, code };
+                }
+                _ => {}
+            }
+        }
+        Door::Open
+    }
+
     /// Asks to be let in at a provider and model. Whoever is let in says [`Health::leave`] at the end.
     pub fn enter(&mut self, provider: &str, model: &str, now: i64) -> Door {
         for key in keys(provider, model) {
@@ -103,7 +123,9 @@ impl Health {
                     mark.since = now;
                     self.changed.push(key);
                 }
-                State::HalfOpen { allowed, inside, .. } if inside >= allowed => return shut(now + 2_000),
+                State::HalfOpen { allowed, inside, .. } if inside >= allowed => {
+                    return Door::Shut { after: CROWDED, code };
+                }
                 State::HalfOpen { .. } => {}
             }
         }
@@ -272,6 +294,7 @@ mod tests {
         // Other models and other providers are not touched.
         assert_eq!(health.enter("a", "other", 0), Door::Open);
         assert_eq!(health.enter("b", "m", 0), Door::Open);
+        assert_eq!(health.look("a", "m", 10_000), Door::Open, "looking lets nobody in");
         let inside = (0..500).filter(|_| is_open(&mut health, 10_000)).count();
         assert_eq!(inside, 1, "one probe for all jobs");
         health.observe("a", "m", Some(&DOWN), 5, 10_500);

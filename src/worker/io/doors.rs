@@ -50,16 +50,21 @@ fn lock(health: &Mutex<Health>) -> MutexGuard<'_, Health> {
 
 impl Doors {
     /// Waits for a place and for its turn, unless the provider is unwell.
-    pub async fn enter(&self, candidate: &Candidate, now: i64) -> Entrance {
-        // Nobody waits in line for a door that is shut.
+    pub async fn enter(&self, candidate: &Candidate, clock: impl Fn() -> i64) -> Entrance {
         let (provider, model) = (&candidate.provider, &candidate.model);
-        if let Door::Shut { after, code } = lock(&self.health).enter(provider, model, now) {
+        // Nobody waits in line for a door that is shut,
+        if let Door::Shut { after, code } = lock(&self.health).look(provider, model, clock()) {
             return Entrance::Shut { after, code };
         }
-        let visit = Some((self.health.clone(), provider.clone(), model.clone()));
-        let mut place = Place { _permit: None, visit };
-        place._permit = self.throttle.enter(candidate).await;
-        Entrance::Place(place)
+        let permit = self.throttle.enter(candidate).await;
+        // and nobody goes in who stood in line while it was shut.
+        match lock(&self.health).enter(provider, model, clock()) {
+            Door::Shut { after, code } => Entrance::Shut { after, code },
+            Door::Open => {
+                let visit = Some((self.health.clone(), provider.clone(), model.clone()));
+                Entrance::Place(Place { _permit: permit, visit })
+            }
+        }
     }
 
     /// A place for a task that is at the provider already.

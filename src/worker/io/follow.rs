@@ -258,7 +258,7 @@ impl Task {
                 Step::Enter => {
                     let candidate = run.candidate().clone();
                     tokio::select! {
-                        entrance = world.doors.enter(&candidate, now()) => match entrance {
+                        entrance = world.doors.enter(&candidate, now) => match entrance {
                             Entrance::Place(place) => { _place = Some(place); Event::Entered }
                             Entrance::Shut { after, code } => Event::Shut { after, code },
                         },
@@ -329,7 +329,7 @@ impl Task {
     /// Asks the main thread for the bytes of a picture.
     async fn load(&self, sha256: String) -> Option<Vec<u8>> {
         let (done, answer) = oneshot::channel();
-        self.world.report(Report::Load(Load { sha256, done })).await;
+        self.world.report(Report::Load(Load { sha256, failures: 0, done })).await;
         answer.await.ok().flatten()
     }
 

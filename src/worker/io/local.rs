@@ -44,9 +44,13 @@ impl Local {
         }
         let Some(address) = address(&world.config.borrow().keys) else { return };
         let kind = self.kind(&address, world).await;
-        candidates.retain(|c| !unplaced(c) || kind.is_none_or(|kind| kind == c.kind));
+        let gone = |c: &Candidate| unplaced(c) && kind.is_some_and(|kind| kind != c.kind);
+        // The two kinds are one back end to users: whoever is there takes the place of the one that was asked for.
+        let asked_for = candidates.iter().any(|c| gone(c) && !c.stands_in);
+        candidates.retain(|c| !gone(c));
         for candidate in candidates.iter_mut().filter(|c| unplaced(c)) {
             candidate.base_url = Some(address.clone());
+            candidate.stands_in &= !asked_for;
         }
     }
 
