@@ -4,7 +4,7 @@ CREATE TYPE image_gen._target AS (provider text, model text, warning jsonb);
 COMMENT ON TYPE image_gen._target IS 'What a model''s name stands for.';
 
 CREATE FUNCTION image_gen._resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   wanted text := lower(btrim(asked));
   kind text;

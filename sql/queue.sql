@@ -37,7 +37,8 @@ COMMENT ON FUNCTION image_gen._enqueue(image_gen.jobs, text[]) IS 'Writes a job,
 
 -- Functions on the way of every job are PL/pgSQL even where SQL would do: it keeps their plans.
 CREATE FUNCTION image_gen._candidates(task text, model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+-- A plan for these values would take three times as long to make as the general one takes to run.
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   -- A strict reference picture is a task of its own where a provider has a model for it.
   plain text := CASE task WHEN 'character' THEN 'generate' ELSE task END;

@@ -115,12 +115,13 @@ fn users_write_through_the_functions_only() {
     assert_eq!(alice.sqlstate("UPDATE image_gen.jobs SET owner = 'bob'"), "42501");
     assert_eq!(alice.sqlstate("UPDATE image_gen.providers SET base_url = 'http://evil'"), "42501");
 
-    // Of the internal functions, only those that wait() and worker_status call in the caller's name. They change nothing.
+    // Of the internal functions, only those that wait(), worker_status and capabilities call in the caller's name. They
+    // change nothing.
     let internal = stage.admin().column(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'image_gen'::regnamespace AND proname LIKE '\\_%'
             AND has_function_privilege('alice', oid, 'EXECUTE') ORDER BY 1",
     );
-    assert_eq!(internal, ["_await_completion", "_completions", "_is_uncommitted", "_is_worker"]);
+    assert_eq!(internal, ["_await_completion", "_candidates", "_capabilities", "_completions", "_is_uncommitted", "_is_worker"]);
     for call in ["_journal(1, '[]')", "_claim(1, 1, 0)", "_cancel('x')", "_wake(1)", "_enqueue(NULL, NULL)"] {
         assert_eq!(alice.sqlstate(&format!("SELECT image_gen.{call}")), "42501", "{call}");
     }
