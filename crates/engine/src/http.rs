@@ -205,11 +205,17 @@ impl HttpResponse {
         (200..300).contains(&self.status)
     }
 
-    /// How long the provider asks us to wait, at most [`MAX_RETRY_AFTER`]: `retry-after-ms`, or `retry-after`
-    /// in seconds. (`retry-after` as a date needs a clock, and every provider here sends seconds.)
+    /// How long the provider asks us to wait, at most [`MAX_RETRY_AFTER`]: `retry-after-ms`, or `retry-after` in seconds or
+    /// as a date. A date is counted from the answer's own, so that no clock is needed and none has to be right.
     pub fn retry_after(&self) -> Option<Duration> {
         let number = |name: &str| self.header(name)?.trim().parse::<f64>().ok().filter(|n| *n >= 0.0);
-        let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number("retry-after"))?;
+        let date = |name: &str| httpdate::parse_http_date(self.header(name)?.trim()).ok();
+        let until =
+            || Some(date("retry-after")?.duration_since(date("date")?).unwrap_or_default().as_secs_f64());
+        let seconds = number("retry-after-ms")
+            .map(|ms| ms / 1000.0)
+            .or_else(|| number("retry-after"))
+            .or_else(until)?;
         Some(Duration::from_secs_f64(seconds.min(MAX_RETRY_AFTER.as_secs_f64())))
     }
 }
@@ -300,6 +306,16 @@ mod tests {
         assert_eq!(asked("retry-after", "7"), Some(Duration::from_secs(7)));
         assert_eq!(asked("retry-after-ms", "1500"), Some(Duration::from_millis(1500)));
         assert_eq!(asked("retry-after", "315360000"), Some(MAX_RETRY_AFTER));
+        let dated = |after: &str, date: &str| {
+            let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            let headers = vec![header("retry-after", after), header("date", date)];
+            HttpResponse { status: 503, headers, body: vec![] }.retry_after()
+        };
+        let now = "Sun, 22 Nov 2026 10:00:00 GMT";
+        assert_eq!(dated("Sun, 22 Nov 2026 10:00:30 GMT", now), Some(Duration::from_secs(30)));
+        assert_eq!(dated("Sun, 22 Nov 2026 09:00:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(dated("Mon, 23 Nov 2026 10:00:00 GMT", now), Some(MAX_RETRY_AFTER));
+        assert_eq!(asked("retry-after", "Sun, 22 Nov 2026 10:00:30 GMT"), None, "from when?");
         for nonsense in ["-1", "NaN", "soon", ""] {
             assert_eq!(asked("retry-after", nonsense), None);
         }
