@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use image_gen_tests::picture::{Mask, data_uri, photo};
 use image_gen_tests::{Options, Session, Sim, Stage};
 use serde_json::{Value, json};
 
@@ -20,31 +19,56 @@ pub struct Offer {
 }
 
 impl Offer {
+    /// For messages.
+    pub fn name(&self) -> String {
+        format!("{} {} ({})", self.kind, self.task, self.model)
+    }
+
     /// Whether the model takes a parameter in this task.
     pub fn takes(&self, parameter: &str) -> bool {
         let parameter = &self.row["parameters"][parameter];
+        let task = if self.task == "character" { "generate" } else { &self.task };
         match &parameter["only"] {
-            Value::Array(only) => {
-                let task = if self.task == "character" { "generate" } else { &self.task };
-                only.iter().any(|t| t == task)
-            }
+            Value::Array(only) => only.iter().any(|t| t == task),
             _ => !parameter.is_null(),
         }
     }
 
+    /// The factors by which the model enlarges.
+    pub fn scales(&self) -> Vec<i64> {
+        let values = self.row["parameters"]["scale"]["values"].as_array();
+        values.into_iter().flatten().filter_map(Value::as_i64).collect()
+    }
+
     /// Whether the price table says anything about it.
     pub fn is_priced(&self) -> bool {
-        self.row["priced"] == true
+        self.row["units"].is_array()
+    }
+
+    /// Whether it has a price per this unit.
+    pub fn is_priced_by(&self, unit: &str) -> bool {
+        self.row["units"].as_array().is_some_and(|units| units.iter().any(|u| u == unit))
+    }
+
+    /// Whether it answers at once and is asked for the picture later.
+    pub fn is_followed(&self) -> bool {
+        match self.kind.as_str() {
+            "bfl" | "comfyui" | "fal" | "replicate" => true,
+            "ideogram" => self.row["api"] == "v2",
+            _ => false,
+        }
+    }
+
+    /// Whether its pictures are fetched.
+    pub fn gives_urls(&self) -> bool {
+        ["bfl", "comfyui", "fal", "ideogram", "replicate"].contains(&self.kind.as_str())
     }
 }
 
-/// A server with all keys whose breaker is off, so that a job learns nothing from others, and that keeps all pictures.
+/// A server with all keys, whose breaker is off so that no job learns from another, and that keeps all pictures.
 pub fn stage() -> Stage {
-    let stage = Stage::with(Options::all_keys(&[
-        "image_gen.breaker_failures = 0",
-        "image_gen.keep_bytes = 'all'",
-        "max_stack_depth = '4MB'",
-    ]));
+    let stage =
+        Stage::with(Options::all_keys(&["image_gen.breaker_failures = 0", "image_gen.keep_bytes = 'all'"]));
     stage.admin().run("UPDATE image_gen.models SET typical_seconds = 0.05");
     stage
 }
@@ -53,7 +77,7 @@ pub fn stage() -> Stage {
 pub fn offers(stage: &Stage) -> Vec<Offer> {
     let rows = stage.admin().rows(
         "SELECT m.provider_kind, t, m.name,
-                to_jsonb(m) || jsonb_build_object('priced', EXISTS (SELECT FROM image_gen.prices p
+                to_jsonb(m) || jsonb_build_object('units', (SELECT jsonb_agg(DISTINCT p.unit) FROM image_gen.prices p
                   WHERE p.provider_kind = m.provider_kind AND p.model = m.name))
            FROM image_gen.models m CROSS JOIN unnest(m.default_for) t
           WHERE m.provider_kind <> 'preview' AND m.successor IS NULL ORDER BY 1, 2",
@@ -69,7 +93,9 @@ pub fn offers(stage: &Stage) -> Vec<Offer> {
 /// where no prompt is sent.
 pub struct Round {
     name: String,
+    /// By task.
     sims: BTreeMap<String, Sim>,
+    offers: Vec<Offer>,
 }
 
 impl Round {
@@ -88,19 +114,24 @@ impl Round {
                FROM (VALUES {}) r (id, kind, url) JOIN image_gen.providers p ON p.id = r.kind",
             rows.join(", ")
         ));
-        let round = Round { name: name.to_owned(), sims };
+        let round = Round { name: name.to_owned(), sims, offers: offers.to_vec() };
         round.configure(&json!({"render_seconds": 0.05}));
         round
     }
 
-    /// Changes the configuration of all its simulators.
+    /// What is called.
+    pub fn offers(&self) -> &[Offer] {
+        &self.offers
+    }
+
+    /// Changes the configuration of its simulators.
     pub fn configure(&self, patch: &Value) {
         self.sims.values().for_each(|sim| sim.configure(patch));
     }
 
-    /// Lets something go wrong at every offer, as often for each as the rule says.
-    pub fn rule(&self, offers: &[Offer], rule: &Value) {
-        for offer in offers {
+    /// Lets something go wrong at every offer, and at each as often as the rule says.
+    pub fn rule(&self, rule: &Value) {
+        for offer in &self.offers {
             let mut rule = rule.clone();
             rule["provider"] = json!(offer.kind);
             self.sims[&offer.task].rule(rule);
@@ -112,28 +143,74 @@ impl Round {
         format!("{}:{}", provider(&self.name, offer), offer.model)
     }
 
-    /// The requests about an offer, oldest first.
-    pub fn entries(&self, offer: &Offer) -> Vec<Value> {
-        self.sims[&offer.task].entries().into_iter().filter(|e| e["provider"] == offer.kind).collect()
-    }
-
-    /// Its submissions.
+    /// The submissions of an offer, oldest first.
     pub fn submits(&self, offer: &Offer) -> Vec<Value> {
-        self.entries(offer).into_iter().filter(|e| e["phase"] == "submit").collect()
+        let ours = |e: &Value| e["provider"] == offer.kind && e["phase"] == "submit";
+        self.sims[&offer.task].entries().into_iter().filter(ours).collect()
     }
 
-    /// Queues every offer at once: the ids, or why there is none.
+    /// How many of its requests a rule has struck.
+    pub fn struck(&self, offer: &Offer) -> u64 {
+        self.sims[&offer.task].totals().by_provider.get(offer.kind.as_str()).map_or(0, |t| t.faults)
+    }
+
+    /// Queues all calls: the ids, or why a call is turned down. `call` writes the function with its arguments.
     pub fn queue(
         &self,
         session: &mut Session,
-        offers: &[Offer],
-        call: impl Fn(&Offer) -> String,
+        call: impl Fn(&Offer, &str) -> String,
     ) -> Vec<Result<String, String>> {
         let mut one = |offer: &Offer| {
-            let rows = session.try_rows(&format!("SELECT id FROM image_gen.{}", call(offer)));
-            rows.map(|r| r[0][0].clone()).map_err(|e| e.as_db_error().unwrap().to_string())
+            let sql = format!("SELECT id FROM image_gen.{}", call(offer, &self.target(offer)));
+            let rows = session.try_rows(&sql).map_err(|e| e.as_db_error().unwrap().to_string())?;
+            Ok(rows[0][0].clone())
         };
-        offers.iter().map(|offer| one(offer)).collect()
+        self.offers.iter().map(&mut one).collect()
+    }
+
+    /// Runs all calls to their ends and gives what is stored about each.
+    pub fn run(
+        &self,
+        session: &mut Session,
+        call: impl Fn(&Offer, &str) -> String,
+    ) -> Vec<Result<Value, String>> {
+        let queued = self.queue(session, call);
+        let ids: Vec<String> = queued.iter().flatten().cloned().collect();
+        session.all_done(&ids);
+        queued.into_iter().map(|id| Ok(stored(session, &id?))).collect()
+    }
+}
+
+/// What is wrong, by offer.
+#[derive(Default)]
+pub struct Wrong {
+    calls: usize,
+    found: Vec<String>,
+}
+
+impl Wrong {
+    /// One more call is looked at: what is stored about it, unless it was turned down.
+    pub fn call<'a>(&mut self, offer: &Offer, stored: &'a Result<Value, String>) -> Option<&'a Value> {
+        self.calls += 1;
+        stored.as_ref().map_err(|why| self.found.push(format!("{}: {why}", offer.name()))).ok()
+    }
+
+    /// Notes what is wrong unless `holds`.
+    pub fn unless(&mut self, offer: &Offer, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.found.push(format!("{}: {}", offer.name(), what()));
+        }
+    }
+
+    /// Fails when anything was wrong.
+    pub fn report(self) {
+        let Wrong { calls, found } = self;
+        assert!(
+            calls > 0 && found.is_empty(),
+            "{} things wrong in {calls} calls:\n{}",
+            found.len(),
+            found.join("\n")
+        );
     }
 }
 
@@ -141,94 +218,24 @@ fn provider(round: &str, offer: &Offer) -> String {
     format!("{}-{round}-{}", offer.kind, offer.task)
 }
 
-/// The pictures that go in.
-pub struct Pictures {
-    /// The picture to work on.
-    pub image: Vec<u8>,
-    /// What of it to change.
-    pub mask: Mask,
-    /// The picture with the style.
-    pub style: Vec<u8>,
-    /// The picture with the subject.
-    pub reference: Vec<u8>,
+/// All that is stored about a job: `{"job", "attempts", "assets"}`.
+pub fn stored(session: &mut Session, id: &str) -> Value {
+    let text = session.text(&format!(
+        "SELECT jsonb_build_object('job', (SELECT to_jsonb(j) FROM image_gen.jobs j WHERE j.id = '{id}'),
+           'attempts', (SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY a.number), '[]')
+                          FROM image_gen.attempts a WHERE a.job_id = '{id}'),
+           'assets', (SELECT coalesce(jsonb_agg(to_jsonb(c) ORDER BY c.position), '[]')
+                        FROM image_gen.campaign_assets c WHERE c.job_id = '{id}'))"
+    ));
+    serde_json::from_str(&text).unwrap()
 }
 
-/// The size of what goes in.
-pub const SIZE: (u32, u32) = (256, 192);
-/// What an outpainting adds: top, right, bottom, left.
-pub const BORDERS: [u32; 4] = [32, 64, 0, 128];
-/// The seed of every call.
-pub const SEED: i64 = 73104;
-
-impl Pictures {
-    /// Different for every hue.
-    pub fn new(hue: u8) -> Self {
-        let (width, height) = SIZE;
-        Pictures {
-            image: photo(width, height, hue),
-            mask: Mask::new(width, height, |x, y| (40..100).contains(&x) && y < 50 || (x, y) == (200, 150)),
-            style: photo(128, 128, hue.wrapping_add(1)),
-            reference: photo(192, 192, hue.wrapping_add(2)),
-        }
-    }
-
-    /// The call of an offer's task: the function with its arguments. `prompt` is left out where it is empty and can be.
-    pub fn call(&self, offer: &Offer, target: &str, prompt: &str) -> String {
-        let mut arguments = vec![format!("model => '{target}'")];
-        let mut picture = |name: &str, png: &[u8]| arguments.push(format!("{name} => '{}'", data_uri(png)));
-        let mut more: Vec<String> = vec![];
-        let needs_prompt = matches!(offer.task.as_str(), "generate" | "character" | "img2img");
-        let function = match offer.task.as_str() {
-            "generate" => {
-                more.push("width => 320, height => 256".into());
-                "generate"
-            }
-            "character" => {
-                picture("reference_image", &self.reference);
-                more.push("width => 320, height => 256, consistency_mode => 'strict'".into());
-                "generate"
-            }
-            "img2img" => {
-                picture("image", &self.image);
-                "edit"
-            }
-            "inpaint" => {
-                picture("image", &self.image);
-                picture("mask", &self.mask.png);
-                "edit"
-            }
-            "outpaint" => {
-                picture("image", &self.image);
-                let [top, right, bottom, left] = BORDERS;
-                more.push(format!(
-                    "border_top => {top}, border_right => {right}, border_bottom => {bottom}, border_left => {left}"
-                ));
-                "edit"
-            }
-            "upscale" => {
-                picture("image", &self.image);
-                let scale = offer.row["parameters"]["scale"]["values"].as_array().unwrap().last().unwrap();
-                more.push(format!("scale => {scale}"));
-                "upscale"
-            }
-            "variate" => {
-                picture("image", &self.image);
-                more.push("n => 1".into());
-                "variate"
-            }
-            "transfer_style" => {
-                picture("image", &self.image);
-                picture("style_image", &self.style);
-                "transfer_style"
-            }
-            other => panic!("no call for {other}"),
-        };
-        arguments.extend(more);
-        // A variation's seed is derived from the one given.
-        arguments.push(format!("seed => {SEED}"));
-        if needs_prompt || !prompt.is_empty() {
-            arguments.push(format!("prompt => '{}'", if prompt.is_empty() { "a teapot" } else { prompt }));
-        }
-        format!("{function}({})", arguments.join(", "))
-    }
+/// An amount of the database or of the ledger in 1e-8 USD: prices per megapixel are that fine. `None` for NULL.
+pub fn money(value: &Value) -> Option<i64> {
+    let amount: f64 = match value {
+        Value::Number(n) => n.as_f64()?,
+        Value::String(s) => s.parse().ok()?,
+        _ => return None,
+    };
+    Some((amount * 1e8).round() as i64)
 }

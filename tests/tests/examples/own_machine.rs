@@ -1,0 +1,81 @@
+//! One's own back end: A1111 and ComfyUI share one address, and what is private goes nowhere else.
+
+use image_gen_tests::picture::{data_uri, photo};
+use image_gen_tests::{Options, Sim, Stage};
+use serde_json::json;
+
+use crate::{one, size};
+
+/// A stage whose own back end is at the simulator's address plus `path`, and that simulator.
+fn own_machine(path: &str) -> (Stage, Sim) {
+    let sim = Sim::start();
+    let url = match sim.providers().into_iter().find(|(kind, _)| *kind == path) {
+        Some((_, url)) => url,
+        None => path.to_owned(),
+    };
+    let mut options = Options::all_keys(&[]);
+    options.env.push(("STABLE_DIFFUSION_LOCAL_BASE_URL".into(), url));
+    let stage = Stage::with(options);
+    sim.configure(&json!({"render_seconds": 0.05}));
+    stage.admin().run(
+        "UPDATE image_gen.models SET typical_seconds = 0.05;
+         UPDATE image_gen.providers SET base_url = NULL WHERE kind IN ('a1111', 'comfyui')",
+    );
+    (stage, sim)
+}
+
+#[test]
+fn what_is_private_goes_to_a1111_when_that_answers() {
+    // S98
+    stays_at_home("a1111", "comfyui");
+}
+
+#[test]
+fn what_is_private_goes_to_comfyui_when_that_answers() {
+    // S98: the same rows, the same setting.
+    stays_at_home("comfyui", "a1111");
+}
+
+/// The own machine runs programs of this kind, and not of the other one.
+fn stays_at_home(kind: &str, other: &str) {
+    let (stage, own) = own_machine(kind);
+    let mut alice = stage.alice();
+    let image = data_uri(&photo(256, 192, 13));
+    let drawn = one(&mut alice, "generate('a secret', priority => 'privacy', width => 256, height => 256)");
+    let edited = one(&mut alice, &format!("edit('{image}', 'a secret edit', priority => 'privacy')"));
+    let large = one(&mut alice, &format!("upscale('{image}', 4, priority => 'privacy')"));
+    assert_eq!(
+        (size(&drawn), edited["task"].as_str(), size(&large)),
+        ((256, 256), Some("img2img"), (1024, 768))
+    );
+    let used = alice.column("SELECT DISTINCT provider FROM image_gen.attempts");
+    assert_eq!(used, [kind]);
+    // The ledgers: nothing went anywhere else, and the other program was not spoken to.
+    assert_eq!(stage.sim.totals().all.requests, 0, "{:?}", stage.sim.entries());
+    let totals = own.totals();
+    assert!(!totals.by_provider.contains_key(other), "{totals:?}");
+    assert_eq!(totals.all.submits, 3);
+    assert_eq!(alice.text("SELECT spent FROM image_gen.credits()"), "0");
+    // Who insists on the other program learns that it is not there.
+    let wrong = alice.generate_with(&format!("prompt => 'x', model => '{other}:{}'", model_of(other)));
+    let ended = alice.done(&wrong);
+    assert_eq!((ended.status.as_str(), ended.attempts.as_str()), ("failed", "0"), "{ended:?}");
+    assert_eq!((own.totals().all.submits, stage.sim.totals().all.requests), (3, 0));
+    stage.check_money();
+}
+
+fn model_of(kind: &str) -> &'static str {
+    if kind == "a1111" { "sd-local" } else { "sd-xl-base" }
+}
+
+#[test]
+fn what_is_private_stays_here_when_ones_own_machine_is_off() {
+    // S98: nothing listens there, and nobody stands in.
+    let (stage, _own) = own_machine("http://127.0.0.1:9");
+    let mut alice = stage.alice();
+    let id = alice.generate_with("prompt => 'secret', priority => 'privacy'");
+    let job = alice.done(&id);
+    assert_eq!((job.status.as_str(), job.error_code.as_str()), ("failed", "overloaded"), "{job:?}");
+    assert_eq!(stage.sim.totals().all.requests, 0);
+    stage.check_money();
+}
