@@ -148,6 +148,7 @@ BEGIN
       IF FOUND THEN
         PERFORM image_gen._close(waiting_id, 'failed', 'not_found',
                                  format('job %s, whose picture it needs, ended as %s', needed, ended_as));
+        PERFORM image_gen._wake(NULL);  -- those who wait for it
       END IF;
     END IF;
   END LOOP;
@@ -479,6 +480,7 @@ BEGIN
      WHERE a.id = (SELECT max(l.id) FROM image_gen.attempts l WHERE l.job_id = concluded_id);
   END IF;
   PERFORM image_gen._close(concluded_id, new_status, code, message);
+  PERFORM image_gen._wake(NULL);
   IF new_status = 'succeeded' THEN
     PERFORM image_gen._deliver(concluded_id, jsonb_build_array(jsonb_build_object('url', picture_url)));
   END IF;

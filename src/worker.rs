@@ -108,6 +108,7 @@ fn serve(database: pg_sys::Oid) -> End {
         flights: 0,
         pending: VecDeque::new(),
         loads: vec![],
+        unanswered: vec![],
         rewriter_rests: None,
         lost: vec![],
         watermark: 0,
@@ -177,6 +178,8 @@ struct Worker {
     pending: VecDeque<Commit>,
     /// Pictures that the network thread wants and does not have yet.
     loads: Vec<Load>,
+    /// Prompts whose softer words the next life looks for.
+    unanswered: Vec<Rewrite>,
     /// After an error `image_gen.prompt_rewriter` is left alone until then.
     rewriter_rests: Option<Instant>,
     /// Jobs whose task ended and left them open.
@@ -237,10 +240,15 @@ impl Worker {
             match report {
                 Report::Commit(commit) => self.pending.push_back(commit),
                 // What goes wrong with these is theirs alone: the reports behind them are heard all the same.
-                Report::Rewrite(rewrite) => {
-                    let prompt = self.rewrite(&rewrite).unwrap_or_else(|why| self.note_failure(why));
-                    let _ = rewrite.done.send(prompt);
-                }
+                Report::Rewrite(rewrite) => match self.rewrite(&rewrite) {
+                    // A SIGTERM has cancelled the question: the next life asks it again. No answer is not "nothing softer".
+                    _ if process::must_stop() => self.unanswered.push(rewrite),
+                    Ok(prompt) => drop(rewrite.done.send(prompt)),
+                    Err(why) => {
+                        let nothing = self.note_failure(why);
+                        let _ = rewrite.done.send(nothing);
+                    }
+                },
                 Report::Health(rows) => {
                     for row in &rows {
                         // A change of state only: an hour's outage is a handful of lines.

@@ -10,6 +10,7 @@
 mod arrange;
 mod choose;
 mod collect;
+mod finish;
 mod follow;
 mod journal;
 #[cfg(test)]
@@ -19,18 +20,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use collect::Collection;
+pub use finish::lost;
 pub use journal::{AttemptStatus, Entry, JobStatus, Picture};
 
 use crate::candidate::Candidate;
-use crate::cost::{self, Cost, Work};
-use crate::failure::{ErrorCode, Failed, Failure};
+use crate::cost::Cost;
+use crate::failure::{ErrorCode, Failure};
 use crate::http::{HttpRequest, HttpResponse, TransportError, may_carry_key};
 use crate::input::{Inputs, Role};
 use crate::job::{Operation, Request, Task, Warning};
 use crate::poll::Schedule;
 use crate::progress::{Progress, Rung};
-use crate::provider::{self, Call, Charge, Output, Prepared, Provider, Rejection, Remote};
-use crate::retry::{self, Next, Situation};
+use crate::provider::{self, Call, Prepared, Provider, Remote};
 
 /// A job as the machine sees it.
 #[derive(Clone, Debug)]
@@ -376,131 +377,4 @@ impl Run {
             Err(rejection) => self.rejected(rejection, None),
         }
     }
-
-    fn finished(&mut self, mut output: Output, cost: Option<Cost>, now: i64) -> Step {
-        // An answer does not decide how much is downloaded and stored, nor what an estimate learns.
-        output.pictures.truncate(crate::job::MAX_N as usize);
-        output.render_seconds = output.render_seconds.filter(|s| (0.0..86_400.0).contains(s));
-        let waited = (now - self.sent_at).max(0) as f64 / 1000.0;
-        let collection = Collection::new(output, cost, waited);
-        self.state = State::Collecting(Box::new(collection));
-        // Hashing megabytes of inline pictures is not for the network thread.
-        Step::Compute
-    }
-
-    /// The provider said no, and what that costs.
-    fn rejected(&mut self, rejection: Rejection, told: Option<Cost>) -> Step {
-        let cost = match rejection.charge {
-            Charge::Free => Cost::free(),
-            Charge::Unknown => Cost::unknown(),
-            Charge::Full => {
-                let size = self.prepared.as_ref().and_then(|p| p.size);
-                let pixels = size.map(|s| u64::from(s.width) * u64::from(s.height));
-                told.unwrap_or_else(|| self.price(self.job.request.n, pixels, None, None))
-            }
-        };
-        self.failed(rejection.failed, cost)
-    }
-
-    /// What the price table says about a call.
-    fn price(
-        &self,
-        images: u32,
-        pixels: Option<u64>,
-        tokens: Option<cost::Tokens>,
-        seconds: Option<f64>,
-    ) -> Cost {
-        let quality = self.prepared.as_ref().and_then(|p| p.quality.clone());
-        let work = Work { images, pixels, inputs: self.input_pixels.clone(), seconds, quality, tokens };
-        cost::price(&self.candidate.prices, &work).map_or_else(Cost::unknown, Cost::priced)
-    }
-
-    /// An attempt failed: again, elsewhere, up the ladder, or the end.
-    fn failed(&mut self, failed: Failed, cost: Cost) -> Step {
-        let status = match failed.failure {
-            Failure::Refused => AttemptStatus::Refused,
-            Failure::Uncertain | Failure::TimedOut => AttemptStatus::Uncertain,
-            _ => AttemptStatus::Failed,
-        };
-        let resend = self.resend_uncertain && failed.failure == Failure::Uncertain;
-        let rule = if resend { Failure::Overloaded { after: None } } else { failed.failure.clone() };
-        let situation = Situation {
-            tries: self.tries,
-            others: self.others(),
-            free: resend || cost.amount.is_some_and(|amount| amount.is_zero()),
-            jitter: crate::seed::fraction(&self.job.id, self.number),
-        };
-        let mut progress = self.plan.progress.clone();
-        progress.tries = 0;
-        let after = match retry::after(&rule, situation) {
-            Next::Again { after } => {
-                progress.tries = self.tries;
-                after
-            }
-            Next::Elsewhere => {
-                progress.failed.push(self.candidate.name());
-                progress.chosen = None;
-                Duration::ZERO
-            }
-            Next::Climb => {
-                progress.refused.push(self.candidate.name());
-                progress.climbing = true;
-                self.plan.progress = progress.clone();
-                if let Some(end) = self.ladder_ends() {
-                    return self.end(status, failed, cost, end);
-                }
-                Duration::ZERO
-            }
-            Next::Fail => return self.end(status, failed, cost, JobStatus::Failed),
-            Next::Review => return self.end(status, failed, cost, JobStatus::NeedsReview),
-        };
-        let end = self.end_entry(status, Some(failed), cost);
-        self.state = State::Closing;
-        Step::Commit(vec![end, Entry::Later { after, progress }])
-    }
-
-    fn end_entry(&mut self, status: AttemptStatus, failed: Option<Failed>, cost: Cost) -> Entry {
-        Entry::End {
-            number: self.number,
-            status,
-            failed,
-            http_status: self.last_status.take(),
-            cost,
-            tokens: None,
-            render_seconds: None,
-            seed: None,
-            warnings: std::mem::take(&mut self.warnings),
-        }
-    }
-
-    fn end(&mut self, status: AttemptStatus, failed: Failed, cost: Cost, job: JobStatus) -> Step {
-        let end = self.end_entry(status, Some(failed.clone()), cost);
-        self.state = State::Closing;
-        Step::Commit(vec![end, Entry::Close { status: job, failed: Some(failed), pictures: vec![] }])
-    }
-
-    /// The job ends before an attempt began.
-    fn close_unsent(&mut self, failure: Failure, message: &str) -> Step {
-        let status = if failure == Failure::Canceled { JobStatus::Canceled } else { JobStatus::Failed };
-        self.state = State::Closing;
-        Step::Commit(vec![Entry::Close { status, failed: Some(failure.because(message)), pictures: vec![] }])
-    }
-}
-
-/// The end of a job whose provider is no longer configured: it was accepted, and nobody can ask for it.
-pub fn lost(number: u32, provider: &str, cost: Option<Cost>) -> Vec<Entry> {
-    let failed =
-        Failure::Uncertain.because(format!("accepted by provider '{provider}', which is not there any more"));
-    let end = Entry::End {
-        number,
-        status: AttemptStatus::Uncertain,
-        failed: Some(failed.clone()),
-        http_status: None,
-        cost: cost.unwrap_or_else(Cost::unknown),
-        tokens: None,
-        render_seconds: None,
-        seed: None,
-        warnings: vec![],
-    };
-    vec![end, Entry::Close { status: JobStatus::NeedsReview, failed: Some(failed), pictures: vec![] }]
 }

@@ -566,8 +566,11 @@ fn a_task_that_failed_for_good_is_not_asked_again_whatever_the_failure() {
 
 #[test]
 fn seconds_that_only_the_poll_names_are_priced() {
-    let prices =
-        vec![cost::Price { unit: cost::Unit::Second, amount: "0.001".parse().unwrap(), quality: None }];
+    let prices = vec![crate::cost::Price {
+        unit: crate::cost::Unit::Second,
+        amount: "0.001".parse().unwrap(),
+        quality: None,
+    }];
     let fal = Candidate { remote_name: "fal-ai/esrgan".into(), prices, ..candidate("fal") };
     let answers = vec![
         json_answer(200, json!({"request_id": "R"})),
