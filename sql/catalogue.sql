@@ -25,8 +25,8 @@ BEGIN
            successor text, ends_on date)
   ON CONFLICT (name, provider_kind) DO NOTHING;
 
-  INSERT INTO image_gen.prices (provider_kind, model, unit, quality, amount, source, origin)
-  SELECT m.kind, m.name, p.unit, p.quality, p.amount, p.source, 'catalogue'
+  INSERT INTO image_gen.prices (id, provider_kind, model, unit, quality, amount, source, origin) OVERRIDING SYSTEM VALUE
+  SELECT -row_number() OVER (), m.kind, m.name, p.unit, p.quality, p.amount, p.source, 'catalogue'
     FROM jsonb_to_recordset(shipped -> 'model') AS m(name text, kind text, prices jsonb)
    CROSS JOIN jsonb_to_recordset(m.prices) AS p(unit text, quality text, amount numeric, source text);
 END $$;

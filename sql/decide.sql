@@ -30,7 +30,7 @@ DECLARE
   rule record;
   softer text := prompt;
 BEGIN
-  FOR rule IN SELECT r.pattern, r.replacement FROM image_gen.rewrite_rules r WHERE r.enabled ORDER BY r.position, r.id LOOP
+  FOR rule IN SELECT r.pattern, r.replacement FROM image_gen.rewrite_rules r WHERE r.enabled ORDER BY r.position LOOP
     softer := regexp_replace(softer, rule.pattern, rule.replacement, 'gi');
   END LOOP;
   IF softer = prompt THEN
@@ -63,7 +63,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM image_gen.rewrite_rules r
    CROSS JOIN LATERAL regexp_matches($1, regexp_replace(r.pattern, '^(\(\?[a-z]+\))?(.*)$', '\1(\2)'), 'gi') AS m
    WHERE r.enabled
-   ORDER BY r.position, r.id
+   ORDER BY r.position
 $$;
 COMMENT ON FUNCTION image_gen.lint_prompt(text) IS 'The words of a prompt that safety filters are nervous about, before any money is spent; see image_gen.rewrite_rules.';
 
@@ -124,7 +124,7 @@ BEGIN
       JOIN LATERAL (SELECT min(r.amount) AS amount FROM image_gen.prices r
                      WHERE r.model = m.name AND r.provider_kind = m.provider_kind AND r.unit IN ('image', 'megapixel', 'begun_megapixel', 'first_megapixel')
                        AND current_date >= r.valid_from AND current_date < r.valid_to) c ON c.amount IS NOT NULL
-     WHERE m.successor IS NULL AND m.operations @> '{generate}'
+     WHERE m.successor IS NULL AND m.name <> '*' AND m.operations @> '{generate}'
        AND image_gen._has_access(p.kind, p.base_url, p.key_name, (SELECT w.configured FROM image_gen.worker_state w))
      ORDER BY c.amount, p.priority, m.name LIMIT 1;
     rule := 'cost';
@@ -161,7 +161,8 @@ BEGIN
                    (SELECT string_agg(DISTINCT image_gen._key_of(p.kind, p.key_name), ', ')
                       FROM unnest(first_rule.models) AS u(name)
                       JOIN image_gen.models m ON m.name = split_part(u.name, ':', 1 + (strpos(u.name, ':') > 0)::integer)
-                      JOIN image_gen.providers p ON p.kind = m.provider_kind));
+                      JOIN image_gen.providers p ON p.kind = m.provider_kind
+                       AND (strpos(u.name, ':') = 0 OR p.id = split_part(u.name, ':', 1))));
 END $$;
 COMMENT ON FUNCTION image_gen.choose_model IS
 'A model for what is wanted, by image_gen.model_rules: its name, the rule and the reason. Only a model that somebody has a key for is named;

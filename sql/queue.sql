@@ -469,6 +469,18 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._retarget(text, text, text) IS 'Another model for a job that waits for a person.';
 
+CREATE FUNCTION image_gen._bring(brought_id text, bringer name, cost numeric) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO image_gen.attempts (job_id, number, provider, model, status, prompt, seed, seed_honored, billed_cost, cost_source, owner, epoch,
+                                  warnings, finished_at)
+  SELECT j.id, 1 + (SELECT coalesce(max(a.number), 0) FROM image_gen.attempts a WHERE a.job_id = j.id), 'person', j.model, 'succeeded',
+         j.prompt, j.seed, false, coalesce(cost, 0), 'reported', j.owner, 0,
+         jsonb_build_array(jsonb_build_object('code', 'brought', 'message', format('brought by %s', bringer))), clock_timestamp()
+    FROM image_gen.jobs j WHERE j.id = brought_id;
+END $$;
+COMMENT ON FUNCTION image_gen._bring(text, name, numeric) IS 'A picture that a person brought, as an attempt of provider person.';
+
 CREATE FUNCTION image_gen._conclude(concluded_id text, new_status text, code text, message text, picture_url text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -89,7 +89,10 @@ BEGIN
   END IF;
 
   SELECT a.* INTO last FROM image_gen.attempts a WHERE a.job_id = $1 ORDER BY a.number DESC LIMIT 1;
-  IF $6 IS NOT NULL THEN
+  IF $2 = 'approve' AND last.status IS DISTINCT FROM 'uncertain' THEN
+    -- The calls keep their story: the picture is the person's.
+    PERFORM image_gen._bring($1, caller, $6);
+  ELSIF $6 IS NOT NULL THEN
     -- What the reviewer has found out about the call that nobody knew the end of.
     UPDATE image_gen.attempts a SET billed_cost = $6, cost_source = 'reported' WHERE a.id = last.id;
   END IF;
@@ -120,6 +123,7 @@ BEGIN
   RETURN QUERY SELECT s.* FROM image_gen.job_status s WHERE s.id = $1;
 END $$;
 COMMENT ON FUNCTION image_gen.resolve_review IS
-'Decides about a job that waits for a person. approve: it was billed after all, and here is the picture (url). reject: no picture; the job fails.
+'Decides about a job that waits for a person. approve: here is the picture (url), which the provider has
+delivered after all, or the person has brought (then an attempt of provider person stands for it). reject: no picture; the job fails.
 rewrite: again with this prompt. switch_model: again with this model. retry: again as it was. Those three resume the same job with the same seed.
 billed_cost: what the provider charged for the last call, where that was unknown. Who decided, when and why is kept in image_gen.reviews.';

@@ -72,20 +72,22 @@ COMMENT ON COLUMN image_gen.models.ends_on IS 'The day the provider shuts it dow
 
 -- A row that an administrator has touched is his: it is dumped, and a restore puts it in the place of the catalogue's.
 CREATE FUNCTION image_gen._own_row() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF TG_OP = 'UPDATE' THEN
     NEW.origin := 'admin';
-    IF TG_TABLE_NAME = 'ladder' THEN
-      PERFORM image_gen._resolve_model(NEW.model) WHERE NEW.model IS NOT NULL;
+    IF TG_TABLE_NAME = 'prices' AND OLD.origin = 'catalogue' THEN
+      -- Shipped rows have negative ids, which are another row's in the next version.
+      NEW.id := nextval('image_gen.prices_id_seq');
     END IF;
   ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'ladder' THEN
-    PERFORM image_gen._resolve_model(NEW.model) WHERE NEW.model IS NOT NULL;
     DELETE FROM image_gen.ladder l WHERE l.rung = NEW.rung AND l.origin = 'catalogue';
   ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'model_rules' THEN
     DELETE FROM image_gen.model_rules r WHERE (r.position = NEW.position OR r.rule = NEW.rule) AND r.origin = 'catalogue';
-  ELSIF TG_TABLE_NAME = 'rewrite_rules' THEN
-    NULL;  -- rows have no name of their own: both stand beside each other
+  ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'rewrite_rules' THEN
+    DELETE FROM image_gen.rewrite_rules r WHERE r.position = NEW.position AND r.origin = 'catalogue';
+  ELSIF TG_TABLE_NAME = 'prices' THEN
+    NULL;  -- a price of an administrator puts those of the catalogue aside where it is read
   ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'providers' THEN
     DELETE FROM image_gen.providers p WHERE p.id = NEW.id AND p.origin = 'catalogue';
   ELSIF NEW.origin = 'admin' THEN
@@ -111,6 +113,7 @@ CREATE TABLE image_gen.prices (
   source        text,
   origin        text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin'))
 );
+CREATE TRIGGER own_row BEFORE UPDATE ON image_gen.prices FOR EACH ROW EXECUTE FUNCTION image_gen._own_row();
 CREATE INDEX prices_model ON image_gen.prices (model, provider_kind);
 COMMENT ON TABLE image_gen.prices IS 'List prices with the days they are valid on and where they come from.';
 COMMENT ON COLUMN image_gen.prices.unit IS 'What the amount is charged for: an image; a million pixels; a begun megapixel (of 1024 x 1024); the first and each further begun megapixel, inputs included; a begun second of computing; a million tokens (mtok).';
@@ -296,12 +299,11 @@ CREATE TABLE image_gen.ladder (
 COMMENT ON TABLE image_gen.ladder IS 'What follows a refusal by a safety filter, rung by rung. A refusal never moves along the route of providers by itself.';
 COMMENT ON COLUMN image_gen.ladder.rung IS 'The order.';
 COMMENT ON COLUMN image_gen.ladder.action IS 'rewrite: a softer prompt, same model and seed. switch_model: another model, same seed and prompt. review: a person decides. fail: the job fails. A rung that changes nothing is left out.';
-COMMENT ON COLUMN image_gen.ladder.model IS 'For switch_model: this one; NULL is the next one of the route.';
+COMMENT ON COLUMN image_gen.ladder.model IS 'For switch_model: this one; NULL is the next one of the route. A name that does not exist is left out.';
 COMMENT ON COLUMN image_gen.ladder.origin IS 'catalogue: as shipped. admin: written or changed here.';
 
 CREATE TABLE image_gen.rewrite_rules (
-  id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  position    integer NOT NULL,
+  position    integer PRIMARY KEY CHECK (position > 0),
   pattern     text NOT NULL,
   replacement text NOT NULL,
   enabled     boolean NOT NULL DEFAULT true,
@@ -309,8 +311,7 @@ CREATE TABLE image_gen.rewrite_rules (
   origin      text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin'))
 );
 COMMENT ON TABLE image_gen.rewrite_rules IS 'Softer words for those that make safety filters nervous. All that match are applied, in order.';
-COMMENT ON COLUMN image_gen.rewrite_rules.id IS 'For UPDATE and DELETE.';
-COMMENT ON COLUMN image_gen.rewrite_rules.position IS 'The order.';
+COMMENT ON COLUMN image_gen.rewrite_rules.position IS 'The order. A row of an administrator takes the place of the shipped one at its position.';
 COMMENT ON COLUMN image_gen.rewrite_rules.pattern IS 'A POSIX regular expression, whatever the case. \m and \M are the edges of a word.';
 COMMENT ON COLUMN image_gen.rewrite_rules.replacement IS 'What stands there instead; \1 is the first group of the pattern.';
 COMMENT ON COLUMN image_gen.rewrite_rules.enabled IS 'Off: left out.';
@@ -427,7 +428,7 @@ COMMENT ON COLUMN image_gen.models.provider_kind IS 'The kind of provider that t
 COMMENT ON COLUMN image_gen.models.aliases IS 'Other names, in lower case.';
 COMMENT ON COLUMN image_gen.models.operations IS 'What it can do: generate, img2img, inpaint, outpaint (the three kinds of edit), upscale, variate, transfer_style.';
 COMMENT ON COLUMN image_gen.models.best_for IS 'For people.';
-COMMENT ON COLUMN image_gen.prices.id IS 'Later rows win where two are valid.';
+COMMENT ON COLUMN image_gen.prices.id IS 'Later rows win where two are valid. Shipped ones are negative.';
 COMMENT ON COLUMN image_gen.prices.provider_kind IS 'providers.kind.';
 COMMENT ON COLUMN image_gen.prices.model IS 'models.name.';
 COMMENT ON COLUMN image_gen.prices.amount IS 'Per unit.';
@@ -513,7 +514,6 @@ SELECT pg_catalog.pg_extension_config_dump('image_gen.ladder', $$WHERE origin = 
 SELECT pg_catalog.pg_extension_config_dump('image_gen.model_rules', $$WHERE origin = 'admin'$$);
 SELECT pg_catalog.pg_extension_config_dump('image_gen.rewrite_rules', $$WHERE origin = 'admin'$$);
 SELECT pg_catalog.pg_extension_config_dump('image_gen.reviews', '');
-SELECT pg_catalog.pg_extension_config_dump('image_gen.rewrite_rules_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.timings', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.jobs', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.attempts', '');

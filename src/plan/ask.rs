@@ -125,6 +125,9 @@ impl Ask<'_> {
         // A provider without a key is not called: it goes to the end, and so does its chance.
         let (ready, idle): (Vec<_>, Vec<_>) =
             asking.route.candidates.into_iter().partition(|c| self.missing_key(c).is_none());
+        // As the worker does it: nobody stands in for those of whom none can be tried.
+        let alone = ready.iter().all(|c| c.stands_in);
+        let (ready, standing): (Vec<_>, Vec<_>) = ready.into_iter().partition(|_| !alone);
         let chances = route::chances(&ready, &asking.wishes);
         let mut rows = vec![];
         for (position, (candidate, chance)) in ready.iter().zip(chances).enumerate() {
@@ -143,7 +146,8 @@ impl Ask<'_> {
             rows.push(row);
         }
         let missing = |c: &Candidate| format!("not_configured: {}", self.missing_key(c).unwrap_or_default());
-        let idle = idle.iter().map(|c| (c, missing(c)));
+        let standing = standing.iter().map(|c| (c, Out::NothingToStandInFor.as_str().to_owned()));
+        let idle = idle.iter().map(|c| (c, missing(c))).chain(standing);
         let out = asking.route.left_out.iter().map(|(c, out)| {
             let details = out.details().map(|d| format!(": {d}")).unwrap_or_default();
             (c, format!("{}{details}", out.as_str()))

@@ -55,6 +55,8 @@ enum State {
 pub enum Door {
     /// Come in.
     Open,
+    /// Come in, as one of few: it is just recovering.
+    Ajar,
     /// Come back later, or go elsewhere.
     Shut {
         /// When it can open at the earliest.
@@ -129,12 +131,14 @@ impl Health {
                 State::HalfOpen { .. } => {}
             }
         }
+        let mut door = Door::Open;
         for key in keys(provider, model) {
             if let Some(Mark { state: State::HalfOpen { inside, .. }, .. }) = self.marks.get_mut(&key) {
                 *inside += 1;
+                door = Door::Ajar;
             }
         }
-        Door::Open
+        door
     }
 
     /// A call is over, however it ended.
@@ -276,7 +280,7 @@ mod tests {
     const DOWN: Failure = Failure::Overloaded { after: None };
 
     fn is_open(health: &mut Health, now: i64) -> bool {
-        health.enter("a", "m", now) == Door::Open
+        !matches!(health.enter("a", "m", now), Door::Shut { .. })
     }
 
     fn broken() -> Health {

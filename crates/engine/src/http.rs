@@ -197,6 +197,12 @@ impl HttpResponse {
         if values > MAX_JSON_VALUES {
             return Value::Null;
         }
+        // Postgres can store a NUL in no text. No honest answer has one.
+        const NUL: &[u8] = b"\\u0000";
+        if self.body.windows(NUL.len()).any(|window| window == NUL) {
+            let text = String::from_utf8_lossy(&self.body).replace("\\u0000", "\\ufffd");
+            return serde_json::from_str(&text).unwrap_or(Value::Null);
+        }
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 

@@ -17,6 +17,9 @@ pub struct Progress {
     /// Candidates that refused the content, as `provider:model`, one entry for each refusal.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// How many of the refusals were of an earlier prompt.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reworded: u32,
     /// The last refusal waits for the ladder's answer.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub climbing: bool,
@@ -41,17 +44,24 @@ impl Progress {
         self.failed.contains(&candidate.name())
     }
 
-    /// True when the candidate may be next: it was neither given up nor has it refused.
+    /// True when the candidate may be next: it was not given up, has not refused, and is not the same model that has
+    /// refused these very words elsewhere.
     pub fn is_open(&self, candidate: &Candidate) -> bool {
-        !self.gave_up(candidate) && !self.refused.contains(&candidate.name())
+        let these_words = self.refused.get(self.reworded as usize..).unwrap_or_default();
+        !self.gave_up(candidate)
+            && !self.refused.contains(&candidate.name())
+            && !has_model(these_words, &candidate.model)
     }
 
-    /// True when a candidate of this model has refused.
+    /// True when a candidate of this model has refused, in whatever words.
     pub fn model_refused(&self, candidate: &Candidate) -> bool {
-        self.refused
-            .iter()
-            .any(|name| name.split_once(':').is_some_and(|(_, model)| model == candidate.model))
+        has_model(&self.refused, &candidate.model)
     }
+}
+
+/// Whether one of these, as `provider:model`, is of a model.
+fn has_model(names: &[String], model: &str) -> bool {
+    names.iter().any(|name| name.split_once(':').is_some_and(|(_, m)| m == model))
 }
 
 /// What follows a refusal: the rungs are tried in order.

@@ -404,7 +404,7 @@ fn is_path(name: &str) -> bool {
     name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && plain(part))
 }
 
-/// The first non-empty string at one of these JSON pointers. (With a NUL in it Postgres could not store it.)
+/// The first non-empty string at one of these JSON pointers.
 fn text_at<'a>(json: &'a Value, pointers: &[&str]) -> Option<&'a str> {
     pointers
         .iter()

@@ -69,7 +69,10 @@ pub enum Event {
     /// What came of the last [`Step::Rewrite`]: a softer prompt, where there is one.
     Rewritten(Option<String>),
     /// The last [`Step::Enter`] succeeded: there is a place at the candidate.
-    Entered,
+    Entered {
+        /// The candidate is just recovering, and this job is one of few that are sent ahead.
+        probe: bool,
+    },
     /// It did not: the candidate is unwell.
     Shut {
         /// When to ask again at the earliest.
@@ -191,6 +194,8 @@ pub struct Run {
     warnings: Vec<Warning>,
     number: u32,
     tries: u32,
+    /// Sent ahead to a provider that is just recovering.
+    probing: bool,
     sent_at: i64,
     last_status: Option<u16>,
     resend_uncertain: bool,
@@ -218,6 +223,7 @@ impl Run {
             prepared: None,
             warnings: vec![],
             number: attempts,
+            probing: false,
             sent_at: 0,
             last_status: None,
             resend_uncertain: false,
@@ -297,7 +303,7 @@ impl Run {
             ) => self.close_unsent(Failure::Canceled, "canceled before it was sent"),
             (State::New, Event::Start) => self.start(now),
             (State::Rewriting, Event::Rewritten(prompt)) => self.rewritten(prompt, now),
-            (State::Entering, Event::Entered) => self.entered(now),
+            (State::Entering, Event::Entered { probe }) => self.entered(probe, now),
             (State::Entering, Event::Shut { after, code }) => self.shut(after, code, now),
             (State::Gathering(index, tries), event) => self.gathered(index, tries, event, now),
             (State::Gathered, Event::Compute) => self.arrange(now),

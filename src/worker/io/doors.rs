@@ -19,8 +19,13 @@ pub(super) struct Doors {
 
 /// The answer at a door.
 pub(super) enum Entrance {
-    /// Inside, until this is dropped.
-    Place(Place),
+    /// Inside, until the place is dropped.
+    Place {
+        /// Held.
+        place: Place,
+        /// One of few that are sent ahead to a provider that is just recovering.
+        probe: bool,
+    },
     /// Not now.
     Shut {
         /// When to ask again at the earliest.
@@ -60,9 +65,9 @@ impl Doors {
         // and nobody goes in who stood in line while it was shut.
         match lock(&self.health).enter(provider, model, clock()) {
             Door::Shut { after, code } => Entrance::Shut { after, code },
-            Door::Open => {
+            door => {
                 let visit = Some((self.health.clone(), provider.clone(), model.clone()));
-                Entrance::Place(Place { _permit: permit, visit })
+                Entrance::Place { place: Place { _permit: permit, visit }, probe: door == Door::Ajar }
             }
         }
     }

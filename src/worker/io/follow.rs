@@ -259,7 +259,10 @@ impl Task {
                     let candidate = run.candidate().clone();
                     tokio::select! {
                         entrance = world.doors.enter(&candidate, now) => match entrance {
-                            Entrance::Place(place) => { _place = Some(place); Event::Entered }
+                            Entrance::Place { place, probe } => {
+                                _place = Some(place);
+                                Event::Entered { probe }
+                            }
                             Entrance::Shut { after, code } => Event::Shut { after, code },
                         },
                         () = self.cancel.notified() => Event::Cancel,

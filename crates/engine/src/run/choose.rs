@@ -61,6 +61,7 @@ impl Run {
                 self.job.request.prompt = prompt.clone();
                 let progress = &mut self.plan.progress;
                 progress.prompt = Some(prompt);
+                progress.reworded = progress.refused.len() as u32;
                 progress.chosen = progress.refused.last().cloned();
                 progress.climbing = false;
                 self.go(now)
@@ -103,6 +104,8 @@ impl Run {
                 self.state = State::Entering;
                 Step::Enter
             }
+            // With a refusal behind it, what follows is the ladder's to say.
+            None if !progress.refused.is_empty() => self.climb(now),
             None => {
                 let message = "no provider is left that could do it";
                 let late = self.is_late(now);
@@ -125,7 +128,8 @@ impl Run {
         self.plan.route.iter().any(|c| c.name() != here && self.plan.progress.is_open(c))
     }
 
-    pub(super) fn entered(&mut self, now: i64) -> Step {
+    pub(super) fn entered(&mut self, probe: bool, now: i64) -> Step {
+        self.probing = probe;
         if self.provider().is_none() {
             let message = format!("there is no adapter of kind '{}'", self.candidate.kind);
             return self.close_unsent(Failure::NotSupported, &message);
@@ -141,6 +145,9 @@ impl Run {
         let open = |c: &Candidate| self.plan.progress.is_open(c) && !self.unwell.contains(&c.name());
         if (account || after > SHORT) && self.plan.route.iter().any(open) {
             return self.go(now);
+        }
+        if account && !self.plan.progress.refused.is_empty() {
+            return self.climb(now);
         }
         if account || code == ErrorCode::ModelGone {
             let message =

@@ -58,7 +58,8 @@ impl Run {
         let resend = self.resend_uncertain && failed.failure == Failure::Uncertain;
         let rule = if resend { Failure::Overloaded { after: None } } else { failed.failure.clone() };
         let situation = Situation {
-            tries: self.tries,
+            // Whoever was sent ahead to see whether a provider is well again has not had his try.
+            tries: self.tries.saturating_sub(u32::from(self.probing)),
             others: self.others(),
             free: resend || cost.amount.is_some_and(|amount| amount.is_zero()),
             jitter: crate::seed::fraction(&self.job.id, self.number),
@@ -67,7 +68,7 @@ impl Run {
         progress.tries = 0;
         let after = match retry::after(&rule, situation) {
             Next::Again { after } => {
-                progress.tries = self.tries;
+                progress.tries = situation.tries;
                 after
             }
             Next::Elsewhere => {
@@ -77,6 +78,16 @@ impl Run {
             }
             Next::Climb => {
                 progress.refused.push(self.candidate.name());
+                progress.climbing = true;
+                self.plan.progress = progress.clone();
+                if let Some(end) = self.ladder_ends() {
+                    return self.end(status, failed, cost, end);
+                }
+                Duration::ZERO
+            }
+            Next::Fail if !progress.refused.is_empty() && is_outage(&rule, situation) => {
+                // The model that was to take over is out: the ladder goes on.
+                progress.failed.push(self.candidate.name());
                 progress.climbing = true;
                 self.plan.progress = progress.clone();
                 if let Some(end) = self.ladder_ends() {
@@ -118,6 +129,12 @@ impl Run {
         self.state = State::Closing;
         Step::Commit(vec![Entry::Close { status, failed: Some(failure.because(message)), pictures: vec![] }])
     }
+}
+
+/// Whether a failure would have moved on, had there been anybody left.
+fn is_outage(failure: &Failure, situation: Situation) -> bool {
+    let exhausted = Situation { others: true, tries: retry::MAX_RATE_TRIES, ..situation };
+    retry::after(failure, exhausted) == Next::Elsewhere
 }
 
 /// The end of a job whose provider is no longer configured: it was accepted, and nobody can ask for it.

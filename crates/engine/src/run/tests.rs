@@ -22,6 +22,8 @@ struct World {
     unwell: Vec<String>,
     /// Places at candidates are not written down.
     quiet: bool,
+    /// Doors are ajar only.
+    probe: bool,
 }
 
 fn candidate(kind: &str) -> Candidate {
@@ -96,6 +98,7 @@ impl World {
             stored: None,
             unwell: vec![],
             quiet: true,
+            probe: false,
         }
     }
 
@@ -132,7 +135,7 @@ impl World {
                     }
                     match shut {
                         true => Event::Shut { after: Duration::from_secs(10), code: ErrorCode::Overloaded },
-                        false => Event::Entered,
+                        false => Event::Entered { probe: self.probe },
                     }
                 }
                 Step::Rewrite { prompt, refused_by } => {
@@ -352,7 +355,7 @@ fn cancel_says_what_it_could_still_save() {
 fn a_job_that_is_no_longer_ours_is_dropped_before_it_is_sent() {
     let mut run = alone(candidate("bfl"));
     assert_eq!(run.on(Event::Start, 0), Step::Enter);
-    assert!(matches!(run.on(Event::Entered, 0), Step::Commit(_)));
+    assert!(matches!(run.on(Event::Entered { probe: false }, 0), Step::Commit(_)));
     assert_eq!(run.on(Event::Disowned, 0), Step::Stop);
 }
 
@@ -582,4 +585,43 @@ fn seconds_that_only_the_poll_names_are_priced() {
     let mut world = World::of(alone(fal), answers);
     world.go();
     assert_eq!(world.end(), (AttemptStatus::Succeeded, None, Some("0.003".into())));
+}
+
+#[test]
+fn a_probe_is_no_try_and_refused_words_stay_where_they_were_refused() {
+    // One that is sent ahead to a recovering provider keeps its tries.
+    let progress3 = Progress { tries: 3, ..Progress::default() };
+    let mut world = World::of(
+        Run::new(job(), Plan { progress: progress3, ..plan("bfl") }, 3).unwrap(),
+        vec![json_answer(503, json!({}))],
+    );
+    world.probe = true;
+    world.go();
+    assert_eq!(world.log.last().unwrap(), "later");
+    assert_eq!(progress(&world).tries, 3);
+
+    // N21: the other model is out, so the same model elsewhere does not get the refused words; a person does.
+    let mut elsewhere = candidate("bfl");
+    elsewhere.provider = "elsewhere".into();
+    let mut other = candidate("bfl");
+    (other.provider, other.model) = ("other".into(), "n".into());
+    let refused = Progress {
+        refused: vec!["bfl:m".into()],
+        rung: 1,
+        chosen: Some("other:n".into()),
+        ..Progress::default()
+    };
+    let plan = Plan {
+        route: vec![candidate("bfl"), elsewhere, other],
+        ladder: vec![Rung::Rewrite, Rung::SwitchModel { candidates: None }, Rung::Review],
+        max_refusals: 3,
+        progress: Progress { rung: 2, ..refused },
+    };
+    let mut world = World::of(Run::new(job(), plan, 1).unwrap(), vec![json_answer(401, json!({}))]);
+    world.quiet = false;
+    world.go();
+    assert_eq!(
+        world.log,
+        ["enter other:n", "begin", "post /v1/flux-pro-1.1", "end failed", "close needsreview"]
+    );
 }
