@@ -58,7 +58,8 @@ BEGIN
          -- Who can inpaint can outpaint: on a larger canvas.
          AND m.default_for && ARRAY[plain, $1, CASE $1 WHEN 'outpaint' THEN 'inpaint' ELSE $1 END]
          -- Nobody without a key stands in; who was asked for is listed without one, so that it can be said.
-         AND ($2 IS NULL OR image_gen._has_access(p.kind, p.base_url, p.key_name, (SELECT w.configured FROM image_gen.worker_state w)))
+         AND ($2 IS NULL OR (SELECT w.configured IS NULL OR image_gen._has_access(p.kind, p.base_url, p.key_name, w.configured)
+                               FROM image_gen.worker_state w))
          AND NOT EXISTS (SELECT FROM offers o WHERE o.provider = p.id)
        ORDER BY p.id, $1 = ANY (m.default_for) DESC
     )

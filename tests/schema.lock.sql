@@ -14,6 +14,8 @@ TABLE attempts (
   http_status integer,
   remote_id text,
   poll_url text,
+  result_url text,
+  cancel_url text,
   prompt text NOT NULL,
   seed bigint NOT NULL,
   seed_honored boolean NOT NULL,
@@ -40,6 +42,7 @@ TABLE attempts (
   attempts_pkey PRIMARY KEY (id)
   attempts_status_check CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'uncertain'::text, 'canceled'::text])))
   CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts USING btree (job_id) WHERE (status = 'succeeded'::text)
+  CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at)
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
@@ -99,10 +102,23 @@ TABLE campaign_assets (
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
 
+TABLE health (
+  provider text COLLATE "C" NOT NULL,
+  model text COLLATE "C" NOT NULL,
+  state text NOT NULL,
+  since timestamp with time zone NOT NULL,
+  failures integer NOT NULL,
+  last_error_code text,
+  last_error_at timestamp with time zone
+) WITH (fillfactor=50)
+  health_pkey PRIMARY KEY (provider, model)
+  health_state_check CHECK ((state = ANY (ARRAY['up'::text, 'down'::text, 'recovering'::text])))
+
 TABLE jobs (
   id text COLLATE "C" NOT NULL,
   seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   operation text NOT NULL,
+  task text NOT NULL,
   status text NOT NULL DEFAULT 'queued'::text,
   prompt text NOT NULL,
   model text COLLATE "C" NOT NULL,
@@ -111,6 +127,7 @@ TABLE jobs (
   parameters jsonb NOT NULL DEFAULT '{}'::jsonb,
   metadata jsonb NOT NULL DEFAULT '{}'::jsonb,
   preferences jsonb,
+  priority text,
   owner name NOT NULL,
   idempotency_key text,
   request_hash bytea,
@@ -136,9 +153,11 @@ TABLE jobs (
   jobs_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text))
   jobs_operation_check CHECK ((operation = ANY (ARRAY['generate'::text, 'edit'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
   jobs_pkey PRIMARY KEY (id)
+  jobs_priority_check CHECK ((priority = ANY (ARRAY['quality'::text, 'control'::text, 'speed'::text, 'variety'::text, 'cost'::text, 'privacy'::text])))
   jobs_seed_check CHECK (((seed >= 0) AND (seed <= 2147483647)))
   jobs_seq_key UNIQUE (seq)
   jobs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'needs_review'::text, 'canceled'::text])))
+  jobs_task_check CHECK ((task = ANY (ARRAY['generate'::text, 'character'::text, 'img2img'::text, 'inpaint'::text, 'outpaint'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
   CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs USING btree (owner, idempotency_key) WHERE (idempotency_key IS NOT NULL)
   CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops)
   CREATE INDEX jobs_owner ON image_gen.jobs USING btree (owner, seq)
@@ -147,16 +166,49 @@ TABLE jobs (
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
 
+TABLE ladder (
+  rung integer NOT NULL,
+  action text NOT NULL,
+  model text COLLATE "C",
+  origin text NOT NULL DEFAULT 'admin'::text
+)
+  ladder_action_check CHECK ((action = ANY (ARRAY['rewrite'::text, 'switch_model'::text, 'review'::text, 'fail'::text])))
+  ladder_check CHECK (((model IS NULL) OR (action = 'switch_model'::text)))
+  ladder_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
+  ladder_pkey PRIMARY KEY (rung)
+  ladder_rung_check CHECK ((rung > 0))
+
+TABLE model_rules (
+  position integer NOT NULL,
+  rule text NOT NULL,
+  needs_text boolean,
+  photoreal boolean,
+  draft boolean,
+  stylized boolean,
+  editing boolean,
+  priority text,
+  models text[] NOT NULL,
+  reason text NOT NULL,
+  origin text NOT NULL DEFAULT 'admin'::text
+)
+  model_rules_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
+  model_rules_pkey PRIMARY KEY ("position")
+  model_rules_position_check CHECK (("position" > 0))
+  model_rules_rule_key UNIQUE (rule)
+
 TABLE models (
   name text COLLATE "C" NOT NULL,
   provider_kind text NOT NULL,
   remote_name text NOT NULL,
+  api text,
   aliases text[] NOT NULL DEFAULT '{}'::text[],
   operations text[] NOT NULL DEFAULT '{generate}'::text[],
+  default_for text[] NOT NULL DEFAULT '{}'::text[],
   sizes jsonb,
   prompt_chars integer,
   max_n integer NOT NULL DEFAULT 1,
-  parameters jsonb NOT NULL DEFAULT '{}'::jsonb,
+  parameters jsonb NOT NULL DEFAULT '{"prompt": true}'::jsonb,
+  fixed jsonb NOT NULL DEFAULT '{}'::jsonb,
   typical_seconds numeric NOT NULL DEFAULT 10,
   best_for text,
   successor text,
@@ -164,9 +216,13 @@ TABLE models (
   origin text NOT NULL DEFAULT 'admin'::text
 )
   models_check CHECK (((successor IS NOT NULL) OR (sizes IS NOT NULL)))
+  models_default_for_check CHECK ((default_for <@ '{generate,img2img,inpaint,outpaint,upscale,variate,transfer_style,character}'::text[]))
+  models_fixed_check CHECK ((jsonb_typeof(fixed) = 'object'::text))
   models_max_n_check CHECK (((max_n >= 1) AND (max_n <= 10)))
-  models_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9._/-]{0,127}$'::text))
+  models_name_check CHECK ((name ~ '^([a-z0-9][a-z0-9._/-]{0,127}|[*])$'::text))
+  models_operations_check CHECK ((operations <@ '{generate,img2img,inpaint,outpaint,upscale,variate,transfer_style}'::text[]))
   models_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
+  models_parameters_check CHECK ((jsonb_typeof(parameters) = 'object'::text))
   models_pkey PRIMARY KEY (name, provider_kind)
   models_prompt_chars_check CHECK ((prompt_chars > 0))
   models_typical_seconds_check CHECK (((typical_seconds > (0)::numeric) AND (typical_seconds < 'Infinity'::numeric)))
@@ -189,7 +245,7 @@ TABLE prices (
   prices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
   prices_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
   prices_pkey PRIMARY KEY (id)
-  prices_unit_check CHECK ((unit = ANY (ARRAY['image'::text, 'megapixel'::text, 'text_in_mtok'::text, 'image_in_mtok'::text, 'image_out_mtok'::text])))
+  prices_unit_check CHECK ((unit = ANY (ARRAY['image'::text, 'megapixel'::text, 'begun_megapixel'::text, 'first_megapixel'::text, 'further_megapixel'::text, 'second'::text, 'text_in_mtok'::text, 'image_in_mtok'::text, 'image_out_mtok'::text, 'text_out_mtok'::text])))
   CREATE INDEX prices_model ON image_gen.prices USING btree (model, provider_kind)
 
 TABLE providers (
@@ -220,13 +276,42 @@ TABLE queue (
   epoch bigint,
   ready_at timestamp with time zone NOT NULL DEFAULT now(),
   attempts integer NOT NULL DEFAULT 0,
-  tries integer NOT NULL DEFAULT 0,
+  progress jsonb NOT NULL DEFAULT '{}'::jsonb,
   cancel_requested boolean NOT NULL DEFAULT false
 ) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=10000)
   queue_check CHECK (((state = 'running'::text) = (epoch IS NOT NULL)))
   queue_pkey PRIMARY KEY (seq)
-  queue_state_check CHECK ((state = ANY (ARRAY['ready'::text, 'running'::text])))
+  queue_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'ready'::text, 'running'::text])))
   CREATE INDEX queue_ready ON image_gen.queue USING btree (seq) WHERE (state = 'ready'::text)
+
+TABLE reviews (
+  job_id text COLLATE "C" NOT NULL,
+  claimed_by name,
+  claimed_at timestamp with time zone,
+  action text,
+  note text,
+  resolved_by name,
+  resolved_at timestamp with time zone
+)
+  reviews_job_id_fkey FOREIGN KEY (job_id) REFERENCES image_gen.jobs(id) ON DELETE CASCADE
+  reviews_pkey PRIMARY KEY (job_id)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING (EXISTS ( SELECT
+   FROM image_gen.jobs j
+  WHERE ((j.id = reviews.job_id) AND (j.owner = CURRENT_USER))))
+
+TABLE rewrite_rules (
+  position integer NOT NULL,
+  pattern text NOT NULL,
+  replacement text NOT NULL,
+  enabled boolean NOT NULL DEFAULT true,
+  note text,
+  origin text NOT NULL DEFAULT 'admin'::text
+)
+  rewrite_rules_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
+  rewrite_rules_pkey PRIMARY KEY ("position")
+  rewrite_rules_position_check CHECK (("position" > 0))
 
 TABLE timings (
   provider text COLLATE "C" NOT NULL,
@@ -235,6 +320,15 @@ TABLE timings (
   samples bigint NOT NULL
 ) WITH (fillfactor=50)
   timings_pkey PRIMARY KEY (provider, model)
+
+TABLE waits (
+  needs text COLLATE "C" NOT NULL,
+  seq bigint NOT NULL,
+  checked boolean NOT NULL DEFAULT false
+) WITH (fillfactor=70)
+  waits_pkey PRIMARY KEY (needs, seq)
+  CREATE INDEX waits_seq ON image_gen.waits USING btree (seq)
+  CREATE INDEX waits_unchecked ON image_gen.waits USING btree (seq) WHERE (NOT checked)
 
 TABLE worker_state (
   one boolean NOT NULL DEFAULT true,
@@ -251,72 +345,143 @@ TABLE worker_state (
   worker_state_one_check CHECK (one)
   worker_state_pkey PRIMARY KEY (one)
 
+VIEW capabilities (provider text, model text, task text, parameter text, state text, sent_as text)
+
 VIEW job_status (id text, status text, operation text, model text, provider text, prompt text, seed bigint, url text, urls text[], error_code text, error_message text, billed_cost numeric, currency text, cost_source text, attempts integer, metadata jsonb, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
 
-VIEW queue_stats (ready bigint, waiting bigint, in_flight bigint, oldest_ready timestamp with time zone)
+VIEW provider_health (provider text, model text, state text, since timestamp with time zone, in_flight bigint, max_in_flight integer, last_error_code text, last_error_at timestamp with time zone, calls bigint, success_rate numeric, p50_seconds numeric, p95_seconds numeric)
+
+VIEW queue_stats (ready bigint, waiting bigint, in_flight bigint, blocked bigint, oldest_ready timestamp with time zone)
+
+VIEW review_queue (id text, operation text, why text, error_message text, campaign text, shot text, prompt text, model text, seed bigint, prompts_tried text[], calls jsonb, spent numeric, cost_source text, currency text, owner name, claimed_by name, claimed_at timestamp with time zone, created_at timestamp with time zone, waiting_since timestamp with time zone) WITH (security_invoker=true)
 
 VIEW worker_status (running boolean, mode text, pid integer, running_since timestamp with time zone, epoch bigint, in_flight bigint, in_flight_cap integer, cap_reason text, ready bigint, oldest_ready timestamp with time zone, configured_keys text[], last_error text, last_error_at timestamp with time zone)
 
+TYPE _target (provider text, model text, warning jsonb)
+
 TYPE receipt (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb)
 
+FUNCTION _asked(arguments jsonb, options jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _await_completion(seen bigint, seconds double precision) RETURNS void VOLATILE STRICT
+FUNCTION _bring(brought_id text, bringer name, cost numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _bytes(hash text) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _caller() RETURNS text STABLE STRICT PARALLEL SAFE
 FUNCTION _cancel(canceled_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _cancellations(this_epoch bigint) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _candidates(model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _candidates(task text, model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION _capabilities(candidate jsonb) RETURNS jsonb STABLE STRICT PARALLEL SAFE
+FUNCTION _catalogue() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION _check(job_id text, operation text, asked text) RETURNS jsonb STABLE STRICT PARALLEL SAFE
+FUNCTION _check_waits(every_one boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint) RETURNS TABLE(seq bigint, id text, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _close(closed_id text, new_status text, code text, message text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _completions() RETURNS bigint VOLATILE STRICT
+FUNCTION _conclude(concluded_id text, new_status text, code text, message text, picture_url text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _default_model() RETURNS text STABLE STRICT PARALLEL SAFE
 FUNCTION _deliver(done_id text, pictures jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _enqueue(job image_gen.jobs) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _enqueue(job image_gen.jobs, needs text[]) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _explain(job_id text, operation text, request text, provider text, model text, candidates text, preferences text DEFAULT NULL::text, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[], priority text DEFAULT NULL::text) RETURNS jsonb STABLE PARALLEL SAFE
+FUNCTION _finite(name text, number double precision) RETURNS double precision IMMUTABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _has_access(kind text, base_url text, key_name text, keys text[]) RETURNS boolean IMMUTABLE PARALLEL SAFE
+FUNCTION _is_configured(asked text) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _is_uncommitted(seq bigint) RETURNS boolean VOLATILE STRICT
 FUNCTION _is_worker(pid integer) RETURNS boolean VOLATILE
 FUNCTION _journal(this_epoch bigint, items jsonb) RETURNS SETOF bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _keep(hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _key_of(kind text, key_name text) RETURNS text IMMUTABLE PARALLEL SAFE
 FUNCTION _learn(done_id text, done_number integer) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _let_go(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _load_catalogue() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _may_review(caller name) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _needs(checked jsonb, caller name) RETURNS text[] STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _own_row() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _plan(job_id text, operation text, asked text, provider text, model text, candidates text, preferences text DEFAULT NULL::text, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[]) RETURNS jsonb STABLE PARALLEL SAFE
-FUNCTION _resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _note_health(rows jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _offers(asked text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _own_row() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _place(reference text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _plan(job_id text, operation text, request text, provider text, model text, candidates text, preferences text DEFAULT NULL::text, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[], priority text DEFAULT NULL::text) RETURNS jsonb STABLE PARALLEL SAFE
+FUNCTION _preferences(asked text DEFAULT NULL::text, known text[] DEFAULT NULL::text[]) RETURNS jsonb STABLE PARALLEL SAFE
+FUNCTION _receipt(job image_gen.jobs) RETURNS image_gen.receipt IMMUTABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _reopen(reopened_id text, new_progress jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION _retarget(target_id text, new_model text, new_provider text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _rewrite_by(function text, prompt text, context jsonb) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _rungs() RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _same_job(caller name, key text, hash bytea) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_worker() RETURNS void VOLATILE STRICT
 FUNCTION _submit(operation text, asked jsonb, asked_model text, metadata jsonb, preferences jsonb, idempotency_key text, deadline timestamp with time zone, max_cost numeric) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _target_for(operation text, checked jsonb, asked_model text) RETURNS image_gen._target STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _usual_model(operation text, checked jsonb) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _wake(seq bigint) RETURNS void VOLATILE
 FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION choose_model(needs_text boolean DEFAULT false, photoreal boolean DEFAULT false, draft boolean DEFAULT false, stylized boolean DEFAULT false, editing boolean DEFAULT false, priority text DEFAULT NULL::text, OUT model text, OUT rule text, OUT reason text, OUT configured boolean) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION claim_review(n integer DEFAULT 1, stale interval DEFAULT '@ 30 mins'::interval) RETURNS SETOF image_gen.review_queue VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION edit(image text, prompt text DEFAULT NULL::text, mask text DEFAULT NULL::text, mode text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, border_top integer DEFAULT NULL::integer, border_right integer DEFAULT NULL::integer, border_bottom integer DEFAULT NULL::integer, border_left integer DEFAULT NULL::integer, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION explain(operation text, arguments jsonb) RETURNS TABLE("position" integer, provider text, model text, included boolean, reason text, probability numeric, estimated_cost numeric, estimated_seconds numeric, warnings jsonb, request jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION lint_prompt(prompt text) RETURNS TABLE(word text, softer text, note text) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION needs_text(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION picture(asset_id bigint) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION recent(n integer DEFAULT 20, status text DEFAULT NULL::text, campaign text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION resolve_review(id text, action text, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, url text DEFAULT NULL::text, billed_cost numeric DEFAULT NULL::numeric, note text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION rewrite_prompt(prompt text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION status(id text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION variate(image text, n integer DEFAULT 3, variance double precision DEFAULT NULL::double precision, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric) RETURNS SETOF image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION wait(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS SETOF image_gen.job_status VOLATILE SET search_path=pg_catalog, pg_temp
 
 GRANT EXECUTE ON FUNCTION _await_completion TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _bytes TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _cancellations TO image_gen_worker
-GRANT EXECUTE ON FUNCTION _candidates TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _candidates TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION _capabilities TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _check_waits TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _claim TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _close TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _completions TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _deliver TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _has_access TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _is_uncommitted TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _is_worker TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _journal TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _keep TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _learn TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _let_go TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _note_health TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _offers TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _place TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _resolve_model TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _rewrite_by TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _rungs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _start_epoch TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _take_over TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _wake TO image_gen_worker
 GRANT EXECUTE ON FUNCTION cancel TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION choose_model TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION claim_review TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION credits TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION derive_seed TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION edit TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION explain TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION generate TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION lint_prompt TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION needs_text TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION picture TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION recent TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION resolve_review TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION rewrite_prompt TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION status TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION transfer_style TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION upscale TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION variate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION wait TO image_gen_admin, image_gen_user
 GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT INSERT, SELECT, UPDATE ON attempts TO image_gen_worker
@@ -325,13 +490,20 @@ GRANT INSERT, SELECT ON blobs TO image_gen_worker
 GRANT SELECT ON blobs TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT ON campaign_assets TO image_gen_worker
 GRANT SELECT ON campaign_assets TO image_gen_admin, image_gen_user
+GRANT SELECT ON capabilities TO image_gen_admin, image_gen_user
+GRANT DELETE, INSERT, SELECT, UPDATE ON health TO image_gen_worker
 GRANT SELECT ON job_status TO image_gen_admin, image_gen_user
 GRANT SELECT ON jobs TO image_gen_admin, image_gen_user
 GRANT SELECT, UPDATE ON jobs TO image_gen_worker
+GRANT DELETE, INSERT, SELECT, UPDATE ON ladder TO image_gen_admin
+GRANT SELECT ON ladder TO image_gen_user, image_gen_worker
+GRANT DELETE, INSERT, SELECT, UPDATE ON model_rules TO image_gen_admin
+GRANT SELECT ON model_rules TO image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON models TO image_gen_admin
 GRANT SELECT ON models TO image_gen_user, image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON prices TO image_gen_admin
 GRANT SELECT ON prices TO image_gen_user, image_gen_worker
+GRANT SELECT ON provider_health TO image_gen_admin, image_gen_user
 GRANT SELECT ON providers TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT UPDATE ON providers (enabled) TO image_gen_admin
 GRANT UPDATE ON providers (max_in_flight) TO image_gen_admin
@@ -341,18 +513,28 @@ GRANT UPDATE ON providers (requests_per_minute) TO image_gen_admin
 GRANT DELETE, SELECT, UPDATE ON queue TO image_gen_worker
 GRANT SELECT ON queue TO image_gen_admin
 GRANT SELECT ON queue_stats TO image_gen_admin, image_gen_user
+GRANT SELECT ON review_queue TO image_gen_admin, image_gen_user
+GRANT SELECT ON reviews TO image_gen_admin, image_gen_user
+GRANT DELETE, INSERT, SELECT, UPDATE ON rewrite_rules TO image_gen_admin
+GRANT SELECT ON rewrite_rules TO image_gen_user, image_gen_worker
 GRANT INSERT, SELECT, UPDATE ON timings TO image_gen_worker
 GRANT SELECT ON timings TO image_gen_admin, image_gen_user
+GRANT DELETE, SELECT, UPDATE ON waits TO image_gen_worker
+GRANT SELECT ON waits TO image_gen_admin
 GRANT SELECT ON worker_state TO image_gen_admin
 GRANT SELECT, UPDATE ON worker_state TO image_gen_worker
 GRANT SELECT ON worker_status TO image_gen_admin, image_gen_user
 
 SETTING image_gen.allow_private_hosts string = NULL (sighup)
+SETTING image_gen.breaker_failures integer = '5' (sighup)
 SETTING image_gen.default_model string = 'flux-1.1-pro' (user)
 SETTING image_gen.keep_bytes enum = 'inline' (sighup)
 SETTING image_gen.max_in_flight integer = '2000' (sighup)
+SETTING image_gen.max_refusals integer = '3' (sighup)
 SETTING image_gen.on_uncertain enum = 'review' (sighup)
 SETTING image_gen.preview_when_unconfigured bool = 'off' (sighup)
+SETTING image_gen.prompt_rewriter string = NULL (sighup)
+SETTING image_gen.provider_preferences string = NULL (user)
 SETTING image_gen.rescan_interval integer = '30000' (sighup)
 SETTING image_gen.secrets_file string = NULL (sighup)
 SETTING image_gen.shutdown_grace integer = '700' (sighup)

@@ -182,10 +182,16 @@ impl Ask<'_> {
         }
         let mut why: Vec<String> =
             route.left_out.iter().map(|(c, out)| format!("{}: {}", c.name(), out.as_str())).collect();
-        // Who can do nothing of the kind is no candidate at all.
-        let unable =
+        // Who has no key stands in for nobody, and who can do nothing of the kind is no candidate at all.
+        let absent =
             |name: &&String| wishes.only && !route.left_out.iter().any(|(c, _)| c.provider == **name);
-        why.extend(wishes.preferred.iter().filter(unable).map(|name| format!("{name}: not_supported")));
+        let able_kind = |name: &String| {
+            catalogue::shipped().candidates().any(|c| c.kind == *name && provider::can(&c, task))
+        };
+        why.extend(wishes.preferred.iter().filter(absent).map(|name| {
+            let out = if able_kind(name) { Out::NotConfigured } else { Out::NotSupported };
+            format!("{name}: {}", out.as_str())
+        }));
         let hint = match why.iter().any(|why| why.ends_with("not_supported")) {
             // S137, S138
             true => format!("Models that can: {}.", able(task)),

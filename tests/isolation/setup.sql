@@ -10,6 +10,22 @@ CREATE FUNCTION t.seq(prompt text) RETURNS bigint LANGUAGE sql AS $$ SELECT j.se
 CREATE FUNCTION t.claim(epoch bigint, at_most int DEFAULT 100, after_seq bigint DEFAULT 0) RETURNS SETOF text LANGUAGE sql AS $$
   SELECT job #>> '{request,prompt}' FROM image_gen._claim($1, $2, $3)
 $$;
+-- Queues a change of another job's picture.
+CREATE FUNCTION t.edit(prompt text, of_prompt text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (SELECT e.status FROM image_gen.jobs j CROSS JOIN LATERAL image_gen.edit('job:' || j.id, $1, seed => 7) e WHERE j.prompt = $2);
+END $$;
+-- A reviewer takes jobs, and decides about one.
+CREATE FUNCTION t.claim_review(n int, stale interval DEFAULT '30 minutes') RETURNS text LANGUAGE sql AS $$
+  SELECT string_agg(c.prompt, ', ' ORDER BY c.prompt) FROM image_gen.claim_review($1, $2) c
+$$;
+CREATE FUNCTION t.resolve(prompt text, action text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (SELECT r.status FROM image_gen.jobs j CROSS JOIN LATERAL image_gen.resolve_review(j.id, $2, url => CASE $2 WHEN 'approve' THEN 'https://mine.example/1.png' END) r
+           WHERE j.prompt = $1);
+EXCEPTION WHEN object_not_in_prerequisite_state OR lock_not_available THEN
+  RETURN sqlstate;
+END $$;
 CREATE FUNCTION t.cancel(prompt text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
   RETURN (SELECT c.status FROM image_gen.jobs j CROSS JOIN LATERAL image_gen.cancel(j.id) c WHERE j.prompt = $1);
@@ -30,6 +46,10 @@ CREATE FUNCTION t.journal(epoch bigint, prompt text, VARIADIC entries text[]) RE
                            "render_seconds": null, "warnings": [], "cost": {"amount": "0.04", "currency": "USD", "source": "priced"}}'
         WHEN 'close' THEN '{"entry": "close", "status": "succeeded", "failed": null,
                             "pictures": [{"url": "https://delivery.example/1.png", "lifetime_seconds": 600, "inline": false}]}'
+        WHEN 'refused' THEN '{"entry": "end", "number": 1, "status": "refused", "failed": {"code": "safety_filter", "message": "no"}, "http_status": 200,
+                              "tokens": null, "seed": null, "render_seconds": null, "warnings": [], "cost": {"amount": "0", "currency": "USD", "source": "priced"}}'
+        WHEN 'review' THEN '{"entry": "close", "status": "needs_review", "failed": {"code": "safety_filter", "message": "no"}, "pictures": []}'
+        WHEN 'fail' THEN '{"entry": "close", "status": "failed", "failed": {"code": "safety_filter", "message": "no"}, "pictures": []}'
         END::jsonb ORDER BY o) FROM unnest($3) WITH ORDINALITY AS u(e, o))))
       FROM image_gen.jobs j WHERE j.prompt = $2)))
 $$;
@@ -40,6 +60,6 @@ SELECT j.prompt, j.status, j.error_code AS error, q.state AS queue, q.epoch, q.c
        (SELECT count(*) FROM image_gen.campaign_assets a WHERE a.job_id = j.id) AS assets
   FROM image_gen.jobs j LEFT JOIN image_gen.queue q ON q.seq = j.seq ORDER BY j.prompt;
 CREATE PROCEDURE t.reset() LANGUAGE sql AS $$
-  DELETE FROM image_gen.queue; DELETE FROM image_gen.campaign_assets; DELETE FROM image_gen.jobs; DELETE FROM t.got;
+  DELETE FROM image_gen.waits; DELETE FROM image_gen.queue; DELETE FROM image_gen.campaign_assets; DELETE FROM image_gen.jobs; DELETE FROM t.got;
   UPDATE image_gen.worker_state SET epoch = 1;
 $$;

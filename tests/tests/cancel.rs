@@ -264,15 +264,81 @@ fn wait_notices_a_cancel_by_another_session() {
 }
 
 #[test]
+fn wait_notices_what_becomes_of_a_job_that_it_needs() {
+    // N11: the needed job ends in another session, and takes the one that waits for it along.
+    let stage = Stage::start();
+    stage.sim.rule(json!({"phase": "submit", "prompt_contains": "[refused]", "fault": {"kind": "refuse", "stage": "request"}}));
+    // Approved with a picture that cannot be fetched from here: the worker tries that for a while.
+    let approve = "'approve', url => 'https://mine.example/1.png'";
+    for (action, code, limit) in [("'reject'", "not_found", secs(1)), (approve, "invalid_request", secs(10))]
+    {
+        let mut alice = stage.alice();
+        let needed = alice.generate("[refused]");
+        assert_eq!(alice.done(&needed).status, "needs_review");
+        let waiting = alice.text(&format!("SELECT id FROM image_gen.edit('job:{needed}', 'at night')"));
+        // The look at what it waits for is over.
+        stage.sentinel();
+        assert_eq!(status(&mut alice, &waiting), "queued");
+        assert_eq!(alice.text("SELECT blocked FROM image_gen.queue_stats"), "1");
+        let pid = alice.pid();
+        thread::scope(|scope| {
+            let waited = scope.spawn(|| {
+                let job = alice.done(&waiting);
+                (job, Instant::now())
+            });
+            let mut admin = stage.admin();
+            wait_until("it waits", secs(5), || {
+                admin.truth(&format!(
+                    "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = {pid}"
+                ))
+            });
+            let decided = Instant::now();
+            stage.bob().sqlstate(&format!("SELECT image_gen.resolve_review('{needed}', 'reject')"));
+            admin.run(&format!("SELECT image_gen.resolve_review('{needed}', {action})"));
+            let (job, at) = waited.join().unwrap();
+            assert_eq!((job.status.as_str(), job.error_code.as_str()), ("failed", code), "{job:?}");
+            assert!(at - decided < limit, "{action}: wait() noticed after {:?}", at - decided);
+        });
+    }
+    assert_eq!(stage.sim.submits_of("at night").len(), 0);
+}
+
+#[test]
+fn a_job_that_waits_for_another_can_be_canceled() {
+    // P8: it never was in flight.
+    let stage = Stage::start();
+    stage.sim.configure(&json!({"render_seconds": 2.0}));
+    let mut alice = stage.alice();
+    let needed = alice.generate("needed");
+    let [first, second] = ["first", "second"]
+        .map(|p| alice.text(&format!("SELECT id FROM image_gen.edit('job:{needed}', '{p}')")));
+    stage.accepted(1);
+    assert_eq!(cancel(&mut alice, &first), "canceled");
+    // The one that is needed is stopped at its provider: whoever waits for it has no picture either.
+    cancel(&mut alice, &needed);
+    let jobs = alice.all_done(&[needed, first, second]);
+    let ends: Vec<(&str, &str)> = jobs.iter().map(|j| (j.status.as_str(), j.error_code.as_str())).collect();
+    assert_eq!(ends, [("canceled", "canceled"), ("canceled", "canceled"), ("failed", "not_found")]);
+    assert_eq!(stage.sim.submits(), 1);
+    stage.check_money();
+}
+
+#[test]
 fn each_finished_job_notifies_once() {
     let stage = Stage::start();
     let mut listener = stage.alice();
     listener.run("LISTEN image_gen");
     let mut alice = stage.alice();
     let mut ids: Vec<String> = (0..6).map(|n| alice.generate(&format!("notified {n}"))).collect();
-    ids.push(alice.generate("refused: anatomy"));
+    stage.sim.rule(
+        json!({"phase": "submit", "prompt_contains": "[wrong]", "fault": {"kind": "status", "code": 422}}),
+    );
+    stage.sim.rule(json!({"phase": "submit", "prompt_contains": "[refused]", "fault": {"kind": "refuse", "stage": "request"}}));
+    ids.extend(["[wrong]", "[refused]"].map(|prompt| alice.generate(prompt)));
+    // Softened after a refusal, and so put back into the queue: that is no end.
+    ids.push(alice.generate("softened: anatomy"));
     let ends: Vec<String> = alice.all_done(&ids).into_iter().map(|j| j.status).collect();
-    assert_eq!(ends.iter().filter(|s| *s == "failed").count(), 1);
+    assert_eq!(ends[6..], ["failed", "needs_review", "succeeded"]);
     stage.sentinel();
     listener.run("SELECT 1");
     let mut notified = vec![];
@@ -286,7 +352,7 @@ fn each_finished_job_notifies_once() {
             payload["status"].as_str().unwrap().to_owned(),
         ));
     }
-    assert_eq!(notified.len(), 8, "seven and the sentinel: {notified:?}");
+    assert_eq!(notified.len(), 10, "nine and the sentinel: {notified:?}");
     let told: BTreeSet<_> = notified.into_iter().collect();
     for (id, end) in ids.into_iter().zip(ends) {
         assert!(told.contains(&(id.clone(), end.clone())), "{id} {end}: {told:?}");

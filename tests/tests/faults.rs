@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use image_gen_tests::sim::micros;
-use image_gen_tests::{Session, Sim, Stage};
+use image_gen_tests::wait::secs;
+use image_gen_tests::{Session, Sim, Stage, wait_until};
 use serde_json::{Value, json};
 
 /// What is booked for a job.
@@ -39,6 +40,17 @@ fn case(
 const DONE: (&str, &str) = ("succeeded", "");
 /// A person decides: it may have been accepted.
 const REVIEW: (&str, &str) = ("needs_review", "uncertain");
+/// A person decides: it was refused, and nothing is left to try.
+const REFUSED: (&str, &str) = ("needs_review", "safety_filter");
+
+/// One provider, for which nobody stands in.
+const BFL: &str = "bfl:flux-1.1-pro";
+const OPENAI: &str = "openai:gpt-image-2.6-flare";
+
+/// A stage whose cases do not learn from each other that a provider is unwell.
+fn stage() -> Stage {
+    Stage::conf(&["image_gen.breaker_failures = 0"])
+}
 
 /// Runs all cases at once, with a job between them that nothing happens to, and checks every one.
 fn run(stage: &Stage, model: &str, cases: Vec<Case>) -> Session {
@@ -102,27 +114,15 @@ fn status(code: u16) -> Value {
 #[test]
 fn bfl_submissions_that_go_wrong() {
     // worker failure modes 45 to 47, 49, 54; N1 to N4
-    let stage = Stage::start();
+    let stage = stage();
     let elsewhere = Sim::start();
     let failed = |code| ("failed", code);
     run(
         &stage,
-        "flux-1.1-pro",
+        BFL,
         vec![
-            case(
-                "refused prompt",
-                submit(json!({"kind": "refuse", "stage": "request"})),
-                failed("safety_filter"),
-                1,
-                Exact,
-            ),
-            case(
-                "refused picture",
-                submit(json!({"kind": "refuse", "stage": "content"})),
-                failed("safety_filter"),
-                1,
-                Exact,
-            ),
+            case("refused prompt", submit(json!({"kind": "refuse", "stage": "request"})), REFUSED, 1, Exact),
+            case("refused picture", submit(json!({"kind": "refuse", "stage": "content"})), REFUSED, 1, Exact),
             case("429 once", once(json!({"kind": "rate_limited", "retry_after": 1})), DONE, 2, Exact),
             case("429 without a time", once(json!({"kind": "rate_limited"})), DONE, 2, Exact),
             case(
@@ -178,7 +178,7 @@ fn bfl_submissions_that_go_wrong() {
 #[test]
 fn a_bfl_task_that_is_lost_fails_with_its_cost_unknown() {
     // worker failure mode 47: "not found" is believed after a while only.
-    let stage = Stage::start();
+    let stage = stage();
     let lost = case("lost", submit(json!("task_not_found")), ("failed", "not_found"), 1, Unknown);
     let short = case(
         "lost for a moment",
@@ -187,17 +187,17 @@ fn a_bfl_task_that_is_lost_fails_with_its_cost_unknown() {
         1,
         Exact,
     );
-    run(&stage, "flux-1.1-pro", vec![lost, short]);
+    run(&stage, BFL, vec![lost, short]);
 }
 
 #[test]
 fn bfl_polls_that_go_wrong_are_repeated() {
     // worker failure mode 47: a task is paid for, so only a word about the task itself ends it.
-    let stage = Stage::start();
+    let stage = stage();
     let poll = |fault: Value| json!({"phase": "poll", "times": 2, "fault": fault});
     run(
         &stage,
-        "flux-1.1-pro",
+        BFL,
         vec![
             case("503", poll(status(503)), DONE, 1, Exact),
             case("401", poll(status(401)), DONE, 1, Exact),
@@ -228,12 +228,12 @@ fn bfl_polls_that_go_wrong_are_repeated() {
 #[test]
 fn pictures_that_cannot_be_fetched_do_not_lose_the_job() {
     // The picture exists and is paid for: its URL is kept, with a warning.
-    let stage = Stage::start();
+    let stage = stage();
     let picture =
         |times: Option<u64>, fault: Value| json!({"phase": "picture", "times": times, "fault": fault});
     let mut alice = run(
         &stage,
-        "flux-1.1-pro",
+        BFL,
         vec![
             case("once 503", picture(Some(1), status(503)), DONE, 1, Exact),
             case("once cut off", picture(Some(1), json!("drop_mid_body")), DONE, 1, Exact),
@@ -267,27 +267,15 @@ fn pictures_that_cannot_be_fetched_do_not_lose_the_job() {
 #[test]
 fn openai_calls_that_go_wrong() {
     // worker failure modes 45 to 47, 49, 54
-    let stage = Stage::start();
+    let stage = stage();
     let failed = |code| ("failed", code);
     let quota = json!({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "param": null, "code": "insufficient_quota"}});
     let mut alice = run(
         &stage,
-        "gpt-image",
+        OPENAI,
         vec![
-            case(
-                "refused prompt",
-                submit(json!({"kind": "refuse", "stage": "request"})),
-                failed("safety_filter"),
-                1,
-                Exact,
-            ),
-            case(
-                "refused picture",
-                submit(json!({"kind": "refuse", "stage": "content"})),
-                failed("safety_filter"),
-                1,
-                Exact,
-            ),
+            case("refused prompt", submit(json!({"kind": "refuse", "stage": "request"})), REFUSED, 1, Exact),
+            case("refused picture", submit(json!({"kind": "refuse", "stage": "content"})), REFUSED, 1, Exact),
             case("429 once", once(json!({"kind": "rate_limited", "retry_after": 1})), DONE, 2, Exact),
             case("429 for ever", submit(json!({"kind": "rate_limited"})), failed("rate_limited"), 4, Exact),
             case(
@@ -318,7 +306,7 @@ fn openai_calls_that_go_wrong() {
             ),
             case("no picture", submit(json!("empty")), failed("provider_error"), 1, Unknown),
             case("task error once", once(json!("task_error")), DONE, 2, Exact),
-            case("not found", submit(json!("task_not_found")), failed("not_found"), 1, Exact),
+            case("not found", submit(json!("task_not_found")), failed("model_gone"), 1, Exact),
         ],
     );
     // Inline pictures are kept, and are what their hash says.
@@ -332,27 +320,80 @@ fn openai_calls_that_go_wrong() {
 
 #[test]
 fn a_refusal_touches_no_other_provider_and_no_other_job() {
-    // N21, S59: by the words of the prompt this time.
+    // N21, S54, S55, S59: by the words of the prompt this time, which are softened.
     let stage = Stage::start();
     let mut alice = stage.alice();
     let ids = ["hero", "detail, anatomy", "square"].map(|prompt| alice.generate(prompt)).to_vec();
-    let ends: Vec<String> = alice.all_done(&ids).into_iter().map(|j| j.status).collect();
-    assert_eq!(ends, ["succeeded", "failed", "succeeded"]);
+    alice.all_succeed(&ids);
     let totals = stage.sim.totals();
-    assert!(!totals.by_provider.contains_key("openai"), "a refusal is not a reason to ask somebody else");
+    assert_eq!(totals.by_provider.len(), 1, "a refusal is not a reason to ask somebody else");
+    assert_eq!((totals.all.submits, totals.all.billed.to_string().as_str()), (4, "0.12"));
+    let calls = alice.rows(&format!(
+        "SELECT number, status, prompt, billed_cost, seed = first_value(seed) OVER (ORDER BY number)
+           FROM image_gen.attempts WHERE job_id = '{}' ORDER BY number",
+        ids[1]
+    ));
+    assert_eq!(
+        calls,
+        [["1", "refused", "detail, anatomy", "0", "t"], ["2", "succeeded", "detail, figure", "0.04", "t"]]
+    );
+    let attempts: Vec<String> = alice.all_done(&ids).into_iter().map(|j| j.attempts).collect();
+    assert_eq!(attempts, ["1", "2", "1"]);
+    assert_eq!(alice.text("SELECT spent FROM image_gen.credits()"), "0.12");
+    stage.check_money();
+}
+
+#[test]
+fn without_a_ladder_a_refusal_waits_for_a_person() {
+    // N21, S60: it is no outage, so the route is not followed.
+    let stage = Stage::start();
+    stage.admin().run("DELETE FROM image_gen.ladder");
+    let mut alice = stage.alice();
+    let ids = ["hero", "detail, anatomy", "square"].map(|prompt| alice.generate(prompt)).to_vec();
+    let jobs = alice.all_done(&ids);
+    let ends: Vec<(&str, &str)> = jobs.iter().map(|j| (j.status.as_str(), j.error_code.as_str())).collect();
+    assert_eq!(ends, [DONE, REFUSED, DONE]);
+    let totals = stage.sim.totals();
+    assert_eq!(totals.by_provider.len(), 1, "a refusal is not a reason to ask somebody else");
     assert_eq!((totals.all.submits, totals.all.billed.to_string().as_str()), (3, "0.08"));
     assert_eq!(alice.text("SELECT spent FROM image_gen.credits()"), "0.08");
     stage.check_money();
 }
 
 #[test]
+fn a_rewrite_rule_that_cannot_be_applied_harms_no_other_job() {
+    // N21, worker failure mode 5: the refused job goes on without softer words; what else the worker is told is not lost.
+    let stage = Stage::start();
+    // Neither the table's own check nor anybody's care is relied upon.
+    stage.admin().run(
+        "ALTER TABLE image_gen.rewrite_rules DISABLE TRIGGER ALL;
+         INSERT INTO image_gen.rewrite_rules (position, pattern, replacement) VALUES (1, '(', 'x')",
+    );
+    let mut alice = stage.alice();
+    let shot = |n| format!("prompt => '{n}{}', model => '{BFL}'", if n % 3 == 0 { ", anatomy" } else { "" });
+    let ids: Vec<String> = (0..12).map(|n| alice.generate_with(&shot(n))).collect();
+    for (n, job) in alice.all_done(&ids).into_iter().enumerate() {
+        let expected = if n % 3 == 0 { REFUSED } else { DONE };
+        assert_eq!((job.status.as_str(), job.error_code.as_str()), expected, "{n}: {job:?}");
+    }
+    stage.sentinel();
+    let mut admin = stage.admin();
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue"), 0);
+    wait_until("nothing is left in flight", secs(5), || {
+        admin.truth("SELECT in_flight = 0 FROM image_gen.worker_status")
+    });
+    stage.check_money();
+}
+
+#[test]
 fn a_provider_that_is_down_is_asked_a_bounded_number_of_times() {
     // worker failure modes 48 and 60
-    let stage = Stage::start();
+    let stage = stage();
     let mut alice = stage.alice();
     // Nothing listens there.
     stage.admin().run("UPDATE image_gen.providers SET base_url = 'http://127.0.0.1:9' WHERE id = 'bfl'");
-    let ids: Vec<String> = (0..20).map(|n| alice.generate(&format!("down {n}"))).collect();
+    let down = |n| format!("prompt => 'down {n}', model => '{BFL}'");
+    let ids: Vec<String> = (0..20).map(|n| alice.generate_with(&down(n))).collect();
     for job in alice.all_done(&ids) {
         assert_eq!(
             (job.status.as_str(), job.error_code.as_str(), job.attempts.as_str()),

@@ -108,14 +108,22 @@ fn a_providers_limit_is_respected() {
 
 #[test]
 fn a_providers_rate_is_respected() {
+    // Six seconds' worth of submissions may go at once; the rest follows at the steady rate.
     let stage = Stage::start();
-    // One submission in 400 ms.
+    // One submission in 400 ms, so fifteen at once.
     stage.admin().run("UPDATE image_gen.providers SET requests_per_minute = 150 WHERE id = 'bfl'");
+    stage.worker();
     let mut alice = stage.alice();
-    let ids: Vec<String> = (0..5).map(|n| alice.generate(&format!("paced {n}"))).collect();
+    let ids = alice.column(
+        "SELECT g.id FROM generate_series(1, 20) n, LATERAL image_gen.generate(prompt => 'paced ' || n) g",
+    );
     alice.all_succeed(&ids);
     let at: Vec<u64> = stage.sim.submits_of("paced").iter().map(|e| e["at_us"].as_u64().unwrap()).collect();
-    assert!(at.windows(2).all(|w| w[1] - w[0] > 300_000), "{at:?}");
+    assert_eq!(at.len(), 20);
+    assert!(at[14] - at[0] < 1_000_000, "the first fifteen do not wait: {at:?}");
+    assert!(at[14..].windows(2).all(|w| w[1] - w[0] > 300_000), "the others are paced: {at:?}");
+    assert!(at[19] - at[0] > 1_800_000, "{at:?}");
+    assert_eq!(stage.sim.totals().by_provider.len(), 1, "nobody else is asked because of that");
 }
 
 #[test]

@@ -3,5 +3,19 @@
 
 #[path = "routing/common.rs"]
 mod common;
+#[path = "routing/explain.rs"]
+mod explain;
+#[path = "routing/health.rs"]
+mod health;
+#[path = "routing/ladder.rs"]
+mod ladder;
 #[path = "routing/outages.rs"]
 mod outages;
+#[path = "routing/preferences.rs"]
+mod preferences;
+#[path = "routing/restart.rs"]
+mod restart;
+#[path = "routing/review.rs"]
+mod review;
+#[path = "routing/rewriter.rs"]
+mod rewriter;

@@ -121,7 +121,17 @@ fn users_write_through_the_functions_only() {
         "SELECT proname FROM pg_proc WHERE pronamespace = 'image_gen'::regnamespace AND proname LIKE '\\_%'
             AND has_function_privilege('alice', oid, 'EXECUTE') ORDER BY 1",
     );
-    assert_eq!(internal, ["_await_completion", "_candidates", "_capabilities", "_completions", "_is_uncommitted", "_is_worker"]);
+    assert_eq!(
+        internal,
+        [
+            "_await_completion",
+            "_candidates",
+            "_capabilities",
+            "_completions",
+            "_is_uncommitted",
+            "_is_worker"
+        ]
+    );
     for call in ["_journal(1, '[]')", "_claim(1, 1, 0)", "_cancel('x')", "_wake(1)", "_enqueue(NULL, NULL)"] {
         assert_eq!(alice.sqlstate(&format!("SELECT image_gen.{call}")), "42501", "{call}");
     }
@@ -203,19 +213,30 @@ fn keys_are_nowhere_but_in_the_header() {
     let stage =
         Stage::conf(&["log_statement = 'all'", "log_min_messages = debug1", "log_error_verbosity = verbose"]);
     let mut alice = stage.alice();
-    let echo = json!({"detail": format!("bad key {BFL_KEY} given")});
     stage.sim.rule(json!({"prompt_contains": "[401]", "fault": {"kind": "status", "code": 401}}));
     stage.sim.rule(json!({"prompt_contains": "[drop]", "phase": "submit", "fault": "drop_after_accept"}));
-    stage
-        .sim
-        .rule(json!({"prompt_contains": "[echo]", "fault": {"kind": "status", "code": 401, "body": echo}}));
+    for (provider, body) in [
+        ("bfl", json!({"detail": format!("bad key {BFL_KEY} given")})),
+        ("openai", json!({"error": {"message": format!("Incorrect API key provided: {OPENAI_KEY}.")}})),
+    ] {
+        stage.sim.rule(json!({"provider": provider, "prompt_contains": "[echo]", "fault": {"kind": "status", "code": 401, "body": body}}));
+    }
     let ids: Vec<String> = ["fine", "[401]", "[drop]"].map(|p| alice.generate(p)).to_vec();
     let open = alice.generate_with("prompt => 'fine', model => 'gpt-image'");
     alice.all_done(&ids);
     alice.all_succeed(&[open]);
-    // A provider that repeats the key in its error must not bring it into our tables.
-    let echoed = alice.generate("[echo]");
-    alice.all_done(&[echoed]);
+    // A provider that repeats the key in its error must not bring it into our tables. (The next one is asked then.)
+    let echoed = ["bfl:flux-1.1-pro", "openai:gpt-image", "flux-1.1-pro"]
+        .map(|model| alice.generate_with(&format!("prompt => '[echo]', model => '{model}'")));
+    for (job, refused) in alice.all_done(&echoed).iter().zip([true, true, false]) {
+        assert_eq!(job.error_code == "auth", refused, "{job:?}");
+    }
+    assert_eq!(
+        alice.number(
+            "SELECT count(*) FROM image_gen.attempts WHERE prompt = '[echo]' AND error_message LIKE '%***%'"
+        ),
+        4
+    );
 
     let mut admin = stage.admin();
     let tables = admin.column(

@@ -14,11 +14,27 @@ use std::process::Command;
 use image_gen_tests::{Cluster, Options};
 
 /// In this order, in one database: the first creates the extension.
-const GOLDEN: [&str; 6] =
-    ["install", "schema_lock", "comments", "generate_errors", "generate", "state_machine"];
+const GOLDEN: [&str; 8] = [
+    "install",
+    "schema_lock",
+    "comments",
+    "generate_errors",
+    "generate",
+    "operations",
+    "decide",
+    "state_machine",
+];
 
-const ISOLATION: [&str; 6] =
-    ["claim_claim", "cancel_claim", "cancel_journal", "idempotency", "epoch_journal", "late_commit"];
+const ISOLATION: [&str; 8] = [
+    "claim_claim",
+    "cancel_claim",
+    "cancel_journal",
+    "idempotency",
+    "epoch_journal",
+    "late_commit",
+    "review_claim",
+    "wait_close",
+];
 
 #[test]
 fn sql_answers_as_written_down() {
@@ -50,7 +66,21 @@ fn a_dump_can_be_restored() {
     );
     old.run("INSERT INTO image_gen.providers (id, kind) VALUES ('studio', 'openai')");
     old.run("INSERT INTO image_gen.prices (provider_kind, model, unit, amount) VALUES ('bfl', 'flux-2-pro', 'image', 0.03)");
-    old.generate_with("prompt => 'kept', model => 'preview', idempotency_key => 'k'");
+    old.run(
+        "INSERT INTO image_gen.models (name, provider_kind, remote_name, sizes) VALUES ('house-1', 'bfl', 'x', '{\"fixed\": [[512, 512]]}');
+         INSERT INTO image_gen.ladder (rung, action, model) VALUES (2, 'switch_model', 'house-1');
+         INSERT INTO image_gen.model_rules (position, rule, draft, models, reason) VALUES (5, 'house', true, '{house-1}', 'ours');
+         INSERT INTO image_gen.rewrite_rules (position, pattern, replacement) VALUES (1, 'Acme', 'a brand');
+         UPDATE image_gen.rewrite_rules SET enabled = false WHERE position = 50",
+    );
+    let kept = old.generate_with("prompt => 'kept', model => 'preview', idempotency_key => 'k'");
+    old.run(&format!("SELECT image_gen.edit('job:{kept}', 'waits for it')"));
+    let reviewed = old.generate_with("prompt => 'reviewed', model => 'preview'");
+    old.run(&format!(
+        "SELECT image_gen._close('{reviewed}', 'needs_review', 'uncertain', 'who knows');
+         DELETE FROM image_gen.queue WHERE job_id = '{reviewed}';
+         SELECT image_gen.claim_review()"
+    ));
 
     let dump = client(&cluster, "pg_dump").arg("--dbname=old").output().unwrap();
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
@@ -66,7 +96,12 @@ fn a_dump_can_be_restored() {
         "SELECT * FROM image_gen.providers ORDER BY id",
         "SELECT * FROM image_gen.models ORDER BY name, provider_kind",
         "SELECT provider_kind, model, unit, quality, amount, origin FROM image_gen.prices ORDER BY 1, 2, 3, 4, 5",
-        "SELECT id, seq, status, prompt, seed, parameters, owner, idempotency_key, created_at FROM image_gen.jobs",
+        "SELECT id, seq, status, prompt, seed, parameters, owner, idempotency_key, created_at FROM image_gen.jobs ORDER BY id",
+        "SELECT rung, action, model, origin FROM image_gen.ladder ORDER BY 1",
+        "SELECT position, rule, models, origin FROM image_gen.model_rules ORDER BY 1",
+        "SELECT pattern, replacement, enabled, origin FROM image_gen.rewrite_rules ORDER BY 1",
+        "SELECT * FROM image_gen.reviews ORDER BY 1",
+        "SELECT * FROM image_gen.review_queue ORDER BY 1",
     ] {
         assert_eq!(new.rows(kept), old.rows(kept), "{kept}");
     }

@@ -62,6 +62,10 @@ SELECT jsonb_pretty(parameters) AS parameters, jsonb_pretty(metadata) AS metadat
 -- What the model does not take is said, each (S27, S115, P12).
 SELECT pg_temp.warnings(warnings) AS warnings FROM pg_temp.newest;
 
+-- A reference picture that nobody can use is not lost in silence either (S115).
+SELECT model, pg_temp.warnings(warnings) AS warnings
+  FROM unnest('{stability:stable-image-core,openai:gpt-image-2,bfl:flux-dev}'::text[]) m CROSS JOIN LATERAL image_gen.generate('x', m, reference_image => 'https://example.com/ref.png', seed => 1);
+
 -- Edges of what is allowed.
 SELECT a AS arguments, pg_temp.warnings(j.warnings) AS warnings, j.parameters
   FROM unnest(ARRAY['width => 256, height => 256', 'width => 1440, height => 1440', 'width => 1000, height => 1000', 'width => 257, height => 300']) a
@@ -151,6 +155,10 @@ SET ROLE image_gen_regress_user;
 
 -- The default model is the caller's own setting.
 SET image_gen.default_model = 'preview:preview';
+SELECT model, provider FROM pg_temp.job($$'x'$$);
+SET image_gen.default_model = 'replicate:stability-ai/sdxl';
+SELECT model, provider FROM pg_temp.job($$'x'$$);
+SET image_gen.default_model = 'GPT-Image';
 SELECT model, provider FROM pg_temp.job($$'x'$$);
 RESET image_gen.default_model;
 

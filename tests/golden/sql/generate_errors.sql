@@ -2,6 +2,8 @@
 BEGIN;
 CREATE ROLE image_gen_regress_user;
 GRANT image_gen_user TO image_gen_regress_user;
+-- One provider can be asked: nobody else takes what it refuses.
+UPDATE image_gen.worker_state SET configured = '{BFL_API_KEY}';
 
 CREATE FUNCTION pg_temp.refused(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

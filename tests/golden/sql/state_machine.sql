@@ -27,7 +27,7 @@ BEGIN
 END $$;
 CREATE FUNCTION pg_temp.begin_(of_prompt text, number int DEFAULT 1, provider text DEFAULT 'bfl') RETURNS jsonb LANGUAGE sql AS $$
   SELECT jsonb_build_object('entry', 'begin', 'number', number, 'provider', provider, 'model', 'flux-1.1-pro', 'prompt', of_prompt,
-                            'seed', 7, 'seed_honored', true, 'warnings', '[]'::jsonb)
+                            'seed', 7, 'seed_honored', true, 'warnings', '[]'::jsonb, 'progress', jsonb_build_object('tries', number))
 $$;
 CREATE FUNCTION pg_temp.accepted(number int DEFAULT 1, cost text DEFAULT NULL) RETURNS jsonb LANGUAGE sql AS $$
   SELECT jsonb_build_object('entry', 'checkpoint', 'number', number, 'http_status', 200,
@@ -132,7 +132,8 @@ SELECT * FROM pg_temp.state WHERE prompt IN ('waiting', 'stopped', 'disowned');
 -- Put off: its turn comes again later, its place is free, and its progress is kept (P7).
 SELECT pg_temp.queue('later');
 SELECT prompt FROM pg_temp.claim(1);
-SELECT pg_temp.journal(1, 'later', pg_temp.begin_('later'), pg_temp.ended(1, 'failed', '0', 'priced', 'rate_limited'), '{"entry": "later", "after_seconds": 3600.5}');
+SELECT pg_temp.journal(1, 'later', pg_temp.begin_('later'), pg_temp.ended(1, 'failed', '0', 'priced', 'rate_limited'),
+                       '{"entry": "later", "after_seconds": 3600.5, "progress": {"failed": ["bfl:flux-1.1-pro"]}}');
 SELECT * FROM pg_temp.state WHERE prompt = 'later';
 SELECT round(extract(epoch FROM ready_at - clock_timestamp())) BETWEEN 3590 AND 3601 AS in_an_hour FROM image_gen.queue;
 SELECT count(*) AS not_yet FROM pg_temp.claim(1);
@@ -250,7 +251,12 @@ DELETE FROM image_gen.attempts;
 UPDATE image_gen.campaign_assets SET billed_cost = 0;
 UPDATE image_gen.blobs SET bytes = '';
 UPDATE image_gen.providers SET base_url = 'https://evil.example';
+UPDATE image_gen.ladder SET action = 'fail';
+UPDATE image_gen.rewrite_rules SET replacement = 'x';
+INSERT INTO image_gen.reviews (job_id) VALUES ('x');
 SELECT image_gen.generate('x');
+SELECT image_gen.resolve_review('x', 'retry');
+SELECT image_gen.explain('generate', '{"prompt": "x"}');
 \set VERBOSITY default
 RESET ROLE;
 
@@ -269,13 +275,13 @@ WHEN integrity_constraint_violation THEN
 END $$;
 SELECT s AS "UPDATE image_gen.jobs SET …", pg_temp.refused('UPDATE image_gen.jobs SET ' || s || ' WHERE prompt = ''simple''') FROM unnest(ARRAY[
   $$status = 'done'$$, $$status = 'queued'$$, $$finished_at = NULL$$, $$status = 'failed'$$, $$error_code = 'unknown'$$, $$seed = -1$$, $$seed = 2147483648$$,
-  $$seed = NULL$$, $$prompt = NULL$$, $$id = 'gen_1'$$, $$id = 'gen_01HWX2K8Y4N5R7P9Q1B3T6V8MU'$$, $$metadata = '[]'$$, $$operation = 'dream'$$, $$billed_cost = -1$$, $$cost_source = 'guessed'$$,
+  $$seed = NULL$$, $$prompt = NULL$$, $$id = 'gen_1'$$, $$id = 'gen_01HWX2K8Y4N5R7P9Q1B3T6V8MU'$$, $$metadata = '[]'$$, $$operation = 'dream'$$, $$task = 'dream'$$, $$priority = 'luck'$$, $$billed_cost = -1$$, $$cost_source = 'guessed'$$,
   $$billed_cost = 'NaN'$$]) s;
 SELECT s AS "UPDATE image_gen.attempts SET …", pg_temp.refused('UPDATE image_gen.attempts SET ' || s || ' WHERE prompt = ''simple''') FROM unnest(ARRAY[
   $$status = 'done'$$, $$status = 'running'$$, $$finished_at = NULL$$, $$billed_cost = NULL$$, $$cost_source = 'unknown'$$, $$billed_cost = -0.01$$, $$remote_id = NULL$$,
   $$poll_url = NULL$$, $$number = 0$$, $$seed_honored = NULL$$, $$billed_cost = 'NaN'$$]) s;
 SELECT s AS "UPDATE image_gen.queue SET …", pg_temp.refused('UPDATE image_gen.queue SET ' || s || ' WHERE job_id = (SELECT id FROM image_gen.jobs WHERE prompt = ''accepted'')') FROM unnest(ARRAY[
-  $$state = 'done'$$, $$state = 'ready'$$, $$epoch = NULL$$]) s;
+  $$state = 'done'$$, $$state = 'ready'$$, $$state = 'waiting'$$, $$epoch = NULL$$, $$progress = NULL$$]) s;
 -- Seed, model, prompt and URL of an asset are never missing (S65, S67).
 SELECT s AS "UPDATE image_gen.campaign_assets SET …", pg_temp.refused('UPDATE image_gen.campaign_assets SET ' || s) FROM unnest(ARRAY[
   $$url = NULL$$, $$seed = NULL$$, $$model = NULL$$, $$prompt = NULL$$, $$position = 0$$, $$position = 1$$, $$billed_cost = -1$$, $$cost_source = NULL$$, $$billed_cost = 'NaN'$$]) s;
@@ -291,6 +297,15 @@ SELECT s AS statement, pg_temp.refused(s) FROM unnest(ARRAY[
   $$INSERT INTO image_gen.prices (provider_kind, model, unit, amount, valid_from, valid_to) VALUES ('bfl', 'x', 'image', 1, '2026-01-02', '2026-01-02')$$,
   $$INSERT INTO image_gen.models (name, provider_kind, remote_name) VALUES ('x', 'bfl', 'x')$$,
   $$INSERT INTO image_gen.models (name, provider_kind, remote_name, sizes, max_n) VALUES ('x', 'bfl', 'x', '{}', 11)$$,
+  $$INSERT INTO image_gen.models (name, provider_kind, remote_name, sizes, operations) VALUES ('x', 'bfl', 'x', '{}', '{dream}')$$,
+  $$INSERT INTO image_gen.models (name, provider_kind, remote_name, sizes, default_for) VALUES ('x', 'bfl', 'x', '{}', '{dream}')$$,
+  $$INSERT INTO image_gen.prices (provider_kind, model, unit, amount) VALUES ('bfl', 'x', 'dream', 1)$$,
+  $$INSERT INTO image_gen.health (provider, model, state, since, failures) VALUES ('bfl', 'x', 'tired', now(), 1)$$,
+  $$INSERT INTO image_gen.reviews (job_id) VALUES ('gen_01HWX2K8Y4N5R7P9Q1B3T6V8M0')$$,
+  $$INSERT INTO image_gen.ladder (rung, action) VALUES (9, 'pray')$$,
+  $$INSERT INTO image_gen.ladder (rung, action, model) VALUES (9, 'rewrite', 'flux-dev')$$,
+  $$INSERT INTO image_gen.ladder (rung, action) VALUES (0, 'review')$$,
+  $$INSERT INTO image_gen.model_rules (position, rule, models, reason) VALUES (0, 'x', '{}', 'x')$$,
   $$INSERT INTO image_gen.worker_state DEFAULT VALUES$$]) s;
 -- One winner a job, one number an attempt (N3).
 SELECT pg_temp.refused($$INSERT INTO image_gen.attempts (job_id, number, provider, model, status, prompt, seed, seed_honored, owner, epoch, finished_at)
