@@ -45,7 +45,7 @@ impl Ask<'_> {
         request: &str,
         candidates: &str,
         ceiling: Option<Decimal>,
-        skip_idle: bool,
+        to_queue: bool,
     ) -> Result<Asking, Wrong> {
         let operation: Operation = parsed("operation", &json!(operation).to_string()).map_err(argument)?;
         let request: Request = parsed("the request", request).map_err(argument)?;
@@ -72,12 +72,15 @@ impl Ask<'_> {
         // Of an open choice those without a key are left out, unless there is nobody else.
         let some_ready = candidates.iter().any(|c| self.missing_key(c).is_none());
         let idle =
-            |c: &Candidate| skip_idle && self.model.is_none() && some_ready && self.missing_key(c).is_some();
+            |c: &Candidate| to_queue && self.model.is_none() && some_ready && self.missing_key(c).is_some();
         let judge = |c: &Candidate| match idle(c) {
             true => Err(Out::NotConfigured),
             false => route::fits(c, task, &request, ceiling).map(|(_, cost)| cost),
         };
-        let route = route::order(candidates, &wishes, priority, task, self.job_id, judge);
+        // Explained is the order before the draw: the draw depends on the id of a job that is not there.
+        let drawn = route::Preferences { weights: Default::default(), ..wishes.clone() };
+        let order_by = if to_queue { &wishes } else { &drawn };
+        let route = route::order(candidates, order_by, priority, task, self.job_id, judge);
         Ok(Asking { task, request, wishes, route })
     }
 
@@ -132,6 +135,9 @@ impl Ask<'_> {
         let mut rows = vec![];
         for (position, (candidate, chance)) in ready.iter().zip(chances).enumerate() {
             let reason = match (position, candidate.stands_in) {
+                (_, false) if !asking.wishes.weights.is_empty() => {
+                    "tried first with this probability, else in this order"
+                }
                 (0, _) => "tried first",
                 (_, false) => "tried when those before it fail",
                 (_, true) => "stands in with its own model when those before it fail",
