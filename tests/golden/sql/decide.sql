@@ -187,7 +187,7 @@ $$;
 SELECT a AS arguments, r.* FROM unnest(ARRAY[
   '{"prompt": "a cup", "provider_preferences": {"blocked": ["bfl"]}}', '{"prompt": "a cup", "provider_preferences": {"preferred": ["openai"]}}',
   '{"prompt": "a cup", "provider_preferences": {"preferred": ["replicate"], "only": true}}', '{"prompt": "a cup", "provider_preferences": {"weights": {"bfl": 3, "replicate": 1}}}',
-  '{"prompt": "a cup", "provider_preferences": {"weights": {"bfl": 0}}}', '{"prompt": "a cup", "max_cost": 0.02}', '{"prompt": "a cup", "priority": "quality"}',
+  '{"prompt": "a cup", "provider_preferences": {"weights": {"bfl": 0}}}', '{"prompt": "a cup", "provider_preferences": {"weights": {"openai": 0.7, "replicate": 0.3, "bfl": 0}}}', '{"prompt": "a cup", "max_cost": 0.02}', '{"prompt": "a cup", "priority": "quality"}',
   '{"prompt": "a cup", "priority": "cost"}', '{"prompt": "a cup", "priority": "privacy"}', '{"prompt": "a cup", "model": "openai:gpt-image"}', '{"prompt": "a cup", "model": "dall-e-3"}',
   '{"prompt": "a sign that says \"OPEN ALL NIGHT\""}', '{"prompt": "a cup", "quality": "draft"}', '{"prompt": "a cup", "n": 4}', '{"prompt": "a cup", "n": 4, "model": "flux-1.1-pro"}', '{"prompt": "a cup", "width": 3840, "height": 2160}']::jsonb[]) WITH ORDINALITY a(a, o)
  CROSS JOIN LATERAL pg_temp.route('generate', a.a) r ORDER BY o;

@@ -132,9 +132,9 @@ RESET ROLE;
 UPDATE image_gen.worker_state SET configured = NULL;
 
 -- A second endpoint of the same kind: preferred comes first, only makes it exclusive, blocked is never used (S127, S128, S130).
--- The estimate shows who is at the head. (Two others offer the model, too: they are off here.)
+-- The estimate shows who is at the head. (Nobody else has a key.)
 INSERT INTO image_gen.providers (id, kind, priority) VALUES ('bfl-eu', 'bfl', 5), ('bfl-us', 'bfl', 6);
-UPDATE image_gen.providers SET enabled = false WHERE id IN ('fal', 'replicate');
+UPDATE image_gen.worker_state SET configured = '{BFL_API_KEY}';
 INSERT INTO image_gen.timings (provider, model, seconds, samples) VALUES ('bfl', 'flux-1.1-pro', 1, 9), ('bfl-eu', 'flux-1.1-pro', 2, 9), ('bfl-us', 'flux-1.1-pro', 3, 9);
 SET ROLE image_gen_regress_user;
 SELECT p AS preferences, CASE r.estimated_seconds WHEN 1 THEN 'bfl' WHEN 2 THEN 'bfl-eu' WHEN 3 THEN 'bfl-us' END AS head
@@ -150,7 +150,7 @@ SELECT count(*) FILTER (WHERE estimated_seconds = 1) BETWEEN 170 AND 250 AS abou
   FROM generate_series(1, 300) i, LATERAL image_gen.generate('x', seed => i, provider_preferences => '{"weights": {"bfl": 0.7, "bfl-eu": 0.3, "bfl-us": 0}}');
 
 RESET ROLE;
-UPDATE image_gen.providers SET enabled = true WHERE id IN ('fal', 'replicate');
+UPDATE image_gen.worker_state SET configured = NULL;
 SET ROLE image_gen_regress_user;
 
 -- The default model is the caller's own setting.
