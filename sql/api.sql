@@ -16,12 +16,18 @@ BEGIN
   model := CASE WHEN provider IS NULL THEN wanted ELSE substr(wanted, strpos(wanted, ':') + 1) END;
   -- A successor can itself be retired by now; a circle of them ends after eight.
   FOR step IN 1..8 LOOP
+    -- The name itself, by the index; else every alias is looked at.
     SELECT m.* INTO entry FROM image_gen.models m
-     WHERE (m.name = model OR model = ANY (lower(m.aliases::text)::text[])) AND m.name <> '*'
-       -- What a provider calls its own wins, but another provider's name for it is understood too.
-     ORDER BY (m.provider_kind = kind) IS TRUE DESC, m.name = model DESC, m.successor IS NULL DESC, m.name, m.provider_kind
-     LIMIT 1;
-    EXIT WHEN NOT FOUND;
+     WHERE m.name = model AND m.name <> '*' AND (kind IS NULL OR m.provider_kind = kind)
+     ORDER BY m.successor IS NULL DESC, m.provider_kind LIMIT 1;
+    IF NOT FOUND THEN
+      SELECT m.* INTO entry FROM image_gen.models m
+       WHERE (m.name = model OR model = ANY (lower(m.aliases::text)::text[])) AND m.name <> '*'
+         -- What a provider calls its own wins, but another provider's name for it is understood too.
+       ORDER BY (m.provider_kind = kind) IS TRUE DESC, m.name = model DESC, m.successor IS NULL DESC, m.name, m.provider_kind
+       LIMIT 1;
+    END IF;
+    EXIT WHEN entry.name IS NULL;
     model := entry.name;
     EXIT WHEN entry.successor IS NULL;
     model := entry.successor;

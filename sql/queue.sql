@@ -47,7 +47,7 @@ BEGIN
     WITH offers AS (
       SELECT p.id AS provider, p.priority, m.*, false AS stands_in
         FROM image_gen.models m JOIN image_gen.providers p ON p.kind = m.provider_kind AND (p.enabled OR $4)
-       WHERE $2 IS NOT NULL AND m.successor IS NULL AND ($3 IS NULL OR p.id = $3)
+       WHERE $2 IS NOT NULL AND m.name IN ($2, '*') AND m.successor IS NULL AND ($3 IS NULL OR p.id = $3)
          -- A model without a row is reached through its provider's *.
          AND (m.name = $2 OR m.name = '*' AND $3 IS NOT NULL
               AND NOT EXISTS (SELECT FROM image_gen.models o WHERE o.name = $2 AND o.provider_kind = m.provider_kind))

@@ -103,8 +103,8 @@ fn enqueue(stage: &Stage, alice: &mut Session) {
         ours.push(start.elapsed());
         let start = Instant::now();
         alice.run(&format!(
-            "INSERT INTO public.plain (id, operation, prompt, model, seed, parameters, metadata, owner, warnings)
-             VALUES ('gen_' || lpad({n}::text, 26, '0'), 'generate', 'queued {n}', 'preview', 1, '{{\"n\": 1}}', '{{}}', 'alice', '[]')"
+            "INSERT INTO public.plain (id, operation, task, prompt, model, seed, parameters, metadata, owner, warnings)
+             VALUES ('gen_' || lpad({n}::text, 26, '0'), 'generate', 'generate', 'queued {n}', 'preview', 1, '{{\"n\": 1}}', '{{}}', 'alice', '[]')"
         ));
         plain.push(start.elapsed());
     }
