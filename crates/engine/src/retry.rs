@@ -137,7 +137,7 @@ mod tests {
             (Failure::Garbled, "fail", "fail", "fail"),
             (Failure::DeadlineExceeded, "fail", "fail", "fail"),
             (Failure::Canceled, "fail", "fail", "fail"),
-            // DESIGN: an ambiguous send never moves on by itself.
+            // An ambiguous send never moves on by itself.
             (Failure::TimedOut, "fail", "elsewhere", "review"),
             (Failure::Uncertain, "review", "review", "review"),
         ] {
