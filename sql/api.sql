@@ -76,7 +76,7 @@ BEGIN
   END IF;
   IF chosen IS NOT NULL THEN
     target := image_gen._resolve_model(chosen);
-  ELSIF image_gen._usual_model(operation, checked) IS NOT NULL AND strpos(image_gen._default_model(), ':') > 0 THEN
+  ELSIF strpos(image_gen._default_model(), ':') > 0 AND image_gen._usual_model(operation, checked) IS NOT NULL THEN
     -- A setting that names the provider too means it.
     target := image_gen._resolve_model(image_gen._default_model());
     IF target.provider IS NULL THEN

@@ -4,7 +4,7 @@ mod ask;
 
 use std::cell::RefCell;
 
-use ask::Ask;
+use ask::{Ask, Wrong};
 
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::egress::{AllowedHosts, is_public};
@@ -14,6 +14,7 @@ use image_gen_engine::{capability, catalogue, http, input, picture, seed, wordin
 use image_gen_engine::{provider, route};
 use pgrx::prelude::*;
 use pgrx::{JsonB, default};
+use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
 use crate::errors::{Kind, raise};
@@ -174,15 +175,11 @@ pub fn _plan(
         model,
         preferences,
         known: known.unwrap_or_default(),
-        // NaN and infinity were refused before; an amount with more digits than a Decimal has is no limit.
-        max_cost: max_cost.and_then(|m| m.to_string().parse().ok()),
+        max_cost: limit(max_cost),
         configured,
         priority,
     };
-    match ask.plan(operation, request, candidates) {
-        Ok(plan) => JsonB(plan),
-        Err((kind, invalid)) => raise(kind, &invalid),
-    }
+    answered(ask.plan(operation, request, candidates))
 }
 
 /// The whole route of a request, with why each candidate is in or out and what it would be sent. Nothing is sent.
@@ -201,11 +198,19 @@ pub fn _explain(
     configured: default!(Option<Vec<String>>, "NULL"),
     priority: default!(Option<&str>, "NULL"),
 ) -> JsonB {
-    let max_cost = max_cost.and_then(|m| m.to_string().parse().ok());
-    let known = known.unwrap_or_default();
+    let (known, max_cost) = (known.unwrap_or_default(), limit(max_cost));
     let ask = Ask { job_id, provider, model, preferences, known, max_cost, configured, priority };
-    match ask.explain(operation, request, candidates) {
-        Ok(rows) => JsonB(rows),
+    answered(ask.explain(operation, request, candidates))
+}
+
+/// NaN and infinity were refused before; an amount with more digits than a Decimal has is no limit.
+fn limit(max_cost: Option<AnyNumeric>) -> Option<Decimal> {
+    max_cost.and_then(|m| m.to_string().parse().ok())
+}
+
+fn answered(result: Result<Value, Wrong>) -> JsonB {
+    match result {
+        Ok(answer) => JsonB(answer),
         Err((kind, invalid)) => raise(kind, &invalid),
     }
 }

@@ -182,9 +182,16 @@ impl Ask<'_> {
 
     fn nobody_is_left(&self, task: Task, wishes: &route::Preferences, route: &Route) -> Wrong {
         // What is wrong with the request itself is said in its own words.
-        let unfit = route.left_out.iter().find(|(_, out)| matches!(out, Out::Unfit(_)));
-        if let Some((candidate, Out::Unfit(_))) = unfit {
-            return argument(self.unfit(task, candidate, route));
+        let unfit = route.left_out.iter().find_map(|(_, out)| match out {
+            Out::Unfit(why) => Some(why),
+            _ => None,
+        });
+        if let Some(why) = unfit {
+            let (message, hint) = why.split_once(". ").unwrap_or((why, ""));
+            return argument(match hint {
+                "" => Invalid::new(message, format!("Models that can {}: {}.", task.as_str(), able(task))),
+                hint => Invalid::new(message, hint),
+            });
         }
         let mut why: Vec<String> =
             route.left_out.iter().map(|(c, out)| format!("{}: {}", c.name(), out.as_str())).collect();
@@ -205,20 +212,6 @@ impl Ask<'_> {
         };
         let message = format!("nobody is left to {} ({})", task.as_str(), why.join(", "));
         (Kind::NotSupported, Invalid::new(message, hint))
-    }
-
-    fn unfit(&self, task: Task, candidate: &Candidate, route: &Route) -> Invalid {
-        let request = |out: &Out| out.details().unwrap_or_default().to_owned();
-        let text =
-            route.left_out.iter().find(|(c, _)| c.name() == candidate.name()).map(|(_, out)| request(out));
-        let text = text.unwrap_or_default();
-        let (message, hint) = text.split_once(". ").unwrap_or((text.as_str(), ""));
-        let hint = if hint.is_empty() {
-            format!("Models that can {}: {}.", task.as_str(), able(task))
-        } else {
-            hint.to_owned()
-        };
-        Invalid::new(message, hint)
     }
 
     /// The name of the key that a candidate lacks. The worker says which keys it has; without that word none is missing.

@@ -113,22 +113,16 @@ impl Health {
 
     /// Asks to be let in at a provider and model. Whoever is let in says [`Health::leave`] at the end.
     pub fn enter(&mut self, provider: &str, model: &str, now: i64) -> Door {
+        if let shut @ Door::Shut { .. } = self.look(provider, model, now) {
+            return shut;
+        }
         for key in keys(provider, model) {
-            let Some(mark) = self.marks.get_mut(&key) else { continue };
-            let code = mark.last.map_or(ErrorCode::Overloaded, |(code, _)| code);
-            let shut = |until: i64| Door::Shut { after: until_from(until, now), code };
-            match mark.state {
-                State::Closed => {}
-                State::Open { until, .. } if now < until => return shut(until),
-                State::Open { pause, .. } => {
-                    mark.state = State::HalfOpen { allowed: 1, inside: 0, pause };
-                    mark.since = now;
-                    self.changed.push(key);
-                }
-                State::HalfOpen { allowed, inside, .. } if inside >= allowed => {
-                    return Door::Shut { after: CROWDED, code };
-                }
-                State::HalfOpen { .. } => {}
+            if let Some(mark) = self.marks.get_mut(&key)
+                && let State::Open { pause, .. } = mark.state
+            {
+                mark.state = State::HalfOpen { allowed: 1, inside: 0, pause };
+                mark.since = now;
+                self.changed.push(key);
             }
         }
         let mut door = Door::Open;

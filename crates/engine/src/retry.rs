@@ -42,7 +42,7 @@ pub const MAX_RATE_TRIES: u32 = 20;
 /// How often when another is left: once more is cheaper than another model, twice is not.
 const TRIES_BEFORE_OTHERS: u32 = 2;
 /// A longer wait than this is not worth it when another candidate is left.
-const SHORT: Duration = Duration::from_secs(3);
+pub const SHORT: Duration = Duration::from_secs(3);
 
 const FIRST: Duration = Duration::from_millis(500);
 const CAP: Duration = Duration::from_secs(8);

@@ -73,8 +73,8 @@ impl Doors {
     }
 
     /// A place for a task that is at the provider already.
-    pub fn resume(&self, candidate: &Candidate) -> Option<Place> {
-        Some(Place { _permit: self.throttle.resume(candidate), visit: None })
+    pub fn resume(&self, candidate: &Candidate) -> Place {
+        Place { _permit: self.throttle.resume(candidate), visit: None }
     }
 
     /// Learns from a call, and says what everybody should know now.

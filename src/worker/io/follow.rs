@@ -225,10 +225,7 @@ impl Task {
         let mut stop = world.stop.clone();
         let mut event = Event::Start;
         // Held until the job leaves the provider: a task counts there until its picture is fetched.
-        let mut _place = match resumed {
-            true => world.doors.resume(run.candidate()),
-            false => None,
-        };
+        let mut _place = resumed.then(|| world.doors.resume(run.candidate()));
         let (mut picture_permit, mut input_permit) = (None, None);
         loop {
             let (again, step) = advance(run, event).await;

@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use super::{AttemptStatus, Entry, Event, JobStatus, Run, State, Step};
+use super::{Entry, Event, Run, State, Step};
 use crate::canvas;
-use crate::cost::Cost;
 use crate::failure::{Failure, excerpt};
 use crate::http::{HttpRequest, HttpResponse, TransportError};
 use crate::input::{Input, MAX_INPUT_BYTES, Role};
@@ -93,7 +92,7 @@ impl Run {
     /// Makes the pictures fit for the candidate.
     pub(super) fn arrange(&mut self, now: i64) -> Step {
         if let Err(invalid) = self.fit() {
-            return self.close_unsent(Failure::Invalid, &format!("{invalid}. {}", invalid.hint));
+            return self.unfit(&invalid);
         }
         self.input_pixels = Role::ALL
             .iter()
@@ -231,24 +230,5 @@ impl Run {
 
     pub(super) fn too_late(&mut self) -> Step {
         self.close_unsent(Failure::DeadlineExceeded, "the deadline passed before the job was sent")
-    }
-
-    /// Calls an accepted task off where the provider can do that.
-    pub(super) fn call_off(&mut self, accepted: super::Accepted) -> Step {
-        let request = self.provider().and_then(|p| p.cancel(&accepted.remote));
-        match request.filter(|r| !self.is_foreign(&r.url)) {
-            Some(request) => {
-                self.state = State::Canceling(accepted);
-                self.send(request)
-            }
-            None => self.called_off(accepted),
-        }
-    }
-
-    pub(super) fn called_off(&mut self, accepted: super::Accepted) -> Step {
-        // It was accepted: what it costs is what the provider said.
-        let cost = accepted.cost.unwrap_or_else(Cost::unknown);
-        let failed = Failure::Canceled.because("canceled after the provider had accepted it");
-        self.end(AttemptStatus::Canceled, failed, cost, JobStatus::Canceled)
     }
 }

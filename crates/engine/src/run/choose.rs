@@ -8,9 +8,7 @@ use crate::failure::{ErrorCode, Failed, Failure};
 use crate::job::MAX_PROMPT_CHARS;
 use crate::progress::Rung;
 use crate::provider;
-
-/// A shorter wait for a provider is not worth going elsewhere.
-const SHORT: Duration = Duration::from_secs(3);
+use crate::retry::SHORT;
 
 impl Run {
     pub(super) fn start(&mut self, now: i64) -> Step {

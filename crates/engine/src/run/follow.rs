@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Accepted, Entry, Run, State, Step};
+use super::{Accepted, AttemptStatus, Entry, JobStatus, Run, State, Step};
 use crate::cost::Cost;
 use crate::failure::{Failed, Failure};
 use crate::http::{HttpResponse, TransportError};
@@ -166,5 +166,24 @@ impl Run {
             return self.failed(Failure::TimedOut.because(message), cost);
         }
         self.wait(accepted, after)
+    }
+
+    /// Calls an accepted task off where the provider can do that.
+    pub(super) fn call_off(&mut self, accepted: Accepted) -> Step {
+        let request = self.provider().and_then(|p| p.cancel(&accepted.remote));
+        match request.filter(|r| !self.is_foreign(&r.url)) {
+            Some(request) => {
+                self.state = State::Canceling(accepted);
+                self.send(request)
+            }
+            None => self.called_off(accepted),
+        }
+    }
+
+    pub(super) fn called_off(&mut self, accepted: Accepted) -> Step {
+        // It was accepted: what it costs is what the provider said.
+        let cost = accepted.cost.unwrap_or_else(Cost::unknown);
+        let failed = Failure::Canceled.because("canceled after the provider had accepted it");
+        self.end(AttemptStatus::Canceled, failed, cost, JobStatus::Canceled)
     }
 }
