@@ -71,7 +71,8 @@ BEGIN
              'parameters', c.parameters, 'fixed', c.fixed, 'stands_in', c.stands_in,
              'typical_seconds', coalesce(t.seconds, c.typical_seconds),
              'max_in_flight', p.max_in_flight, 'requests_per_minute', p.requests_per_minute,
-             'prices', (SELECT jsonb_agg(jsonb_build_object('unit', r.unit, 'quality', r.quality, 'amount', r.amount::text)
+             'prices', (SELECT jsonb_agg(jsonb_build_object('unit', r.unit, 'quality', r.quality, 'amount', r.amount::text,
+                                                           'currency', r.currency)
                                          ORDER BY r.origin, r.id DESC)
                           FROM image_gen.prices r
                          WHERE r.model = c.name AND r.provider_kind = c.provider_kind

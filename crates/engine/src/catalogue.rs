@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::candidate::{Candidate, Parameter};
-use crate::cost::{Price, Unit};
+use crate::cost::{Price, USD, Unit};
 use crate::job::Task;
 use crate::size::SizeRule;
 
@@ -170,7 +170,12 @@ impl Model {
             prices: self
                 .prices
                 .iter()
-                .map(|p| Price { unit: p.unit, amount: p.amount, quality: p.quality.clone() })
+                .map(|p| Price {
+                    unit: p.unit,
+                    amount: p.amount,
+                    currency: USD.into(),
+                    quality: p.quality.clone(),
+                })
                 .collect(),
             stands_in: false,
         })

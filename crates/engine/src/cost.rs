@@ -30,23 +30,39 @@ pub struct Cost {
 impl Cost {
     /// The provider said so.
     pub fn reported(amount: Decimal) -> Self {
-        Cost { amount: Some(amount), currency: "USD".into(), source: CostSource::Reported }
+        Cost { amount: Some(amount), currency: usd(), source: CostSource::Reported }
     }
 
     /// Computed by us.
-    pub fn priced(amount: Decimal) -> Self {
-        Cost { amount: Some(amount), currency: "USD".into(), source: CostSource::Priced }
+    pub fn priced(money: Money) -> Self {
+        Cost { amount: Some(money.amount), currency: money.currency, source: CostSource::Priced }
     }
 
     /// Not charged, by the provider's published rule (or because nothing was sent).
     pub fn free() -> Self {
-        Cost::priced(Decimal::ZERO)
+        Cost { amount: Some(Decimal::ZERO), currency: usd(), source: CostSource::Priced }
     }
 
     /// Nobody knows.
     pub fn unknown() -> Self {
-        Cost { amount: None, currency: "USD".into(), source: CostSource::Unknown }
+        Cost { amount: None, currency: usd(), source: CostSource::Unknown }
     }
+}
+
+/// The currency of list prices, estimates, budgets and what providers report.
+pub const USD: &str = "USD";
+
+fn usd() -> String {
+    USD.into()
+}
+
+/// An amount that is known. Amounts of two currencies are never added.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Money {
+    /// How much.
+    pub amount: Decimal,
+    /// ISO 4217.
+    pub currency: String,
 }
 
 /// What an amount is charged for.
@@ -80,8 +96,11 @@ pub enum Unit {
 pub struct Price {
     /// What it is charged for.
     pub unit: Unit,
-    /// USD per unit.
+    /// How much per unit.
     pub amount: Decimal,
+    /// ISO 4217.
+    #[serde(default = "usd")]
+    pub currency: String,
     /// Only for this quality, where the price depends on it.
     #[serde(default)]
     pub quality: Option<String>,
@@ -101,68 +120,92 @@ pub struct Tokens {
     pub text_out: u64,
 }
 
-/// What was done, in the terms that prices are in.
+/// What was done, in the terms that prices are in. It is kept beside a cost, so that a corrected price can be held against it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Work {
     /// Pictures made.
     pub images: u32,
     /// Pixels of each.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pixels: Option<u64>,
     /// Pixels of each picture that went in.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<u64>,
+    /// Pictures went in, and nobody knows any more how large they were.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inputs_unknown: bool,
     /// How long it computed, where that is known or expected.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
     /// The quality that was asked of the provider, in its own word.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<String>,
     /// Token counts, where the provider gave them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
 }
 
-/// The price of some work, or `None` when the table does not say. Tokens are the truth where they were
-/// counted and have a price; a price per picture is next, then one per megapixel.
-pub fn price(prices: &[Price], work: &Work) -> Option<Decimal> {
+/// The price of some work, or `None` when the table does not say. Only prices of one currency are used together: those of
+/// the first one, in the table's order, that says what the work costs.
+pub fn price(prices: &[Price], work: &Work) -> Option<Money> {
+    let mut tried: Vec<&str> = vec![];
+    for Price { currency, .. } in prices {
+        if !tried.contains(&currency.as_str()) {
+            tried.push(currency);
+            if let Some(amount) = price_in(currency, prices, work) {
+                return Some(Money { amount, currency: currency.clone() });
+            }
+        }
+    }
+    None
+}
+
+/// The price of some work by the rows of one currency alone. Tokens are the truth where they were counted and have a price;
+/// a price per picture is next, then one per second, then one per megapixel. An amount beyond all reckoning is unknown.
+pub fn price_in(currency: &str, prices: &[Price], work: &Work) -> Option<Decimal> {
     let rate = |unit: Unit| {
-        let fits = |p: &&Price| p.unit == unit;
+        let fits = |p: &&Price| p.unit == unit && p.currency == currency;
         let exact = prices.iter().filter(fits).find(|p| p.quality.is_some() && p.quality == work.quality);
         exact.or_else(|| prices.iter().filter(fits).find(|p| p.quality.is_none())).map(|p| p.amount)
     };
     let images = Decimal::from(work.images);
     if let (Some(tokens), Some(out)) = (work.tokens, rate(Unit::ImageOutMtok)) {
-        let million = Decimal::from(1_000_000);
-        let text = rate(Unit::TextInMtok).map(|r| r * Decimal::from(tokens.text_in));
-        let seen = rate(Unit::ImageInMtok).map(|r| r * Decimal::from(tokens.image_in));
-        let said = rate(Unit::TextOutMtok).map(|r| r * Decimal::from(tokens.text_out));
-        let known = (tokens.text_in == 0 || text.is_some())
-            && (tokens.image_in == 0 || seen.is_some())
-            && (tokens.text_out == 0 || said.is_some());
-        let made = out * Decimal::from(tokens.image_out);
-        let rest = text.unwrap_or_default() + seen.unwrap_or_default() + said.unwrap_or_default();
-        return known.then(|| (rest + made) / million);
+        let counts = [
+            (tokens.image_out, Some(out)),
+            (tokens.text_in, rate(Unit::TextInMtok)),
+            (tokens.image_in, rate(Unit::ImageInMtok)),
+            (tokens.text_out, rate(Unit::TextOutMtok)),
+        ];
+        let mut sum = Decimal::ZERO;
+        for (count, rate) in counts.into_iter().filter(|(count, _)| *count > 0) {
+            sum = sum.checked_add(rate?.checked_mul(Decimal::from(count))?)?;
+        }
+        return sum.checked_div(MILLION);
     }
     if let Some(each) = rate(Unit::Image) {
-        return Some(each * images);
+        return each.checked_mul(images);
     }
     if let Some(each) = rate(Unit::Second) {
-        let seconds = work.seconds?.clamp(0.001, 86_400.0).ceil();
-        return Some(each * Decimal::from(seconds as u32));
+        let seconds = work.seconds.filter(|s| s.is_finite())?.clamp(0.001, 86_400.0).ceil();
+        return each.checked_mul(Decimal::from(seconds as u32));
     }
     let pixels = work.pixels?;
-    let begun = |pixels: u64| Decimal::from(pixels.div_ceil(1 << 20));
+    let begun = |pixels: u64| Decimal::from(pixels.div_ceil(1 << 20).max(1));
     if let Some(each) = rate(Unit::BegunMegapixel) {
-        return Some(each * begun(pixels) * images);
+        return each.checked_mul(begun(pixels))?.checked_mul(images);
     }
     if let Some(first) = rate(Unit::FirstMegapixel) {
-        let further = rate(Unit::FurtherMegapixel).unwrap_or_default();
-        let inputs: Decimal = work.inputs.iter().map(|p| begun(*p)).sum();
-        return Some((first + further * (begun(pixels) - Decimal::ONE + inputs)) * images);
+        let further = begun(pixels) - Decimal::ONE + work.inputs.iter().map(|p| begun(*p)).sum::<Decimal>();
+        let further = match rate(Unit::FurtherMegapixel) {
+            Some(_) if work.inputs_unknown => return None,
+            each => each.unwrap_or_default().checked_mul(further)?,
+        };
+        return first.checked_add(further)?.checked_mul(images);
     }
-    Some(rate(Unit::Megapixel)? * Decimal::from(pixels) / Decimal::from(1_000_000) * images)
+    rate(Unit::Megapixel)?.checked_mul(Decimal::from(pixels))?.checked_div(MILLION)?.checked_mul(images)
 }
+
+const MILLION: Decimal = Decimal::from_parts(1_000_000, 0, 0, false, 0);
 
 #[cfg(test)]
 mod tests {
@@ -170,6 +213,12 @@ mod tests {
 
     fn prices(json: serde_json::Value) -> Vec<Price> {
         serde_json::from_value(json).unwrap()
+    }
+
+    fn price(prices: &[Price], work: &Work) -> Option<Decimal> {
+        let money = super::price(prices, work)?;
+        assert_eq!(money.currency, USD);
+        Some(money.amount)
     }
 
     #[test]
@@ -233,5 +282,67 @@ mod tests {
             "0.0033"
         );
         assert_eq!(price(&second, &Work { images: 1, ..Work::default() }), None);
+    }
+
+    #[test]
+    fn amounts_of_two_currencies_are_never_added() {
+        let both = prices(serde_json::json!([
+            {"unit": "first_megapixel", "amount": "0.03"},
+            {"unit": "further_megapixel", "amount": "0.02", "currency": "EUR"},
+            {"unit": "text_in_mtok", "amount": "5", "currency": "EUR"},
+            {"unit": "image_out_mtok", "amount": "30"}
+        ]));
+        let large = Work { images: 1, pixels: Some(2 << 20), ..Work::default() };
+        assert_eq!(price(&both, &large).unwrap().to_string(), "0.03", "no further megapixels in USD");
+        let tokens = Tokens { text_in: 1, image_out: 1, ..Tokens::default() };
+        let counted = Work { images: 1, tokens: Some(tokens), ..Work::default() };
+        assert_eq!(super::price(&both, &counted), None, "neither currency has both prices");
+    }
+
+    #[test]
+    fn the_first_currency_that_can_say_is_the_bills() {
+        let both = prices(serde_json::json!([
+            {"unit": "image", "amount": "0.20", "currency": "EUR", "quality": "high"},
+            {"unit": "image", "amount": "0.010"},
+            {"unit": "image", "amount": "0.009", "currency": "EUR"}
+        ]));
+        let work = |quality: &str| Work { images: 3, quality: Some(quality.into()), ..Work::default() };
+        let said = |quality: &str| {
+            let money = super::price(&both, &work(quality)).unwrap();
+            (money.amount.to_string(), money.currency)
+        };
+        assert_eq!(said("high"), ("0.60".to_string(), "EUR".to_string()));
+        assert_eq!(said("low"), ("0.027".to_string(), "EUR".to_string()));
+        assert_eq!(price_in(USD, &both, &work("high")).unwrap().to_string(), "0.030");
+        assert_eq!(price_in(USD, &both[..1], &work("high")), None);
+    }
+
+    #[test]
+    fn what_cannot_be_reckoned_is_unknown_and_no_panic() {
+        let dear = prices(serde_json::json!([
+            {"unit": "image_out_mtok", "amount": "70000000000000000000"}, {"unit": "second", "amount": "1"}
+        ]));
+        let tokens = Tokens { image_out: u64::MAX, ..Tokens::default() };
+        assert_eq!(price(&dear, &Work { tokens: Some(tokens), ..Work::default() }), None);
+        assert_eq!(price(&dear, &Work { seconds: Some(f64::NAN), ..Work::default() }), None);
+        let flux = prices(serde_json::json!([
+            {"unit": "first_megapixel", "amount": "0.03"}, {"unit": "further_megapixel", "amount": "0.015"}
+        ]));
+        let work = Work { images: 1, pixels: Some(1), inputs_unknown: true, ..Work::default() };
+        assert_eq!(
+            price(&flux, &work),
+            None,
+            "the pictures that went in cost something, nobody knows how much"
+        );
+    }
+
+    #[test]
+    fn recorded_work_is_short_and_comes_back() {
+        let work = Work { images: 2, pixels: Some(1 << 20), ..Work::default() };
+        assert_eq!(serde_json::to_string(&work).unwrap(), "{\"images\":2,\"pixels\":1048576}");
+        let tokens = Some(Tokens { text_in: 9, image_out: 196, ..Tokens::default() });
+        let full = Work { inputs: vec![5], seconds: Some(2.5), quality: Some("low".into()), tokens, ..work };
+        let text = serde_json::to_string(&full).unwrap();
+        assert_eq!(serde_json::from_str::<Work>(&text).unwrap(), full);
     }
 }

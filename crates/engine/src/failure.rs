@@ -107,6 +107,8 @@ pub enum Failure {
     Garbled,
     /// Sent, and no answer: it may have been accepted and billed.
     Uncertain,
+    /// A budget does not allow the call; nothing was sent.
+    OverBudget,
     /// The deadline passed before anything was sent.
     DeadlineExceeded,
     /// A user cancelled the job.
@@ -130,6 +132,7 @@ impl Failure {
             Failure::TimedOut => ErrorCode::Timeout,
             Failure::Broken | Failure::Garbled => ErrorCode::ProviderError,
             Failure::Uncertain => ErrorCode::Uncertain,
+            Failure::OverBudget => ErrorCode::BudgetExceeded,
             Failure::DeadlineExceeded => ErrorCode::DeadlineExceeded,
             Failure::Canceled => ErrorCode::Canceled,
         }

@@ -359,17 +359,27 @@ pub fn plan(
     adapter.prepare(&Call { task: task_here, request, candidate, inputs, found, tag })
 }
 
-/// What a request is expected to cost at a candidate, in USD; `None` when its prices do not say.
-pub fn expected_cost(candidate: &Candidate, request: &Request, prepared: &Prepared) -> Option<Decimal> {
+/// What a request is expected to cost at a candidate, in USD; `None` when its prices do not say, or say it in another
+/// currency. `inputs` are the pixels of the pictures that go in, as far as they are known.
+pub fn expected_cost(
+    candidate: &Candidate,
+    request: &Request,
+    prepared: &Prepared,
+    inputs: &[u64],
+) -> Option<Decimal> {
+    if prepared.submission == Submission::Local {
+        return Some(Decimal::ZERO);
+    }
     let work = Work {
         images: request.n,
         pixels: prepared.size.map(|s| u64::from(s.width) * u64::from(s.height)),
-        inputs: vec![],
+        inputs: inputs.to_vec(),
+        inputs_unknown: false,
         seconds: Some(candidate.typical_seconds),
         quality: prepared.quality.clone(),
         tokens: None,
     };
-    cost::price(&candidate.prices, &work)
+    cost::price_in(cost::USD, &candidate.prices, &work)
 }
 
 /// The base URL of a candidate, without a final slash.

@@ -18,7 +18,7 @@ pub enum Next {
     Climb,
     /// No more calls; the job fails.
     Fail,
-    /// No more calls; a person decides, because money may have been spent for nothing.
+    /// No more calls; a person decides, because money may have been spent for nothing, or none is allowed to be.
     Review,
 }
 
@@ -85,7 +85,7 @@ pub fn after(failure: &Failure, now: Situation) -> Next {
         | Failure::Garbled
         | Failure::DeadlineExceeded
         | Failure::Canceled => Next::Fail,
-        Failure::TimedOut | Failure::Uncertain => Next::Review,
+        Failure::TimedOut | Failure::Uncertain | Failure::OverBudget => Next::Review,
     }
 }
 
@@ -135,6 +135,7 @@ mod tests {
             (Failure::Refused, "climb", "climb", "climb"),
             (Failure::Invalid, "fail", "fail", "fail"),
             (Failure::Garbled, "fail", "fail", "fail"),
+            (Failure::OverBudget, "review", "review", "review"),
             (Failure::DeadlineExceeded, "fail", "fail", "fail"),
             (Failure::Canceled, "fail", "fail", "fail"),
             // An ambiguous send never moves on by itself.

@@ -225,7 +225,7 @@ pub fn fits(
     let inputs = Inputs::stand_ins(request);
     let prepared = provider::plan(candidate, task, request, &inputs, &BTreeMap::new(), "planned")
         .map_err(|invalid| Out::Unfit(format!("{invalid}. {}", invalid.hint)))?;
-    let cost = provider::expected_cost(candidate, request, &prepared);
+    let cost = provider::expected_cost(candidate, request, &prepared, &[]);
     match ceiling {
         Some(ceiling) if cost.is_none_or(|cost| cost > ceiling) => Err(Out::TooDear),
         _ => Ok((prepared, cost)),

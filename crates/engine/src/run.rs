@@ -8,6 +8,7 @@
 //! request is sent, and the task's remote id ([`Entry::Checkpoint`]) is committed before its first poll.
 
 mod arrange;
+mod budget;
 mod choose;
 mod collect;
 mod finish;
@@ -66,6 +67,10 @@ pub enum Event {
     Committed,
     /// They were refused: the job is no longer ours.
     Disowned,
+    /// They were refused, an [`Entry::Begin`] among them: a budget does not allow this call. Nothing was written.
+    Unaffordable,
+    /// They were refused, an [`Entry::Begin`] among them: somebody else holds the budget just now. Nothing was written.
+    Busy,
     /// What came of the last [`Step::Rewrite`]: a softer prompt, where there is one.
     Rewritten(Option<String>),
     /// The last [`Step::Enter`] succeeded: there is a place at the candidate.
@@ -189,6 +194,8 @@ pub struct Run {
     task: Task,
     inputs: Inputs,
     input_pixels: Vec<u64>,
+    /// The pictures went in in an earlier life of the worker.
+    inputs_unknown: bool,
     found: BTreeMap<String, String>,
     prepared: Option<Prepared>,
     warnings: Vec<Warning>,
@@ -219,6 +226,7 @@ impl Run {
             task,
             inputs: Inputs::default(),
             input_pixels: vec![],
+            inputs_unknown: false,
             found: BTreeMap::new(),
             prepared: None,
             warnings: vec![],
@@ -251,6 +259,7 @@ impl Run {
         run.inputs = Inputs::stand_ins(&run.job.request);
         run.prepared = run.provider().and_then(|p| p.prepare(&run.call(&run.tag())).ok());
         run.inputs = Inputs::default();
+        run.inputs_unknown = !run.job.pictures.is_empty();
         Some(run)
     }
 
@@ -310,6 +319,8 @@ impl Run {
             (State::Arranged, Event::Compute) => self.errand_or_begin(now),
             (State::Errand(name), Event::Answer(answer)) => self.errand_answered(name, answer, now),
             (State::Beginning, Event::Committed) => self.submit(now),
+            (State::Beginning, Event::Unaffordable) => self.unaffordable(now),
+            (State::Beginning, Event::Busy) => self.busy(now),
             (State::Submitting, Event::Answer(answer)) => self.submitted(answer, now),
             (State::Submitting, Event::Cancel) => {
                 let failed = Failure::Canceled.because("canceled while the request was on its way");

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use rust_decimal::Decimal;
+
 use super::{Entry, Event, Run, State, Step};
 use crate::canvas;
 use crate::failure::{Failure, excerpt};
@@ -152,8 +154,9 @@ impl Run {
             Err(invalid) => self.unfit(&invalid),
             Ok(prepared) => {
                 self.warnings.extend(prepared.warnings.iter().cloned());
-                let begin = self.begin_entry(prepared.seed_honored);
+                let seed_honored = prepared.seed_honored;
                 self.prepared = Some(prepared);
+                let begin = self.begin_entry(seed_honored, self.expected());
                 self.state = State::Beginning;
                 Step::Commit(vec![begin])
             }
@@ -196,7 +199,7 @@ impl Run {
             }
             Err(rejection) => {
                 // It counts as an attempt, so that everybody sees where the job got stuck.
-                let begin = self.begin_entry(false);
+                let begin = self.begin_entry(false, Some(Decimal::ZERO));
                 let free = Rejection { charge: Charge::Free, ..rejection };
                 match self.rejected(free, None) {
                     Step::Commit(mut entries) => {
@@ -209,7 +212,7 @@ impl Run {
         }
     }
 
-    fn begin_entry(&mut self, seed_honored: bool) -> Entry {
+    fn begin_entry(&mut self, seed_honored: bool, estimated_cost: Option<Decimal>) -> Entry {
         self.number += 1;
         self.tries += 1;
         Entry::Begin {
@@ -220,6 +223,7 @@ impl Run {
             seed: self.job.request.seed,
             seed_honored,
             warnings: self.warnings.clone(),
+            estimated_cost,
             progress: Progress { tries: self.tries, ..self.plan.progress.clone() },
         }
     }

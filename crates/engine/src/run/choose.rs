@@ -89,7 +89,7 @@ impl Run {
     }
 
     /// Asks for a place at the next candidate.
-    fn go(&mut self, now: i64) -> Step {
+    pub(super) fn go(&mut self, now: i64) -> Step {
         let progress = &self.plan.progress;
         let well = |c: &&Candidate| !self.unwell.contains(&c.name());
         let chosen = progress.chosen.as_ref().and_then(|name| self.named(name)).filter(well);
@@ -166,7 +166,7 @@ impl Run {
     }
 
     /// The job ends between two attempts.
-    fn close(&mut self, status: JobStatus, failed: Failed) -> Step {
+    pub(super) fn close(&mut self, status: JobStatus, failed: Failed) -> Step {
         self.state = State::Closing;
         Step::Commit(vec![Entry::Close { status, failed: Some(failed), pictures: vec![] }])
     }

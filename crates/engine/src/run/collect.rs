@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::finish::Bill;
 use super::{AttemptStatus, Entry, JobStatus, Picture, Run, State, Step};
 use crate::cost::Cost;
 use crate::failure::{Failure, excerpt};
@@ -102,13 +103,13 @@ impl Run {
     }
 
     fn no_picture(&mut self, collection: Collection) -> Step {
-        let cost = self.settle(&collection);
+        let bill = self.settle(&collection);
         let failed = Failure::Broken.because("what came back is not a picture");
-        self.end(AttemptStatus::Failed, failed, cost, JobStatus::Failed)
+        self.end(AttemptStatus::Failed, failed, bill, JobStatus::Failed)
     }
 
     /// What a finished call cost: the answer's word, then the acceptance's, then the price table.
-    fn settle(&self, collection: &Collection) -> Cost {
+    fn settle(&self, collection: &Collection) -> Bill {
         let output = &collection.output;
         let pixels = collection
             .done
@@ -117,11 +118,14 @@ impl Run {
             .map(|f| u64::from(f.width) * u64::from(f.height));
         let told = output.cost.clone().or_else(|| collection.cost.clone());
         let images = output.pictures.len() as u32 + output.withheld;
-        told.unwrap_or_else(|| self.price(images, pixels, output.tokens, output.render_seconds))
+        match told {
+            Some(told) => told.into(),
+            None => self.price(images, pixels, output.tokens, output.render_seconds),
+        }
     }
 
     fn succeed(&mut self, collection: Collection) -> Step {
-        let cost = self.settle(&collection);
+        let bill = self.settle(&collection);
         if collection.output.withheld > 0 {
             let message = format!("the provider withheld {} of the pictures", collection.output.withheld);
             self.warnings.push(Warning::new("withheld", message));
@@ -131,7 +135,8 @@ impl Run {
             status: AttemptStatus::Succeeded,
             failed: None,
             http_status: self.last_status,
-            cost,
+            cost: bill.cost,
+            work: bill.work,
             tokens: collection.output.tokens,
             render_seconds: Some(collection.output.render_seconds.unwrap_or(collection.waited)),
             seed: collection.output.seed,

@@ -9,6 +9,19 @@ use crate::failure::{Failed, Failure};
 use crate::provider::{Charge, Output, Rejection};
 use crate::retry::{self, Next, Situation};
 
+/// A cost, and what was held against the price table where it comes from there.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Bill {
+    pub cost: Cost,
+    pub work: Option<Work>,
+}
+
+impl From<Cost> for Bill {
+    fn from(cost: Cost) -> Self {
+        Bill { cost, work: None }
+    }
+}
+
 impl Run {
     pub(super) fn finished(&mut self, mut output: Output, cost: Option<Cost>, now: i64) -> Step {
         // An answer does not decide how much is downloaded and stored, nor what an estimate learns.
@@ -23,16 +36,17 @@ impl Run {
 
     /// The provider said no, and what that costs.
     pub(super) fn rejected(&mut self, rejection: Rejection, told: Option<Cost>) -> Step {
-        let cost = match rejection.charge {
-            Charge::Free => Cost::free(),
-            Charge::Unknown => Cost::unknown(),
-            Charge::Full => {
+        let bill = match (rejection.charge, told) {
+            (Charge::Free, _) => Cost::free().into(),
+            (Charge::Unknown, _) => Cost::unknown().into(),
+            (Charge::Full, Some(told)) => told.into(),
+            (Charge::Full, None) => {
                 let size = self.prepared.as_ref().and_then(|p| p.size);
                 let pixels = size.map(|s| u64::from(s.width) * u64::from(s.height));
-                told.unwrap_or_else(|| self.price(self.job.request.n, pixels, None, None))
+                self.price(self.job.request.n, pixels, None, None)
             }
         };
-        self.failed(rejection.failed, cost)
+        self.failed(rejection.failed, bill)
     }
 
     /// What the price table says about a call.
@@ -42,14 +56,18 @@ impl Run {
         pixels: Option<u64>,
         tokens: Option<cost::Tokens>,
         seconds: Option<f64>,
-    ) -> Cost {
+    ) -> Bill {
         let quality = self.prepared.as_ref().and_then(|p| p.quality.clone());
-        let work = Work { images, pixels, inputs: self.input_pixels.clone(), seconds, quality, tokens };
-        cost::price(&self.candidate.prices, &work).map_or_else(Cost::unknown, Cost::priced)
+        let inputs = self.input_pixels.clone();
+        let inputs_unknown = self.inputs_unknown;
+        let work = Work { images, pixels, inputs, inputs_unknown, seconds, quality, tokens };
+        let cost = cost::price(&self.candidate.prices, &work).map_or_else(Cost::unknown, Cost::priced);
+        Bill { cost, work: Some(work) }
     }
 
     /// An attempt failed: again, elsewhere, up the ladder, or the end.
-    pub(super) fn failed(&mut self, failed: Failed, cost: Cost) -> Step {
+    pub(super) fn failed(&mut self, failed: Failed, bill: impl Into<Bill>) -> Step {
+        let bill = bill.into();
         let status = match failed.failure {
             Failure::Refused => AttemptStatus::Refused,
             Failure::Uncertain | Failure::TimedOut => AttemptStatus::Uncertain,
@@ -61,7 +79,7 @@ impl Run {
             // Whoever was sent ahead to see whether a provider is well again has not had his try.
             tries: self.tries.saturating_sub(u32::from(self.probing)),
             others: self.others(),
-            free: resend || cost.amount.is_some_and(|amount| amount.is_zero()),
+            free: resend || bill.cost.amount.is_some_and(|amount| amount.is_zero()),
             jitter: crate::seed::fraction(&self.job.id, self.number),
         };
         let mut progress = self.plan.progress.clone();
@@ -81,7 +99,7 @@ impl Run {
                 progress.climbing = true;
                 self.plan.progress = progress.clone();
                 if let Some(end) = self.ladder_ends() {
-                    return self.end(status, failed, cost, end);
+                    return self.end(status, failed, bill, end);
                 }
                 Duration::ZERO
             }
@@ -91,25 +109,26 @@ impl Run {
                 progress.climbing = true;
                 self.plan.progress = progress.clone();
                 if let Some(end) = self.ladder_ends() {
-                    return self.end(status, failed, cost, end);
+                    return self.end(status, failed, bill, end);
                 }
                 Duration::ZERO
             }
-            Next::Fail => return self.end(status, failed, cost, JobStatus::Failed),
-            Next::Review => return self.end(status, failed, cost, JobStatus::NeedsReview),
+            Next::Fail => return self.end(status, failed, bill, JobStatus::Failed),
+            Next::Review => return self.end(status, failed, bill, JobStatus::NeedsReview),
         };
-        let end = self.end_entry(status, Some(failed), cost);
+        let end = self.end_entry(status, Some(failed), bill);
         self.state = State::Closing;
         Step::Commit(vec![end, Entry::Later { after, progress }])
     }
 
-    pub(super) fn end_entry(&mut self, status: AttemptStatus, failed: Option<Failed>, cost: Cost) -> Entry {
+    fn end_entry(&mut self, status: AttemptStatus, failed: Option<Failed>, bill: Bill) -> Entry {
         Entry::End {
             number: self.number,
             status,
             failed,
             http_status: self.last_status.take(),
-            cost,
+            cost: bill.cost,
+            work: bill.work,
             tokens: None,
             render_seconds: None,
             seed: None,
@@ -117,8 +136,14 @@ impl Run {
         }
     }
 
-    pub(super) fn end(&mut self, status: AttemptStatus, failed: Failed, cost: Cost, job: JobStatus) -> Step {
-        let end = self.end_entry(status, Some(failed.clone()), cost);
+    pub(super) fn end(
+        &mut self,
+        status: AttemptStatus,
+        failed: Failed,
+        bill: impl Into<Bill>,
+        job: JobStatus,
+    ) -> Step {
+        let end = self.end_entry(status, Some(failed.clone()), bill.into());
         self.state = State::Closing;
         Step::Commit(vec![end, Entry::Close { status: job, failed: Some(failed), pictures: vec![] }])
     }
@@ -147,6 +172,7 @@ pub fn lost(number: u32, provider: &str, cost: Option<Cost>) -> Vec<Entry> {
         failed: Some(failed.clone()),
         http_status: None,
         cost: cost.unwrap_or_else(Cost::unknown),
+        work: None,
         tokens: None,
         render_seconds: None,
         seed: None,

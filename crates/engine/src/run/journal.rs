@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::cost::{Cost, Tokens};
+use crate::cost::{Cost, Tokens, Work};
 use crate::failure::Failed;
 use crate::job::Warning;
 use crate::picture::Facts;
@@ -80,6 +81,8 @@ pub enum Entry {
         seed_honored: bool,
         /// What it leaves out.
         warnings: Vec<Warning>,
+        /// What this very call is expected to cost, in USD; `None` when nobody knows.
+        estimated_cost: Option<Decimal>,
         /// How far the job has come.
         progress: Progress,
     },
@@ -107,6 +110,10 @@ pub enum Entry {
         http_status: Option<u16>,
         /// What it cost.
         cost: Cost,
+        /// What was held against the price table, whether or not that had a price for it: a corrected price can be held
+        /// against it again. Absent where the cost does not come from the table.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        work: Option<Work>,
         /// Token counts.
         tokens: Option<Tokens>,
         /// How long the rendering took.
