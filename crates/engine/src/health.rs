@@ -168,9 +168,9 @@ impl Health {
             Failure::Overloaded { .. } | Failure::TimedOut | Failure::Uncertain => {
                 self.failed(one(), code, limit, FIRST_PAUSE, now);
             }
-            Failure::Unauthorized | Failure::OutOfCredit => {
-                self.failed(whole(), code, limit.min(2), ACCOUNT_PAUSE, now)
-            }
+            Failure::Unauthorized => self.failed(whole(), code, limit.min(2), ACCOUNT_PAUSE, now),
+            // An empty account does not fill itself: the next call would say the same.
+            Failure::OutOfCredit => self.failed(whole(), code, limit.min(1), ACCOUNT_PAUSE, now),
             Failure::ModelGone | Failure::PolicyBlocked => {
                 self.failed(one(), code, limit.min(2), ACCOUNT_PAUSE, now)
             }
@@ -210,6 +210,33 @@ impl Health {
             }
             // A straggler from before does not prove a recovery; a probe will.
             State::Open { .. } | State::Closed => {}
+        }
+    }
+
+    /// Learns from a provider's balance whether there is credit. With credit, what an empty account has shut is open at once;
+    /// what another failure has shut is not. Without, the provider is shut until there is some or a probe succeeds; with a
+    /// `limit` of 0 it never is.
+    pub fn credit(&mut self, provider: &str, has_credit: bool, limit: u32, now: i64) {
+        let key = (provider.to_owned(), String::new());
+        let broke = |mark: &Mark| matches!(mark.last, Some((ErrorCode::InsufficientCredits, _)));
+        if has_credit {
+            if let Some(mark) = self.marks.get_mut(&key).filter(|mark| broke(mark))
+                && (mark.state != State::Closed || mark.failures > 0)
+            {
+                (mark.state, mark.since, mark.failures) = (State::Closed, now, 0);
+                self.changed.push(key);
+            }
+        } else if limit > 0 {
+            let mark = self.mark(key.clone(), now);
+            let news = !broke(mark) || !matches!(mark.state, State::Open { .. });
+            let until = now + ACCOUNT_PAUSE.as_millis() as i64;
+            mark.state = State::Open { until, pause: ACCOUNT_PAUSE };
+            mark.last = Some((ErrorCode::InsufficientCredits, now));
+            mark.failures = mark.failures.max(1);
+            if news {
+                mark.since = now;
+                self.changed.push(key);
+            }
         }
     }
 
@@ -362,5 +389,78 @@ mod tests {
         assert_eq!(health.enter("a", "other", 9_000), Door::Open);
         assert!(health.changes().iter().any(|row| row.provider == "a" && row.state == "up"));
         assert!(health.changes().is_empty());
+    }
+
+    #[test]
+    fn the_first_word_of_an_empty_account_shuts_the_whole_provider() {
+        let mut health = Health::default();
+        health.observe("a", "m", Some(&Failure::OutOfCredit), 5, 0);
+        let shut =
+            |after| Door::Shut { after: Duration::from_secs(after), code: ErrorCode::InsufficientCredits };
+        assert_eq!(health.enter("a", "other", 0), shut(300));
+        assert_eq!(health.enter("b", "m", 0), Door::Open);
+        // Between probes it stays shut for as long.
+        let mut now = 0;
+        for _ in 0..4 {
+            now += 300_000;
+            assert_eq!(health.enter("a", "m", now), Door::Ajar);
+            health.observe("a", "m", Some(&Failure::OutOfCredit), 5, now);
+            health.leave("a", "m");
+            assert_eq!(health.look("a", "m", now), shut(300));
+        }
+        // A probe that is paid for shows that there is credit again.
+        assert_eq!(health.enter("a", "m", now + 300_000), Door::Ajar);
+        health.observe("a", "m", None, 5, now + 300_000);
+        assert_eq!(health.enter("a", "m", now + 300_000), Door::Ajar);
+    }
+
+    #[test]
+    fn a_balance_opens_and_shuts_a_provider() {
+        let mut health = Health::default();
+        health.observe("a", "m", Some(&Failure::OutOfCredit), 5, 0);
+        assert_eq!(health.changes().len(), 1);
+        health.credit("a", true, 5, 1_000);
+        assert_eq!(health.enter("a", "m", 1_000), Door::Open);
+        let rows = health.changes();
+        assert_eq!((rows.len(), rows[0].state, rows[0].failures, rows[0].since), (1, "up", 0, 1_000));
+        health.credit("a", true, 5, 2_000);
+        assert!(health.changes().is_empty(), "the same again is no news");
+
+        health.credit("a", false, 5, 3_000);
+        let rows = health.changes();
+        assert_eq!((rows[0].provider.as_str(), rows[0].model.as_str(), rows[0].state), ("a", "", "down"));
+        assert_eq!(rows[0].last_error_code, Some(ErrorCode::InsufficientCredits));
+        health.credit("a", false, 5, 200_000);
+        assert!(health.changes().is_empty());
+        assert!(matches!(
+            health.look("a", "m", 499_999),
+            Door::Shut { code: ErrorCode::InsufficientCredits, .. }
+        ));
+        assert_eq!(health.enter("a", "m", 500_000), Door::Ajar);
+        // Word of an empty account shuts it again while the probe is out, and the probe's leaving is harmless.
+        health.credit("a", false, 5, 500_001);
+        health.leave("a", "m");
+        assert!(!is_open(&mut health, 500_002));
+    }
+
+    #[test]
+    fn credit_mends_nothing_but_an_empty_account() {
+        let mut health = Health::default();
+        health.observe("a", "m", Some(&Failure::Unauthorized), 1, 0);
+        health.credit("a", true, 5, 1);
+        assert!(matches!(health.look("a", "m", 1), Door::Shut { code: ErrorCode::Auth, .. }));
+        let mut down = broken();
+        down.credit("a", true, 5, 1);
+        assert!(!is_open(&mut down, 1), "an overloaded model stays shut");
+    }
+
+    #[test]
+    fn a_breaker_that_is_switched_off_is_off_for_empty_accounts_too() {
+        let mut health = Health::default();
+        for _ in 0..20 {
+            health.observe("a", "m", Some(&Failure::OutOfCredit), 0, 0);
+        }
+        health.credit("a", false, 0, 0);
+        assert_eq!(health.enter("a", "m", 0), Door::Open);
     }
 }
