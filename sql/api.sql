@@ -1,261 +1,5 @@
 -- What users call, and what they read.
 
-CREATE TYPE image_gen._target AS (provider text, model text, warning jsonb);
-COMMENT ON TYPE image_gen._target IS 'What a model''s name stands for.';
-
-CREATE FUNCTION image_gen._resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
-DECLARE
-  wanted text := lower(btrim(asked));
-  kind text;
-  entry image_gen.models;
-BEGIN
-  -- provider:model names both; owner/name:version of a community model is no provider's id.
-  SELECT p.id, p.kind INTO provider, kind FROM image_gen.providers p
-   WHERE p.id = split_part(wanted, ':', 1) AND strpos(wanted, ':') > 0;
-  model := CASE WHEN provider IS NULL THEN wanted ELSE substr(wanted, strpos(wanted, ':') + 1) END;
-  -- A successor can itself be retired by now; a circle of them ends after eight.
-  FOR step IN 1..8 LOOP
-    -- The name itself, by the index; else every alias is looked at.
-    SELECT m.* INTO entry FROM image_gen.models m
-     WHERE m.name = model AND m.name <> '*' AND (kind IS NULL OR m.provider_kind = kind)
-     ORDER BY m.successor IS NULL DESC, m.provider_kind LIMIT 1;
-    IF NOT FOUND THEN
-      SELECT m.* INTO entry FROM image_gen.models m
-       WHERE (m.name = model OR model = ANY (lower(m.aliases::text)::text[])) AND m.name <> '*'
-         -- What a provider calls its own wins, but another provider's name for it is understood too.
-       ORDER BY (m.provider_kind = kind) IS TRUE DESC, m.name = model DESC, m.successor IS NULL DESC, m.name, m.provider_kind
-       LIMIT 1;
-    END IF;
-    EXIT WHEN entry.name IS NULL;
-    model := entry.name;
-    EXIT WHEN entry.successor IS NULL;
-    model := entry.successor;
-    warning := coalesce(warning, jsonb_build_object('code', 'successor', 'message',
-                 format('%s is retired%s: %s is used instead', entry.name,
-                        coalesce(' (' || to_char(entry.ends_on, 'YYYY-MM-DD') || ')', ''), entry.successor)));
-  END LOOP;
-  IF entry.name IS NULL AND EXISTS (SELECT FROM image_gen.models m WHERE m.name = '*' AND m.provider_kind = kind) THEN
-    RETURN;  -- a provider with more models than a catalogue can list
-  ELSIF entry.name IS NULL OR entry.successor IS NOT NULL THEN
-    RAISE EXCEPTION 'model "%" does not exist', asked
-      USING ERRCODE = 'undefined_object',
-            HINT = format('%simage_gen.models lists all, with their aliases; replicate:owner/name, fal:… and openrouter:… reach models that have no row.',
-                     (SELECT coalesce('Near it: ' || string_agg(n.name, ', ') || '. ', '')
-                        FROM (SELECT DISTINCT m.name FROM image_gen.models m
-                               WHERE m.successor IS NULL AND m.name <> '*' AND left(m.name, 3) = left(model, 3) ORDER BY 1 LIMIT 8) n));
-  END IF;
-END $$;
-COMMENT ON FUNCTION image_gen._resolve_model(text) IS 'A name, alias or provider:model → the model of the catalogue that is used, and a warning where that is a successor.';
-
-CREATE FUNCTION image_gen._usual_model(operation text, checked jsonb) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  -- What serves a priority, and who is the same character again, is each provider's own to say.
-  IF operation <> 'generate' OR checked ->> 'priority' IS NOT NULL OR checked ->> 'task' <> 'generate' OR image_gen._default_model() = '' THEN
-    RETURN NULL;
-  END IF;
-  RETURN (image_gen._resolve_model(image_gen._default_model())).model;
-END $$;
-COMMENT ON FUNCTION image_gen._usual_model(text, jsonb) IS 'The model whose providers come first where the caller leaves the choice open: image_gen.default_model.';
-
-CREATE FUNCTION image_gen._target_for(operation text, checked jsonb, asked_model text) RETURNS image_gen._target
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  target image_gen._target;
-  chosen text := asked_model;
-BEGIN
-  IF chosen IS NULL AND operation = 'generate' AND checked ->> 'priority' IS NULL AND checked ->> 'task' = 'generate' THEN
-    -- What the request says about itself decides before the usual model does.
-    IF image_gen.needs_text(checked #>> '{request,prompt}') OR checked #>> '{request,quality}' = 'draft' THEN
-      SELECT c.model INTO chosen
-        FROM image_gen.choose_model(needs_text => image_gen.needs_text(checked #>> '{request,prompt}'),
-                                    draft => checked #>> '{request,quality}' = 'draft') c
-       WHERE c.configured;
-    END IF;
-  END IF;
-  IF chosen IS NOT NULL THEN
-    target := image_gen._resolve_model(chosen);
-  ELSIF strpos(image_gen._default_model(), ':') > 0 AND image_gen._usual_model(operation, checked) IS NOT NULL THEN
-    -- A setting that names the provider too means it.
-    target := image_gen._resolve_model(image_gen._default_model());
-    IF target.provider IS NULL THEN
-      RETURN NULL;
-    END IF;
-  END IF;
-  RETURN target;
-END $$;
-COMMENT ON FUNCTION image_gen._target_for(text, jsonb, text) IS 'The model of a request: the caller''s, else the one that its words ask for; NULL leaves it to the route.';
-
-CREATE FUNCTION image_gen._needs(checked jsonb, caller name) RETURNS text[]
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  one record;
-  other record;
-  needs text[] := '{}';
-  sees_all boolean;
-BEGIN
-  FOR one IN
-    SELECT i.role, checked -> 'request' ->> i.role AS reference
-      FROM unnest('{image,mask,style_image,reference_image}'::text[]) AS i(role)
-     WHERE checked -> 'request' ? i.role AND NOT checked -> 'kept' ? i.role
-       AND checked -> 'request' ->> i.role !~ '^https?://'
-  LOOP
-    sees_all := coalesce(sees_all, pg_has_role(caller, 'image_gen_admin', 'member'));
-    IF one.reference LIKE 'job:%' THEN
-      SELECT j.id, j.status, j.owner INTO other FROM image_gen.jobs j WHERE j.id = substr(one.reference, 5);
-      IF other.id IS NULL OR NOT (other.owner = caller OR sees_all) THEN
-        RAISE EXCEPTION '%: job "%" does not exist, or is not yours', one.role, substr(one.reference, 5) USING ERRCODE = 'undefined_object',
-          HINT = 'SELECT * FROM image_gen.recent() lists your jobs.';
-      ELSIF other.status IN ('failed', 'canceled') THEN
-        RAISE EXCEPTION '%: job % ended as % and has no picture', one.role, other.id, other.status
-          USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Name a job that succeeded or is still under way.';
-      ELSIF other.status <> 'succeeded' THEN
-        needs := needs || other.id;
-      END IF;
-    ELSIF NOT EXISTS (
-      SELECT FROM image_gen.campaign_assets a
-       WHERE CASE WHEN one.reference LIKE 'asset:%' THEN a.id = substr(one.reference, 7)::bigint
-                  ELSE a.sha256 = substr(one.reference, 18) END
-         AND (a.owner = caller OR sees_all))
-    THEN
-      RAISE EXCEPTION '%: "%" does not exist, or is not yours', one.role, one.reference USING ERRCODE = 'undefined_object',
-        HINT = 'SELECT id, shot, url FROM image_gen.campaign_assets lists your pictures.';
-    END IF;
-  END LOOP;
-  RETURN needs;
-END $$;
-COMMENT ON FUNCTION image_gen._needs(jsonb, name) IS 'The unfinished jobs whose pictures a request needs. An error for a picture that the caller may not see.';
-
-CREATE FUNCTION image_gen._submit(operation text, asked jsonb, asked_model text, metadata jsonb, preferences jsonb,
-                                  idempotency_key text, deadline timestamptz, max_cost numeric)
-RETURNS image_gen.jobs
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  job image_gen.jobs;
-  target image_gen._target;
-  checked jsonb;
-  plan jsonb;
-  known text[];
-  needs text[];
-  hash bytea;
-BEGIN
-  metadata := coalesce(metadata, '{}');
-  IF jsonb_typeof(metadata) <> 'object' THEN
-    RAISE EXCEPTION 'metadata is not a JSON object' USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Write for example metadata => ''{"campaign": "aurora-launch", "shot": "hero", "ticket": "MKT-2241"}''.';
-  ELSIF octet_length(metadata::text) > 65536 THEN
-    RAISE EXCEPTION 'metadata is larger than 64 kB' USING ERRCODE = 'program_limit_exceeded',
-      HINT = 'Store large data in a table of your own, under the job''s id.';
-  ELSIF max_cost < 0 OR max_cost >= 'Infinity' THEN  -- NaN sorts above infinity
-    RAISE EXCEPTION 'max_cost is %', max_cost USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an amount in USD from 0 up, or leave it out.';
-  ELSIF jsonb_typeof(asked -> 'options') <> 'object' THEN
-    RAISE EXCEPTION 'options is not a JSON object' USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Write for example options => ''{"safety_tolerance": 2}''.';
-  ELSIF idempotency_key = '' OR length(idempotency_key) > 255 THEN
-    RAISE EXCEPTION 'the idempotency key is empty or longer than 255 characters' USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Use the id of what the picture is for, such as a row''s key.';
-  END IF;
-
-  IF idempotency_key IS NOT NULL THEN
-    -- Nothing in it may depend on the session: not the time zone, not how a number was written.
-    hash := sha256(convert_to(jsonb_build_array(operation, asked, asked_model, metadata, preferences,
-                                                extract(epoch FROM deadline)::text, trim_scale(max_cost)::text)::text, 'UTF8'));
-    job := image_gen._same_job(image_gen._caller(), idempotency_key, hash);
-    IF job.id IS NOT NULL THEN
-      RETURN job;
-    END IF;
-  END IF;
-  -- After the look for the key: who repeats a call must get his job, however late.
-  IF deadline <= clock_timestamp() THEN
-    RAISE EXCEPTION 'the deadline % has passed', deadline USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'A job is not sent after its deadline: give a time in the future.';
-  END IF;
-
-  job.id := image_gen._new_job_id();
-  job.owner := image_gen._caller();
-  checked := image_gen._check(job.id, operation, asked::text);
-  job.task := checked ->> 'task';
-  job.priority := checked ->> 'priority';
-  target := image_gen._target_for(operation, checked, asked_model);
-  known := (SELECT array_agg(p.id ORDER BY p.id) FROM image_gen.providers p);
-  preferences := image_gen._preferences(preferences::text, known);
-  plan := image_gen._plan(job.id, operation, checked ->> 'request', target.provider, target.model,
-                          image_gen._candidates(CASE WHEN target.model IS NULL THEN job.task END,
-                                                coalesce(target.model, image_gen._usual_model(operation, checked)), target.provider)::text,
-                          preferences::text, known, max_cost, (SELECT w.configured FROM image_gen.worker_state w), job.priority);
-  PERFORM image_gen._keep(k.value ->> 'sha256', k.value ->> 'content_type',
-                          decode(split_part(asked ->> k.key, ';base64,', 2), 'base64'))
-     FROM jsonb_each(checked -> 'kept') k;
-  needs := image_gen._needs(checked, job.owner);
-  job.operation := operation;
-  job.prompt := checked #>> '{request,prompt}';
-  job.seed := (checked #>> '{request,seed}')::bigint;
-  job.parameters := (checked -> 'request') - 'prompt' - 'seed';
-  job.model := plan ->> 'model';
-  job.provider := target.provider;
-  job.metadata := metadata;
-  job.preferences := preferences;
-  job.idempotency_key := idempotency_key;
-  job.request_hash := hash;
-  job.deadline := nullif(deadline, 'infinity');
-  job.max_cost := max_cost;
-  job.estimated_seconds := trim_scale((plan ->> 'estimated_seconds')::numeric);
-  job.estimated_cost := (plan ->> 'estimated_cost')::numeric;
-  job.warnings := CASE WHEN target.warning IS NULL THEN '[]' ELSE jsonb_build_array(target.warning) END
-                  || (plan -> 'warnings');
-  job.status := 'queued';
-  job.created_at := now();
-  job.seq := image_gen._enqueue(job, needs);
-  IF job.seq IS NULL THEN
-    -- Another session committed the same key between our look and our write.
-    job := image_gen._same_job(job.owner, idempotency_key, hash);
-  END IF;
-  RETURN job;
-END $$;
-COMMENT ON FUNCTION image_gen._submit(text, jsonb, text, jsonb, jsonb, text, timestamptz, numeric) IS 'Checks a request and queues it in the caller''s transaction.';
-
-CREATE FUNCTION image_gen._same_job(caller name, key text, hash bytea) RETURNS image_gen.jobs
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  job image_gen.jobs;
-BEGIN
-  SELECT j.* INTO job FROM image_gen.jobs j WHERE j.owner = caller AND j.idempotency_key = key;
-  IF job.request_hash <> hash THEN
-    RAISE EXCEPTION 'idempotency key "%" belongs to a job with other arguments', key
-      USING ERRCODE = 'unique_violation', DETAIL = format('That job is %s.', job.id),
-            HINT = 'Repeat the call with the same arguments, or use another key.';
-  END IF;
-  RETURN job;
-END $$;
-ALTER FUNCTION image_gen._same_job(name, text, bytea) VOLATILE;
-
-CREATE TYPE image_gen.receipt AS (
-  id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamptz, warnings jsonb);
-COMMENT ON TYPE image_gen.receipt IS 'What queueing a job returns. Costs are in USD; NULL is unknown. warnings: [{"code", "message"}].';
-
-CREATE FUNCTION image_gen._receipt(job image_gen.jobs) RETURNS image_gen.receipt
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT (job.id, job.status, job.model, job.estimated_seconds, job.estimated_cost, job.created_at, job.warnings)::image_gen.receipt
-$$;
-COMMENT ON FUNCTION image_gen._receipt(image_gen.jobs) IS 'What the caller is told about his job.';
-
-CREATE FUNCTION image_gen._finite(name text, number double precision) RETURNS double precision
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  IF number IN ('NaN', 'Infinity', '-Infinity') THEN  -- JSON has none of them
-    RAISE EXCEPTION '% is %', name, number USING ERRCODE = 'invalid_parameter_value', HINT = 'Use a number.';
-  END IF;
-  RETURN number;
-END $$;
-COMMENT ON FUNCTION image_gen._finite(text, double precision) IS 'The number, or an error that names the argument.';
-
-CREATE FUNCTION image_gen._asked(arguments jsonb, options jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT jsonb_strip_nulls(arguments) || CASE WHEN options IS NULL THEN '{}' ELSE jsonb_build_object('options', options) END
-$$;
-COMMENT ON FUNCTION image_gen._asked(jsonb, jsonb) IS 'The arguments that were given, as one object. (What is null in options stays.)';
-
 CREATE FUNCTION image_gen.generate(
   prompt text, model text DEFAULT NULL, negative_prompt text DEFAULT NULL, width integer DEFAULT NULL,
   height integer DEFAULT NULL, aspect_ratio text DEFAULT NULL, seed bigint DEFAULT NULL,
@@ -263,7 +7,7 @@ CREATE FUNCTION image_gen.generate(
   quality text DEFAULT NULL, reference_image text DEFAULT NULL, consistency_mode text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
-  max_cost numeric DEFAULT NULL)
+  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false)
 RETURNS image_gen.receipt
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -272,7 +16,7 @@ BEGIN
       'prompt', $1, 'negative_prompt', $3, 'width', $4, 'height', $5, 'aspect_ratio', $6, 'seed', $7,
       'guidance', image_gen._finite('guidance', $8), 'steps', $9, 'n', $10, 'quality', $11,
       'reference_image', $12, 'consistency_mode', $13, 'priority', $17), $16),
-    $2, $14, $15, $18, $19, $20));
+    $2, $14, $15, $18, $19, $20, $21));
 END $$;
 COMMENT ON FUNCTION image_gen.generate IS
 'Queues new pictures from a prompt, in the caller''s transaction, and returns at once. Nothing is sent before COMMIT.
@@ -283,8 +27,9 @@ guidance, steps, quality, negative_prompt: sent where the model has them, else a
 metadata: a JSON object of the caller''s own, never sent; campaign, shot and ticket become columns of the asset.
 provider_preferences: {"preferred": [], "only": false, "weights": {}, "blocked": []}, merged with the setting image_gen.provider_preferences.
 priority: quality, control, speed, variety, cost or privacy (own back ends only). options: parameters of one provider, by name.
-idempotency_key: the same key returns the same job. deadline: not sent after it. max_cost: USD; refused when the estimate is higher.
-Errors: 22023 bad argument, 42704 unknown model or provider, 0A000 not supported, 53400 max_cost exceeded, 23505 key with other arguments.';
+idempotency_key: the same key returns the same job. deadline: not sent after it. max_cost: USD for all its calls together; refused when the estimate is higher, and no call is made that would go beyond it.
+allow_unpriced: take a model whose price nobody knows although a budget or max_cost applies.
+Errors: 22023 bad argument, 42704 unknown model or provider, 0A000 not supported, 53400 max_cost or a budget exceeded, 23505 key with other arguments.';
 
 CREATE FUNCTION image_gen.edit(
   image text, prompt text DEFAULT NULL, mask text DEFAULT NULL, mode text DEFAULT NULL, strength double precision DEFAULT NULL,
@@ -295,7 +40,7 @@ CREATE FUNCTION image_gen.edit(
   reference_image text DEFAULT NULL, consistency_mode text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
-  max_cost numeric DEFAULT NULL)
+  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false)
 RETURNS image_gen.receipt
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -305,7 +50,7 @@ BEGIN
       'bottom', $8, 'left', $9, 'negative_prompt', $11, 'width', $12, 'height', $13, 'aspect_ratio', $14, 'seed', $15,
       'guidance', image_gen._finite('guidance', $16), 'steps', $17, 'n', $18, 'quality', $19,
       'reference_image', $20, 'consistency_mode', $21, 'priority', $25), $24),
-    $10, $22, $23, $26, $27, $28));
+    $10, $22, $23, $26, $27, $28, $29));
 END $$;
 COMMENT ON FUNCTION image_gen.edit IS
 'Queues a change of a picture. image: an https URL, a data: URI, asset:ID, or job:gen_… (the job then waits for that one).
@@ -318,13 +63,13 @@ CREATE FUNCTION image_gen.upscale(
   seed bigint DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
-  max_cost numeric DEFAULT NULL)
+  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false)
 RETURNS image_gen.receipt
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN image_gen._receipt(image_gen._submit('upscale',
     image_gen._asked(jsonb_build_object('image', $1, 'scale', $2, 'prompt', $3, 'negative_prompt', $5, 'seed', $6, 'priority', $10), $9),
-    $4, $7, $8, $11, $12, $13));
+    $4, $7, $8, $11, $12, $13, $14));
 END $$;
 COMMENT ON FUNCTION image_gen.upscale IS
 'Queues the same picture, larger. scale: 2 or 4, for both sides. prompt: only for models that draw details anew.
@@ -336,7 +81,7 @@ CREATE FUNCTION image_gen.variate(
   seed bigint DEFAULT NULL, guidance double precision DEFAULT NULL, steps integer DEFAULT NULL, quality text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
-  max_cost numeric DEFAULT NULL)
+  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false)
 RETURNS SETOF image_gen.receipt
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -354,7 +99,7 @@ BEGIN
         'image', $1, 'variance', image_gen._finite('variance', $3), 'prompt', $4, 'negative_prompt', $6, 'width', $7, 'height', $8,
         'aspect_ratio', $9, 'seed', image_gen.derive_seed($10, 'variation ' || i), 'guidance', image_gen._finite('guidance', $11),
         'steps', $12, 'quality', $13, 'priority', $17), $16),
-      $5, $14, $15, $18 || '#' || i, $19, $20));
+      $5, $14, $15, $18 || '#' || i, $19, $20, $21));
   END LOOP;
 END $$;
 COMMENT ON FUNCTION image_gen.variate IS
@@ -369,7 +114,7 @@ CREATE FUNCTION image_gen.transfer_style(
   quality text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
-  max_cost numeric DEFAULT NULL)
+  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false)
 RETURNS image_gen.receipt
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -378,7 +123,7 @@ BEGIN
       'image', $1, 'style_image', $2, 'prompt', $3, 'strength', image_gen._finite('strength', $4), 'negative_prompt', $6, 'width', $7,
       'height', $8, 'aspect_ratio', $9, 'seed', $10, 'guidance', image_gen._finite('guidance', $11), 'steps', $12, 'n', $13,
       'quality', $14, 'priority', $18), $17),
-    $5, $15, $16, $19, $20, $21));
+    $5, $15, $16, $19, $20, $21, $22));
 END $$;
 COMMENT ON FUNCTION image_gen.transfer_style IS
 'Queues the first picture in the style of the second. strength: how much of the style, 0 to 1, where the model can be told.
@@ -464,20 +209,6 @@ END $$;
 COMMENT ON FUNCTION image_gen.cancel(text) IS
 'Stops a job. One that waits is canceled at once and costs nothing. One in flight is canceled by the worker after COMMIT; what the provider
 charges for it stays on the bill. A finished job stays as it is.';
-
-CREATE FUNCTION image_gen.credits()
-RETURNS TABLE (scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT 'role:' || current_user, 'USD', coalesce(sum(a.billed_cost), 0),
-         count(*) FILTER (WHERE a.cost_source = 'unknown' AND a.status <> 'running'),
-         (SELECT coalesce(sum(j.estimated_cost), 0) FROM image_gen.jobs j
-           WHERE j.owner = current_user AND j.status IN ('queued', 'running', 'needs_review')),
-         NULL::numeric, NULL::numeric, true
-    FROM image_gen.attempts a WHERE a.owner = current_user AND a.status <> 'running'
-$$;
-COMMENT ON FUNCTION image_gen.credits() IS
-'What the caller has spent, in USD. unknown_costs counts calls whose cost nobody knows: they are not in spent. reserved is the estimate of what
-is queued, in flight or in review. limit_amount and available are NULL while no limit is set.';
 
 CREATE FUNCTION image_gen.picture(asset_id bigint) RETURNS bytea
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

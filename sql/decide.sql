@@ -174,21 +174,12 @@ RETURNS TABLE ("position" integer, provider text, model text, included boolean, 
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-  asked jsonb := arguments - '{model,metadata,provider_preferences,idempotency_key,deadline,max_cost}'::text[];
+  asked jsonb := image_gen._named(operation, arguments);
   job_id text := image_gen._new_job_id();
   checked jsonb;
   target image_gen._target;
   known text[] := (SELECT array_agg(p.id ORDER BY p.id) FROM image_gen.providers p);
 BEGIN
-  IF operation IS NULL OR arguments IS NULL THEN
-    RAISE EXCEPTION 'explain needs an operation and its arguments' USING ERRCODE = 'null_value_not_allowed',
-      HINT = 'Write for example explain(''generate'', ''{"prompt": "a cat"}'').';
-  ELSIF jsonb_typeof(arguments) <> 'object' THEN
-    RAISE EXCEPTION 'arguments is not a JSON object' USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Write for example explain(''generate'', ''{"prompt": "a cat", "model": "flux-1.1-pro"}'').';
-  END IF;
-  -- The borders of an edit are called as in edit().
-  asked := (SELECT coalesce(jsonb_object_agg(regexp_replace(e.key, '^border_', ''), e.value), '{}') FROM jsonb_each(asked) e);
   checked := image_gen._check(job_id, operation, asked::text);
   target := image_gen._target_for(operation, checked, arguments ->> 'model');
   RETURN QUERY

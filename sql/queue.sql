@@ -18,10 +18,10 @@ DECLARE
 BEGIN
   INSERT INTO image_gen.jobs
     (id, operation, task, prompt, model, provider, seed, parameters, metadata, preferences, owner, idempotency_key,
-     request_hash, deadline, max_cost, estimated_seconds, estimated_cost, warnings, priority)
+     request_hash, deadline, max_cost, allow_unpriced, batch, estimated_seconds, estimated_cost, warnings, priority)
   VALUES
     (job.id, job.operation, job.task, job.prompt, job.model, job.provider, job.seed, job.parameters, job.metadata,
-     job.preferences, job.owner, job.idempotency_key, job.request_hash, job.deadline, job.max_cost,
+     job.preferences, job.owner, job.idempotency_key, job.request_hash, job.deadline, job.max_cost, job.allow_unpriced, job.batch,
      job.estimated_seconds, job.estimated_cost, job.warnings, job.priority)
   ON CONFLICT (owner, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
   RETURNING seq INTO new_seq;
@@ -34,102 +34,6 @@ BEGIN
   RETURN new_seq;
 END $$;
 COMMENT ON FUNCTION image_gen._enqueue(image_gen.jobs, text[]) IS 'Writes a job, which waits for the jobs that it needs, and wakes the worker at COMMIT. NULL when a job with this idempotency key exists.';
-
--- Functions on the way of every job are PL/pgSQL even where SQL would do: it keeps their plans.
-CREATE FUNCTION image_gen._candidates(task text, model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb
--- A plan for these values would take three times as long to make as the general one takes to run.
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
-DECLARE
-  -- A strict reference picture is a task of its own where a provider has a model for it.
-  plain text := CASE task WHEN 'character' THEN 'generate' ELSE task END;
-BEGIN
-  RETURN (
-    WITH offers AS (
-      SELECT p.id AS provider, p.priority, m.*, false AS stands_in
-        FROM image_gen.models m JOIN image_gen.providers p ON p.kind = m.provider_kind AND (p.enabled OR $4)
-       WHERE $2 IS NOT NULL AND m.name IN ($2, '*') AND m.successor IS NULL AND ($3 IS NULL OR p.id = $3)
-         -- A model without a row is reached through its provider's *.
-         AND (m.name = $2 OR m.name = '*' AND $3 IS NOT NULL
-              AND NOT EXISTS (SELECT FROM image_gen.models o WHERE o.name = $2 AND o.provider_kind = m.provider_kind))
-    ), usual AS (
-      SELECT DISTINCT ON (p.id) p.id AS provider, p.priority, m.*, $2 IS NOT NULL AS stands_in
-        FROM image_gen.models m JOIN image_gen.providers p ON p.kind = m.provider_kind AND (p.enabled OR $4)
-       WHERE $1 IS NOT NULL AND m.successor IS NULL AND ($3 IS NULL OR p.id = $3) AND p.kind <> 'preview'
-         -- Who can inpaint can outpaint: on a larger canvas.
-         AND m.default_for && ARRAY[plain, $1, CASE $1 WHEN 'outpaint' THEN 'inpaint' ELSE $1 END]
-         -- Nobody without a key stands in; who was asked for is listed without one, so that it can be said.
-         AND ($2 IS NULL OR (SELECT w.configured IS NULL OR image_gen._has_access(p.kind, p.base_url, p.key_name, w.configured)
-                               FROM image_gen.worker_state w))
-         AND NOT EXISTS (SELECT FROM offers o WHERE o.provider = p.id)
-       ORDER BY p.id, $1 = ANY (m.default_for) DESC
-    )
-    SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-             'provider', c.provider, 'kind', p.kind, 'base_url', p.base_url, 'key_name', p.key_name, 'api', c.api,
-             'model', CASE c.name WHEN '*' THEN $2 ELSE c.name END,
-             'remote_name', CASE c.name WHEN '*' THEN $2 ELSE c.remote_name END,
-             'operations', to_jsonb(c.operations), 'sizes', c.sizes, 'prompt_chars', c.prompt_chars, 'max_n', c.max_n,
-             'parameters', c.parameters, 'fixed', c.fixed, 'stands_in', c.stands_in,
-             'typical_seconds', coalesce(t.seconds, c.typical_seconds),
-             'max_in_flight', p.max_in_flight, 'requests_per_minute', p.requests_per_minute,
-             'prices', (SELECT jsonb_agg(jsonb_build_object('unit', r.unit, 'quality', r.quality, 'amount', r.amount::text,
-                                                           'currency', r.currency)
-                                         ORDER BY r.origin, r.id DESC)
-                          FROM image_gen.prices r
-                         WHERE r.model = c.name AND r.provider_kind = c.provider_kind
-                           -- One price of an administrator's own puts all of the catalogue's aside, in whatever unit.
-                           AND (r.origin = 'admin' OR NOT EXISTS (
-                                 SELECT FROM image_gen.prices o
-                                  WHERE o.model = r.model AND o.provider_kind = r.provider_kind AND o.origin = 'admin'
-                                    AND current_date >= o.valid_from AND current_date < o.valid_to))
-                           AND current_date >= r.valid_from AND current_date < r.valid_to)))
-             ORDER BY c.stands_in, c.priority, c.provider), '[]')
-      FROM (SELECT * FROM offers UNION ALL SELECT * FROM usual) c
-      JOIN image_gen.providers p ON p.id = c.provider
-      LEFT JOIN image_gen.timings t ON t.provider = c.provider AND t.model = CASE c.name WHEN '*' THEN $2 ELSE c.name END);
-END $$;
-COMMENT ON FUNCTION image_gen._candidates(text, text, text, boolean) IS
-'The (provider, model) pairs that could do a task, in the administrator''s order: those that offer the model, then the usual models of the
-others, which stand in. Without a model: the usual ones. Without a task: none stand in.';
-
-CREATE FUNCTION image_gen._offers(asked text) RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  RETURN (SELECT image_gen._candidates(NULL, t.model, t.provider) FROM image_gen._resolve_model(asked) t);
-EXCEPTION WHEN undefined_object THEN
-  RETURN '[]';  -- its row is gone since: nobody offers it
-END $$;
-COMMENT ON FUNCTION image_gen._offers(text) IS 'The candidates of a model by its name; none when there is no such model any more.';
-
-CREATE FUNCTION image_gen._rungs() RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  RETURN (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-                   'action', l.action, 'candidates', CASE WHEN l.model IS NOT NULL THEN image_gen._offers(l.model) END))
-                 ORDER BY l.rung), '[]')
-            FROM image_gen.ladder l);
-END $$;
-COMMENT ON FUNCTION image_gen._rungs() IS 'What follows a refusal, with the candidates of the models that it names.';
-
-CREATE FUNCTION image_gen._place(reference text) RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  place jsonb;
-BEGIN
-  IF reference LIKE 'image-gen:sha256:%' THEN
-    RETURN jsonb_build_object('stored', substr(reference, 18));
-  ELSIF reference LIKE 'asset:%' OR reference LIKE 'job:%' THEN
-    SELECT jsonb_strip_nulls(jsonb_build_object(
-             'stored', (SELECT b.sha256 FROM image_gen.blobs b WHERE b.sha256 = a.sha256),
-             'url', (SELECT u FROM unnest(ARRAY[a.mirror_url, a.url]) u WHERE u ~ '^https?://' LIMIT 1)))
-      INTO place
-      FROM image_gen.campaign_assets a
-     WHERE CASE WHEN reference LIKE 'asset:%' THEN a.id = substr(reference, 7)::bigint
-                ELSE a.job_id = substr(reference, 5) AND a.position = 1 END;
-    RETURN coalesce(place, '{}');
-  END IF;
-  RETURN jsonb_build_object('url', reference);
-END $$;
-COMMENT ON FUNCTION image_gen._place(text) IS 'Where the bytes of a picture are that a job refers to: stored under a hash, at a URL, or both.';
 
 CREATE FUNCTION image_gen._let_go(needed text, ended_as text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -217,8 +121,10 @@ BEGIN
       -- It was accepted, and is resumed by its remote id, or nothing is on its way.
       UPDATE image_gen.queue SET state = 'ready', epoch = NULL WHERE seq = one.seq;
       UPDATE image_gen.jobs SET status = 'queued' WHERE id = one.job_id;
+      PERFORM image_gen._charge(one.job_id);
     END IF;
   END LOOP;
+  PERFORM image_gen._book();
 END $$;
 COMMENT ON FUNCTION image_gen._take_over(bigint, bigint[], text) IS 'Decides about jobs in flight that nobody follows any more: resume, begin again, cancel, or ask a person.';
 
@@ -314,18 +220,29 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION image_gen._bytes(text) IS 'The bytes of a picture that is kept.';
 
+CREATE FUNCTION image_gen._cost_of(counted_id text, OUT total numeric, OUT source text, OUT currency text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- Amounts of two currencies have no sum: it is in that of the call that made the picture, and what it leaves out makes it unknown.
+  SELECT coalesce((SELECT a.currency FROM image_gen.attempts a WHERE a.job_id = counted_id ORDER BY a.status = 'succeeded' DESC, a.billed_cost > 0 DESC NULLS LAST, a.number LIMIT 1), 'USD')
+    INTO currency;
+  SELECT sum(a.billed_cost) FILTER (WHERE a.currency = $4),
+         CASE WHEN bool_or(a.cost_source = 'unknown' OR a.currency <> $4 AND a.billed_cost > 0) THEN 'unknown'
+              WHEN bool_or(a.cost_source = 'reported') THEN 'reported'
+              WHEN count(*) > 0 THEN 'priced' END
+    INTO total, source
+    FROM image_gen.attempts a WHERE a.job_id = counted_id;
+END $$;
+COMMENT ON FUNCTION image_gen._cost_of(text) IS 'What the calls of a job were billed together.';
+
 CREATE FUNCTION image_gen._close(closed_id text, new_status text, code text, message text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   UPDATE image_gen.jobs j
-     SET status = $2, error_code = $3, error_message = $4, finished_at = clock_timestamp(),
-         billed_cost = s.total, cost_source = s.source
-    FROM (SELECT sum(a.billed_cost) AS total,
-                 CASE WHEN bool_or(a.cost_source = 'unknown') THEN 'unknown'
-                      WHEN bool_or(a.cost_source = 'reported') THEN 'reported'
-                      WHEN count(*) > 0 THEN 'priced' END AS source
-            FROM image_gen.attempts a WHERE a.job_id = $1) s
+     SET status = $2, error_code = $3, error_message = $4, finished_at = clock_timestamp(), billed_cost = c.total, cost_source = c.source, currency = c.currency
+    FROM image_gen._cost_of($1) c
    WHERE j.id = $1 AND j.status IN ('queued', 'running');
+  PERFORM image_gen._charge($1);
   IF new_status <> 'needs_review' THEN
     PERFORM image_gen._let_go($1, $2);
   END IF;
@@ -336,11 +253,14 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._close(text, text, text, text) IS 'Ends a job: its status, its cost from its attempts, and a notification.';
 
-CREATE FUNCTION image_gen._journal(this_epoch bigint, items jsonb) RETURNS SETOF bigint
+CREATE FUNCTION image_gen._journal(this_epoch bigint, items jsonb) RETURNS TABLE (seq bigint, verdict text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
 DECLARE
   owned bigint[];
   entry record;
+  answer text;
+  verdicts jsonb := '{}';
 BEGIN
   -- Whatever is not in flight for this epoch is somebody else's, and a job that a user wants stopped is not
   -- sent: neither is touched, and the worker learns it from the answer.
@@ -362,11 +282,18 @@ BEGIN
   LOOP
     CASE entry.kind
     WHEN 'begin' THEN
-      INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, warnings, owner, epoch)
+      answer := image_gen._afford(entry.job_id, (entry.e ->> 'estimated_cost')::numeric);
+      IF answer <> 'ours' THEN
+        verdicts := verdicts || jsonb_build_object(entry.seq::text, answer);
+        CONTINUE;
+      END IF;
+      INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, warnings, owner, epoch, estimated_cost)
       SELECT j.id, (entry.e ->> 'number')::int, entry.e ->> 'provider', entry.e ->> 'model', entry.e ->> 'prompt',
-             (entry.e ->> 'seed')::bigint, (entry.e ->> 'seed_honored')::boolean, entry.e -> 'warnings', j.owner, this_epoch
+             (entry.e ->> 'seed')::bigint, (entry.e ->> 'seed_honored')::boolean, entry.e -> 'warnings', j.owner, this_epoch,
+             (entry.e ->> 'estimated_cost')::numeric
         FROM image_gen.jobs j WHERE j.id = entry.job_id;
       UPDATE image_gen.queue SET attempts = (entry.e ->> 'number')::int, progress = coalesce(entry.e -> 'progress', progress) WHERE seq = entry.seq;
+      PERFORM image_gen._charge(entry.job_id);
     WHEN 'checkpoint' THEN
       UPDATE image_gen.attempts a
          SET remote_id = entry.e #>> '{remote,id}', poll_url = entry.e #>> '{remote,poll_url}',
@@ -376,6 +303,7 @@ BEGIN
              cost_source = coalesce(entry.e #>> '{cost,source}', 'unknown'),
              currency = coalesce(entry.e #>> '{cost,currency}', a.currency)
        WHERE a.job_id = entry.job_id AND a.number = (entry.e ->> 'number')::int AND a.status = 'running';
+      PERFORM image_gen._charge(entry.job_id);
     WHEN 'end' THEN
       UPDATE image_gen.attempts a
          SET status = entry.e ->> 'status',
@@ -383,7 +311,7 @@ BEGIN
              http_status = coalesce((entry.e ->> 'http_status')::int, a.http_status),
              billed_cost = (entry.e #>> '{cost,amount}')::numeric, cost_source = entry.e #>> '{cost,source}',
              currency = entry.e #>> '{cost,currency}',
-             tokens = nullif(entry.e -> 'tokens', 'null'), render_seconds = (entry.e ->> 'render_seconds')::numeric,
+             work = nullif(entry.e -> 'work', 'null'), tokens = nullif(entry.e -> 'tokens', 'null'), render_seconds = (entry.e ->> 'render_seconds')::numeric,
              seed = coalesce((entry.e ->> 'seed')::bigint, a.seed),
              warnings = entry.e -> 'warnings', finished_at = clock_timestamp()
        WHERE a.job_id = entry.job_id AND a.number = (entry.e ->> 'number')::int AND a.status = 'running';
@@ -396,6 +324,7 @@ BEGIN
              ready_at = clock_timestamp() + make_interval(secs => (entry.e ->> 'after_seconds')::float8)
        WHERE seq = entry.seq;
       UPDATE image_gen.jobs SET status = 'queued' WHERE id = entry.job_id;
+      PERFORM image_gen._charge(entry.job_id);
     WHEN 'close' THEN
       PERFORM image_gen._close(entry.job_id, entry.e ->> 'status', entry.e #>> '{failed,code}', entry.e #>> '{failed,message}');
       IF entry.e ->> 'status' = 'succeeded' THEN
@@ -404,9 +333,20 @@ BEGIN
       DELETE FROM image_gen.queue WHERE seq = entry.seq;
     END CASE;
   END LOOP;
-  RETURN QUERY SELECT unnest(owned);
+  PERFORM image_gen._book();
+  RETURN QUERY SELECT o, coalesce(verdicts ->> o::text, 'ours') FROM unnest(owned) o;
 END $$;
-COMMENT ON FUNCTION image_gen._journal(bigint, jsonb) IS 'Makes journal entries durable, in order, for the jobs that are in flight for this epoch; returns which those are.';
+COMMENT ON FUNCTION image_gen._journal(bigint, jsonb) IS
+'Makes journal entries durable, in order, for the jobs that are in flight for this epoch; returns which those are. An intent to send for which there is no money is not written:
+its verdict is over or busy (see _afford).';
+
+CREATE FUNCTION image_gen._share(total numeric, pictures bigint, "position" bigint) RETURNS numeric
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- Shares of a millionth at the finest; the first picture carries what does not divide.
+  RETURN trim_scale(CASE WHEN $3 = 1 THEN total - (pictures - 1) * trunc(total / pictures, 6) ELSE trunc(total / pictures, 6) END);
+END $$;
+COMMENT ON FUNCTION image_gen._share(numeric, bigint, bigint) IS 'What one of several pictures has of the cost of their job: together all of it, to the last digit.';
 
 CREATE FUNCTION image_gen._deliver(done_id text, pictures jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -420,9 +360,7 @@ BEGIN
          a.provider, a.model, a.seed, a.prompt, j.parameters ->> 'negative_prompt',
          (p.value ->> 'width')::int, (p.value ->> 'height')::int, p.value ->> 'content_type',
          (p.value ->> 'byte_size')::bigint, p.value ->> 'sha256',
-         -- Shares of a millionth at the finest; the first picture carries what does not divide.
-         trim_scale(CASE WHEN p.position = 1 THEN j.billed_cost - (n.pictures - 1) * trunc(j.billed_cost / n.pictures, 6)
-                         ELSE trunc(j.billed_cost / n.pictures, 6) END),
+         image_gen._share(j.billed_cost, n.pictures, p.position),
          j.currency, j.cost_source, j.metadata, j.owner
     FROM image_gen.jobs j
     JOIN image_gen.attempts a ON a.job_id = j.id AND a.status = 'succeeded'
@@ -458,8 +396,13 @@ BEGIN
      SET status = 'queued', error_code = NULL, error_message = NULL, finished_at = NULL, billed_cost = NULL, cost_source = NULL
    WHERE j.id = reopened_id AND j.status = 'needs_review'
   RETURNING * INTO STRICT old;
+  -- What it held was given back when it ended.
+  PERFORM image_gen._afford(old.id, a.estimated_cost, true) FROM image_gen.attempts a
+    WHERE a.job_id = old.id AND a.billed_cost = 0 AND a.number = (SELECT max(l.number) FROM image_gen.attempts l WHERE l.job_id = old.id);
   INSERT INTO image_gen.queue (seq, job_id, attempts, progress)
   VALUES (old.seq, old.id, (SELECT coalesce(max(a.number), 0) FROM image_gen.attempts a WHERE a.job_id = old.id), new_progress);
+  PERFORM image_gen._charge(old.id);
+  PERFORM image_gen._book();
   PERFORM image_gen._wake(old.seq);
 END $$;
 COMMENT ON FUNCTION image_gen._reopen(text, jsonb) IS 'needs_review → queued: the same job, with the same seed, goes on.';

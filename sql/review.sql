@@ -92,9 +92,9 @@ BEGIN
   IF $2 = 'approve' AND last.status IS DISTINCT FROM 'uncertain' THEN
     -- The calls keep their story: the picture is the person's.
     PERFORM image_gen._bring($1, caller, $6);
-  ELSIF $6 IS NOT NULL THEN
+  ELSIF $6 <> coalesce(last.billed_cost, -1) THEN
     -- What the reviewer has found out about the call that nobody knew the end of.
-    UPDATE image_gen.attempts a SET billed_cost = $6, cost_source = 'reported' WHERE a.id = last.id;
+    PERFORM image_gen._settle($1, last.number, $6);
   END IF;
   CASE $2
   WHEN 'approve' THEN

@@ -18,7 +18,7 @@ REVOKE ALL ON SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA image_gen FROM PUBLIC;
-REVOKE ALL ON TYPE image_gen.receipt, image_gen._target FROM PUBLIC;
+REVOKE ALL ON TYPE image_gen.receipt, image_gen._target, image_gen._draft, image_gen._balance FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA image_gen TO image_gen_user, image_gen_admin, image_gen_worker;
 
@@ -26,9 +26,11 @@ GRANT USAGE ON SCHEMA image_gen TO image_gen_user, image_gen_admin, image_gen_wo
 GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, image_gen.blobs, image_gen.job_status,
                 image_gen.providers, image_gen.models, image_gen.prices, image_gen.timings,
                 image_gen.ladder, image_gen.rewrite_rules, image_gen.model_rules, image_gen.reviews, image_gen.review_queue,
-                image_gen.provider_health, image_gen.capabilities, image_gen.queue_stats, image_gen.worker_status TO image_gen_user, image_gen_admin;
+                image_gen.provider_health, image_gen.capabilities, image_gen.queue_stats, image_gen.worker_status, image_gen.reservations,
+                image_gen.spending, image_gen.cost_by_campaign, image_gen.cost_by_ticket TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style, image_gen.status, image_gen.recent, image_gen.wait, image_gen.cancel, image_gen.credits, image_gen.picture,
+  image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen._restated,
   image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.needs_text,
   image_gen.claim_review, image_gen.resolve_review, image_gen._candidates, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker
   TO image_gen_user, image_gen_admin;
@@ -37,7 +39,10 @@ GRANT EXECUTE ON FUNCTION
 GRANT INSERT, UPDATE, DELETE ON image_gen.models, image_gen.prices, image_gen.ladder, image_gen.rewrite_rules, image_gen.model_rules
   TO image_gen_admin;
 GRANT UPDATE (enabled, priority, max_in_flight, requests_per_minute, options) ON image_gen.providers TO image_gen_admin;
-GRANT SELECT ON image_gen.queue, image_gen.waits, image_gen.worker_state TO image_gen_admin;
+GRANT SELECT ON image_gen.queue, image_gen.waits, image_gen.worker_state, image_gen.budgets, image_gen.budget_changes, image_gen.budget_totals, image_gen.charges,
+                image_gen.invoices, image_gen.invoice_lines, image_gen.invoice_diff TO image_gen_admin;
+GRANT EXECUTE ON FUNCTION image_gen.set_budget, image_gen.grant_credits, image_gen.check_budgets, image_gen.recount_budgets, image_gen.settle_cost,
+  image_gen.import_invoice TO image_gen_admin;
 
 -- The worker: what the functions in queue.sql do, and no more.
 GRANT SELECT, UPDATE, DELETE ON image_gen.queue, image_gen.waits TO image_gen_worker;
@@ -46,10 +51,15 @@ GRANT SELECT, INSERT, UPDATE ON image_gen.attempts, image_gen.timings TO image_g
 GRANT SELECT, INSERT ON image_gen.campaign_assets, image_gen.blobs TO image_gen_worker;
 GRANT SELECT ON image_gen.providers, image_gen.models, image_gen.prices, image_gen.ladder, image_gen.rewrite_rules TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.health TO image_gen_worker;
+GRANT SELECT ON image_gen.budgets, image_gen.budget_changes TO image_gen_worker;
+GRANT SELECT, UPDATE ON image_gen.budget_totals TO image_gen_worker;
+GRANT SELECT, INSERT, UPDATE ON image_gen.charges TO image_gen_worker;
 GRANT EXECUTE ON FUNCTION
   image_gen._start_epoch, image_gen._take_over, image_gen._claim, image_gen._cancellations, image_gen._keep, image_gen._journal,
   image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._candidates, image_gen._place,
   image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake, image_gen._rungs, image_gen._offers, image_gen._has_access, image_gen._resolve_model,
+  image_gen._cost_of, image_gen._share, image_gen._prices, image_gen._afford, image_gen._applicable, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,
+  image_gen._balances, image_gen._since, image_gen._until, image_gen._limit_of,
   image_gen._note_health, image_gen._rewrite_by, image_gen.rewrite_prompt
   TO image_gen_worker;
 

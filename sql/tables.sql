@@ -150,6 +150,8 @@ CREATE TABLE image_gen.jobs (
   request_hash      bytea,
   deadline          timestamptz,
   max_cost          numeric CHECK (max_cost >= 0 AND max_cost < 'Infinity'),
+  allow_unpriced    boolean NOT NULL DEFAULT false,
+  batch             text COLLATE "C",
   estimated_seconds numeric,
   estimated_cost    numeric,
   currency          text NOT NULL DEFAULT 'USD',
@@ -165,6 +167,7 @@ CREATE TABLE image_gen.jobs (
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs (owner, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX jobs_owner ON image_gen.jobs (owner, seq);
+CREATE INDEX jobs_batch ON image_gen.jobs (batch) WHERE batch IS NOT NULL;
 CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops);
 COMMENT ON TABLE image_gen.jobs IS 'What was asked: one row a job. Written by the functions of this extension only.';
 COMMENT ON COLUMN image_gen.jobs.id IS 'gen_ and a ULID: sorts by time.';
@@ -230,6 +233,8 @@ CREATE TABLE image_gen.attempts (
   billed_cost    numeric CHECK (billed_cost >= 0 AND billed_cost < 'Infinity'),
   currency       text NOT NULL DEFAULT 'USD',
   cost_source    text NOT NULL DEFAULT 'unknown' CHECK (cost_source IN ('reported', 'priced', 'unknown')),
+  estimated_cost numeric,
+  work           jsonb,
   tokens         jsonb,
   render_seconds numeric,
   warnings       jsonb NOT NULL DEFAULT '[]',
@@ -244,6 +249,7 @@ CREATE TABLE image_gen.attempts (
   CHECK ((remote_id IS NULL) = (poll_url IS NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at);
+CREATE INDEX attempts_unknown ON image_gen.attempts (job_id) WHERE billed_cost IS NULL AND status <> 'running';
 CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts (job_id) WHERE status = 'succeeded';
 COMMENT ON TABLE image_gen.attempts IS 'Calls to providers: one row a call, never deleted alone. The row is committed before the request is sent.';
 COMMENT ON COLUMN image_gen.attempts.status IS 'uncertain: sent, and nobody knows whether it was accepted. It is never sent again by itself.';
@@ -450,7 +456,9 @@ COMMENT ON COLUMN image_gen.jobs.priority IS 'What mattered most to the caller, 
 COMMENT ON COLUMN image_gen.jobs.idempotency_key IS 'Unique for its owner.';
 COMMENT ON COLUMN image_gen.jobs.request_hash IS 'SHA-256 of the arguments, where there is a key: the same key with others is an error.';
 COMMENT ON COLUMN image_gen.jobs.deadline IS 'Not sent after it.';
-COMMENT ON COLUMN image_gen.jobs.max_cost IS 'USD; the estimate was not higher.';
+COMMENT ON COLUMN image_gen.jobs.max_cost IS 'USD for all its calls together: none is made that is expected to go beyond it.';
+COMMENT ON COLUMN image_gen.jobs.allow_unpriced IS 'Calls whose price nobody knows may be made although a budget or max_cost applies.';
+COMMENT ON COLUMN image_gen.jobs.batch IS 'The generate_batch() that it came with.';
 COMMENT ON COLUMN image_gen.jobs.estimated_seconds IS 'For the render, when it was queued.';
 COMMENT ON COLUMN image_gen.jobs.estimated_cost IS 'When it was queued; NULL is unknown.';
 COMMENT ON COLUMN image_gen.jobs.currency IS 'ISO 4217, of all amounts of the row.';
@@ -474,6 +482,8 @@ COMMENT ON COLUMN image_gen.attempts.prompt IS 'What was sent.';
 COMMENT ON COLUMN image_gen.attempts.seed IS 'As the provider reports it, else as sent.';
 COMMENT ON COLUMN image_gen.attempts.currency IS 'ISO 4217.';
 COMMENT ON COLUMN image_gen.attempts.cost_source IS 'reported: the provider said so. priced: computed. unknown.';
+COMMENT ON COLUMN image_gen.attempts.estimated_cost IS 'USD, expected before it was sent; NULL is unknown.';
+COMMENT ON COLUMN image_gen.attempts.work IS 'What a price was, or would have been, applied to: {"images", "pixels", "inputs", "seconds", "quality", "tokens"}; NULL where no price decides.';
 COMMENT ON COLUMN image_gen.attempts.tokens IS '{"text_in", "image_in", "image_out"}, where the provider counts them.';
 COMMENT ON COLUMN image_gen.attempts.render_seconds IS 'As the provider reports it, else from send to picture.';
 COMMENT ON COLUMN image_gen.attempts.warnings IS '[{"code", "message"}].';

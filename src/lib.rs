@@ -28,41 +28,38 @@ mod worker;
 pgrx::pg_module_magic!(name, version);
 
 extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
-extension_sql_file!("../sql/catalogue.sql", name = "catalogue", requires = ["tables", plan::_catalogue]);
+extension_sql_file!("../sql/budgets.sql", name = "budgets", requires = ["tables"]);
+extension_sql_file!("../sql/catalogue.sql", name = "catalogue", requires = ["budgets", plan::_catalogue]);
+extension_sql_file!("../sql/route.sql", name = "route", requires = ["catalogue", plan::_has_access]);
+extension_sql_file!("../sql/queue.sql", name = "queue", requires = ["route", wake::_wake]);
 extension_sql_file!(
-    "../sql/queue.sql",
-    name = "queue",
-    requires = ["catalogue", wake::_wake, plan::_has_access]
-);
-extension_sql_file!(
-    "../sql/api.sql",
-    name = "api",
+    "../sql/submit.sql",
+    name = "submit",
     requires = [
         "queue",
         plan::_check,
         plan::_plan,
-        plan::derive_seed,
+        plan::_preferences,
         plan::_caller,
         plan::_new_job_id,
-        plan::_default_model,
-        wake::_completions,
-        wake::_is_worker
+        plan::_default_model
     ]
+);
+extension_sql_file!(
+    "../sql/api.sql",
+    name = "api",
+    requires = ["submit", plan::derive_seed, wake::_completions, wake::_is_worker]
 );
 extension_sql_file!(
     "../sql/decide.sql",
     name = "decide",
-    requires = [
-        "api",
-        plan::_explain,
-        plan::_preferences,
-        plan::needs_text,
-        plan::_has_access,
-        plan::_key_of,
-        plan::_capabilities
-    ]
+    requires =
+        ["api", plan::_explain, plan::needs_text, plan::_has_access, plan::_key_of, plan::_capabilities]
 );
-extension_sql_file!("../sql/review.sql", name = "review", requires = ["decide"]);
+extension_sql_file!("../sql/limits.sql", name = "limits", requires = ["decide"]);
+extension_sql_file!("../sql/batch.sql", name = "batch", requires = ["limits"]);
+extension_sql_file!("../sql/costs.sql", name = "costs", requires = ["batch", plan::_price]);
+extension_sql_file!("../sql/review.sql", name = "review", requires = ["costs"]);
 extension_sql_file!("../sql/security.sql", name = "security", finalize);
 
 /// Runs once in the postmaster when the library is in `shared_preload_libraries`, else once in each session that

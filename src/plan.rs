@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use ask::{Ask, Wrong};
 
 use image_gen_engine::candidate::Candidate;
+use image_gen_engine::cost::{self, Price, Work};
 use image_gen_engine::egress::{AllowedHosts, is_public};
 use image_gen_engine::input::{Reference, Role};
 use image_gen_engine::job::{Asked, Consistency, Invalid, Operation, Task};
@@ -168,6 +169,7 @@ pub fn _plan(
     max_cost: default!(Option<AnyNumeric>, "NULL"),
     configured: default!(Option<Vec<String>>, "NULL"),
     priority: default!(Option<&str>, "NULL"),
+    allow_unpriced: default!(bool, "false"),
 ) -> JsonB {
     let ask = Ask {
         job_id,
@@ -176,6 +178,7 @@ pub fn _plan(
         preferences,
         known: known.unwrap_or_default(),
         max_cost: limit(max_cost),
+        allow_unpriced,
         configured,
         priority,
     };
@@ -199,8 +202,19 @@ pub fn _explain(
     priority: default!(Option<&str>, "NULL"),
 ) -> JsonB {
     let (known, max_cost) = (known.unwrap_or_default(), limit(max_cost));
-    let ask = Ask { job_id, provider, model, preferences, known, max_cost, configured, priority };
+    let allow_unpriced = false;
+    let ask =
+        Ask { job_id, provider, model, preferences, known, max_cost, allow_unpriced, configured, priority };
     answered(ask.explain(operation, request, candidates))
+}
+
+/// What some work costs by some prices, as {"amount", "currency"}; NULL when they do not say.
+#[pg_extern(immutable, strict, parallel_safe)]
+pub fn _price(prices: JsonB, work: JsonB) -> Option<JsonB> {
+    let prices: Vec<Price> = serde_json::from_value(prices.0).ok()?;
+    let work: Work = serde_json::from_value(work.0).ok()?;
+    let cost = cost::price(&prices, &work)?;
+    Some(JsonB(json!({"amount": cost.amount.normalize().to_string(), "currency": cost.currency})))
 }
 
 /// NaN and infinity were refused before; an amount with more digits than a Decimal has is no limit.

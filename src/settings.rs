@@ -40,6 +40,8 @@ pub static ON_UNCERTAIN: GucSetting<OnUncertain> = GucSetting::<OnUncertain>::ne
 pub static MAX_REFUSALS: GucSetting<i32> = GucSetting::<i32>::new(3);
 pub static BREAKER_FAILURES: GucSetting<i32> = GucSetting::<i32>::new(5);
 pub static PROMPT_REWRITER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+pub static RETRY_BUFFER: GucSetting<f64> = GucSetting::<f64>::new(0.10);
+pub static MIN_HEADROOM: GucSetting<f64> = GucSetting::<f64>::new(0.25);
 pub static PREFERENCES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
 /// The text of a setting, empty when it is not set.
@@ -161,6 +163,26 @@ pub fn define() {
         c"Set it for the cluster, a database, a role or a session. A job's own keys win; blocked is the union.",
         &PREFERENCES,
         GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_float_guc(
+        c"image_gen.retry_buffer",
+        c"The part of its estimate that a batch must have available on top of it.",
+        c"0.10 is 10 %. Where a budget applies; for calls that are refused, billed, and made again.",
+        &RETRY_BUFFER,
+        0.0,
+        10.0,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_float_guc(
+        c"image_gen.min_headroom",
+        c"What must be available, in USD, before a batch is queued.",
+        c"Where a budget applies, however small the batch is.",
+        &MIN_HEADROOM,
+        0.0,
+        1_000_000.0,
+        GucContext::Suset,
         GucFlags::default(),
     );
     // SAFETY: a static NUL-terminated name, on the main thread, at load time.

@@ -22,6 +22,8 @@ TABLE attempts (
   billed_cost numeric,
   currency text NOT NULL DEFAULT 'USD'::text,
   cost_source text NOT NULL DEFAULT 'unknown'::text,
+  estimated_cost numeric,
+  work jsonb,
   tokens jsonb,
   render_seconds numeric,
   warnings jsonb NOT NULL DEFAULT '[]'::jsonb,
@@ -43,6 +45,7 @@ TABLE attempts (
   attempts_status_check CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'uncertain'::text, 'canceled'::text])))
   CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts USING btree (job_id) WHERE (status = 'succeeded'::text)
   CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at)
+  CREATE INDEX attempts_unknown ON image_gen.attempts USING btree (job_id) WHERE ((billed_cost IS NULL) AND (status <> 'running'::text))
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
@@ -61,6 +64,53 @@ TABLE blobs (
    FROM image_gen.campaign_assets a
   WHERE ((a.sha256 = blobs.sha256) AND (a.owner = CURRENT_USER))))
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
+
+TABLE budget_changes (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  budget_id bigint NOT NULL,
+  kind text NOT NULL,
+  amount numeric NOT NULL,
+  valid_from timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  valid_until timestamp with time zone NOT NULL,
+  note text,
+  made_by name NOT NULL,
+  made_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  budget_changes_amount_check CHECK (((amount >= (0)::numeric) AND (amount < 'Infinity'::numeric)))
+  budget_changes_check CHECK ((valid_until > valid_from))
+  budget_changes_kind_check CHECK ((kind = ANY (ARRAY['grant'::text, 'override'::text])))
+  budget_changes_pkey PRIMARY KEY (id)
+  CREATE INDEX budget_changes_budget ON image_gen.budget_changes USING btree (budget_id, valid_until)
+
+TABLE budget_totals (
+  budget_id bigint NOT NULL,
+  since timestamp with time zone NOT NULL,
+  spent numeric NOT NULL DEFAULT 0,
+  held numeric NOT NULL DEFAULT 0
+) WITH (fillfactor=20)
+  budget_totals_pkey PRIMARY KEY (budget_id)
+
+TABLE budgets (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  scope text COLLATE "C" NOT NULL,
+  key text COLLATE "C",
+  period text NOT NULL DEFAULT 'total'::text,
+  rolling interval,
+  time_zone text NOT NULL DEFAULT 'UTC'::text,
+  amount numeric NOT NULL,
+  counts_from timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+  note text,
+  set_by name NOT NULL,
+  set_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  budgets_amount_check CHECK (((amount >= (0)::numeric) AND (amount < 'Infinity'::numeric)))
+  budgets_check CHECK (((scope = 'workspace'::text) = (key IS NULL)))
+  budgets_check1 CHECK (((period = 'rolling'::text) = (rolling IS NOT NULL)))
+  budgets_period_check CHECK ((period = ANY (ARRAY['total'::text, 'day'::text, 'week'::text, 'month'::text, 'quarter'::text, 'year'::text, 'rolling'::text])))
+  budgets_pkey PRIMARY KEY (id)
+  budgets_rolling_check CHECK ((rolling > '@ 0'::interval))
+  budgets_scope_check CHECK (((scope = ANY (ARRAY['workspace'::text, 'role'::text, 'campaign'::text, 'ticket'::text, 'batch'::text])) OR (scope ~ '^metadata:.'::text)))
+  CREATE UNIQUE INDEX budgets_one ON image_gen.budgets USING btree (scope, COALESCE(key, ''::text), period, COALESCE(rolling, '@ 0'::interval))
 
 TABLE campaign_assets (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -102,6 +152,20 @@ TABLE campaign_assets (
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
 
+TABLE charges (
+  job_id text COLLATE "C" NOT NULL,
+  budget_id bigint NOT NULL,
+  owner name NOT NULL,
+  at timestamp with time zone NOT NULL,
+  held numeric NOT NULL,
+  spent numeric NOT NULL,
+  booked_held numeric NOT NULL,
+  booked_spent numeric NOT NULL
+) WITH (fillfactor=70)
+  charges_pkey PRIMARY KEY (job_id, budget_id)
+  CREATE INDEX charges_unbooked ON image_gen.charges USING btree (budget_id) WHERE ((held <> booked_held) OR (spent <> booked_spent))
+  CREATE INDEX charges_window ON image_gen.charges USING btree (budget_id, at)
+
 TABLE health (
   provider text COLLATE "C" NOT NULL,
   model text COLLATE "C" NOT NULL,
@@ -113,6 +177,33 @@ TABLE health (
 ) WITH (fillfactor=50)
   health_pkey PRIMARY KEY (provider, model)
   health_state_check CHECK ((state = ANY (ARRAY['up'::text, 'down'::text, 'recovering'::text])))
+
+TABLE invoice_lines (
+  invoice_id bigint NOT NULL,
+  line integer NOT NULL,
+  remote_id text COLLATE "C" NOT NULL,
+  amount numeric NOT NULL
+)
+  invoice_lines_amount_check CHECK (((amount >= (0)::numeric) AND (amount < 'Infinity'::numeric)))
+  invoice_lines_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES image_gen.invoices(id) ON DELETE CASCADE
+  invoice_lines_pkey PRIMARY KEY (invoice_id, line)
+  CREATE INDEX invoice_lines_request ON image_gen.invoice_lines USING btree (remote_id)
+
+TABLE invoices (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  provider text COLLATE "C" NOT NULL,
+  period_from timestamp with time zone NOT NULL,
+  period_to timestamp with time zone NOT NULL,
+  amount numeric NOT NULL,
+  currency text NOT NULL DEFAULT 'USD'::text,
+  note text,
+  imported_by name NOT NULL,
+  imported_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  invoices_amount_check CHECK (((amount >= (0)::numeric) AND (amount < 'Infinity'::numeric)))
+  invoices_check CHECK ((period_to > period_from))
+  invoices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
+  invoices_pkey PRIMARY KEY (id)
 
 TABLE jobs (
   id text COLLATE "C" NOT NULL,
@@ -133,6 +224,8 @@ TABLE jobs (
   request_hash bytea,
   deadline timestamp with time zone,
   max_cost numeric,
+  allow_unpriced boolean NOT NULL DEFAULT false,
+  batch text COLLATE "C",
   estimated_seconds numeric,
   estimated_cost numeric,
   currency text NOT NULL DEFAULT 'USD'::text,
@@ -158,6 +251,7 @@ TABLE jobs (
   jobs_seq_key UNIQUE (seq)
   jobs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'needs_review'::text, 'canceled'::text])))
   jobs_task_check CHECK ((task = ANY (ARRAY['generate'::text, 'character'::text, 'img2img'::text, 'inpaint'::text, 'outpaint'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
+  CREATE INDEX jobs_batch ON image_gen.jobs USING btree (batch) WHERE (batch IS NOT NULL)
   CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs USING btree (owner, idempotency_key) WHERE (idempotency_key IS NOT NULL)
   CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops)
   CREATE INDEX jobs_owner ON image_gen.jobs USING btree (owner, seq)
@@ -347,22 +441,41 @@ TABLE worker_state (
 
 VIEW capabilities (provider text, model text, task text, parameter text, state text, sent_as text)
 
+VIEW cost_by_campaign (campaign text, currency text, jobs bigint, images bigint, calls bigint, billed numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
+
+VIEW cost_by_ticket (ticket text, currency text, jobs bigint, images bigint, calls bigint, billed numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
+
+VIEW invoice_diff (invoice_id bigint, provider text, period_from timestamp with time zone, period_to timestamp with time zone, remote_id text, job_id text, number integer, what text, invoiced numeric, booked numeric, difference numeric, unknown_costs bigint, currency text) WITH (security_invoker=true)
+
 VIEW job_status (id text, status text, operation text, model text, provider text, prompt text, seed bigint, url text, urls text[], error_code text, error_message text, billed_cost numeric, currency text, cost_source text, attempts integer, metadata jsonb, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
 
 VIEW provider_health (provider text, model text, state text, since timestamp with time zone, in_flight bigint, max_in_flight integer, last_error_code text, last_error_at timestamp with time zone, calls bigint, success_rate numeric, p50_seconds numeric, p95_seconds numeric)
 
 VIEW queue_stats (ready bigint, waiting bigint, in_flight bigint, blocked bigint, oldest_ready timestamp with time zone)
 
+VIEW reservations (job_id text, held numeric, reason text, since timestamp with time zone, age interval, campaign text, ticket text, budgets text[], owner name)
+
 VIEW review_queue (id text, operation text, why text, error_message text, campaign text, shot text, prompt text, model text, seed bigint, prompts_tried text[], calls jsonb, spent numeric, cost_source text, currency text, owner name, claimed_by name, claimed_at timestamp with time zone, created_at timestamp with time zone, waiting_since timestamp with time zone) WITH (security_invoker=true)
 
+VIEW spending (at timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text, estimated_cost numeric, tokens jsonb, work jsonb, remote_id text) WITH (security_invoker=true)
+
 VIEW worker_status (running boolean, mode text, pid integer, running_since timestamp with time zone, epoch bigint, in_flight bigint, in_flight_cap integer, cap_reason text, ready bigint, oldest_ready timestamp with time zone, configured_keys text[], last_error text, last_error_at timestamp with time zone)
+
+TYPE _balance (budget_id bigint, name text, limit_amount numeric, spent numeric, held numeric, available numeric, since timestamp with time zone, until timestamp with time zone)
+
+TYPE _draft (job image_gen.jobs, provider text, needs text[], kept jsonb)
 
 TYPE _target (provider text, model text, warning jsonb)
 
 TYPE receipt (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb)
 
+FUNCTION _administers(caller name) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _afford(asking_id text, needed numeric, patient boolean DEFAULT false) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _applicable(owner name, metadata jsonb, batch text) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION _asked(arguments jsonb, options jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _await_completion(seen bigint, seconds double precision) RETURNS void VOLATILE STRICT
+FUNCTION _balances(wanted bigint[], at timestamp with time zone) RETURNS SETOF image_gen._balance STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _book() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _bring(brought_id text, bringer name, cost numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _bytes(hash text) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _caller() RETURNS text STABLE STRICT PARALLEL SAFE
@@ -371,14 +484,18 @@ FUNCTION _cancellations(this_epoch bigint) RETURNS SETOF bigint STABLE SET searc
 FUNCTION _candidates(task text, model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION _capabilities(candidate jsonb) RETURNS jsonb STABLE STRICT PARALLEL SAFE
 FUNCTION _catalogue() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION _charge(charged_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _check(job_id text, operation text, asked text) RETURNS jsonb STABLE STRICT PARALLEL SAFE
 FUNCTION _check_waits(every_one boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint) RETURNS TABLE(seq bigint, id text, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _close(closed_id text, new_status text, code text, message text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _completions() RETURNS bigint VOLATILE STRICT
 FUNCTION _conclude(concluded_id text, new_status text, code text, message text, picture_url text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _cost_of(counted_id text, OUT total numeric, OUT source text, OUT currency text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _count_in(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _default_model() RETURNS text STABLE STRICT PARALLEL SAFE
 FUNCTION _deliver(done_id text, pictures jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _draft(operation text, asked jsonb, asked_model text, preferences jsonb, max_cost numeric, allow_unpriced boolean) RETURNS image_gen._draft VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _enqueue(job image_gen.jobs, needs text[]) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _explain(job_id text, operation text, request text, provider text, model text, candidates text, preferences text DEFAULT NULL::text, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[], priority text DEFAULT NULL::text) RETURNS jsonb STABLE PARALLEL SAFE
 FUNCTION _finite(name text, number double precision) RETURNS double precision IMMUTABLE SET search_path=pg_catalog, pg_temp
@@ -386,66 +503,103 @@ FUNCTION _has_access(kind text, base_url text, key_name text, keys text[]) RETUR
 FUNCTION _is_configured(asked text) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _is_uncommitted(seq bigint) RETURNS boolean VOLATILE STRICT
 FUNCTION _is_worker(pid integer) RETURNS boolean VOLATILE
-FUNCTION _journal(this_epoch bigint, items jsonb) RETURNS SETOF bigint VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _journal(this_epoch bigint, items jsonb) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _keep(hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _key_of(kind text, key_name text) RETURNS text IMMUTABLE PARALLEL SAFE
 FUNCTION _learn(done_id text, done_number integer) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _let_go(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _limit_of(budget image_gen.budgets, at timestamp with time zone) RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _load_catalogue() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _may_review(caller name) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _min_headroom() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _named(operation text, arguments jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _needs(checked jsonb, caller name) RETURNS text[] STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_health(rows jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _offers(asked text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _owed(owing_id text, OUT held numeric, OUT spent numeric) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _own_row() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _place(reference text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _plan(job_id text, operation text, request text, provider text, model text, candidates text, preferences text DEFAULT NULL::text, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[], priority text DEFAULT NULL::text) RETURNS jsonb STABLE PARALLEL SAFE
+FUNCTION _plan(job_id text, operation text, request text, provider text, model text, candidates text, preferences text DEFAULT NULL::text, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[], priority text DEFAULT NULL::text, allow_unpriced boolean DEFAULT false) RETURNS jsonb STABLE PARALLEL SAFE
 FUNCTION _preferences(asked text DEFAULT NULL::text, known text[] DEFAULT NULL::text[]) RETURNS jsonb STABLE PARALLEL SAFE
+FUNCTION _price(prices jsonb, work jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION _prices(model text, kind text, on_day date) RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION _receipt(job image_gen.jobs) RETURNS image_gen.receipt IMMUTABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _recount(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _refuse(balance image_gen._balance, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _reopen(reopened_id text, new_progress jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _reservations() RETURNS TABLE(job_id text, owner name, held numeric, reason text, since timestamp with time zone) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _reserve(ids text[], headroom boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION _restated(provider text, model text, at timestamp with time zone, booked numeric, booked_currency text, work jsonb, OUT amount numeric, OUT currency text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _retarget(target_id text, new_model text, new_provider text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _retry_buffer() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _rewrite_by(function text, prompt text, context jsonb) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _roll(locked bigint[], at timestamp with time zone) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _rolling(asked text) RETURNS interval IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _rungs() RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _same_job(caller name, key text, hash bytea) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _scope(asked text, key text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _settle(settled_id text, settled_number integer, amount numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _share(total numeric, pictures bigint, "position" bigint) RETURNS numeric IMMUTABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _shots(shots jsonb, defaults jsonb) RETURNS TABLE(number integer, shot text, operation text, arguments jsonb) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _since(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_worker() RETURNS void VOLATILE STRICT
-FUNCTION _submit(operation text, asked jsonb, asked_model text, metadata jsonb, preferences jsonb, idempotency_key text, deadline timestamp with time zone, max_cost numeric) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _submit(operation text, asked jsonb, asked_model text, metadata jsonb, preferences jsonb, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean, batch text DEFAULT NULL::text) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _target_for(operation text, checked jsonb, asked_model text) RETURNS image_gen._target STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _until(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _usd(amount numeric) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _usual_model(operation text, checked jsonb) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _wake(seq bigint) RETURNS void VOLATILE
 FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION check_budgets() RETURNS TABLE(budget text, problem text, booked numeric, computed numeric, job_id text) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION choose_model(needs_text boolean DEFAULT false, photoreal boolean DEFAULT false, draft boolean DEFAULT false, stylized boolean DEFAULT false, editing boolean DEFAULT false, priority text DEFAULT NULL::text, OUT model text, OUT rule text, OUT reason text, OUT configured boolean) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION claim_review(n integer DEFAULT 1, stale interval DEFAULT '@ 30 mins'::interval) RETURNS SETOF image_gen.review_queue VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean, period text, since timestamp with time zone, until timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
-FUNCTION edit(image text, prompt text DEFAULT NULL::text, mask text DEFAULT NULL::text, mode text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, border_top integer DEFAULT NULL::integer, border_right integer DEFAULT NULL::integer, border_bottom integer DEFAULT NULL::integer, border_left integer DEFAULT NULL::integer, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION edit(image text, prompt text DEFAULT NULL::text, mask text DEFAULT NULL::text, mode text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, border_top integer DEFAULT NULL::integer, border_right integer DEFAULT NULL::integer, border_bottom integer DEFAULT NULL::integer, border_left integer DEFAULT NULL::integer, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION estimate(operation text DEFAULT 'generate'::text, arguments jsonb DEFAULT NULL::jsonb, OUT model text, OUT provider text, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT currency text, OUT estimated_seconds numeric, OUT warnings jsonb) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION estimate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT needed numeric, OUT currency text, OUT unpriced integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION explain(operation text, arguments jsonb) RETURNS TABLE("position" integer, provider text, model text, included boolean, reason text, probability numeric, estimated_cost numeric, estimated_seconds numeric, warnings jsonb, request jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION generate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION grant_credits(amount numeric, scope text DEFAULT 'workspace'::text, key text DEFAULT NULL::text, period text DEFAULT NULL::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION import_invoice(provider text, period_from timestamp with time zone, period_to timestamp with time zone, amount numeric DEFAULT NULL::numeric, lines jsonb DEFAULT NULL::jsonb, currency text DEFAULT 'USD'::text, note text DEFAULT NULL::text, OUT invoice_id bigint, OUT matched bigint, OUT settled bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION lint_prompt(prompt text) RETURNS TABLE(word text, softer text, note text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION needs_text(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION picture(asset_id bigint) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION recent(n integer DEFAULT 20, status text DEFAULT NULL::text, campaign text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION recount_budgets() RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION resolve_review(id text, action text, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, url text DEFAULT NULL::text, billed_cost numeric DEFAULT NULL::numeric, note text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION rewrite_prompt(prompt text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION set_budget(scope text, key text, amount numeric, period text DEFAULT 'total'::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT 'UTC'::text, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION settle_cost(job_id text, number integer, billed_cost numeric) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION status(id text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION variate(image text, n integer DEFAULT 3, variance double precision DEFAULT NULL::double precision, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric) RETURNS SETOF image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION variate(image text, n integer DEFAULT 3, variance double precision DEFAULT NULL::double precision, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS SETOF image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION wait(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS SETOF image_gen.job_status VOLATILE SET search_path=pg_catalog, pg_temp
 
+GRANT EXECUTE ON FUNCTION _afford TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _applicable TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _await_completion TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _balances TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _book TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _bytes TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _cancellations TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _candidates TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _capabilities TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _charge TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _check_waits TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _claim TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _close TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _completions TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _cost_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _deliver TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _has_access TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _is_uncommitted TO image_gen_admin, image_gen_user
@@ -454,30 +608,48 @@ GRANT EXECUTE ON FUNCTION _journal TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _keep TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _learn TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _let_go TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _limit_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note_health TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _offers TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _owed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _place TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _prices TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _resolve_model TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _restated TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _rewrite_by TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _roll TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _rungs TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _share TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _since TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _start_epoch TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _take_over TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _until TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _wake TO image_gen_worker
 GRANT EXECUTE ON FUNCTION cancel TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION check_budgets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION choose_model TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION claim_review TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION cost_report TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION credits TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION derive_seed TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION edit TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION estimate TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION estimate_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION explain TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION generate TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION generate_batch TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION grant_credits TO image_gen_admin
+GRANT EXECUTE ON FUNCTION import_invoice TO image_gen_admin
 GRANT EXECUTE ON FUNCTION lint_prompt TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION needs_text TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION picture TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION recent TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION recount_budgets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION resolve_review TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION rewrite_prompt TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION set_budget TO image_gen_admin
+GRANT EXECUTE ON FUNCTION settle_cost TO image_gen_admin
 GRANT EXECUTE ON FUNCTION status TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION transfer_style TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION upscale TO image_gen_admin, image_gen_user
@@ -488,10 +660,21 @@ GRANT INSERT, SELECT, UPDATE ON attempts TO image_gen_worker
 GRANT SELECT ON attempts TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT ON blobs TO image_gen_worker
 GRANT SELECT ON blobs TO image_gen_admin, image_gen_user
+GRANT SELECT ON budget_changes TO image_gen_admin, image_gen_worker
+GRANT SELECT ON budget_totals TO image_gen_admin
+GRANT SELECT, UPDATE ON budget_totals TO image_gen_worker
+GRANT SELECT ON budgets TO image_gen_admin, image_gen_worker
 GRANT INSERT, SELECT ON campaign_assets TO image_gen_worker
 GRANT SELECT ON campaign_assets TO image_gen_admin, image_gen_user
 GRANT SELECT ON capabilities TO image_gen_admin, image_gen_user
+GRANT INSERT, SELECT, UPDATE ON charges TO image_gen_worker
+GRANT SELECT ON charges TO image_gen_admin
+GRANT SELECT ON cost_by_campaign TO image_gen_admin, image_gen_user
+GRANT SELECT ON cost_by_ticket TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON health TO image_gen_worker
+GRANT SELECT ON invoice_diff TO image_gen_admin
+GRANT SELECT ON invoice_lines TO image_gen_admin
+GRANT SELECT ON invoices TO image_gen_admin
 GRANT SELECT ON job_status TO image_gen_admin, image_gen_user
 GRANT SELECT ON jobs TO image_gen_admin, image_gen_user
 GRANT SELECT, UPDATE ON jobs TO image_gen_worker
@@ -513,10 +696,12 @@ GRANT UPDATE ON providers (requests_per_minute) TO image_gen_admin
 GRANT DELETE, SELECT, UPDATE ON queue TO image_gen_worker
 GRANT SELECT ON queue TO image_gen_admin
 GRANT SELECT ON queue_stats TO image_gen_admin, image_gen_user
+GRANT SELECT ON reservations TO image_gen_admin, image_gen_user
 GRANT SELECT ON review_queue TO image_gen_admin, image_gen_user
 GRANT SELECT ON reviews TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON rewrite_rules TO image_gen_admin
 GRANT SELECT ON rewrite_rules TO image_gen_user, image_gen_worker
+GRANT SELECT ON spending TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON timings TO image_gen_worker
 GRANT SELECT ON timings TO image_gen_admin, image_gen_user
 GRANT DELETE, SELECT, UPDATE ON waits TO image_gen_worker
@@ -531,10 +716,12 @@ SETTING image_gen.default_model string = 'flux-1.1-pro' (user)
 SETTING image_gen.keep_bytes enum = 'inline' (sighup)
 SETTING image_gen.max_in_flight integer = '2000' (sighup)
 SETTING image_gen.max_refusals integer = '3' (sighup)
+SETTING image_gen.min_headroom real = '0.25' (superuser)
 SETTING image_gen.on_uncertain enum = 'review' (sighup)
 SETTING image_gen.preview_when_unconfigured bool = 'off' (sighup)
 SETTING image_gen.prompt_rewriter string = NULL (sighup)
 SETTING image_gen.provider_preferences string = NULL (user)
 SETTING image_gen.rescan_interval integer = '30000' (sighup)
+SETTING image_gen.retry_buffer real = '0.1' (superuser)
 SETTING image_gen.secrets_file string = NULL (sighup)
 SETTING image_gen.shutdown_grace integer = '700' (sighup)

@@ -19,6 +19,8 @@ pub(super) struct Ask<'a> {
     pub preferences: Option<&'a str>,
     pub known: Vec<String>,
     pub max_cost: Option<Decimal>,
+    /// An unknown cost is no reason to refuse.
+    pub allow_unpriced: bool,
     pub configured: Option<Vec<String>>,
     pub priority: Option<&'a str>,
 }
@@ -116,6 +118,7 @@ impl Ask<'_> {
         self.check_cost(&head.model, estimated_cost)?;
         Ok(json!({
             "model": head.model,
+            "provider": head.provider,
             "warnings": warnings,
             "estimated_cost": estimated_cost.map(|c| c.normalize().to_string()),
             "estimated_seconds": head.typical_seconds,
@@ -229,13 +232,14 @@ impl Ask<'_> {
         let Some(limit) = self.max_cost else { return Ok(()) };
         let error = match estimate {
             Some(estimate) if estimate <= limit => return Ok(()),
+            None if self.allow_unpriced => return Ok(()),
             Some(estimate) => Invalid::new(
                 format!("the job would cost about {estimate} USD, more than max_cost {limit}"),
                 "Raise max_cost, or choose another model, quality or n.",
             ),
             None => Invalid::new(
                 format!("nobody knows what '{model}' costs, so max_cost {limit} cannot be kept"),
-                "Add a row to image_gen.prices, or leave max_cost out.",
+                "Add a row to image_gen.prices, leave max_cost out, or say allow_unpriced => true.",
             ),
         };
         Err((Kind::Budget, error))

@@ -18,7 +18,7 @@ use image_gen_engine::http::origin;
 use image_gen_engine::run::{Entry, JobStatus, Picture};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
-use super::queue::Claimed;
+use super::queue::{Claimed, Verdict};
 use super::sleep::{Bell, Sleeper};
 use crate::keys::Keys;
 
@@ -93,8 +93,8 @@ pub struct Commit {
     pub job_id: String,
     /// What to write, in order.
     pub entries: Vec<Entry>,
-    /// Told true when it is durable, false when the job is no longer ours.
-    pub done: oneshot::Sender<bool>,
+    /// Told what the database says to it.
+    pub done: oneshot::Sender<Verdict>,
 }
 
 impl Commit {
@@ -115,12 +115,13 @@ impl Commit {
             .entries
             .into_iter()
             .filter_map(|entry| match entry {
-                Entry::End { number, status, cost, render_seconds, .. } => Some(Entry::End {
+                Entry::End { number, status, cost, work, render_seconds, .. } => Some(Entry::End {
                     number,
                     status,
                     failed: failed(),
                     http_status: None,
                     cost,
+                    work,
                     tokens: None,
                     render_seconds,
                     seed: None,

@@ -1,7 +1,7 @@
 //! Typed calls of the functions in `sql/queue.sql`. They are called through SELECT, so that looking for work costs no
 //! transaction id when there is none.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use image_gen_engine::health::Row;
@@ -192,6 +192,19 @@ pub fn note(extension: pg_sys::Oid, note: Note) -> Result<(), Failed> {
     })
 }
 
+/// What the database says to what is to be made durable for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is durable.
+    Written,
+    /// The job is no longer ours.
+    NotOurs,
+    /// A budget does not allow the call: its intent is not written.
+    Over,
+    /// Somebody is at the budget just now: its intent is not written.
+    Busy,
+}
+
 /// What came of a flush.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -213,15 +226,15 @@ pub fn journal(
     outcome: &mut Outcome,
 ) -> Result<(), Failed> {
     match write(extension, epoch, commits.make_contiguous()) {
-        Ok(owned) => {
-            commits.drain(..).for_each(|commit| outcome.answer(commit, &owned));
+        Ok(verdicts) => {
+            commits.drain(..).for_each(|commit| outcome.answer(commit, &verdicts));
             return Ok(());
         }
         Err(Failed::Poison(_)) => {}
         Err(passing) => return Err(passing),
     }
     while let Some(mut commit) = commits.pop_front() {
-        let owned = match write(extension, epoch, std::slice::from_ref(&commit)) {
+        let verdicts = match write(extension, epoch, std::slice::from_ref(&commit)) {
             Err(Failed::Poison(why)) => {
                 outcome.errors.push(format!("job {}: {why}", commit.job_id));
                 commit = commit.minimal(&why);
@@ -229,8 +242,8 @@ pub fn journal(
             }
             result => result,
         };
-        match owned {
-            Ok(owned) => outcome.answer(commit, &owned),
+        match verdicts {
+            Ok(verdicts) => outcome.answer(commit, &verdicts),
             Err(passing) => {
                 commits.push_front(commit);
                 return Err(passing);
@@ -241,9 +254,9 @@ pub fn journal(
 }
 
 impl Outcome {
-    fn answer(&mut self, commit: Commit, owned: &[i64]) {
-        let ours = owned.contains(&commit.seq);
-        for entry in commit.entries.iter().filter(|_| ours) {
+    fn answer(&mut self, commit: Commit, verdicts: &HashMap<i64, Verdict>) {
+        let verdict = verdicts.get(&commit.seq).copied().unwrap_or(Verdict::NotOurs);
+        for entry in commit.entries.iter().filter(|_| verdict == Verdict::Written) {
             match entry {
                 Entry::Later { after, .. } => self.put_off.push((commit.seq, *after)),
                 Entry::Close { .. } => self.closed.push(commit.seq),
@@ -251,11 +264,11 @@ impl Outcome {
             }
         }
         // A task that is gone needs no answer.
-        let _ = commit.done.send(ours);
+        let _ = commit.done.send(verdict);
     }
 }
 
-fn write(extension: pg_sys::Oid, epoch: i64, commits: &[Commit]) -> Result<Vec<i64>, Failed> {
+fn write(extension: pg_sys::Oid, epoch: i64, commits: &[Commit]) -> Result<HashMap<i64, Verdict>, Failed> {
     let items: Vec<Value> = commits
         .iter()
         .map(|c| {
@@ -277,9 +290,19 @@ fn write(extension: pg_sys::Oid, epoch: i64, commits: &[Commit]) -> Result<Vec<i
             }
             let arguments = [epoch.into(), JsonB(Value::Array(items)).into()];
             let rows = client.select("SELECT * FROM image_gen._journal($1, $2)", None, &arguments)?;
-            rows.map(|row| row.get::<i64>(1)).collect::<Result<Vec<_>, _>>()
+            let mut verdicts = HashMap::new();
+            for row in rows {
+                if let Some(seq) = row.get::<i64>(1)? {
+                    let verdict = match row.get::<&str>(2)? {
+                        Some("over") => Verdict::Over,
+                        Some("busy") => Verdict::Busy,
+                        _ => Verdict::Written,
+                    };
+                    verdicts.insert(seq, verdict);
+                }
+            }
+            Ok(verdicts)
         })
-        .map(|owned| owned.into_iter().flatten().collect())
         .map_err(spi)
     })
 }

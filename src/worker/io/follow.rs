@@ -20,7 +20,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::doors::Entrance;
 use super::{Commit, Config, Load, Report, Rewrite, World};
-use crate::worker::queue::Claimed;
+use crate::worker::queue::{Claimed, Verdict};
 
 /// The engine's part of a claimed job.
 #[derive(Debug, Deserialize)]
@@ -243,8 +243,10 @@ impl Task {
                 Step::Commit(entries) => {
                     self.learn(run.candidate(), &entries).await;
                     match self.commit(self.keep(entries)).await {
-                        true => Event::Committed,
-                        false => Event::Disowned,
+                        Verdict::Written => Event::Committed,
+                        Verdict::NotOurs => Event::Disowned,
+                        Verdict::Over => Event::Unaffordable,
+                        Verdict::Busy => Event::Busy,
                     }
                 }
                 Step::Wait(pause) => tokio::select! {
@@ -333,12 +335,12 @@ impl Task {
         answer.await.ok().flatten()
     }
 
-    /// Asks the main thread to make entries durable; false when the job is no longer ours.
-    async fn commit(&self, entries: Vec<Entry>) -> bool {
+    /// Asks the main thread to make entries durable.
+    async fn commit(&self, entries: Vec<Entry>) -> Verdict {
         let (done, answer) = oneshot::channel();
         let commit = Commit { seq: self.seq, job_id: self.job_id.clone(), entries, done };
         self.world.report(Report::Commit(commit)).await;
-        answer.await.unwrap_or(false)
+        answer.await.unwrap_or(Verdict::NotOurs)
     }
 }
 

@@ -327,6 +327,8 @@ SELECT status, model, seed, error_code, billed_cost FROM image_gen.resolve_revie
 SELECT status, model, seed, error_code FROM image_gen.resolve_review(pg_temp.id('switched'), 'switch_model', model => 'gpt-image');
 SELECT status, model, seed, error_code FROM image_gen.resolve_review(pg_temp.id('pinned'), 'switch_model', model => 'openai:gpt-image', prompt => 'a softer pin');
 SELECT status, model, seed, error_code FROM image_gen.resolve_review(pg_temp.id('retried'), 'retry', billed_cost => 0);
+-- What is booked is not changed by a reviewer.
+SELECT status, model, seed, error_code FROM image_gen.resolve_review(pg_temp.id('retried'), 'retry');
 -- Its owner may decide, too, once nobody else looks at it.
 SET ROLE image_gen_regress_other;
 SELECT call, left(answer, 5) FROM pg_temp.decided('of another', $$'retry'$$);

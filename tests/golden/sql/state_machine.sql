@@ -27,7 +27,7 @@ BEGIN
 END $$;
 CREATE FUNCTION pg_temp.begin_(of_prompt text, number int DEFAULT 1, provider text DEFAULT 'bfl') RETURNS jsonb LANGUAGE sql AS $$
   SELECT jsonb_build_object('entry', 'begin', 'number', number, 'provider', provider, 'model', 'flux-1.1-pro', 'prompt', of_prompt,
-                            'seed', 7, 'seed_honored', true, 'warnings', '[]'::jsonb, 'progress', jsonb_build_object('tries', number))
+                            'seed', 7, 'seed_honored', true, 'warnings', '[]'::jsonb, 'estimated_cost', '0.04', 'progress', jsonb_build_object('tries', number))
 $$;
 CREATE FUNCTION pg_temp.accepted(number int DEFAULT 1, cost text DEFAULT NULL) RETURNS jsonb LANGUAGE sql AS $$
   SELECT jsonb_build_object('entry', 'checkpoint', 'number', number, 'http_status', 200,
@@ -219,8 +219,8 @@ SELECT * FROM pg_temp.state WHERE prompt IN ('accepted', 'sent', 'not sent', 'pu
 SELECT error_message FROM image_gen.jobs WHERE prompt = 'sent';
 -- The money for what may have been accepted stays reserved, and its cost is not known.
 SET LOCAL ROLE image_gen_regress_user;
-SELECT c.reserved = sum(j.estimated_cost) AS reservation_kept, c.unknown_costs FROM image_gen.credits() c
-  JOIN image_gen.jobs j ON j.status IN ('queued', 'running', 'needs_review') GROUP BY c.reserved, c.unknown_costs;
+SELECT c.reserved = (SELECT sum(r.held) FROM image_gen.reservations r) AS reservation_kept, c.unknown_costs FROM image_gen.credits() c;
+SELECT j.prompt, r.reason, r.held FROM image_gen.reservations r JOIN image_gen.jobs j ON j.id = r.job_id ORDER BY j.seq;
 SET LOCAL ROLE image_gen_worker;
 SELECT prompt, job -> 'attempts' AS attempts, nullif(job -> 'resume', 'null') - '{sent_at,candidates}'::text[] AS resume, job #>> '{resume,candidates,0,provider}' AS provider, job #> '{resume,sent_at}' IS NOT NULL AS sent_at FROM pg_temp.claim(2);
 -- The life before has nothing to say any more.

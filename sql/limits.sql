@@ -1,0 +1,284 @@
+-- Limits, as administrators set them and as everybody sees them. What they do is in budgets.sql.
+
+CREATE FUNCTION image_gen._administers(caller name) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT pg_has_role(caller, 'image_gen_admin', 'member') THEN
+    RAISE EXCEPTION 'only members of image_gen_admin may do this' USING ERRCODE = 'insufficient_privilege',
+      HINT = 'Ask an administrator, or for GRANT image_gen_admin TO you.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION image_gen._administers(name) IS 'An error for whoever is not an administrator.';
+
+CREATE FUNCTION image_gen._scope(asked text, key text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  scope text := CASE WHEN asked IN ('metadata:campaign', 'metadata:ticket') THEN substr(asked, 10) ELSE asked END;
+BEGIN
+  IF scope IS NULL OR scope NOT IN ('workspace', 'role', 'campaign', 'ticket') AND scope !~ '^metadata:.' THEN
+    RAISE EXCEPTION 'scope ''%'' does not exist', asked USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Use one of: workspace, role, campaign, ticket, metadata:NAME for any other key of metadata.';
+  ELSIF scope = 'workspace' AND key IS NOT NULL THEN
+    RAISE EXCEPTION 'a budget of the workspace has no key' USING ERRCODE = 'invalid_parameter_value', HINT = 'Give NULL as key.';
+  ELSIF scope <> 'workspace' AND coalesce(key, '') = '' THEN
+    RAISE EXCEPTION 'a budget of a % needs a key', scope USING ERRCODE = 'invalid_parameter_value',
+      HINT = format('Say which %s the budget is for.', regexp_replace(scope, '^metadata:', ''));
+  ELSIF scope = 'role' AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = key) THEN
+    RAISE EXCEPTION 'role "%" does not exist', key USING ERRCODE = 'undefined_object', HINT = 'Use a login, or a role that logins are members of.';
+  END IF;
+  RETURN scope;
+END $$;
+COMMENT ON FUNCTION image_gen._scope(text, text) IS 'The scope of a budget as it is stored, or an error.';
+
+CREATE FUNCTION image_gen._rolling(asked text) RETURNS interval
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  length interval;
+BEGIN
+  IF asked IN ('total', 'day', 'week', 'month', 'quarter', 'year') THEN
+    RETURN NULL;
+  END IF;
+  length := regexp_replace(asked, '^rolling +', '')::interval;
+  IF length IS NULL OR length < interval '1 minute' THEN
+    RAISE invalid_datetime_format;
+  END IF;
+  RETURN length;
+EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
+  RAISE EXCEPTION 'period ''%'' does not exist', asked USING ERRCODE = 'invalid_parameter_value',
+    HINT = 'Use one of: total; day, week, month, quarter, year of the calendar; or a rolling one such as ''30 days'' or ''24 hours''.';
+END $$;
+COMMENT ON FUNCTION image_gen._rolling(text) IS 'The length of a rolling period, NULL for one of the calendar, or an error.';
+
+CREATE FUNCTION image_gen._count_in(new_budget bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  budget image_gen.budgets;
+  start timestamptz;
+BEGIN
+  SELECT b.* INTO STRICT budget FROM image_gen.budgets b WHERE b.id = new_budget;
+  start := image_gen._since(budget, clock_timestamp());
+  INSERT INTO image_gen.budget_totals (budget_id, since) VALUES (new_budget, start);
+  WITH counted AS (
+    INSERT INTO image_gen.charges (job_id, budget_id, owner, at, held, spent, booked_held, booked_spent)
+    SELECT j.id, new_budget, j.owner, j.created_at, w.held, w.spent, w.held, w.spent
+      FROM image_gen.jobs j CROSS JOIN LATERAL image_gen._owed(j.id) w
+     WHERE j.created_at >= start AND new_budget IN (SELECT image_gen._applicable(j.owner, j.metadata, j.batch))
+       AND (w.held <> 0 OR w.spent <> 0)
+    RETURNING charges.held, charges.spent)
+  UPDATE image_gen.budget_totals t SET held = s.held, spent = s.spent
+    FROM (SELECT coalesce(sum(c.held), 0) AS held, coalesce(sum(c.spent), 0) AS spent FROM counted c) s
+   WHERE t.budget_id = new_budget;
+END $$;
+COMMENT ON FUNCTION image_gen._count_in(bigint) IS 'Counts the jobs of the period so far in a new budget.';
+
+CREATE FUNCTION image_gen.credits()
+RETURNS TABLE (scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean,
+               period text, since timestamptz, until timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  caller name := image_gen._caller();
+  sees_all boolean := pg_has_role(caller, 'image_gen_admin', 'member');
+  seen bigint[];
+BEGIN
+  SELECT array_agg(b.id) INTO seen
+    FROM image_gen.budgets b
+   WHERE sees_all OR b.scope = 'workspace'
+      OR b.id IN (SELECT image_gen._applicable(caller, '{}', NULL))
+      OR EXISTS (SELECT FROM image_gen.charges c WHERE c.budget_id = b.id AND c.owner = caller);
+  RETURN QUERY
+  SELECT b.name, 'USD', b.spent,
+         (SELECT count(*) FROM image_gen.charges c JOIN image_gen.attempts a ON a.job_id = c.job_id
+           WHERE c.budget_id = b.budget_id AND c.at >= b.since AND a.billed_cost IS NULL AND a.status <> 'running'),
+         b.held, b.limit_amount, b.available, false,
+         CASE g.period WHEN 'rolling' THEN 'rolling ' || g.rolling ELSE g.period END, b.since, b.until
+    FROM image_gen._balances(seen, clock_timestamp()) b JOIN image_gen.budgets g ON g.id = b.budget_id
+   ORDER BY array_position('{workspace,role}', g.scope), g.scope, g.key, b.limit_amount;
+  IF NOT EXISTS (SELECT FROM image_gen.budgets b WHERE b.scope = 'role' AND b.key = caller) THEN
+    RETURN QUERY
+    SELECT 'role:' || caller, 'USD',
+           (SELECT coalesce(sum(a.billed_cost), 0) FROM image_gen.attempts a WHERE a.owner = caller AND a.status <> 'running' AND a.currency = 'USD'),
+           (SELECT count(*) FROM image_gen.attempts a WHERE a.owner = caller AND a.status <> 'running' AND a.billed_cost IS NULL),
+           (SELECT coalesce(sum(r.held), 0) FROM image_gen._reservations() r WHERE r.owner = caller),
+           NULL::numeric, NULL::numeric, true, 'total', '-infinity'::timestamptz, 'infinity'::timestamptz;
+  END IF;
+END $$;
+COMMENT ON FUNCTION image_gen.credits() IS
+'What may be spent, in USD: one row for each limit that concerns the caller (all for administrators), with what its jobs were billed in its period (since, until), what is
+reserved for jobs queued, in flight or of unknown cost, and what is available; and the caller himself, unlimited while no limit of his own is set (others may still apply).
+unknown_costs counts calls whose cost nobody knows: their estimate stays reserved until settle_cost() or an invoice says what it was.';
+
+CREATE FUNCTION image_gen._reservations() RETURNS TABLE (job_id text, owner name, held numeric, reason text, since timestamptz)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  SELECT j.id, j.owner, w.held,
+         CASE WHEN j.status IN ('queued', 'running') THEN j.status ELSE 'unknown cost' END,
+         CASE WHEN j.status IN ('queued', 'running') THEN j.created_at ELSE j.finished_at END
+    FROM (SELECT q.job_id FROM image_gen.queue q
+          UNION
+          SELECT a.job_id FROM image_gen.attempts a WHERE a.billed_cost IS NULL AND a.status <> 'running') o
+    JOIN image_gen.jobs j ON j.id = o.job_id
+   CROSS JOIN LATERAL image_gen._owed(j.id) w
+   WHERE w.held <> 0;
+END $$;
+COMMENT ON FUNCTION image_gen._reservations() IS 'Every job that holds money.';
+
+CREATE VIEW image_gen.reservations AS
+SELECT r.job_id, r.held, r.reason, r.since, clock_timestamp() - r.since AS age, j.metadata ->> 'campaign' AS campaign, j.metadata ->> 'ticket' AS ticket,
+       (SELECT array_agg(b.scope || coalesce(':' || b.key, '') ORDER BY b.id) FROM image_gen.charges c JOIN image_gen.budgets b ON b.id = c.budget_id
+         WHERE c.job_id = r.job_id) AS budgets, r.owner
+  FROM image_gen._reservations() r JOIN image_gen.jobs j ON j.id = r.job_id
+ WHERE r.owner = current_user OR pg_has_role(current_user, 'image_gen_admin', 'member');
+COMMENT ON VIEW image_gen.reservations IS
+'Money that is held, in USD: by jobs that are queued or running, and by jobs with a call whose cost nobody knows (reason ''unknown cost'': settle_cost() ends it), with
+its age and the budgets that it counts in.';
+
+CREATE FUNCTION image_gen.set_budget(scope text, key text, amount numeric, period text DEFAULT 'total', until timestamptz DEFAULT NULL,
+                                     time_zone text DEFAULT 'UTC', note text DEFAULT NULL)
+RETURNS TABLE (budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  caller name := image_gen._caller();
+  stored_scope text := image_gen._scope($1, $2);
+  length interval := image_gen._rolling($4);
+  found_id bigint;
+BEGIN
+  PERFORM image_gen._administers(caller);
+  IF $3 < 0 OR $3 >= 'Infinity' THEN
+    RAISE EXCEPTION 'amount is %', $3 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give USD from 0 up, or NULL to remove the budget.';
+  ELSIF $5 <= clock_timestamp() THEN
+    RAISE EXCEPTION 'until % has passed', $5 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time in the future, or leave it out.';
+  ELSIF NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = $6) THEN
+    RAISE EXCEPTION 'time zone "%" does not exist', $6 USING ERRCODE = 'invalid_parameter_value', HINT = 'See pg_timezone_names, for example Europe/Berlin.';
+  END IF;
+  SELECT b.id INTO found_id FROM image_gen.budgets b
+   WHERE b.scope = stored_scope AND b.key IS NOT DISTINCT FROM $2
+     AND b.period = CASE WHEN length IS NULL THEN $4 ELSE 'rolling' END AND b.rolling IS NOT DISTINCT FROM length;
+  -- Whoever queues just now is waited for.
+  PERFORM FROM image_gen.budget_totals t WHERE t.budget_id = found_id FOR UPDATE;
+  IF found_id IS NULL AND ($3 IS NULL OR $5 IS NOT NULL) THEN
+    RAISE EXCEPTION 'there is no budget of % for period %', stored_scope || coalesce(':' || $2, ''), $4 USING ERRCODE = 'undefined_object',
+      HINT = 'image_gen.budgets lists all. Set one without until first.';
+  ELSIF $3 IS NULL THEN
+    DELETE FROM image_gen.charges c WHERE c.budget_id = found_id;
+    DELETE FROM image_gen.budget_changes c WHERE c.budget_id = found_id;
+    DELETE FROM image_gen.budget_totals t WHERE t.budget_id = found_id;
+    DELETE FROM image_gen.budgets b WHERE b.id = found_id;
+    RETURN;
+  ELSIF $5 IS NOT NULL THEN
+    INSERT INTO image_gen.budget_changes (budget_id, kind, amount, valid_until, note, made_by) VALUES (found_id, 'override', $3, $5, $7, caller);
+  ELSIF found_id IS NOT NULL THEN
+    UPDATE image_gen.budgets b SET amount = $3, time_zone = $6, note = coalesce($7, b.note), set_by = caller, set_at = clock_timestamp() WHERE b.id = found_id;
+  ELSE
+    INSERT INTO image_gen.budgets AS b (scope, key, period, rolling, time_zone, amount, note, set_by)
+    VALUES (stored_scope, $2, CASE WHEN length IS NULL THEN $4 ELSE 'rolling' END, length, $6, $3, $7, caller)
+    RETURNING b.id INTO found_id;
+    PERFORM image_gen._count_in(found_id);
+  END IF;
+  RETURN QUERY SELECT s.name, s.limit_amount, s.spent, s.held, s.available FROM image_gen._balances(ARRAY[found_id], clock_timestamp()) s;
+END $$;
+COMMENT ON FUNCTION image_gen.set_budget IS
+'Sets a limit in USD, or changes one, or removes it (amount NULL). scope and key: workspace (key NULL), role, campaign, ticket or metadata:NAME with the name or value it is for.
+period: total; day, week, month, quarter, year of the calendar in time_zone; or rolling: an interval such as ''30 days''. Several budgets can apply to a job: all must have room.
+until: only until then, instead of the usual amount. A new budget counts what its period has seen so far. For administrators. What runs already is not stopped.';
+
+CREATE FUNCTION image_gen.grant_credits(amount numeric, scope text DEFAULT 'workspace', key text DEFAULT NULL, period text DEFAULT NULL,
+                                        until timestamptz DEFAULT NULL, note text DEFAULT NULL)
+RETURNS TABLE (budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  caller name := image_gen._caller();
+  stored_scope text := image_gen._scope($2, $3);
+  length interval := image_gen._rolling(coalesce($4, 'total'));
+  found image_gen.budgets;
+  matches integer;
+  moment timestamptz;
+BEGIN
+  PERFORM image_gen._administers(caller);
+  IF $1 IS NULL OR $1 <= 0 OR $1 >= 'Infinity' THEN
+    RAISE EXCEPTION 'amount is %', coalesce($1::text, 'NULL') USING ERRCODE = 'invalid_parameter_value', HINT = 'Give USD above 0; set_budget() lowers a limit.';
+  ELSIF $5 <= clock_timestamp() THEN
+    RAISE EXCEPTION 'until % has passed', $5 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time in the future, or leave it out.';
+  END IF;
+  SELECT count(*) INTO matches FROM image_gen.budgets b
+   WHERE b.scope = stored_scope AND b.key IS NOT DISTINCT FROM $3
+     AND ($4 IS NULL OR b.period = CASE WHEN length IS NULL THEN $4 ELSE 'rolling' END AND b.rolling IS NOT DISTINCT FROM length);
+  IF matches > 1 THEN
+    RAISE EXCEPTION '% has several budgets', stored_scope || coalesce(':' || $3, '') USING ERRCODE = 'ambiguous_parameter',
+      HINT = 'Say which with period; image_gen.budgets lists them.';
+  ELSIF matches = 0 AND coalesce($4, 'total') <> 'total' THEN
+    RAISE EXCEPTION 'there is no budget of % for period %', stored_scope || coalesce(':' || $3, ''), $4 USING ERRCODE = 'undefined_object',
+      HINT = 'image_gen.budgets lists all. Set one with set_budget() first, or leave period out for credit that is used up.';
+  ELSIF matches = 0 THEN
+    -- Credit paid in advance: it counts from now on.
+    INSERT INTO image_gen.budgets AS b (scope, key, amount, counts_from, note, set_by)
+    VALUES (stored_scope, $3, 0, clock_timestamp(), $6, caller) RETURNING b.* INTO found;
+    PERFORM image_gen._count_in(found.id);
+  ELSE
+    SELECT b.* INTO STRICT found FROM image_gen.budgets b
+     WHERE b.scope = stored_scope AND b.key IS NOT DISTINCT FROM $3
+       AND ($4 IS NULL OR b.period = CASE WHEN length IS NULL THEN $4 ELSE 'rolling' END AND b.rolling IS NOT DISTINCT FROM length);
+  END IF;
+  PERFORM FROM image_gen.budget_totals t WHERE t.budget_id = found.id FOR UPDATE;
+  moment := clock_timestamp();
+  INSERT INTO image_gen.budget_changes (budget_id, kind, amount, valid_from, valid_until, note, made_by)
+  VALUES (found.id, 'grant', $1, moment, coalesce($5, image_gen._until(found, moment)), $6, caller);
+  RETURN QUERY SELECT s.name, s.limit_amount, s.spent, s.held, s.available FROM image_gen._balances(ARRAY[found.id], clock_timestamp()) s;
+END $$;
+COMMENT ON FUNCTION image_gen.grant_credits IS
+'Adds USD to a budget: for good to a total, for the current period to one of the calendar or a rolling one, or until a given time. Where there is none, a total is made that
+counts from now on: credit paid in advance. period says which, where a scope has several budgets. For administrators.';
+
+CREATE FUNCTION image_gen.check_budgets()
+RETURNS TABLE (budget text, problem text, booked numeric, computed numeric, job_id text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM image_gen._administers(image_gen._caller());
+  RETURN QUERY
+  SELECT b.scope || coalesce(':' || b.key, ''), 'charge differs from the calls of the job', c.held + c.spent, w.held + w.spent, c.job_id
+    FROM image_gen.charges c JOIN image_gen.budgets b ON b.id = c.budget_id
+    JOIN image_gen.jobs j ON j.id = c.job_id
+   CROSS JOIN LATERAL image_gen._owed(j.id) w
+   WHERE c.held <> w.held OR c.spent <> w.spent;
+  RETURN QUERY
+  SELECT b.name, 'totals differ from the charges', b.spent + b.held, coalesce(s.sum, 0), NULL::text
+    FROM image_gen._balances((SELECT array_agg(g.id) FROM image_gen.budgets g), clock_timestamp()) b
+    LEFT JOIN LATERAL (SELECT sum(c.held + c.spent) FROM image_gen.charges c WHERE c.budget_id = b.budget_id AND c.at >= b.since) s ON true
+   WHERE b.spent + b.held <> coalesce(s.sum, 0);
+  RETURN QUERY
+  SELECT b.scope || coalesce(':' || b.key, ''), 'job is not counted', 0::numeric, w.held + w.spent, j.id
+    FROM image_gen.jobs j
+   CROSS JOIN LATERAL image_gen._applicable(j.owner, j.metadata, j.batch) AS a(id)
+    JOIN image_gen.budgets b ON b.id = a.id
+    JOIN image_gen.budget_totals t ON t.budget_id = b.id AND j.created_at >= t.since
+   CROSS JOIN LATERAL image_gen._owed(j.id) w
+   WHERE w.held + w.spent <> 0 AND NOT EXISTS (SELECT FROM image_gen.charges c WHERE c.job_id = j.id AND c.budget_id = b.id);
+END $$;
+COMMENT ON FUNCTION image_gen.check_budgets() IS
+'Proves all figures of all budgets from jobs and attempts, and returns what differs: no rows is right. recount_budgets() puts right what is not. For administrators.';
+
+CREATE FUNCTION image_gen.recount_budgets() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  counted bigint;
+BEGIN
+  PERFORM image_gen._administers(image_gen._caller());
+  PERFORM FROM image_gen.budget_totals t ORDER BY t.budget_id FOR UPDATE;
+  PERFORM image_gen._charge(j.id) FROM image_gen.jobs j
+    WHERE EXISTS (SELECT FROM image_gen._applicable(j.owner, j.metadata, j.batch)) OR EXISTS (SELECT FROM image_gen.charges c WHERE c.job_id = j.id);
+  UPDATE image_gen.charges c SET booked_held = c.held, booked_spent = c.spent WHERE c.booked_held <> c.held OR c.booked_spent <> c.spent;
+  UPDATE image_gen.budget_totals t
+     SET held = s.held, spent = s.spent
+    FROM image_gen.budget_totals o
+    LEFT JOIN LATERAL (SELECT coalesce(sum(c.held), 0) AS held, coalesce(sum(c.spent), 0) AS spent
+                         FROM image_gen.charges c WHERE c.budget_id = o.budget_id AND c.at >= o.since) s ON true
+   WHERE t.budget_id = o.budget_id;
+  GET DIAGNOSTICS counted = ROW_COUNT;
+  RETURN counted;
+END $$;
+COMMENT ON FUNCTION image_gen.recount_budgets() IS 'Computes the figures of all budgets anew from jobs and attempts; returns how many budgets there are. Queueing under a budget waits for it. For administrators.';
