@@ -108,29 +108,30 @@ COMMENT ON FUNCTION image_gen.credits() IS
 reserved for jobs queued, in flight or of unknown cost, and what is available; and the caller himself, unlimited while no limit of his own is set (others may still apply).
 unknown_costs counts calls whose cost nobody knows: their estimate stays reserved until settle_cost() or an invoice says what it was.';
 
-CREATE FUNCTION image_gen._reservations() RETURNS TABLE (job_id text, owner name, held numeric, reason text, since timestamptz)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION image_gen._reservations()
+RETURNS TABLE (job_id text, held numeric, reason text, since timestamptz, campaign text, ticket text, budgets text[], owner name)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+  caller name := image_gen._caller();
+  sees_all boolean := pg_has_role(caller, 'image_gen_admin', 'member');
 BEGIN
   RETURN QUERY
-  SELECT j.id, j.owner, w.held,
-         CASE WHEN j.status IN ('queued', 'running') THEN j.status ELSE 'unknown cost' END,
-         CASE WHEN j.status IN ('queued', 'running') THEN j.created_at ELSE j.finished_at END
+  SELECT j.id, w.held, CASE WHEN j.status IN ('queued', 'running') THEN j.status ELSE 'unknown cost' END,
+         CASE WHEN j.status IN ('queued', 'running') THEN j.created_at ELSE j.finished_at END, j.metadata ->> 'campaign', j.metadata ->> 'ticket',
+         (SELECT array_agg(b.scope || coalesce(':' || b.key, '') ORDER BY b.id) FROM image_gen.charges c JOIN image_gen.budgets b ON b.id = c.budget_id
+           WHERE c.job_id = j.id), j.owner
     FROM (SELECT q.job_id FROM image_gen.queue q
           UNION
           SELECT a.job_id FROM image_gen.attempts a WHERE a.billed_cost IS NULL AND a.status <> 'running') o
     JOIN image_gen.jobs j ON j.id = o.job_id
    CROSS JOIN LATERAL image_gen._owed(j.id) w
-   WHERE w.held <> 0;
+   WHERE w.held <> 0 AND (sees_all OR j.owner = caller);
 END $$;
-COMMENT ON FUNCTION image_gen._reservations() IS 'Every job that holds money.';
+COMMENT ON FUNCTION image_gen._reservations() IS 'The jobs that hold money: the caller''s, all for administrators.';
 
 CREATE VIEW image_gen.reservations AS
-SELECT r.job_id, r.held, r.reason, r.since, clock_timestamp() - r.since AS age, j.metadata ->> 'campaign' AS campaign, j.metadata ->> 'ticket' AS ticket,
-       (SELECT array_agg(b.scope || coalesce(':' || b.key, '') ORDER BY b.id) FROM image_gen.charges c JOIN image_gen.budgets b ON b.id = c.budget_id
-         WHERE c.job_id = r.job_id) AS budgets, r.owner
-  FROM image_gen._reservations() r JOIN image_gen.jobs j ON j.id = r.job_id
- WHERE r.owner = current_user OR pg_has_role(current_user, 'image_gen_admin', 'member');
+SELECT r.job_id, r.held, r.reason, r.since, clock_timestamp() - r.since AS age, r.campaign, r.ticket, r.budgets, r.owner FROM image_gen._reservations() r;
 COMMENT ON VIEW image_gen.reservations IS
 'Money that is held, in USD: by jobs that are queued or running, and by jobs with a call whose cost nobody knows (reason ''unknown cost'': settle_cost() ends it), with
 its age and the budgets that it counts in.';

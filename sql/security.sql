@@ -30,7 +30,7 @@ GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, i
                 image_gen.spending, image_gen.cost_by_campaign, image_gen.cost_by_ticket TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style, image_gen.status, image_gen.recent, image_gen.wait, image_gen.cancel, image_gen.credits, image_gen.picture,
-  image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen._restated,
+  image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen._restated, image_gen._reservations,
   image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.needs_text,
   image_gen.claim_review, image_gen.resolve_review, image_gen._candidates, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker
   TO image_gen_user, image_gen_admin;

@@ -529,7 +529,7 @@ FUNCTION _receipt(job image_gen.jobs) RETURNS image_gen.receipt IMMUTABLE SET se
 FUNCTION _recount(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _refuse(balance image_gen._balance, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _reopen(reopened_id text, new_progress jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _reservations() RETURNS TABLE(job_id text, owner name, held numeric, reason text, since timestamp with time zone) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _reservations() RETURNS TABLE(job_id text, held numeric, reason text, since timestamp with time zone, campaign text, ticket text, budgets text[], owner name) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _reserve(ids text[], headroom boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION _restated(provider text, model text, at timestamp with time zone, booked numeric, booked_currency text, work jsonb, OUT amount numeric, OUT currency text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -615,6 +615,7 @@ GRANT EXECUTE ON FUNCTION _offers TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _owed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _place TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _prices TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _reservations TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _resolve_model TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _restated TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _rewrite_by TO image_gen_worker
