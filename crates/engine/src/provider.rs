@@ -4,6 +4,7 @@
 //! means. To add a provider, write `provider/<name>.rs` and its line in [`TABLE`].
 
 mod a1111;
+mod balance;
 mod bfl;
 mod comfyui;
 mod draft;
@@ -19,6 +20,7 @@ mod stability;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use balance::Balance;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -288,6 +290,16 @@ pub trait Provider: Sync {
         None
     }
 
+    /// The question for what is left on the account, where the provider answers that. `base` is where the provider is.
+    fn balance(&self, _base: &str) -> Option<HttpRequest> {
+        None
+    }
+
+    /// The meaning of the answer to [`Provider::balance`]; `None` where it says none, or the key may not ask.
+    fn read_balance(&self, _response: &HttpResponse) -> Option<Balance> {
+        None
+    }
+
     /// Draws the picture of a [`Submission::Local`].
     fn draw(&self, _call: &Call<'_>) -> Result<Output, Rejection> {
         Err(Rejection::free(Failure::NotSupported, "this provider draws nothing itself"))
@@ -424,13 +436,7 @@ fn text_at<'a>(json: &'a Value, pointers: &[&str]) -> Option<&'a str> {
 
 /// A JSON number as an exact decimal: its digits, not its double.
 fn decimal(value: &Value) -> Option<Decimal> {
-    let text = match value {
-        Value::Number(n) => n.to_string(),
-        Value::String(s) => s.clone(),
-        _ => return None,
-    };
-    let parsed = text.parse().or_else(|_| Decimal::from_scientific(&text));
-    parsed.ok().filter(|d: &Decimal| !d.is_sign_negative())
+    balance::signed(value).filter(|d| !d.is_sign_negative())
 }
 
 #[cfg(test)]

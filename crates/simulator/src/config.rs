@@ -32,8 +32,13 @@ pub struct Config {
     pub keys: Vec<String>,
     /// How many tasks may be rendering at once before a submission gets a 429. `null`: no limit.
     pub active_task_limit: Option<usize>,
-    /// What each provider's account held at the start, in USD. `null`: the account never runs dry.
+    /// What each provider's account held at the start, in USD. `null`: the account never runs dry. More than before is a top-up.
     pub balance: Option<Decimal>,
+    /// The same for single providers, by their names; these win.
+    pub balance_by: BTreeMap<String, Decimal>,
+    /// The keys that may ask for an account's balance where the provider wants an administrator's key for that. Empty: all that
+    /// are let in.
+    pub admin_keys: Vec<String>,
     /// How long a signed picture URL stays good.
     pub picture_seconds: f64,
     /// How many requests the ledger remembers one by one. Its totals count all of them.
@@ -56,6 +61,8 @@ impl Default for Config {
             keys: Vec::new(),
             active_task_limit: None,
             balance: None,
+            balance_by: BTreeMap::new(),
+            admin_keys: Vec::new(),
             picture_seconds: 600.0,
             ledger_limit: 1_000_000,
             task_limit: 200_000,
@@ -80,6 +87,10 @@ impl Config {
                 return Err(BadConfig(format!("{seconds} is not a number of seconds")));
             }
         }
+        let money = self.balance_by.values().chain(&self.balance);
+        if let Some(debt) = money.into_iter().find(|amount| amount.is_sign_negative()) {
+            return Err(BadConfig(format!("a balance of {debt} is below zero")));
+        }
         if !(0.0..=1.0).contains(&self.refusal_rate) {
             return Err(BadConfig("refusal_rate is not between 0 and 1".into()));
         }
@@ -91,6 +102,16 @@ impl Config {
         let by = &self.render_seconds_by;
         let seconds = by.get(&format!("{provider}/{model}")).or_else(|| by.get(provider));
         duration(*seconds.unwrap_or(&self.render_seconds))
+    }
+
+    /// What the account of `provider` held at the start; `None` if it never runs dry.
+    pub fn balance_of(&self, provider: &str) -> Option<Decimal> {
+        self.balance_by.get(provider).copied().or(self.balance)
+    }
+
+    /// Whether this key may see what only an administrator may see.
+    pub fn administers(&self, key: &str) -> bool {
+        self.admits(key) && (self.admin_keys.is_empty() || self.admin_keys.iter().any(|k| k == key))
     }
 
     /// Whether a request with this key is let in.
@@ -148,9 +169,13 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for patch in
-            [json!({"rendr_seconds": 1}), json!({"refusal_rate": 2}), json!({"render_seconds": -1}), json!(7)]
-        {
+        for patch in [
+            json!({"rendr_seconds": 1}),
+            json!({"refusal_rate": 2}),
+            json!({"render_seconds": -1}),
+            json!(7),
+            json!({"balance_by": {"bfl": "-1"}}),
+        ] {
             assert!(Config::default().merged(&patch).is_err(), "{patch}");
         }
     }

@@ -100,8 +100,10 @@ impl Desk<'_> {
         if task.state_key || matches!(self.fault, Some(Fault::StateKey)) { "state" } else { "status" }
     }
 
-    /// US dollars left on the account, which held `usual` at the start unless the configuration knows better.
+    /// US dollars left on the account, which held `usual` at the start unless the configuration knows better. What was accepted
+    /// with the last cents may have cost more than them; the account does not go below zero.
     pub(crate) fn money_left(&self, provider: &str, usual: Decimal) -> Decimal {
-        (self.config.balance.unwrap_or(usual) - self.world.ledger().billed_by(provider)).normalize()
+        let held = self.config.balance_of(provider).unwrap_or(usual);
+        (held - self.world.ledger().billed_by(provider)).max(Decimal::ZERO).normalize()
     }
 }

@@ -133,7 +133,7 @@ impl World {
 
     /// Whether a limited account of `provider` has nothing left.
     pub(crate) fn is_broke(&self, provider: &str) -> bool {
-        self.config().balance.is_some_and(|balance| self.ledger().billed_by(provider) >= balance)
+        self.config().balance_of(provider).is_some_and(|balance| self.ledger().billed_by(provider) >= balance)
     }
 
     /// Thirty-two hex digits that no other call of this run or another gives.

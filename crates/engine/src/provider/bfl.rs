@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::draft::{Draft, Encoding, no_picture};
-use super::{Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source, base_url};
+use super::{Balance, Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source, balance, base_url};
 use super::{by_status, decimal, text_at};
 use crate::cost::Cost;
 use crate::failure::Failure;
@@ -98,6 +98,15 @@ impl Provider for Bfl {
             Some(_) => Ok(Reply::Pending { after: response.retry_after() }),
             None => Err(Rejection::unknown(Failure::Garbled, "the answer has no status")),
         }
+    }
+
+    fn balance(&self, base: &str) -> Option<HttpRequest> {
+        Some(balance::ask(format!("{}/v1/credits", base.trim_end_matches('/')), AUTH))
+    }
+
+    fn read_balance(&self, response: &HttpResponse) -> Option<Balance> {
+        let answer = response.is_success().then(|| response.json())?;
+        Balance::cents(answer.get("credits")?)
     }
 
     fn read_error(&self, response: &HttpResponse) -> Rejection {

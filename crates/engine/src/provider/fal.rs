@@ -9,8 +9,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::draft::{Draft, Encoding, decoded, no_picture};
-use super::{Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source};
-use super::{base_url, is_path, text_at};
+use super::{Balance, Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source};
+use super::{balance, base_url, is_path, text_at};
+use crate::cost::USD;
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse, Method};
 use crate::input::Role;
@@ -19,6 +20,8 @@ use crate::job::{Invalid, Task, Warning};
 pub(super) struct Fal;
 
 const AUTH: Auth = Auth::header("authorization", "Key ");
+/// Where prices and the account are.
+const PLATFORM: &str = "https://api.fal.ai";
 /// Pictures travel in the submission; a slow line needs its time.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(120);
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,6 +37,10 @@ impl Provider for Fal {
 
     fn key_name(&self) -> Option<&'static str> {
         Some("FAL_API_KEY")
+    }
+
+    fn own_domains(&self) -> &'static [&'static str] {
+        &["queue.fal.run", "api.fal.ai"]
     }
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
@@ -124,6 +131,23 @@ impl Provider for Fal {
     fn cancel(&self, remote: &Remote) -> Option<HttpRequest> {
         let get = HttpRequest::get(remote.cancel_url.as_ref()?, Some(AUTH));
         Some(HttpRequest { method: Method::Put, timeout: CANCEL_TIMEOUT, ..get })
+    }
+
+    fn balance(&self, base: &str) -> Option<HttpRequest> {
+        // The vendor has it on another host; a stand-in or a proxy has one address for everything.
+        let base = base.trim_end_matches('/');
+        let host = if base == self.base_url() { PLATFORM } else { base };
+        Some(balance::ask(format!("{host}/v1/account/billing?expand=credits"), AUTH))
+    }
+
+    fn read_balance(&self, response: &HttpResponse) -> Option<Balance> {
+        // Only an administrator's key may ask; any other gets a 403, which says nothing about the account.
+        let answer = response.is_success().then(|| response.json())?;
+        let currency = text_at(&answer, &["/credits/currency"]);
+        currency
+            .is_none_or(|c| c == USD)
+            .then(|| answer.pointer("/credits/current_balance"))?
+            .and_then(Balance::dollars)
     }
 
     fn read_error(&self, response: &HttpResponse) -> Rejection {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::draft::{Draft, decoded, no_picture};
-use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, base_url};
+use super::{Balance, Call, Output, Prepared, Provider, Rejection, Reply, Source, balance, base_url};
 use super::{by_status, decimal, google, openai, text_at};
 use crate::cost::{Cost, Tokens};
 use crate::failure::Failure;
@@ -118,6 +118,17 @@ impl Provider for OpenRouter {
             }
             (None, None) => Err(no_picture()),
         }
+    }
+
+    fn balance(&self, base: &str) -> Option<HttpRequest> {
+        // Of the key, not of the account: for that a key of another kind is needed.
+        Some(balance::ask(format!("{}/key", base.trim_end_matches('/')), AUTH))
+    }
+
+    fn read_balance(&self, response: &HttpResponse) -> Option<Balance> {
+        // A key without a cap has null here: how much the account has left is not said.
+        let answer = response.is_success().then(|| response.json())?;
+        Balance::dollars(answer.pointer("/data/limit_remaining")?)
     }
 
     fn read_error(&self, response: &HttpResponse) -> Rejection {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::draft::{Draft, decoded, no_picture};
 use super::{
-    Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source, base_url, by_status, text_at,
+    Balance, Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source, balance, base_url,
+    by_status, text_at,
 };
 use crate::failure::Failure;
 use crate::http::{Auth, Content, HttpRequest, HttpResponse};
@@ -126,6 +127,15 @@ impl Provider for Stability {
             }
             _ => read_picture(&answer),
         }
+    }
+
+    fn balance(&self, base: &str) -> Option<HttpRequest> {
+        Some(balance::ask(format!("{}/v1/user/balance", base.trim_end_matches('/')), AUTH))
+    }
+
+    fn read_balance(&self, response: &HttpResponse) -> Option<Balance> {
+        let answer = response.is_success().then(|| response.json())?;
+        Balance::cents(answer.get("credits")?)
     }
 
     fn read_error(&self, response: &HttpResponse) -> Rejection {

@@ -125,7 +125,7 @@ impl Provider for Fal {
             Route::Result { app, id } => result::result(desk, app, id),
             Route::Cancel { app, id } => request::cancel(desk, app, id),
             Route::Pricing => platform::pricing(desk),
-            _ => platform::billing(desk),
+            _ => platform::billing(desk, key),
         };
         answer.seed = answer.seed.or(intent.seed);
         if let Some(id) = answer.remote_id.as_ref().or(intent.remote_id.as_ref()).cloned() {

@@ -166,10 +166,11 @@ fn routed(desk: &Desk<'_>) -> Result<Answer, Wrong> {
 fn key(desk: &Desk<'_>) -> Answer {
     let used = desk.world.ledger().billed_by(NAME);
     let limit = |decimal: Option<Decimal>| decimal.map_or(Value::Null, number);
+    let held = desk.config.balance_of(NAME);
     let data = json!({
         "label": "sk-or-v1-***",
-        "limit": limit(desk.config.balance),
-        "limit_remaining": limit(desk.config.balance.map(|b| (b - used).max(Decimal::ZERO))),
+        "limit": limit(held),
+        "limit_remaining": limit(held.map(|b| (b - used).max(Decimal::ZERO))),
         "limit_reset": null,
         "usage": number(used),
         "usage_daily": number(used),

@@ -187,7 +187,10 @@ async fn credits_go_down_and_an_empty_account_is_turned_away() {
     for expected in [200, 200, 402] {
         assert_eq!(bfl(&sim, "flux-pro-1.1", json!({"prompt": "a"})).await.status, expected);
     }
-    assert_eq!(get(&sim, "/bfl/v1/credits").await.json(), json!({"credits": -1}));
+    assert_eq!(get(&sim, "/bfl/v1/credits").await.json(), json!({"credits": 0}));
+    admin(&sim, "PUT", "config", json!({"balance_by": {"bfl": "1", "stability": "0"}})).await;
+    assert_eq!(get(&sim, "/bfl/v1/credits").await.json(), json!({"credits": 92}));
+    assert_eq!(bfl(&sim, "flux-pro-1.1", json!({"prompt": "a"})).await.status, 200);
 }
 
 #[tokio::test]

@@ -245,7 +245,10 @@ async fn credits_go_down_and_an_empty_account_is_turned_away() {
         let reply = post(&sim, "generate/core", &[Text("prompt", "a")]).await;
         assert_eq!((reply.status, &reply.json()["name"]), (status, &name));
     }
-    assert_eq!(credits().await, json!(-1));
+    assert_eq!(credits().await, json!(0));
+    admin(&sim, "PUT", "config", json!({"balance_by": {"stability": "0.10"}})).await;
+    assert_eq!(credits().await, json!(4), "a top-up");
+    assert_eq!(post(&sim, "generate/core", &[Text("prompt", "a")]).await.status, 200);
     let sim = start(json!({"active_task_limit": 0, "render_seconds": 9})).await;
     assert_eq!(post(&sim, "generate/core", &[Text("prompt", "a")]).await.status, 429);
 }

@@ -35,7 +35,10 @@ pub(super) fn pricing(desk: &Desk<'_>) -> Answer {
     Answer::ok("answered", json!({"prices": prices, "has_more": false, "next_cursor": null}))
 }
 
-pub(super) fn billing(desk: &Desk<'_>) -> Answer {
+pub(super) fn billing(desk: &Desk<'_>, key: &str) -> Answer {
+    if !desk.config.administers(key) {
+        return wrong(StatusCode::FORBIDDEN, "authorization_error", "An admin API key is required");
+    }
     let mut body = json!({"username": "simulator"});
     if desk.call.query("expand") == Some("credits") {
         let left = desk.money_left(NAME, MONEY);

@@ -141,6 +141,9 @@ async fn an_empty_account_is_locked_and_the_balance_is_told() {
     assert!(reply["detail"].as_str().unwrap().contains("Exhausted balance"));
     let account = send(&sim, "GET", "/fal/v1/account/billing?expand=credits", FAL, &Value::Null).await.json();
     assert_eq!(account["credits"], json!({"current_balance": 0, "currency": "USD"}));
+    admin(&sim, "PUT", "config", json!({"admin_keys": ["boss"]})).await;
+    let refused = send(&sim, "GET", "/fal/v1/account/billing?expand=credits", FAL, &Value::Null).await;
+    assert_eq!((refused.status, &refused.json()["error"]["type"]), (403, &json!("authorization_error")));
     let path = "/fal/v1/models/pricing?endpoint_id=fal-ai/flux/dev,fal-ai/esrgan";
     let prices = send(&sim, "GET", path, FAL, &Value::Null).await.json();
     assert_eq!(
