@@ -221,12 +221,14 @@ CREATE VIEW image_gen.provider_health AS
 SELECT p.id AS provider, m.model, CASE WHEN h.state <> 'up' THEN h.state ELSE coalesce(w.state, 'up') END AS state,
        CASE WHEN h.state <> 'up' THEN h.since ELSE coalesce(w.since, h.since) END AS since,
        coalesce(f.in_flight, 0) AS in_flight, p.max_in_flight, coalesce(h.last_error_code, w.last_error_code) AS last_error_code,
-       coalesce(h.last_error_at, w.last_error_at) AS last_error_at, s.calls, s.success_rate, s.p50_seconds, s.p95_seconds
+       coalesce(h.last_error_at, w.last_error_at) AS last_error_at, s.calls, s.success_rate, s.p50_seconds, s.p95_seconds,
+       b.amount AS balance, b.credits AS balance_credits, b.checked_at AS balance_at
   FROM image_gen.providers p
   JOIN LATERAL (SELECT DISTINCT a.model FROM image_gen.attempts a WHERE a.provider = p.id AND a.created_at > now() - interval '1 day'
                 UNION SELECT k.model FROM image_gen.health k WHERE k.provider = p.id AND k.model <> '') m ON true
   LEFT JOIN image_gen.health h ON h.provider = p.id AND h.model = m.model
   LEFT JOIN image_gen.health w ON w.provider = p.id AND w.model = ''
+  LEFT JOIN image_gen.provider_balances b ON b.provider = p.id
   LEFT JOIN LATERAL (SELECT count(*) AS in_flight FROM image_gen.attempts a
                       WHERE a.provider = p.id AND a.model = m.model AND a.status = 'running') f ON true
   LEFT JOIN LATERAL (
@@ -238,4 +240,5 @@ SELECT p.id AS provider, m.model, CASE WHEN h.state <> 'up' THEN h.state ELSE co
      WHERE a.provider = p.id AND a.model = m.model AND a.status <> 'running' AND a.created_at > now() - interval '1 day') s ON true;
 COMMENT ON VIEW image_gen.provider_health IS
 'How each provider and model that was used within a day is doing: up, down (left alone after failures in a row, probed after a pause) or recovering (a few calls
-at a time), since when, what is in flight, the last error, and calls, success rate and seconds of the last 24 hours. No rows of anybody''s are shown.';
+at a time), since when, what is in flight, the last error, calls, success rate and seconds of the last 24 hours, and what is left on the account (USD), where the
+provider says so. No rows of anybody''s are shown.';

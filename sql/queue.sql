@@ -481,6 +481,14 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._note_health(jsonb) IS 'What the worker wants to be seen in provider_health.';
 
+CREATE FUNCTION image_gen._note_balance(provider text, amount numeric, credits numeric) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO image_gen.provider_balances AS b (provider, amount, credits, checked_at) VALUES ($1, $2, $3, clock_timestamp())
+  ON CONFLICT ON CONSTRAINT provider_balances_pkey DO UPDATE SET amount = excluded.amount, credits = excluded.credits, checked_at = excluded.checked_at;
+END $$;
+COMMENT ON FUNCTION image_gen._note_balance(text, numeric, numeric) IS 'What the account at a provider has left.';
+
 CREATE FUNCTION image_gen._note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -51,6 +51,7 @@ GRANT SELECT, INSERT, UPDATE ON image_gen.attempts, image_gen.timings TO image_g
 GRANT SELECT, INSERT ON image_gen.campaign_assets, image_gen.blobs TO image_gen_worker;
 GRANT SELECT ON image_gen.providers, image_gen.models, image_gen.prices, image_gen.ladder, image_gen.rewrite_rules TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.health TO image_gen_worker;
+GRANT SELECT, INSERT, UPDATE ON image_gen.provider_balances TO image_gen_worker;
 GRANT SELECT ON image_gen.budgets, image_gen.budget_changes TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.budget_totals TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.charges TO image_gen_worker;
@@ -60,7 +61,7 @@ GRANT EXECUTE ON FUNCTION
   image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake, image_gen._rungs, image_gen._offers, image_gen._has_access, image_gen._resolve_model,
   image_gen._cost_of, image_gen._share, image_gen._prices, image_gen._afford, image_gen._applicable, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,
   image_gen._balances, image_gen._since, image_gen._until, image_gen._limit_of,
-  image_gen._note_health, image_gen._rewrite_by, image_gen.rewrite_prompt
+  image_gen._note_health, image_gen._note_balance, image_gen._rewrite_by, image_gen.rewrite_prompt
   TO image_gen_worker;
 
 ALTER TABLE image_gen.jobs ENABLE ROW LEVEL SECURITY;

@@ -382,6 +382,18 @@ COMMENT ON COLUMN image_gen.health.last_error_code IS 'For programs; see README.
 COMMENT ON COLUMN image_gen.health.last_error_at IS 'When the last call failed.';
 COMMENT ON TABLE image_gen.health IS 'What the worker knows of providers that have failed. Read it through the view provider_health.';
 
+CREATE TABLE image_gen.provider_balances (
+  provider   text COLLATE "C" PRIMARY KEY,
+  amount     numeric NOT NULL,
+  credits    numeric,
+  checked_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE image_gen.provider_balances IS 'What providers say is left on their accounts. Read it through the view provider_health.';
+COMMENT ON COLUMN image_gen.provider_balances.provider IS 'providers.id.';
+COMMENT ON COLUMN image_gen.provider_balances.amount IS 'USD; below 0 is a debt.';
+COMMENT ON COLUMN image_gen.provider_balances.credits IS 'In the provider''s own credits, where it counts in those.';
+COMMENT ON COLUMN image_gen.provider_balances.checked_at IS 'When it said so.';
+
 CREATE TABLE image_gen.reviews (
   job_id      text COLLATE "C" PRIMARY KEY REFERENCES image_gen.jobs ON DELETE CASCADE,
   claimed_by  name,

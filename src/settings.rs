@@ -40,6 +40,7 @@ pub static ON_UNCERTAIN: GucSetting<OnUncertain> = GucSetting::<OnUncertain>::ne
 pub static MAX_REFUSALS: GucSetting<i32> = GucSetting::<i32>::new(3);
 pub static BREAKER_FAILURES: GucSetting<i32> = GucSetting::<i32>::new(5);
 pub static PROMPT_REWRITER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+pub static BALANCE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(600);
 pub static RETRY_BUFFER: GucSetting<f64> = GucSetting::<f64>::new(0.10);
 pub static MIN_HEADROOM: GucSetting<f64> = GucSetting::<f64>::new(0.25);
 pub static PREFERENCES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
@@ -164,6 +165,16 @@ pub fn define() {
         &PREFERENCES,
         GucContext::Userset,
         GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"image_gen.balance_interval",
+        c"How old the balance of a provider's account may get while it is being called; 0 never asks.",
+        c"Only for providers that say it. An account that is empty is looked at every minute while jobs wait.",
+        &BALANCE_INTERVAL,
+        0,
+        86_400,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
     );
     GucRegistry::define_float_guc(
         c"image_gen.retry_buffer",

@@ -139,6 +139,7 @@ fn config(keys: Keys) -> Config {
         resend_uncertain: settings::ON_UNCERTAIN.get() == settings::OnUncertain::Retry,
         max_refusals: settings::MAX_REFUSALS.get() as u32,
         breaker_failures: settings::BREAKER_FAILURES.get() as u32,
+        balance_interval: Duration::from_secs(settings::BALANCE_INTERVAL.get() as u64),
     }
 }
 
@@ -258,6 +259,11 @@ impl Worker {
                         log!("image_gen: provider {} is {}{why}", whom.trim_end(), row.state);
                     }
                     if let Err(why) = queue::health(self.extension, rows) {
+                        self.note_failure::<()>(why);
+                    }
+                }
+                Report::Balance(balance) => {
+                    if let Err(why) = queue::balance(self.extension, &balance) {
                         self.note_failure::<()>(why);
                     }
                 }

@@ -342,6 +342,14 @@ TABLE prices (
   prices_unit_check CHECK ((unit = ANY (ARRAY['image'::text, 'megapixel'::text, 'begun_megapixel'::text, 'first_megapixel'::text, 'further_megapixel'::text, 'second'::text, 'text_in_mtok'::text, 'image_in_mtok'::text, 'image_out_mtok'::text, 'text_out_mtok'::text])))
   CREATE INDEX prices_model ON image_gen.prices USING btree (model, provider_kind)
 
+TABLE provider_balances (
+  provider text COLLATE "C" NOT NULL,
+  amount numeric NOT NULL,
+  credits numeric,
+  checked_at timestamp with time zone NOT NULL
+) WITH (fillfactor=50)
+  provider_balances_pkey PRIMARY KEY (provider)
+
 TABLE providers (
   id text COLLATE "C" NOT NULL,
   kind text NOT NULL,
@@ -449,7 +457,7 @@ VIEW invoice_diff (invoice_id bigint, provider text, period_from timestamp with 
 
 VIEW job_status (id text, status text, operation text, model text, provider text, prompt text, seed bigint, url text, urls text[], error_code text, error_message text, billed_cost numeric, currency text, cost_source text, attempts integer, metadata jsonb, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
 
-VIEW provider_health (provider text, model text, state text, since timestamp with time zone, in_flight bigint, max_in_flight integer, last_error_code text, last_error_at timestamp with time zone, calls bigint, success_rate numeric, p50_seconds numeric, p95_seconds numeric)
+VIEW provider_health (provider text, model text, state text, since timestamp with time zone, in_flight bigint, max_in_flight integer, last_error_code text, last_error_at timestamp with time zone, calls bigint, success_rate numeric, p50_seconds numeric, p95_seconds numeric, balance numeric, balance_credits numeric, balance_at timestamp with time zone)
 
 VIEW queue_stats (ready bigint, waiting bigint, in_flight bigint, blocked bigint, oldest_ready timestamp with time zone)
 
@@ -516,6 +524,7 @@ FUNCTION _named(operation text, arguments jsonb) RETURNS jsonb IMMUTABLE SET sea
 FUNCTION _needs(checked jsonb, caller name) RETURNS text[] STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _note_balance(provider text, amount numeric, credits numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_health(rows jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _offers(asked text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _owed(owing_id text, OUT held numeric, OUT spent numeric) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
@@ -610,6 +619,7 @@ GRANT EXECUTE ON FUNCTION _learn TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _let_go TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _limit_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _note_balance TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note_health TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _offers TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _owed TO image_gen_worker
@@ -687,6 +697,7 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON models TO image_gen_admin
 GRANT SELECT ON models TO image_gen_user, image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON prices TO image_gen_admin
 GRANT SELECT ON prices TO image_gen_user, image_gen_worker
+GRANT INSERT, SELECT, UPDATE ON provider_balances TO image_gen_worker
 GRANT SELECT ON provider_health TO image_gen_admin, image_gen_user
 GRANT SELECT ON providers TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT UPDATE ON providers (enabled) TO image_gen_admin
@@ -712,6 +723,7 @@ GRANT SELECT, UPDATE ON worker_state TO image_gen_worker
 GRANT SELECT ON worker_status TO image_gen_admin, image_gen_user
 
 SETTING image_gen.allow_private_hosts string = NULL (sighup)
+SETTING image_gen.balance_interval integer = '600' (sighup)
 SETTING image_gen.breaker_failures integer = '5' (sighup)
 SETTING image_gen.default_model string = 'flux-1.1-pro' (user)
 SETTING image_gen.keep_bytes enum = 'inline' (sighup)

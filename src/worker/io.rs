@@ -1,6 +1,7 @@
 //! The network thread: one tokio runtime, one task a job. It never calls Postgres; it asks the main thread to commit and
 //! waits for the answer.
 
+mod balances;
 mod doors;
 mod follow;
 mod local;
@@ -9,6 +10,7 @@ mod throttle;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use image_gen_engine::egress::AllowedHosts;
 use image_gen_engine::failure::Failure;
@@ -16,6 +18,7 @@ use image_gen_engine::health::Row;
 use image_gen_engine::http::driver::Driver;
 use image_gen_engine::http::origin;
 use image_gen_engine::run::{Entry, JobStatus, Picture};
+use rust_decimal::Decimal;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 use super::queue::{Claimed, Verdict};
@@ -51,6 +54,8 @@ pub enum Report {
     Rewrite(Rewrite),
     /// The health of these has changed.
     Health(Vec<Row>),
+    /// What is left on an account.
+    Balance(Balance),
     /// Nothing more will be heard of this hand-over.
     Ended {
         /// The job.
@@ -58,6 +63,17 @@ pub enum Report {
         /// Which hand-over it was.
         number: u64,
     },
+}
+
+/// What is left on the account at a provider.
+#[derive(Debug)]
+pub struct Balance {
+    /// The provider's id.
+    pub provider: String,
+    /// In USD.
+    pub amount: Decimal,
+    /// In the provider's own credits, where it counts in those.
+    pub credits: Option<Decimal>,
 }
 
 /// A prompt that was refused.
@@ -153,6 +169,8 @@ pub struct Config {
     pub max_refusals: u32,
     /// `image_gen.breaker_failures`
     pub breaker_failures: u32,
+    /// `image_gen.balance_interval`; zero is never.
+    pub balance_interval: Duration,
 }
 
 /// The main thread's end.
@@ -231,6 +249,7 @@ struct World {
     outbox: mpsc::Sender<Report>,
     bell: Bell,
     doors: doors::Doors,
+    balances: balances::Balances,
     pictures: Arc<Semaphore>,
     inputs: Arc<Semaphore>,
     local: local::Local,
@@ -275,9 +294,11 @@ async fn dispatch(
     let (halt, stop) = watch::channel(false);
     let pictures = Arc::new(Semaphore::new(PICTURES_AT_ONCE));
     let doors = doors::Doors::default();
+    let balances = balances::Balances::default();
     let inputs = Arc::new(Semaphore::new(INPUTS_AT_ONCE));
     let local = local::Local::default();
-    let world = Arc::new(World { driver, config, stop, outbox, bell, doors, pictures, inputs, local });
+    let world =
+        Arc::new(World { driver, config, stop, outbox, bell, doors, balances, pictures, inputs, local });
     let mut cancels: HashMap<i64, Arc<Notify>> = HashMap::new();
     while let Some(command) = inbox.recv().await {
         match command {
@@ -306,6 +327,7 @@ async fn dispatch(
             Command::Configure(config) => {
                 world.driver.allow(allowed(&config));
                 world.local.forget();
+                world.balances.forget();
                 let changes = world.doors.forget_accounts();
                 if !changes.is_empty() {
                     world.report(Report::Health(changes)).await;

@@ -8,9 +8,10 @@ use image_gen_engine::health::Row;
 use image_gen_engine::run::Entry;
 use pgrx::JsonB;
 use pgrx::prelude::*;
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use super::io::{Commit, Rewrite};
+use super::io::{Balance, Commit, Rewrite};
 use super::limits::Limit;
 use super::transaction::{Failed, within};
 use crate::settings;
@@ -122,6 +123,23 @@ pub fn health(extension: pg_sys::Oid, rows: Vec<Row>) -> Result<(), Failed> {
     within(extension, "write health", || {
         Spi::connect(|client| {
             client.select("SELECT image_gen._note_health($1)", None, &[JsonB(rows).into()]).map(drop)
+        })
+        .map_err(spi)
+    })
+}
+
+/// Shows what is left on an account.
+pub fn balance(extension: pg_sys::Oid, balance: &Balance) -> Result<(), Failed> {
+    within(extension, "write a balance", || {
+        Spi::connect(|client| {
+            let digits = |amount: Decimal| amount.to_string();
+            let arguments = [
+                balance.provider.as_str().into(),
+                digits(balance.amount).into(),
+                balance.credits.map(digits).into(),
+            ];
+            let call = "SELECT image_gen._note_balance($1, $2::numeric, $3::numeric)";
+            client.select(call, None, &arguments).map(drop)
         })
         .map_err(spi)
     })

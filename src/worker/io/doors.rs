@@ -90,6 +90,13 @@ impl Doors {
         health.changes()
     }
 
+    /// Learns from a balance, and says what everybody should know now.
+    pub fn credit(&self, provider: &str, has_credit: bool, limit: u32, now: i64) -> Vec<Row> {
+        let mut health = lock(&self.health);
+        health.credit(provider, has_credit, limit, now);
+        health.changes()
+    }
+
     /// New keys may have mended what the old ones could not do.
     pub fn forget_accounts(&self) -> Vec<Row> {
         let mut health = lock(&self.health);

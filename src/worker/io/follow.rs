@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::cost::Cost;
-use image_gen_engine::failure::{Failed, Failure};
+use image_gen_engine::failure::{ErrorCode, Failed, Failure};
 use image_gen_engine::http::Method;
 use image_gen_engine::input::Role;
 use image_gen_engine::job::{Operation, Request, Task as Work};
@@ -18,6 +18,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use tokio::sync::{Notify, oneshot};
 
+use super::balances::Occasion;
 use super::doors::Entrance;
 use super::{Commit, Config, Load, Report, Rewrite, World};
 use crate::worker::queue::{Claimed, Verdict};
@@ -62,7 +63,7 @@ struct Resume {
 }
 
 /// Unix time in milliseconds: the one place where the network thread reads the clock.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }
 
@@ -262,7 +263,12 @@ impl Task {
                                 _place = Some(place);
                                 Event::Entered { probe }
                             }
-                            Entrance::Shut { after, code } => Event::Shut { after, code },
+                            Entrance::Shut { after, code } => {
+                                if code == ErrorCode::InsufficientCredits {
+                                    world.look_at_account(&candidate, Occasion::Shut);
+                                }
+                                Event::Shut { after, code }
+                            }
                         },
                         () = self.cancel.notified() => Event::Cancel,
                         _ = stop.wait_for(|stop| *stop) => return,
@@ -304,6 +310,9 @@ impl Task {
                 if !changes.is_empty() {
                     self.world.report(Report::Health(changes)).await;
                 }
+                let broke = failure == Some(&Failure::OutOfCredit);
+                let occasion = if broke { Occasion::Refused } else { Occasion::Called };
+                self.world.look_at_account(candidate, occasion);
             }
         }
     }
