@@ -123,7 +123,7 @@ BEGIN
       JOIN image_gen.providers p ON p.kind = m.provider_kind AND p.enabled AND p.kind <> 'preview'
       JOIN LATERAL (SELECT min(r.amount) AS amount FROM image_gen.prices r
                      WHERE r.model = m.name AND r.provider_kind = m.provider_kind AND r.unit IN ('image', 'megapixel', 'begun_megapixel', 'first_megapixel')
-                       AND current_date >= r.valid_from AND current_date < r.valid_to) c ON c.amount IS NOT NULL
+                       AND r.currency = 'USD' AND current_date >= r.valid_from AND current_date < r.valid_to) c ON c.amount IS NOT NULL
      WHERE m.successor IS NULL AND m.name <> '*' AND m.operations @> '{generate}'
        AND image_gen._has_access(p.kind, p.base_url, p.key_name, (SELECT w.configured FROM image_gen.worker_state w))
      ORDER BY c.amount, p.priority, m.name LIMIT 1;

@@ -2,7 +2,7 @@
 //! nothing happens.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use image_gen_engine::candidate::Candidate;
@@ -13,13 +13,11 @@ use super::{Balance, Report, World};
 
 /// An empty account is looked at again this soon: somebody may have paid.
 const WHILE_EMPTY: Duration = Duration::from_secs(60);
-/// Two jobs that find an account empty at the same time ask once.
-const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// When each provider was asked last.
+/// When each provider answered last; `None` while it is being asked.
 #[derive(Default)]
 pub(super) struct Balances {
-    asked: Mutex<HashMap<String, Instant>>,
+    asked: Mutex<HashMap<String, Option<Instant>>>,
 }
 
 /// Why somebody wants to know.
@@ -36,16 +34,25 @@ pub(super) enum Occasion {
 impl Balances {
     /// New keys are new accounts.
     pub fn forget(&self) {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.lock().clear();
     }
 
+    /// Whether it is time to ask; whoever is told so says [`Balances::answered`] afterwards.
     fn is_due(&self, provider: &str, pause: Duration) -> bool {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = asked.get(provider).is_none_or(|at| at.elapsed() >= pause);
+        let mut asked = self.lock();
+        let due = asked.get(provider).is_none_or(|at| at.is_some_and(|at| at.elapsed() >= pause));
         if due {
-            asked.insert(provider.to_owned(), Instant::now());
+            asked.insert(provider.to_owned(), None);
         }
         due
+    }
+
+    fn answered(&self, provider: &str) {
+        self.lock().insert(provider.to_owned(), Some(Instant::now()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Option<Instant>>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -56,7 +63,7 @@ impl World {
         let interval = self.config.borrow().balance_interval;
         let pause = match occasion {
             Occasion::Called => interval,
-            Occasion::Refused => AT_ONCE.min(interval),
+            Occasion::Refused => Duration::ZERO,
             Occasion::Shut => WHILE_EMPTY.min(interval),
         };
         let Some(adapter) = provider::find(&candidate.kind).filter(|_| !interval.is_zero()) else { return };
@@ -68,12 +75,17 @@ impl World {
         let (world, id) = (self.clone(), candidate.provider.clone());
         tokio::spawn(async move {
             let answer = world.driver.send(&request, key.as_ref()).await;
+            world.balances.answered(&id);
             // Some keys may not ask: then nobody knows, and nothing changes.
             let Some(left) = answer.ok().and_then(|answer| adapter.read_balance(&answer)) else { return };
-            let limit = world.config.borrow().breaker_failures;
-            let changes = world.doors.credit(&id, left.has_credit(), limit, now());
-            if !changes.is_empty() {
-                world.report(Report::Health(changes)).await;
+            // A provider that has just refused for want of credit and says that there is some is not believed at once: it may
+            // be another limit of the account.
+            if occasion == Occasion::Shut || !left.has_credit() {
+                let limit = world.config.borrow().breaker_failures;
+                let changes = world.doors.credit(&id, left.has_credit(), limit, now());
+                if !changes.is_empty() {
+                    world.report(Report::Health(changes)).await;
+                }
             }
             let balance = Balance { provider: id, amount: left.amount, credits: left.credits };
             world.report(Report::Balance(balance)).await;

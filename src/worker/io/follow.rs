@@ -257,6 +257,9 @@ impl Task {
                 },
                 Step::Enter => {
                     let candidate = run.candidate().clone();
+                    // Nobody waits at one door while he holds a place behind another: two could wait for each other.
+                    _place = None;
+                    input_permit = None;
                     tokio::select! {
                         entrance = world.doors.enter(&candidate, now) => match entrance {
                             Entrance::Place { place, probe } => {
