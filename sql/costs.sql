@@ -82,7 +82,10 @@ BEGIN
     RETURN;  -- the provider's own word, or free by its rules: no price decides
   END IF;
   SELECT p.kind INTO kind FROM image_gen.providers p WHERE p.id = $1;
-  price := image_gen._price(coalesce(image_gen._prices($2, kind, $3::date), image_gen._prices('*', kind, $3::date)), work);
+  -- A model without prices of its own may be reached through its provider's *.
+  SELECT image_gen._price(jsonb_agg(r.price ORDER BY r.origin, r.id DESC), work) INTO price
+    FROM unnest(ARRAY[$2, '*']) WITH ORDINALITY AS m(name, rank) CROSS JOIN LATERAL image_gen._prices_on(m.name, kind, $3::date) r
+   GROUP BY m.rank ORDER BY m.rank LIMIT 1;
   IF price IS NOT NULL THEN
     amount := (price ->> 'amount')::numeric;
     currency := price ->> 'currency';

@@ -1,21 +1,19 @@
 -- Where a job could go, and what it would find there: read from the catalogue when it is queued and when it is claimed.
 
 -- Functions on the way of every job are PL/pgSQL even where SQL would do: it keeps their plans.
-CREATE FUNCTION image_gen._prices(model text, kind text, on_day date) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
-BEGIN
-  RETURN (
-    SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('unit', r.unit, 'quality', r.quality, 'amount', r.amount::text,
-                                                          'currency', nullif(r.currency, 'USD')))
-                     ORDER BY r.origin, r.id DESC)
-      FROM image_gen.prices r
-     WHERE r.model = $1 AND r.provider_kind = $2 AND $3 >= r.valid_from AND $3 < r.valid_to
-       -- One price of an administrator's own puts all of the catalogue aside, in whatever unit.
-       AND (r.origin = 'admin' OR NOT EXISTS (
-             SELECT FROM image_gen.prices o
-              WHERE o.model = r.model AND o.provider_kind = r.provider_kind AND o.origin = 'admin' AND $3 >= o.valid_from AND $3 < o.valid_to)));
-END $$;
-COMMENT ON FUNCTION image_gen._prices(text, text, date) IS 'The prices of a model at a kind of provider that hold on a day.';
+-- Not PL/pgSQL: this one becomes part of the queries that use it. (Its names are bound when it is created.)
+CREATE FUNCTION image_gen._prices_on(model text, kind text, on_day date) RETURNS TABLE (price jsonb, origin text, id bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT jsonb_build_object('unit', r.unit, 'quality', r.quality, 'amount', r.amount::text, 'currency', r.currency), r.origin, r.id
+    FROM image_gen.prices r
+   WHERE r.model = $1 AND r.provider_kind = $2 AND $3 >= r.valid_from AND $3 < r.valid_to
+     -- One price of an administrator's own puts all of the catalogue aside, in whatever unit.
+     AND (r.origin = 'admin' OR NOT EXISTS (
+           SELECT FROM image_gen.prices o
+            WHERE o.model = $1 AND o.provider_kind = $2 AND o.origin = 'admin' AND $3 >= o.valid_from AND $3 < o.valid_to));
+END;
+COMMENT ON FUNCTION image_gen._prices_on(text, text, date) IS 'The prices of a model at a kind of provider that hold on a day; where two fit, the one that comes first by origin and id, the highest first.';
 
 CREATE FUNCTION image_gen._candidates(task text, model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb
 -- A plan for these values would take three times as long to make as the general one takes to run.
@@ -25,24 +23,26 @@ DECLARE
   plain text := CASE task WHEN 'character' THEN 'generate' ELSE task END;
 BEGIN
   RETURN (
-    WITH offers AS (
+    WITH offers AS MATERIALIZED (
       SELECT p.id AS provider, p.priority, m.*, false AS stands_in
         FROM image_gen.models m JOIN image_gen.providers p ON p.kind = m.provider_kind AND (p.enabled OR $4)
        WHERE $2 IS NOT NULL AND m.name IN ($2, '*') AND m.successor IS NULL AND ($3 IS NULL OR p.id = $3)
          -- A model without a row is reached through its provider's *.
          AND (m.name = $2 OR m.name = '*' AND $3 IS NOT NULL
               AND NOT EXISTS (SELECT FROM image_gen.models o WHERE o.name = $2 AND o.provider_kind = m.provider_kind))
-    ), usual AS (
-      SELECT DISTINCT ON (p.id) p.id AS provider, p.priority, m.*, $2 IS NOT NULL AS stands_in
-        FROM image_gen.models m JOIN image_gen.providers p ON p.kind = m.provider_kind AND (p.enabled OR $4)
-       WHERE $1 IS NOT NULL AND m.successor IS NULL AND ($3 IS NULL OR p.id = $3) AND p.kind <> 'preview'
-         -- Who can inpaint can outpaint: on a larger canvas.
-         AND m.default_for && ARRAY[plain, $1, CASE $1 WHEN 'outpaint' THEN 'inpaint' ELSE $1 END]
+    ), ready AS MATERIALIZED (
+      SELECT p.id, p.kind, p.priority FROM image_gen.providers p
+       WHERE $1 IS NOT NULL AND (p.enabled OR $4) AND ($3 IS NULL OR p.id = $3) AND p.kind <> 'preview'
          -- Nobody without a key stands in; who was asked for is listed without one, so that it can be said.
          AND ($2 IS NULL OR (SELECT w.configured IS NULL OR image_gen._has_access(p.kind, p.base_url, p.key_name, w.configured)
                                FROM image_gen.worker_state w))
          AND NOT EXISTS (SELECT FROM offers o WHERE o.provider = p.id)
-       ORDER BY p.id, $1 = ANY (m.default_for) DESC
+    ), usual AS (
+      SELECT DISTINCT ON (r.id) r.id AS provider, r.priority, m.*, $2 IS NOT NULL AS stands_in
+        FROM ready r JOIN image_gen.models m ON m.provider_kind = r.kind
+       -- Who can inpaint can outpaint: on a larger canvas.
+       WHERE m.successor IS NULL AND m.default_for && ARRAY[plain, $1, CASE $1 WHEN 'outpaint' THEN 'inpaint' ELSE $1 END]
+       ORDER BY r.id, $1 = ANY (m.default_for) DESC
     )
     SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
              'provider', c.provider, 'kind', p.kind, 'base_url', p.base_url, 'key_name', p.key_name, 'api', c.api,
@@ -52,7 +52,7 @@ BEGIN
              'parameters', c.parameters, 'fixed', c.fixed, 'stands_in', c.stands_in,
              'typical_seconds', coalesce(t.seconds, c.typical_seconds),
              'max_in_flight', p.max_in_flight, 'requests_per_minute', p.requests_per_minute,
-             'prices', image_gen._prices(c.name, c.provider_kind, current_date)))
+             'prices', (SELECT jsonb_agg(r.price ORDER BY r.origin, r.id DESC) FROM image_gen._prices_on(c.name, c.provider_kind, current_date) r)))
              ORDER BY c.stands_in, c.priority, c.provider), '[]')
       FROM (SELECT * FROM offers UNION ALL SELECT * FROM usual) c
       JOIN image_gen.providers p ON p.id = c.provider
