@@ -26,8 +26,8 @@ BEGIN
   ON CONFLICT (owner, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
   RETURNING seq INTO new_seq;
   IF new_seq IS NOT NULL THEN
-    INSERT INTO image_gen.queue (seq, job_id, state)
-    VALUES (new_seq, job.id, CASE WHEN cardinality(needs) > 0 THEN 'waiting' ELSE 'ready' END);
+    INSERT INTO image_gen.queue (seq, job_id, owner, state)
+    VALUES (new_seq, job.id, job.owner, CASE WHEN cardinality(needs) > 0 THEN 'waiting' ELSE 'ready' END);
     INSERT INTO image_gen.waits (needs, seq) SELECT DISTINCT n, new_seq FROM unnest(needs) n;
     PERFORM image_gen._wake(new_seq);
   END IF;
@@ -145,10 +145,30 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._start_epoch(integer, text, integer, text, text[], text) IS 'Begins a life of the worker and takes over what the one before left in flight.';
 
-CREATE FUNCTION image_gen._claim(this_epoch bigint, at_most integer, after_seq bigint)
-RETURNS TABLE (seq bigint, id text, job jsonb)
+CREATE FUNCTION image_gen._waiting() RETURNS TABLE (owner name, first bigint)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  -- From owner to owner by the index: the rows of each are not walked through.
+  RETURN QUERY
+  WITH RECURSIVE lanes AS (
+    (SELECT q.owner, q.seq FROM image_gen.queue q WHERE q.state = 'ready' ORDER BY q.owner, q.seq LIMIT 1)
+    UNION ALL
+    SELECT n.owner, n.seq
+      FROM lanes l
+     CROSS JOIN LATERAL (SELECT q.owner, q.seq FROM image_gen.queue q
+                          WHERE q.state = 'ready' AND q.owner > l.owner ORDER BY q.owner, q.seq LIMIT 1) n
+  )
+  SELECT l.owner, l.seq FROM lanes l;
+END $$;
+COMMENT ON FUNCTION image_gen._waiting() IS 'Who has ready jobs, and the first of each.';
+
+CREATE FUNCTION image_gen._claim(this_epoch bigint, at_most integer, after_seq bigint, lanes jsonb DEFAULT NULL)
+RETURNS TABLE (seq bigint, id text, owner name, job jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+  chosen bigint[];
 BEGIN
   -- A worker whose successor has begun takes nothing.
   IF this_epoch < (SELECT w.epoch FROM image_gen.worker_state w) THEN
@@ -159,11 +179,27 @@ BEGIN
   END IF;
   -- Losing a claim to a crash is harmless, so it does not wait for the disk. The intent to send does.
   PERFORM set_config('synchronous_commit', 'off', true);
+  IF lanes IS NOT NULL THEN
+    -- Who has the fewest in flight is next.
+    SELECT coalesce(array_agg(f.seq), '{}') INTO chosen FROM (
+      SELECT h.seq
+        FROM jsonb_to_recordset(lanes) AS l(owner name, after bigint, in_flight bigint)
+       CROSS JOIN LATERAL (
+         SELECT r.seq, row_number() OVER (ORDER BY r.seq) AS number
+           FROM (SELECT q.seq FROM image_gen.queue q
+                  WHERE q.state = 'ready' AND q.owner = l.owner AND q.seq > l.after AND q.ready_at <= clock_timestamp()
+                  ORDER BY q.seq LIMIT at_most) r) h
+       ORDER BY l.in_flight + h.number, h.seq LIMIT at_most) f;
+  END IF;
   RETURN QUERY
   WITH picked AS (
-    SELECT q.seq FROM image_gen.queue q
-     WHERE q.state = 'ready' AND q.seq > after_seq AND q.ready_at <= clock_timestamp()
-     ORDER BY q.seq LIMIT at_most FOR UPDATE SKIP LOCKED
+    SELECT a.seq FROM (
+      SELECT q.seq FROM image_gen.queue q
+       WHERE chosen IS NULL AND q.state = 'ready' AND q.seq > after_seq AND q.ready_at <= clock_timestamp()
+       ORDER BY q.seq LIMIT at_most FOR UPDATE SKIP LOCKED) a
+    UNION ALL
+    SELECT b.seq FROM (
+      SELECT q.seq FROM image_gen.queue q WHERE q.seq = ANY (chosen) AND q.state = 'ready' FOR UPDATE SKIP LOCKED) b
   ), claimed AS (
     UPDATE image_gen.queue q SET state = 'running', epoch = this_epoch
       FROM picked WHERE q.seq = picked.seq
@@ -171,7 +207,7 @@ BEGIN
   ), started AS (
     UPDATE image_gen.jobs j SET status = 'running'
       FROM claimed c WHERE j.id = c.job_id
-    RETURNING c.seq, c.attempts, c.progress, j.id, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider, j.task,
+    RETURNING c.seq, c.attempts, c.progress, j.id, j.owner, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider, j.task,
               j.preferences, j.deadline, j.max_cost, j.priority
   ), ladder AS MATERIALIZED (
     SELECT image_gen._rungs() AS rungs
@@ -179,7 +215,7 @@ BEGIN
     SELECT r.model, r.provider, r.task, image_gen._candidates(r.task, r.model, r.provider) AS candidates
       FROM (SELECT DISTINCT s.model, s.provider, s.task FROM started s) r
   )
-  SELECT s.seq, s.id, jsonb_build_object(
+  SELECT s.seq, s.id, s.owner, jsonb_build_object(
            'operation', s.operation,
            'request', s.parameters || jsonb_build_object('prompt', s.prompt, 'seed', s.seed),
            'pictures', (SELECT jsonb_object_agg(i.role, image_gen._place(s.parameters ->> i.role))
@@ -198,7 +234,9 @@ BEGIN
     FROM started s CROSS JOIN ladder l JOIN routes r ON r.model = s.model AND r.provider IS NOT DISTINCT FROM s.provider AND r.task = s.task
    ORDER BY s.seq;
 END $$;
-COMMENT ON FUNCTION image_gen._claim(bigint, integer, bigint) IS 'Takes ready jobs after a watermark into flight, with all that the worker needs to know about them.';
+COMMENT ON FUNCTION image_gen._claim(bigint, integer, bigint, jsonb) IS
+'Takes ready jobs into flight, with all that the worker needs to know about them: in the order of the queue after a watermark, or by turns from lanes
+([{"owner", "after", "in_flight"}]).';
 
 CREATE FUNCTION image_gen._cancellations(this_epoch bigint) RETURNS SETOF bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -399,8 +437,8 @@ BEGIN
   -- What it held was given back when it ended.
   PERFORM image_gen._afford(old.id, a.estimated_cost, true) FROM image_gen.attempts a
     WHERE a.job_id = old.id AND a.billed_cost = 0 AND a.number = (SELECT max(l.number) FROM image_gen.attempts l WHERE l.job_id = old.id);
-  INSERT INTO image_gen.queue (seq, job_id, attempts, progress)
-  VALUES (old.seq, old.id, (SELECT coalesce(max(a.number), 0) FROM image_gen.attempts a WHERE a.job_id = old.id), new_progress);
+  INSERT INTO image_gen.queue (seq, job_id, owner, attempts, progress)
+  VALUES (old.seq, old.id, old.owner, (SELECT coalesce(max(a.number), 0) FROM image_gen.attempts a WHERE a.job_id = old.id), new_progress);
   PERFORM image_gen._charge(old.id);
   PERFORM image_gen._book();
   PERFORM image_gen._wake(old.seq);

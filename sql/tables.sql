@@ -183,6 +183,7 @@ COMMENT ON COLUMN image_gen.jobs.cost_source IS 'unknown when the cost of any at
 CREATE TABLE image_gen.queue (
   seq              bigint PRIMARY KEY,
   job_id           text COLLATE "C" NOT NULL,
+  owner            name NOT NULL,
   state            text NOT NULL DEFAULT 'ready' CHECK (state IN ('waiting', 'ready', 'running')),
   epoch            bigint,
   ready_at         timestamptz NOT NULL DEFAULT now(),
@@ -194,7 +195,10 @@ CREATE TABLE image_gen.queue (
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
 -- Ready rows only: what is in flight costs nothing to skip. No index on what changes while a job is in flight.
 CREATE INDEX queue_ready ON image_gen.queue (seq) WHERE state = 'ready';
+-- For turns, when more is ready than fits.
+CREATE INDEX queue_lanes ON image_gen.queue (owner, seq) WHERE state = 'ready';
 COMMENT ON TABLE image_gen.queue IS 'Jobs that wait or are in flight: small and hot. A finished job has no row here.';
+COMMENT ON COLUMN image_gen.queue.owner IS 'jobs.owner: each has its turn.';
 COMMENT ON COLUMN image_gen.queue.state IS 'waiting: for a picture of another job. ready: for its turn. running: in flight.';
 COMMENT ON COLUMN image_gen.queue.epoch IS 'The life of the worker that has it in flight.';
 COMMENT ON COLUMN image_gen.queue.progress IS 'How far it has come along its route and up its ladder, in the words of the engine.';

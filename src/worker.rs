@@ -2,6 +2,7 @@
 //! the other one ([`io`]) talks HTTP. No transaction, lock or snapshot is held while a provider works.
 
 mod io;
+mod lanes;
 mod limits;
 mod process;
 mod queue;
@@ -17,6 +18,7 @@ use crate::keys::Keys;
 use crate::settings;
 use crate::shared::{self, CANCEL, Slot, WORK};
 use io::{Command, Commit, Config, Io, Load, Report, Rewrite};
+use lanes::Lanes;
 use queue::{Note, Outcome};
 use sleep::Sleeper;
 use transaction::Failed;
@@ -113,6 +115,7 @@ fn serve(database: pg_sys::Oid) -> End {
         lost: vec![],
         watermark: 0,
         more: true,
+        lanes: Lanes::default(),
         cancels: true,
         put_off: BTreeMap::new(),
         rescan: now + FIRST_RESCAN,
@@ -160,6 +163,8 @@ const REWRITER_REST: Duration = Duration::from_secs(60);
 struct Flight {
     /// A job that goes back to the queue can be handed over again before its old task has said good-bye.
     number: u64,
+    /// Whose it is.
+    owner: String,
     /// Its end, or its return to the queue, is durable.
     settled: bool,
 }
@@ -189,6 +194,8 @@ struct Worker {
     watermark: i64,
     /// The last claim left something behind.
     more: bool,
+    /// Whose turn it is when there is more than fits.
+    lanes: Lanes,
     /// There may be jobs in flight that a user wants stopped.
     cancels: bool,
     /// Jobs that were put off, by when they are due.
@@ -411,16 +418,33 @@ impl Worker {
 
     fn go_back_to(&mut self, seq: i64) {
         self.watermark = self.watermark.min(seq.saturating_sub(1));
+        self.lanes.go_back_to(seq);
     }
 
     fn claim(&mut self, room: usize) -> Result<(), Failed> {
-        let claimed = queue::claim(self.extension, self.epoch, room, self.watermark)?;
-        self.more = claimed.len() == room;
+        let now = Instant::now();
+        if self.lanes.is_due(now) {
+            let waiting = queue::waiting(self.extension)?;
+            self.lanes.seen(waiting, now, now.elapsed());
+        }
+        let in_flight = self.in_flight.values().map(|flight| flight.owner.as_str());
+        let lanes = self.lanes.to_claim(in_flight);
+        let by_lanes = lanes.is_some();
+        let claimed = queue::claim(self.extension, self.epoch, room, self.watermark, lanes)?;
+        let full = claimed.len() == room;
+        // What is not in the lanes is found in the order of the queue.
+        self.more = full || by_lanes;
+        self.lanes.crowd(full);
         for job in claimed {
-            self.watermark = self.watermark.max(job.seq);
+            if by_lanes {
+                self.lanes.claimed(&job.owner, job.seq);
+            } else {
+                self.watermark = self.watermark.max(job.seq);
+            }
             self.flights += 1;
             let number = self.flights;
-            self.in_flight.insert(job.seq, Flight { number, settled: false });
+            let flight = Flight { number, owner: job.owner.clone(), settled: false };
+            self.in_flight.insert(job.seq, flight);
             self.io.send(Command::Run { job: Box::new(job), number });
         }
         Ok(())

@@ -374,6 +374,7 @@ TABLE providers (
 TABLE queue (
   seq bigint NOT NULL,
   job_id text COLLATE "C" NOT NULL,
+  owner name NOT NULL,
   state text NOT NULL DEFAULT 'ready'::text,
   epoch bigint,
   ready_at timestamp with time zone NOT NULL DEFAULT now(),
@@ -384,6 +385,7 @@ TABLE queue (
   queue_check CHECK (((state = 'running'::text) = (epoch IS NOT NULL)))
   queue_pkey PRIMARY KEY (seq)
   queue_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'ready'::text, 'running'::text])))
+  CREATE INDEX queue_lanes ON image_gen.queue USING btree (owner, seq) WHERE (state = 'ready'::text)
   CREATE INDEX queue_ready ON image_gen.queue USING btree (seq) WHERE (state = 'ready'::text)
 
 TABLE reviews (
@@ -495,7 +497,7 @@ FUNCTION _catalogue() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _charge(charged_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _check(job_id text, operation text, asked text) RETURNS jsonb STABLE STRICT PARALLEL SAFE
 FUNCTION _check_waits(every_one boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint) RETURNS TABLE(seq bigint, id text, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint, lanes jsonb DEFAULT NULL::jsonb) RETURNS TABLE(seq bigint, id text, owner name, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _close(closed_id text, new_status text, code text, message text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _completions() RETURNS bigint VOLATILE STRICT
 FUNCTION _conclude(concluded_id text, new_status text, code text, message text, picture_url text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -533,7 +535,7 @@ FUNCTION _place(reference text) RETURNS jsonb STABLE SET search_path=pg_catalog,
 FUNCTION _plan(job_id text, operation text, request text, provider text, model text, candidates text, preferences text DEFAULT NULL::text, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[], priority text DEFAULT NULL::text, allow_unpriced boolean DEFAULT false) RETURNS jsonb STABLE PARALLEL SAFE
 FUNCTION _preferences(asked text DEFAULT NULL::text, known text[] DEFAULT NULL::text[]) RETURNS jsonb STABLE PARALLEL SAFE
 FUNCTION _price(prices jsonb, work jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
-FUNCTION _prices(model text, kind text, on_day date) RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION _prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
 FUNCTION _receipt(job image_gen.jobs) RETURNS image_gen.receipt IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _recount(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _refuse(balance image_gen._balance, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
@@ -563,6 +565,7 @@ FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_
 FUNCTION _until(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _usd(amount numeric) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _usual_model(operation text, checked jsonb) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _waiting() RETURNS TABLE(owner name, first bigint) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _wake(seq bigint) RETURNS void VOLATILE
 FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION check_budgets() RETURNS TABLE(budget text, problem text, booked numeric, computed numeric, job_id text) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -624,7 +627,6 @@ GRANT EXECUTE ON FUNCTION _note_health TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _offers TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _owed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _place TO image_gen_worker
-GRANT EXECUTE ON FUNCTION _prices TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _reservations TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _resolve_model TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _restated TO image_gen_admin, image_gen_user
@@ -636,6 +638,7 @@ GRANT EXECUTE ON FUNCTION _since TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _start_epoch TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _take_over TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _until TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _waiting TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _wake TO image_gen_worker
 GRANT EXECUTE ON FUNCTION cancel TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION check_budgets TO image_gen_admin

@@ -12,6 +12,7 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::io::{Balance, Commit, Rewrite};
+use super::lanes::Lane;
 use super::limits::Limit;
 use super::transaction::{Failed, within};
 use crate::settings;
@@ -23,6 +24,8 @@ pub struct Claimed {
     pub seq: i64,
     /// `gen_…`
     pub id: String,
+    /// Whose it is.
+    pub owner: String,
     /// What the engine needs, as JSON: read by the network thread, where a row that cannot be read fails alone.
     pub job: String,
 }
@@ -64,29 +67,44 @@ pub fn start_epoch(
     })
 }
 
-/// Takes ready jobs after the watermark.
+/// Takes ready jobs after the watermark, or by lanes.
 pub fn claim(
     extension: pg_sys::Oid,
     epoch: i64,
     room: usize,
     watermark: i64,
+    lanes: Option<&[Lane]>,
 ) -> Result<Vec<Claimed>, Failed> {
     within(extension, "claim", || {
         Spi::connect(|client| {
-            let arguments = [epoch.into(), (room as i32).into(), watermark.into()];
-            let rows = client.select(
-                "SELECT seq, id, job::text FROM image_gen._claim($1, $2, $3)",
-                None,
-                &arguments,
-            )?;
+            let lanes = lanes.map(|lanes| JsonB(json!(lanes)));
+            let arguments = [epoch.into(), (room as i32).into(), watermark.into(), lanes.into()];
+            let call = "SELECT seq, id, owner::text, job::text FROM image_gen._claim($1, $2, $3, $4)";
             let mut claimed = vec![];
-            for row in rows {
-                let (seq, id, job) = (row.get::<i64>(1)?, row.get::<String>(2)?, row.get::<String>(3)?);
-                if let (Some(seq), Some(id), Some(job)) = (seq, id, job) {
-                    claimed.push(Claimed { seq, id, job });
+            for row in client.select(call, None, &arguments)? {
+                let (seq, id) = (row.get::<i64>(1)?, row.get::<String>(2)?);
+                let (owner, job) = (row.get::<String>(3)?, row.get::<String>(4)?);
+                if let (Some(seq), Some(id), Some(owner), Some(job)) = (seq, id, owner, job) {
+                    claimed.push(Claimed { seq, id, owner, job });
                 }
             }
             Ok(claimed)
+        })
+        .map_err(spi)
+    })
+}
+
+/// Who has ready jobs, and the first of each.
+pub fn waiting(extension: pg_sys::Oid) -> Result<Vec<(String, i64)>, Failed> {
+    within(extension, "look who waits", || {
+        Spi::connect(|client| {
+            let mut waiting = vec![];
+            for row in client.select("SELECT owner::text, first FROM image_gen._waiting()", None, &[])? {
+                if let (Some(owner), Some(first)) = (row.get::<String>(1)?, row.get::<i64>(2)?) {
+                    waiting.push((owner, first));
+                }
+            }
+            Ok(waiting)
         })
         .map_err(spi)
     })

@@ -26,6 +26,7 @@
 //! | [`picture`] | what the bytes of an answer really are |
 //! | [`seed`] | seeds chosen by us, reproducibly |
 //! | [`wording`] | what a prompt says about itself |
+//! | [`turns`] | whose turn it is at a provider |
 //! | [`egress`] | which addresses may be contacted |
 //! | [`secret`] | keys that cannot be printed |
 #![forbid(unsafe_code)]
@@ -51,4 +52,5 @@ pub mod run;
 pub mod secret;
 pub mod seed;
 pub mod size;
+pub mod turns;
 pub mod wording;

@@ -6,9 +6,8 @@ use std::time::Duration;
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::failure::{ErrorCode, Failure};
 use image_gen_engine::health::{Door, Health, Row};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::throttle::Throttle;
+use super::throttle::{Seat, Throttle};
 
 /// What all jobs know together about the providers.
 #[derive(Default)]
@@ -37,7 +36,7 @@ pub(super) enum Entrance {
 
 /// A place at a provider.
 pub(super) struct Place {
-    _permit: Option<OwnedSemaphorePermit>,
+    _seat: Option<Seat>,
     visit: Option<(Arc<Mutex<Health>>, String, String)>,
 }
 
@@ -54,27 +53,27 @@ fn lock(health: &Mutex<Health>) -> MutexGuard<'_, Health> {
 }
 
 impl Doors {
-    /// Waits for a place and for its turn, unless the provider is unwell.
-    pub async fn enter(&self, candidate: &Candidate, clock: impl Fn() -> i64) -> Entrance {
+    /// Waits for a place and for the owner's turn, unless the provider is unwell.
+    pub async fn enter(&self, candidate: &Candidate, owner: &str, clock: impl Fn() -> i64) -> Entrance {
         let (provider, model) = (&candidate.provider, &candidate.model);
         // Nobody waits in line for a door that is shut,
         if let Door::Shut { after, code } = lock(&self.health).look(provider, model, clock()) {
             return Entrance::Shut { after, code };
         }
-        let permit = self.throttle.enter(candidate).await;
+        let seat = self.throttle.enter(candidate, owner).await;
         // and nobody goes in who stood in line while it was shut.
         match lock(&self.health).enter(provider, model, clock()) {
             Door::Shut { after, code } => Entrance::Shut { after, code },
             door => {
                 let visit = Some((self.health.clone(), provider.clone(), model.clone()));
-                Entrance::Place { place: Place { _permit: permit, visit }, probe: door == Door::Ajar }
+                Entrance::Place { place: Place { _seat: seat, visit }, probe: door == Door::Ajar }
             }
         }
     }
 
     /// A place for a task that is at the provider already.
-    pub fn resume(&self, candidate: &Candidate) -> Place {
-        Place { _permit: self.throttle.resume(candidate), visit: None }
+    pub fn resume(&self, candidate: &Candidate, owner: &str) -> Place {
+        Place { _seat: self.throttle.resume(candidate, owner), visit: None }
     }
 
     /// Learns from a call, and says what everybody should know now.

@@ -68,7 +68,7 @@ pub(super) fn now() -> i64 {
 }
 
 pub(super) async fn follow(claimed: Claimed, world: Arc<World>, cancel: Arc<Notify>) {
-    let task = Task { seq: claimed.seq, job_id: claimed.id, world, cancel };
+    let task = Task { seq: claimed.seq, job_id: claimed.id, owner: claimed.owner, world, cancel };
     let read = serde_json::from_str::<Details>(&claimed.job)
         .map_err(|e| vec![closed(Failure::Invalid.because(format!("the job is not understood: {e}")))]);
     let started = match read {
@@ -216,6 +216,8 @@ fn nobody(route: &Route) -> Failed {
 struct Task {
     seq: i64,
     job_id: String,
+    /// Whose it is: places at providers are shared out among owners.
+    owner: String,
     world: Arc<World>,
     cancel: Arc<Notify>,
 }
@@ -226,7 +228,7 @@ impl Task {
         let mut stop = world.stop.clone();
         let mut event = Event::Start;
         // Held until the job leaves the provider: a task counts there until its picture is fetched.
-        let mut _place = resumed.then(|| world.doors.resume(run.candidate()));
+        let mut _place = resumed.then(|| world.doors.resume(run.candidate(), &self.owner));
         let (mut picture_permit, mut input_permit) = (None, None);
         loop {
             let (again, step) = advance(run, event).await;
@@ -261,7 +263,7 @@ impl Task {
                     _place = None;
                     input_permit = None;
                     tokio::select! {
-                        entrance = world.doors.enter(&candidate, now) => match entrance {
+                        entrance = world.doors.enter(&candidate, &self.owner, now) => match entrance {
                             Entrance::Place { place, probe } => {
                                 _place = Some(place);
                                 Event::Entered { probe }
