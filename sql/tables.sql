@@ -189,6 +189,7 @@ CREATE TABLE image_gen.queue (
   attempts         integer NOT NULL DEFAULT 0,
   progress         jsonb NOT NULL DEFAULT '{}',
   cancel_requested boolean NOT NULL DEFAULT false,
+  home             uuid NOT NULL,
   CHECK ((state = 'running') = (epoch IS NOT NULL))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
@@ -198,6 +199,7 @@ COMMENT ON TABLE image_gen.queue IS 'Jobs that wait or are in flight: small and 
 COMMENT ON COLUMN image_gen.queue.state IS 'waiting: for a picture of another job. ready: for its turn. running: in flight.';
 COMMENT ON COLUMN image_gen.queue.epoch IS 'The life of the worker that has it in flight.';
 COMMENT ON COLUMN image_gen.queue.progress IS 'How far it has come along its route and up its ladder, in the words of the engine.';
+COMMENT ON COLUMN image_gen.queue.home IS 'home.id of where it was queued: what a dump or a publisher brought is not run here.';
 
 CREATE TABLE image_gen.waits (
   needs   text COLLATE "C" NOT NULL,
