@@ -155,9 +155,9 @@ fn a_copied_database_calls_nobody_until_it_is_resumed() {
     ));
     stage.cluster.admin("copied").run("SELECT image_gen.resume()");
     alice.all_succeed(&[second]);
-    stage.worker();
-    stage.alice().all_succeed(&[id]);
-    assert_eq!(stage.sim.submits(), 2);
+    let third = stage.alice().generate("wakes the first");
+    stage.alice().all_succeed(&[id, third]);
+    assert_eq!(stage.sim.submits(), 3);
 }
 
 #[test]

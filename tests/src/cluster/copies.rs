@@ -72,7 +72,7 @@ impl Cluster {
             fs::write(&conf, text + preload).expect("room on the disk");
             let folder = data.parent().expect("a folder of its own");
             let mut upgrade = user.command(bindir().join("pg_upgrade"));
-            upgrade.current_dir(folder).arg("--username=postgres").arg("--socketdir").arg(folder);
+            upgrade.current_dir(folder).args(["--username=postgres", "--retain", "--socketdir"]).arg(folder);
             upgrade
                 .arg("-b")
                 .arg(bindir())
@@ -83,6 +83,10 @@ impl Cluster {
                 .arg("-D")
                 .arg(data);
             said(&mut upgrade);
+            let logs =
+                Command::new("grep").args(["-rl", "image_gen l", "--include=*.log"]).arg(data).output();
+            let logs = String::from_utf8_lossy(&logs.expect("grep runs").stdout).into_owned();
+            assert!(logs.is_empty(), "a launcher ran: {logs}");
         })
     }
 
