@@ -229,7 +229,7 @@ COMMENT ON VIEW image_gen.queue_stats IS 'How many jobs wait, how many are put o
 CREATE VIEW image_gen.worker_status AS
 SELECT image_gen._is_worker(w.pid) AS running, w.mode, w.pid, w.started_at AS running_since, w.epoch,
        s.in_flight, w.in_flight_cap, w.cap_reason, s.ready, s.oldest_ready, w.configured AS configured_keys,
-       w.last_error, w.last_error_at
+       w.last_error, w.last_error_at, image_gen._held() AS held
   FROM image_gen.worker_state w
  CROSS JOIN image_gen.queue_stats s;
-COMMENT ON VIEW image_gen.worker_status IS 'Is the worker running, since when, in which life (epoch), what it has in flight, how much it may and why, what waits, what went wrong last.';
+COMMENT ON VIEW image_gen.worker_status IS 'Is the worker running, since when, in which life (epoch), what it has in flight, how much it may and why, what waits, what went wrong last. held: why no paid work may run here, NULL when it may; image_gen.resume() ends that.';

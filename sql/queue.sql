@@ -7,6 +7,7 @@
 --   _journal      running → attempts, assets, queued | succeeded | failed | needs_review | canceled
 --   _cancel       queued → canceled; running → a request that the worker acts on
 --   _reopen       needs_review → queued
+--   _adopt        queued, running, and from elsewhere → as _take_over
 --   _conclude     needs_review → succeeded | failed | canceled
 --
 -- Each change is guarded: a row is touched only in the state, and for the epoch, that the caller expects.
@@ -83,18 +84,19 @@ CREATE FUNCTION image_gen._take_over(this_epoch bigint, lost bigint[], on_uncert
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   one record;
+  this_home uuid := image_gen._home();
 BEGIN
   -- In a statement of its own, before anything is looked at: what a worker of before is just committing for these jobs
   -- is waited for here, and seen below. NULL is all of them.
   PERFORM FROM image_gen.queue q
-    WHERE q.state = 'running' AND q.epoch <= this_epoch AND (lost IS NULL OR q.seq = ANY (lost))
+    WHERE q.state = 'running' AND q.home = this_home AND q.epoch <= this_epoch AND (lost IS NULL OR q.seq = ANY (lost))
     ORDER BY q.seq FOR UPDATE;
   FOR one IN
     SELECT q.seq, q.job_id, q.cancel_requested, a.id AS attempt, a.remote_id, p.kind
       FROM image_gen.queue q
       LEFT JOIN image_gen.attempts a ON a.job_id = q.job_id AND a.status = 'running'
       LEFT JOIN image_gen.providers p ON p.id = a.provider
-     WHERE q.state = 'running' AND q.epoch <= this_epoch AND (lost IS NULL OR q.seq = ANY (lost))
+     WHERE q.state = 'running' AND q.home = this_home AND q.epoch <= this_epoch AND (lost IS NULL OR q.seq = ANY (lost))
      ORDER BY q.seq
   LOOP
     IF one.attempt IS NOT NULL AND one.remote_id IS NULL THEN
@@ -128,6 +130,58 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._take_over(bigint, bigint[], text) IS 'Decides about jobs in flight that nobody follows any more: resume, begin again, cancel, or ask a person.';
 
+CREATE FUNCTION image_gen._adopt(this_home uuid) RETURNS bigint[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  adopted bigint[];
+  one record;
+BEGIN
+  -- What came with a copy, a dump or a publisher, with all it knows; then unfinished jobs that came without it.
+  DELETE FROM image_gen.queue q
+   WHERE q.home <> this_home
+     AND NOT EXISTS (SELECT FROM image_gen.jobs j WHERE j.seq = q.seq AND j.id = q.job_id AND j.status IN ('queued', 'running'));
+  WITH brought AS (
+    UPDATE image_gen.queue q SET home = this_home, epoch = CASE q.state WHEN 'running' THEN 0 END
+     WHERE q.home <> this_home
+    RETURNING q.seq
+  ), rebuilt AS (
+    INSERT INTO image_gen.queue (seq, job_id, owner, state, epoch, attempts, home)
+    SELECT j.seq, j.id, j.owner, 'running', 0,
+           -- In flight, and no call is written down: the calls were left behind.
+           coalesce((SELECT max(a.number) FROM image_gen.attempts a WHERE a.job_id = j.id), CASE j.status WHEN 'running' THEN 1 ELSE 0 END),
+           this_home
+      FROM image_gen.jobs j
+     WHERE j.status IN ('queued', 'running') AND NOT EXISTS (SELECT FROM image_gen.queue q WHERE q.seq = j.seq)
+    RETURNING seq
+  )
+  SELECT array_agg(b.seq) INTO adopted FROM (SELECT seq FROM brought UNION ALL SELECT seq FROM rebuilt) b;
+
+  FOR one IN
+    SELECT q.seq, q.job_id FROM image_gen.queue q
+     WHERE q.seq = ANY (adopted) AND q.attempts > (SELECT count(*) FROM image_gen.attempts a WHERE a.job_id = q.job_id)
+  LOOP
+    PERFORM image_gen._close(one.job_id, 'needs_review', 'uncertain',
+                             'a request may have been sent, and what became of it was not brought along: it is not sent again by itself');
+    DELETE FROM image_gen.queue WHERE seq = one.seq;
+  END LOOP;
+  PERFORM image_gen._take_over(0, NULL, 'review');
+
+  -- Whom a job waits for is in its request, too.
+  INSERT INTO image_gen.waits (needs, seq)
+  SELECT DISTINCT substr(r.value, 5), q.seq
+    FROM image_gen.queue q
+    JOIN image_gen.jobs j ON j.seq = q.seq
+   CROSS JOIN LATERAL unnest(ARRAY[j.parameters ->> 'image', j.parameters ->> 'mask', j.parameters ->> 'style_image',
+                                   j.parameters ->> 'reference_image']) AS r(value)
+   WHERE q.seq = ANY (adopted) AND q.attempts = 0 AND r.value LIKE 'job:%'
+     AND NOT EXISTS (SELECT FROM image_gen.jobs o WHERE o.id = substr(r.value, 5) AND o.status = 'succeeded')
+  ON CONFLICT DO NOTHING;
+  UPDATE image_gen.queue q SET state = CASE WHEN EXISTS (SELECT FROM image_gen.waits w WHERE w.seq = q.seq) THEN 'waiting' ELSE 'ready' END
+   WHERE q.seq = ANY (adopted) AND q.attempts = 0 AND q.state <> 'running';
+  RETURN coalesce(adopted, '{}');
+END $$;
+COMMENT ON FUNCTION image_gen._adopt(uuid) IS 'Takes over unfinished jobs that are not this home''s, as if a worker of here had left them; which those are.';
+
 CREATE FUNCTION image_gen._start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -152,12 +206,12 @@ BEGIN
   -- From owner to owner by the index: the rows of each are not walked through.
   RETURN QUERY
   WITH RECURSIVE lanes AS (
-    (SELECT q.owner, q.seq FROM image_gen.queue q WHERE q.state = 'ready' ORDER BY q.owner, q.seq LIMIT 1)
+    (SELECT q.owner, q.seq FROM image_gen.queue q WHERE q.state = 'ready' AND q.seq > 0 ORDER BY q.owner, q.seq LIMIT 1)
     UNION ALL
     SELECT n.owner, n.seq
       FROM lanes l
      CROSS JOIN LATERAL (SELECT q.owner, q.seq FROM image_gen.queue q
-                          WHERE q.state = 'ready' AND q.owner > l.owner ORDER BY q.owner, q.seq LIMIT 1) n
+                          WHERE q.state = 'ready' AND q.seq > 0 AND q.owner > l.owner ORDER BY q.owner, q.seq LIMIT 1) n
   )
   SELECT l.owner, l.seq FROM lanes l;
 END $$;
@@ -169,9 +223,10 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   chosen bigint[];
+  this_home uuid := image_gen._home();
 BEGIN
-  -- A worker whose successor has begun takes nothing.
-  IF this_epoch < (SELECT w.epoch FROM image_gen.worker_state w) THEN
+  -- A worker whose successor has begun takes nothing, nor does one whose database is held since.
+  IF this_epoch < (SELECT w.epoch FROM image_gen.worker_state w) OR image_gen._held() IS NOT NULL THEN
     RETURN;
   END IF;
   IF EXISTS (SELECT FROM image_gen.waits w WHERE NOT w.checked OR after_seq = 0) THEN
@@ -179,30 +234,35 @@ BEGIN
   END IF;
   -- Losing a claim to a crash is harmless, so it does not wait for the disk. The intent to send does.
   PERFORM set_config('synchronous_commit', 'off', true);
-  IF lanes IS NOT NULL THEN
+  IF lanes IS NULL THEN
+    SELECT array_agg(p.seq) INTO chosen FROM (
+      SELECT q.seq FROM image_gen.queue q
+       WHERE q.state = 'ready' AND q.seq > after_seq AND q.ready_at <= clock_timestamp()
+         -- Nearly all are of here. Where the planner takes that for one in two hundred, it sorts them all.
+         AND CASE WHEN q.home = this_home THEN true ELSE false END
+       ORDER BY q.seq LIMIT at_most FOR UPDATE SKIP LOCKED) p;
+  ELSE
     -- Who has the fewest in flight is next.
-    SELECT coalesce(array_agg(f.seq), '{}') INTO chosen FROM (
+    SELECT array_agg(f.seq) INTO chosen FROM (
       SELECT h.seq
         FROM jsonb_to_recordset(lanes) AS l(owner name, after bigint, in_flight bigint)
        CROSS JOIN LATERAL (
          SELECT r.seq, row_number() OVER (ORDER BY r.seq) AS number
            FROM (SELECT q.seq FROM image_gen.queue q
-                  WHERE q.state = 'ready' AND q.owner = l.owner AND q.seq > l.after AND q.ready_at <= clock_timestamp()
+                  WHERE q.state = 'ready' AND q.seq > 0 AND q.owner = l.owner AND q.seq > l.after AND q.ready_at <= clock_timestamp()
+                    AND CASE WHEN q.home = this_home THEN true ELSE false END
                   ORDER BY q.seq LIMIT at_most) r) h
        ORDER BY l.in_flight + h.number, h.seq LIMIT at_most) f;
+    SELECT array_agg(k.seq) INTO chosen
+      FROM (SELECT q.seq FROM image_gen.queue q WHERE q.seq = ANY (chosen) AND q.state = 'ready' FOR UPDATE SKIP LOCKED) k;
+  END IF;
+  IF chosen IS NULL THEN
+    RETURN;
   END IF;
   RETURN QUERY
-  WITH picked AS (
-    SELECT a.seq FROM (
-      SELECT q.seq FROM image_gen.queue q
-       WHERE chosen IS NULL AND q.state = 'ready' AND q.seq > after_seq AND q.ready_at <= clock_timestamp()
-       ORDER BY q.seq LIMIT at_most FOR UPDATE SKIP LOCKED) a
-    UNION ALL
-    SELECT b.seq FROM (
-      SELECT q.seq FROM image_gen.queue q WHERE q.seq = ANY (chosen) AND q.state = 'ready' FOR UPDATE SKIP LOCKED) b
-  ), claimed AS (
+  WITH claimed AS (
     UPDATE image_gen.queue q SET state = 'running', epoch = this_epoch
-      FROM picked WHERE q.seq = picked.seq
+     WHERE q.seq = ANY (chosen)
     RETURNING q.seq, q.job_id, q.attempts, q.progress
   ), started AS (
     UPDATE image_gen.jobs j SET status = 'running'

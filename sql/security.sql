@@ -32,7 +32,7 @@ GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style, image_gen.status, image_gen.recent, image_gen.wait, image_gen.cancel, image_gen.credits, image_gen.picture,
   image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen._restated, image_gen._reservations,
   image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.needs_text,
-  image_gen.claim_review, image_gen.resolve_review, image_gen._candidates, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker
+  image_gen.claim_review, image_gen.resolve_review, image_gen._candidates, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker, image_gen._held
   TO image_gen_user, image_gen_admin;
 
 -- Administrators: the catalogue. Not where keys are sent (providers.base_url, key_name): that is the superuser's.
@@ -40,9 +40,9 @@ GRANT INSERT, UPDATE, DELETE ON image_gen.models, image_gen.prices, image_gen.la
   TO image_gen_admin;
 GRANT UPDATE (enabled, priority, max_in_flight, requests_per_minute, options) ON image_gen.providers TO image_gen_admin;
 GRANT SELECT ON image_gen.queue, image_gen.waits, image_gen.worker_state, image_gen.budgets, image_gen.budget_changes, image_gen.budget_totals, image_gen.charges,
-                image_gen.invoices, image_gen.invoice_lines, image_gen.invoice_diff TO image_gen_admin;
+                image_gen.invoices, image_gen.invoice_lines, image_gen.invoice_diff, image_gen.home TO image_gen_admin;
 GRANT EXECUTE ON FUNCTION image_gen.set_budget, image_gen.grant_credits, image_gen.check_budgets, image_gen.recount_budgets, image_gen.settle_cost,
-  image_gen.import_invoice TO image_gen_admin;
+  image_gen.import_invoice, image_gen.resume TO image_gen_admin;
 
 -- The worker: what the functions in queue.sql do, and no more.
 GRANT SELECT, UPDATE, DELETE ON image_gen.queue, image_gen.waits TO image_gen_worker;
@@ -56,7 +56,7 @@ GRANT SELECT ON image_gen.budgets, image_gen.budget_changes TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.budget_totals TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.charges TO image_gen_worker;
 GRANT EXECUTE ON FUNCTION
-  image_gen._start_epoch, image_gen._take_over, image_gen._claim, image_gen._waiting, image_gen._cancellations, image_gen._keep, image_gen._journal,
+  image_gen._hold, image_gen._held, image_gen._home, image_gen._start_epoch, image_gen._take_over, image_gen._claim, image_gen._waiting, image_gen._cancellations, image_gen._keep, image_gen._journal,
   image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._candidates, image_gen._place,
   image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake, image_gen._rungs, image_gen._offers, image_gen._has_access, image_gen._resolve_model,
   image_gen._cost_of, image_gen._share, image_gen._afford, image_gen._applicable, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,

@@ -206,7 +206,11 @@ DECLARE
   draft image_gen._draft;
   job image_gen.jobs;
   hash bytea;
+  held text;
 BEGIN
+  IF pg_is_in_recovery() THEN
+    RAISE EXCEPTION 'jobs cannot be queued on a standby' USING ERRCODE = 'read_only_sql_transaction', HINT = 'Call it on the primary.';
+  END IF;
   metadata := coalesce(metadata, '{}');
   IF jsonb_typeof(metadata) <> 'object' THEN
     RAISE EXCEPTION 'metadata is not a JSON object' USING ERRCODE = 'invalid_parameter_value',
@@ -244,6 +248,11 @@ BEGIN
   job.request_hash := hash;
   job.deadline := nullif(deadline, 'infinity');
   job.batch := batch;
+  held := image_gen._settle_in();
+  IF held IS NOT NULL THEN
+    job.warnings := job.warnings || jsonb_build_object('code', 'held', 'message',
+      format('it waits: %s; an administrator must call image_gen.resume()', held));
+  END IF;
   job.seq := image_gen._enqueue(job, draft.needs);
   IF job.seq IS NULL THEN
     -- Another session committed the same key between our look and our write.

@@ -181,7 +181,8 @@ COMMENT ON COLUMN image_gen.jobs.billed_cost IS 'Sum over its attempts; unknown 
 COMMENT ON COLUMN image_gen.jobs.cost_source IS 'unknown when the cost of any attempt is unknown.';
 
 CREATE TABLE image_gen.queue (
-  seq              bigint PRIMARY KEY,
+  -- Looser than the index of what is ready, so that the planner never takes it for that one.
+  seq              bigint PRIMARY KEY WITH (fillfactor = 50),
   job_id           text COLLATE "C" NOT NULL,
   owner            name NOT NULL,
   state            text NOT NULL DEFAULT 'ready' CHECK (state IN ('waiting', 'ready', 'running')),
@@ -190,18 +191,20 @@ CREATE TABLE image_gen.queue (
   attempts         integer NOT NULL DEFAULT 0,
   progress         jsonb NOT NULL DEFAULT '{}',
   cancel_requested boolean NOT NULL DEFAULT false,
+  home             uuid NOT NULL,
   CHECK ((state = 'running') = (epoch IS NOT NULL))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
 -- Ready rows only: what is in flight costs nothing to skip. No index on what changes while a job is in flight.
 CREATE INDEX queue_ready ON image_gen.queue (seq) WHERE state = 'ready';
--- For turns, when more is ready than fits.
-CREATE INDEX queue_lanes ON image_gen.queue (owner, seq) WHERE state = 'ready';
+-- For turns, when more is ready than fits. (seq > 0 is always so; who does not say it cannot be led astray by this index.)
+CREATE INDEX queue_lanes ON image_gen.queue (owner, seq) WHERE state = 'ready' AND seq > 0;
 COMMENT ON TABLE image_gen.queue IS 'Jobs that wait or are in flight: small and hot. A finished job has no row here.';
 COMMENT ON COLUMN image_gen.queue.owner IS 'jobs.owner: each has its turn.';
 COMMENT ON COLUMN image_gen.queue.state IS 'waiting: for a picture of another job. ready: for its turn. running: in flight.';
 COMMENT ON COLUMN image_gen.queue.epoch IS 'The life of the worker that has it in flight.';
 COMMENT ON COLUMN image_gen.queue.progress IS 'How far it has come along its route and up its ladder, in the words of the engine.';
+COMMENT ON COLUMN image_gen.queue.home IS 'home.id of where it was queued: what a dump or a publisher brought is not run here.';
 
 CREATE TABLE image_gen.waits (
   needs   text COLLATE "C" NOT NULL,

@@ -4,7 +4,7 @@
 //! once, and the worker ends at once where the extension is absent. After that it acts when it is told: CREATE
 //! EXTENSION committed, or a worker ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, DynamicBackgroundWorker, SignalWakeFlags};
@@ -18,7 +18,8 @@ const WORKER_TYPE: &str = "image_gen worker";
 const WELL: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// How often it looks for databases whose worker ended without its knowledge (when it was restarted itself).
+/// How often it looks for databases whose worker ended without its knowledge (when it was restarted itself), and for those
+/// that can be connected to again.
 const LOOK_AROUND: Duration = Duration::from_secs(60);
 
 /// Registers the launcher; in the postmaster, while libraries are preloaded.
@@ -114,14 +115,25 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
     shared.launcher_is_me();
 
     let mut wards: HashMap<pg_sys::Oid, Ward> = HashMap::new();
-    let now = Instant::now();
-    for database in databases() {
-        wards.entry(database).or_default().due = Some(now);
-    }
+    let mut known = HashSet::new();
+    let mut look_around = Instant::now();
     loop {
+        if look_around <= Instant::now() {
+            look_around = Instant::now() + LOOK_AROUND;
+            // Those that could be connected to before have a worker, or nothing to do for one.
+            let found: HashSet<pg_sys::Oid> = databases().into_iter().collect();
+            for database in found.difference(&known) {
+                let ward = wards.entry(*database).or_default();
+                if ward.worker.is_none() {
+                    ward.due = Some(Instant::now());
+                }
+            }
+            known = found;
+        }
         while let Some(database) = shared.take_request() {
             let ward = wards.entry(database).or_default();
-            if ward.worker.is_none() {
+            // Where there is no room, each commit of a job asks again: the pause holds.
+            if ward.worker.is_none() && ward.due.is_none() {
                 ward.due = Some(Instant::now());
             }
         }
@@ -134,8 +146,9 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
         wards.retain(|database, ward| {
             if ward.has_ended() {
                 ward.worker = None;
-                // A worker that finds no extension gives its slot back; one that ended otherwise is missed.
-                if shared.slot(*database).is_none() {
+                // A worker that finds no extension gives its slot back, and one that found no slot leaves it at that; one
+                // that ended otherwise is missed.
+                if shared.slot(*database).is_none() && shared.has_room() {
                     return false;
                 }
                 if ward.started.is_some_and(|at| at.elapsed() >= WELL) {
@@ -155,6 +168,7 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
                     if let Some(slot) = shared.slot(*database) {
                         slot.leave(true);
                     }
+                    known.remove(database);
                     return false;
                 }
                 ward.start(*database);
@@ -162,8 +176,8 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
             true
         });
         let next = wards.values().filter_map(|w| w.due).min();
-        let pause =
-            next.map_or(LOOK_AROUND, |due| due.saturating_duration_since(Instant::now()).min(LOOK_AROUND));
+        let next = next.map_or(look_around, |due| due.min(look_around));
+        let pause = next.saturating_duration_since(Instant::now());
         if !BackgroundWorker::wait_latch(Some(pause.max(Duration::from_millis(1)))) {
             // Ends with 1 so that the postmaster starts it again, unless the server is shutting down.
             // SAFETY: the normal end of a background worker.

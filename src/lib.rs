@@ -10,6 +10,7 @@
 //! | [`shared`] | the shared memory behind it |
 //! | [`launcher`] | the process that keeps one worker for each database |
 //! | [`worker`] | the worker: one thread for Postgres, one for HTTP |
+//! | [`home`] | which database this is, and not a copy of it |
 //! | [`keys`] | provider keys, in the worker's memory only |
 //! | [`settings`] | `image_gen.*` settings |
 //! | [`errors`] | what is wrong with a request → SQLSTATE, message, hint |
@@ -17,6 +18,7 @@
 use pgrx::prelude::*;
 
 mod errors;
+mod home;
 mod keys;
 mod launcher;
 mod plan;
@@ -31,7 +33,12 @@ extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
 extension_sql_file!("../sql/budgets.sql", name = "budgets", requires = ["tables"]);
 extension_sql_file!("../sql/catalogue.sql", name = "catalogue", requires = ["budgets", plan::_catalogue]);
 extension_sql_file!("../sql/route.sql", name = "route", requires = ["catalogue", plan::_has_access]);
-extension_sql_file!("../sql/queue.sql", name = "queue", requires = ["route", wake::_wake]);
+extension_sql_file!(
+    "../sql/home.sql",
+    name = "home",
+    requires = ["tables", home::_here, plan::_caller, wake::_wake]
+);
+extension_sql_file!("../sql/queue.sql", name = "queue", requires = ["route", "home", wake::_wake]);
 extension_sql_file!(
     "../sql/submit.sql",
     name = "submit",

@@ -120,6 +120,11 @@ impl Shared {
         result
     }
 
+    /// A further database can have a worker.
+    pub fn has_room(&self) -> bool {
+        self.slots.iter().any(|s| s.database.load(Ordering::Acquire) == 0)
+    }
+
     /// Names this process as the launcher.
     pub fn launcher_is_me(&self) {
         self.launcher_latch.store(my_latch(), Ordering::Release);

@@ -1,6 +1,7 @@
 //! The worker of one database: this thread talks to Postgres in short transactions and sleeps on a wait event set,
 //! the other one ([`io`]) talks HTTP. No transaction, lock or snapshot is held while a provider works.
 
+mod hold;
 mod io;
 mod lanes;
 mod limits;
@@ -74,23 +75,28 @@ fn serve(database: pg_sys::Oid) -> End {
         Ok(slot) => slot,
         Err(()) => return End::Duplicate,
     };
+    let mode = if slot.is_some() { "preloaded" } else { "dynamic" };
+    let sleeper = Sleeper::new();
+    match hold::until_allowed(extension, slot, mode, &sleeper) {
+        Ok(()) => {}
+        Err(Failed::Gone) => return absent_or_restart(slot),
+        Err(Failed::Error(why) | Failed::Poison(why)) => return cannot_start(&why),
+    }
+    if process::must_stop() {
+        return End::Restart;
+    }
     let limit = limits::raise(settings::MAX_IN_FLIGHT.get());
     let keys = load_keys(None).unwrap_or_else(|(keys, _)| keys);
-    let mode = if slot.is_some() { "preloaded" } else { "dynamic" };
     let epoch = match queue::start_epoch(extension, mode, &limit, &keys.names()) {
         Ok(epoch) => epoch,
         Err(Failed::Gone) => return End::Absent,
-        Err(Failed::Error(why) | Failed::Poison(why)) => {
-            log!("image_gen: the worker cannot start: {why}");
-            return End::Restart;
-        }
+        Err(Failed::Error(why) | Failed::Poison(why)) => return cannot_start(&why),
     };
-    process::show_name(epoch);
+    process::show_name(&format!("epoch {epoch}"));
     if let Some(slot) = slot {
         // Jobs whose fate the last life did not learn have ended just now.
         slot.complete();
     }
-    let sleeper = Sleeper::new();
     let io = match Io::start(config(keys.clone()), limit.cap, &sleeper) {
         Ok(io) => io,
         Err(why) => {
@@ -119,18 +125,29 @@ fn serve(database: pg_sys::Oid) -> End {
         cancels: true,
         put_off: BTreeMap::new(),
         rescan: now + FIRST_RESCAN,
+        held: None,
         last_log: None,
     };
-    let end = worker.run(&sleeper);
-    // Dropped and created again is another extension: the next life serves it.
-    let gone = || matches!(transaction::extension(), Err(Failed::Gone));
-    let end = if end == End::Absent && !gone() { End::Restart } else { end };
-    if end == End::Absent
-        && let Some(slot) = slot
-    {
+    match worker.run(&sleeper) {
+        End::Absent => absent_or_restart(slot),
+        end => end,
+    }
+}
+
+/// The end of a worker whose extension is gone. Dropped and created again is another extension: the next life serves it.
+fn absent_or_restart(slot: Option<&'static Slot>) -> End {
+    if !matches!(transaction::extension(), Err(Failed::Gone)) {
+        return End::Restart;
+    }
+    if let Some(slot) = slot {
         slot.leave(true);
     }
-    end
+    End::Absent
+}
+
+fn cannot_start(why: &str) -> End {
+    log!("image_gen: the worker cannot start: {why}");
+    End::Restart
 }
 
 fn config(keys: Keys) -> Config {
@@ -201,6 +218,8 @@ struct Worker {
     /// Jobs that were put off, by when they are due.
     put_off: BTreeMap<Instant, i64>,
     rescan: Instant,
+    /// Why nothing more is claimed.
+    held: Option<String>,
     last_log: Option<(Instant, String)>,
 }
 
@@ -401,6 +420,12 @@ impl Worker {
             self.rescan = now + Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64);
             self.watermark = 0;
             self.more = true;
+            // A dump can be restored into a database that is at work: then nothing more is claimed.
+            let held = queue::held(self.extension)?;
+            if held != self.held {
+                held.iter().for_each(|why| hold::say(why));
+                self.held = held;
+            }
         }
         let room = self.cap.saturating_sub(self.in_flight.len()).min(CLAIM);
         if self.more && room > 0 {

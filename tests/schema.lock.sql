@@ -178,6 +178,18 @@ TABLE health (
   health_pkey PRIMARY KEY (provider, model)
   health_state_check CHECK ((state = ANY (ARRAY['up'::text, 'down'::text, 'recovering'::text])))
 
+TABLE home (
+  id uuid NOT NULL DEFAULT gen_random_uuid(),
+  system text NOT NULL,
+  timeline bigint NOT NULL,
+  database bigint NOT NULL,
+  files text NOT NULL,
+  allowed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  allowed_by name NOT NULL,
+  note text
+)
+  home_pkey PRIMARY KEY (id)
+
 TABLE invoice_lines (
   invoice_id bigint NOT NULL,
   line integer NOT NULL,
@@ -380,12 +392,13 @@ TABLE queue (
   ready_at timestamp with time zone NOT NULL DEFAULT now(),
   attempts integer NOT NULL DEFAULT 0,
   progress jsonb NOT NULL DEFAULT '{}'::jsonb,
-  cancel_requested boolean NOT NULL DEFAULT false
+  cancel_requested boolean NOT NULL DEFAULT false,
+  home uuid NOT NULL DEFAULT image_gen._home()
 ) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=10000)
   queue_check CHECK (((state = 'running'::text) = (epoch IS NOT NULL)))
   queue_pkey PRIMARY KEY (seq)
   queue_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'ready'::text, 'running'::text])))
-  CREATE INDEX queue_lanes ON image_gen.queue USING btree (owner, seq) WHERE (state = 'ready'::text)
+  CREATE INDEX queue_lanes ON image_gen.queue USING btree (owner, seq) WHERE ((state = 'ready'::text) AND (seq > 0))
   CREATE INDEX queue_ready ON image_gen.queue USING btree (seq) WHERE (state = 'ready'::text)
 
 TABLE reviews (
@@ -469,7 +482,7 @@ VIEW review_queue (id text, operation text, why text, error_message text, campai
 
 VIEW spending (at timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text, estimated_cost numeric, tokens jsonb, work jsonb, remote_id text) WITH (security_invoker=true)
 
-VIEW worker_status (running boolean, mode text, pid integer, running_since timestamp with time zone, epoch bigint, in_flight bigint, in_flight_cap integer, cap_reason text, ready bigint, oldest_ready timestamp with time zone, configured_keys text[], last_error text, last_error_at timestamp with time zone)
+VIEW worker_status (running boolean, mode text, pid integer, running_since timestamp with time zone, epoch bigint, in_flight bigint, in_flight_cap integer, cap_reason text, ready bigint, oldest_ready timestamp with time zone, configured_keys text[], last_error text, last_error_at timestamp with time zone, held text)
 
 TYPE _balance (budget_id bigint, name text, limit_amount numeric, spent numeric, held numeric, available numeric, since timestamp with time zone, until timestamp with time zone)
 
@@ -480,6 +493,7 @@ TYPE _target (provider text, model text, warning jsonb)
 TYPE receipt (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb)
 
 FUNCTION _administers(caller name) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _adopt(this_home uuid) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _afford(asking_id text, needed numeric, patient boolean DEFAULT false) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _applicable(owner name, metadata jsonb, batch text) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION _asked(arguments jsonb, options jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
@@ -510,6 +524,10 @@ FUNCTION _enqueue(job image_gen.jobs, needs text[]) RETURNS bigint VOLATILE SET 
 FUNCTION _explain(job_id text, operation text, request text, provider text, model text, candidates text, preferences text DEFAULT NULL::text, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[], priority text DEFAULT NULL::text) RETURNS jsonb STABLE PARALLEL SAFE
 FUNCTION _finite(name text, number double precision) RETURNS double precision IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _has_access(kind text, base_url text, key_name text, keys text[]) RETURNS boolean IMMUTABLE PARALLEL SAFE
+FUNCTION _held() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _here() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
+FUNCTION _hold(pid integer, mode text) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _home() RETURNS uuid STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _is_configured(asked text) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _is_uncommitted(seq bigint) RETURNS boolean VOLATILE STRICT
 FUNCTION _is_worker(pid integer) RETURNS boolean VOLATILE
@@ -553,6 +571,7 @@ FUNCTION _rungs() RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _same_job(caller name, key text, hash bytea) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _scope(asked text, key text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _settle(settled_id text, settled_number integer, amount numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _settle_in() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _share(total numeric, pictures bigint, "position" bigint) RETURNS numeric IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _shots(shots jsonb, defaults jsonb) RETURNS TABLE(number integer, shot text, operation text, arguments jsonb) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _since(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
@@ -588,6 +607,7 @@ FUNCTION picture(asset_id bigint) RETURNS bytea STABLE SET search_path=pg_catalo
 FUNCTION recent(n integer DEFAULT 20, status text DEFAULT NULL::text, campaign text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION recount_budgets() RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION resolve_review(id text, action text, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, url text DEFAULT NULL::text, billed_cost numeric DEFAULT NULL::numeric, note text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION resume(note text DEFAULT NULL::text) RETURNS TABLE(requeued integer, followed integer, ended integer) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION rewrite_prompt(prompt text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION set_budget(scope text, key text, amount numeric, period text DEFAULT 'total'::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT 'UTC'::text, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION settle_cost(job_id text, number integer, billed_cost numeric) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -614,6 +634,9 @@ GRANT EXECUTE ON FUNCTION _completions TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _cost_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _deliver TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _has_access TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _held TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION _hold TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _home TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _is_uncommitted TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _is_worker TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _journal TO image_gen_worker
@@ -661,6 +684,7 @@ GRANT EXECUTE ON FUNCTION picture TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION recent TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION recount_budgets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION resolve_review TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION resume TO image_gen_admin
 GRANT EXECUTE ON FUNCTION rewrite_prompt TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION set_budget TO image_gen_admin
 GRANT EXECUTE ON FUNCTION settle_cost TO image_gen_admin
@@ -686,6 +710,7 @@ GRANT SELECT ON charges TO image_gen_admin
 GRANT SELECT ON cost_by_campaign TO image_gen_admin, image_gen_user
 GRANT SELECT ON cost_by_ticket TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON health TO image_gen_worker
+GRANT SELECT ON home TO image_gen_admin
 GRANT SELECT ON invoice_diff TO image_gen_admin
 GRANT SELECT ON invoice_lines TO image_gen_admin
 GRANT SELECT ON invoices TO image_gen_admin

@@ -164,8 +164,8 @@ unsafe extern "C-unwind" fn leave_slot(_code: c_int, database: pg_sys::Datum) {
 }
 
 /// The name in pg_stat_activity.
-pub fn show_name(epoch: i64) {
-    if let Ok(name) = CString::new(format!("image_gen {} epoch {epoch}", env!("CARGO_PKG_VERSION"))) {
+pub fn show_name(what: &str) {
+    if let Ok(name) = CString::new(format!("image_gen {} {what}", env!("CARGO_PKG_VERSION"))) {
         // SAFETY: a NUL-terminated copy.
         unsafe { pg_sys::pgstat_report_appname(name.as_ptr()) };
     }

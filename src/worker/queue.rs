@@ -41,6 +41,29 @@ fn on_uncertain() -> &'static str {
     }
 }
 
+/// Why a worker that starts here must be held; `None` when it may go on.
+pub fn hold(extension: pg_sys::Oid, mode: &str) -> Result<Option<String>, Failed> {
+    within(extension, "look whether it may work", || {
+        Spi::connect(|client| {
+            // SAFETY: this process's own pid.
+            let pid = unsafe { pg_sys::MyProcPid };
+            let call = "SELECT image_gen._hold($1, $2)";
+            client.select(call, Some(1), &[pid.into(), mode.into()])?.first().get_one::<String>()
+        })
+        .map_err(spi)
+    })
+}
+
+/// Why no paid work may run here any more.
+pub fn held(extension: pg_sys::Oid) -> Result<Option<String>, Failed> {
+    within(extension, "look whether it may work", || {
+        Spi::connect(|client| {
+            client.select("SELECT image_gen._held()", Some(1), &[])?.first().get_one::<String>()
+        })
+        .map_err(spi)
+    })
+}
+
 /// Begins this life of the worker.
 pub fn start_epoch(
     extension: pg_sys::Oid,

@@ -68,8 +68,16 @@ pub fn within<R>(
     body: impl FnOnce() -> Result<R, Failed>,
 ) -> Result<R, Failed> {
     run(what, || {
-        // SAFETY: in a transaction; both are catalog look-ups, and the user id is restored by the next transaction.
+        // SAFETY: in a transaction; a lock and two catalog look-ups, and the user id is restored by the next transaction.
         unsafe {
+            // What DROP EXTENSION locks first. Without it the two could lock our tables in different orders, and the
+            // deadlock detector might choose the DROP.
+            pg_sys::LockDatabaseObject(
+                pg_sys::ExtensionRelationId,
+                extension,
+                0,
+                pg_sys::AccessShareLock as _,
+            );
             if pg_sys::get_extension_oid(EXTENSION.as_ptr(), true) != extension {
                 return Err(Failed::Gone);
             }

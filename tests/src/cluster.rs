@@ -1,5 +1,9 @@
 //! A PostgreSQL server of its own: its own data folder and socket, gone when dropped.
 
+mod copies;
+
+pub use copies::Copy;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -105,6 +109,13 @@ impl Cluster {
     /// # Panics
     /// When it does not start.
     pub fn start(options: Options) -> Self {
+        Cluster::with_data(options, |data| {
+            said(Command::new("cp").args(["-a", "--reflink=auto"]).arg(template::data_folder()).arg(data));
+        })
+    }
+
+    /// Starts a server with the data folder that `make` makes.
+    fn with_data(options: Options, make: impl FnOnce(&Path)) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         static SWEEP: Once = Once::new();
         SWEEP.call_once(sweep);
@@ -112,8 +123,7 @@ impl Cluster {
         let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = base().join(name);
         ServerUser::get().make_folder(&folder);
-        let data = folder.join("data");
-        said(Command::new("cp").args(["-a", "--reflink=auto"]).arg(template::data_folder()).arg(&data));
+        make(&folder.join("data"));
         let cluster = Cluster {
             folder,
             open_files: options.open_files,
@@ -280,6 +290,28 @@ impl Cluster {
                 AND application_name LIKE 'image_gen % epoch %'"
         ));
         pid.parse().ok()
+    }
+
+    /// Waits until the worker of a database is held, and gives the reason.
+    pub fn held(&self, database: &str) -> String {
+        let mut admin = self.admin(database);
+        eventually("the worker is held", secs(20), || {
+            let why = admin.text("SELECT held FROM image_gen.worker_status WHERE running");
+            (!why.is_empty()).then_some(why)
+        })
+    }
+
+    /// Waits until the worker of a database has looked for work, from beginning to end, after this call.
+    pub fn worker_looks(&self, database: &str) {
+        let mut admin = self.admin("postgres");
+        let sql = format!(
+            "SELECT query_start FROM pg_stat_activity WHERE backend_type = 'image_gen worker' AND datname = '{database}'"
+        );
+        // The first of them may have begun before.
+        for _ in 0..3 {
+            let seen = admin.text(&sql);
+            wait_until("the worker looks", secs(20), || admin.text(&sql) != seen);
+        }
     }
 
     /// The pid of the worker of a database: waits until it is ready.

@@ -7,6 +7,7 @@
 //! | [`sim`] | the simulator of the providers, and its ledger |
 //! | [`picture`] | pictures that go in, and what came out |
 //! | [`stage`] | all of these set up for a test |
+//! | [`unfinished`] | one job in each state before its end, and how each must end elsewhere |
 //! | [`process`] | a process of the server, seen from outside |
 //! | [`wait`] | waiting for something that happens in another process |
 //!
@@ -20,10 +21,12 @@ pub mod session;
 pub mod sim;
 pub mod stage;
 mod template;
+pub mod unfinished;
 pub mod wait;
 
-pub use cluster::{Cluster, Mode, Options};
+pub use cluster::{Cluster, Copy, Mode, Options};
 pub use session::{Job, Session};
 pub use sim::Sim;
 pub use stage::Stage;
+pub use unfinished::Unfinished;
 pub use wait::{eventually, wait_until};

@@ -104,7 +104,16 @@ impl Stage {
 
     /// Fails unless, in every job, the cost is the sum over its attempts and over its assets.
     pub fn check_money(&self) {
-        let wrong = self.admin().rows(
+        check_money(&self.cluster);
+    }
+}
+
+/// Fails unless, in every job of this server's stage, the cost is the sum over its attempts and over its assets.
+///
+/// # Panics
+/// Then.
+pub fn check_money(cluster: &Cluster) {
+    let wrong = cluster.admin(DATABASE).rows(
             "SELECT j.id, j.status, j.billed_cost, a.total, c.total
                FROM image_gen.jobs j
                LEFT JOIN (SELECT job_id, sum(billed_cost) AS total FROM image_gen.attempts GROUP BY 1) a ON a.job_id = j.id
@@ -112,6 +121,5 @@ impl Stage {
               WHERE j.finished_at IS NOT NULL
                 AND (j.billed_cost IS DISTINCT FROM a.total OR j.status = 'succeeded' AND j.billed_cost IS DISTINCT FROM c.total)",
         );
-        assert!(wrong.is_empty(), "job, attempts and assets disagree about the cost: {wrong:?}");
-    }
+    assert!(wrong.is_empty(), "job, attempts and assets disagree about the cost: {wrong:?}");
 }

@@ -115,7 +115,7 @@ fn users_write_through_the_functions_only() {
     assert_eq!(alice.sqlstate("UPDATE image_gen.jobs SET owner = 'bob'"), "42501");
     assert_eq!(alice.sqlstate("UPDATE image_gen.providers SET base_url = 'http://evil'"), "42501");
 
-    // Of the internal functions, only those that wait(), worker_status and capabilities call in the caller's name. They
+    // Of the internal functions, only those that wait(), worker_status, capabilities and the reports of costs call in the caller's name. They
     // change nothing.
     let internal = stage.admin().column(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'image_gen'::regnamespace AND proname LIKE '\\_%'
@@ -128,8 +128,11 @@ fn users_write_through_the_functions_only() {
             "_candidates",
             "_capabilities",
             "_completions",
+            "_held",
             "_is_uncommitted",
-            "_is_worker"
+            "_is_worker",
+            "_reservations",
+            "_restated"
         ]
     );
     for call in ["_journal(1, '[]')", "_claim(1, 1, 0)", "_cancel('x')", "_wake(1)", "_enqueue(NULL, NULL)"] {

@@ -263,6 +263,10 @@ impl Task {
                     _place = None;
                     input_permit = None;
                     tokio::select! {
+                        // First: the places that an ending worker's jobs leave are for nobody.
+                        biased;
+                        _ = stop.wait_for(|stop| *stop) => return,
+                        () = self.cancel.notified() => Event::Cancel,
                         entrance = world.doors.enter(&candidate, &self.owner, now) => match entrance {
                             Entrance::Place { place, probe } => {
                                 _place = Some(place);
@@ -275,8 +279,6 @@ impl Task {
                                 Event::Shut { after, code }
                             }
                         },
-                        () = self.cancel.notified() => Event::Cancel,
-                        _ = stop.wait_for(|stop| *stop) => return,
                     }
                 }
                 Step::Rewrite { prompt, refused_by } => {

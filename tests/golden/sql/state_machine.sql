@@ -320,7 +320,7 @@ SELECT j.prompt FROM image_gen.jobs j
         OR j.status = 'succeeded' AND j.billed_cost IS DISTINCT FROM (SELECT sum(billed_cost) FROM image_gen.campaign_assets WHERE job_id = j.id));
 
 -- Claiming stays fast: the query of _claim itself reads the partial index of what is ready, also in its generic plan (N19).
-SELECT 'PREPARE claim (bigint, int) AS ' || replace(replace(substring(p.prosrc FROM 'WITH picked AS \((.*?)\n  \), claimed'), 'after_seq', '$1'), 'at_most', '$2') AS prepare
+SELECT 'PREPARE claim (bigint, int, uuid) AS ' || replace(replace(replace(substring(p.prosrc FROM 'INTO chosen FROM \((.*?)\) p;'), 'after_seq', '$1'), 'at_most', '$2'), 'this_home', '$3') AS prepare
   FROM pg_proc p WHERE p.oid = 'image_gen._claim'::regproc \gset
 :prepare;
 CREATE FUNCTION pg_temp.plan_of_claim(mode text) RETURNS text LANGUAGE plpgsql AS $$
@@ -328,11 +328,11 @@ DECLARE
   plan json;
 BEGIN
   PERFORM set_config('plan_cache_mode', mode, true);
-  EXECUTE 'EXPLAIN (FORMAT JSON) EXECUTE claim (0, 100)' INTO plan;
+  EXECUTE 'EXPLAIN (FORMAT JSON) EXECUTE claim (0, 100, image_gen._home())' INTO plan;
   RETURN (SELECT string_agg(m[1], ' < ') FROM regexp_matches(plan::text, '"(?:Node Type|Index Name)": "([^"]+)"', 'g') m);
 END $$;
 DELETE FROM image_gen.queue;
-INSERT INTO image_gen.queue (seq, job_id) SELECT i, 'x' FROM generate_series(1, 10000) i;
+INSERT INTO image_gen.queue (seq, job_id, owner) SELECT i, 'x', 'x' FROM generate_series(1, 10000) i;
 SELECT pg_temp.plan_of_claim('force_generic_plan') AS never_analyzed;
 ANALYZE image_gen.queue;
 SELECT pg_temp.plan_of_claim('force_generic_plan') AS all_ready;
