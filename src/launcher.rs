@@ -135,10 +135,9 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
             if ward.has_ended() {
                 ward.worker = None;
                 // A worker that finds no extension gives its slot back; one that ended otherwise is missed.
-                if shared.slot(*database).is_none() {
-                    return false;
-                }
-                if ward.started.is_some_and(|at| at.elapsed() >= WELL) {
+                let Some(slot) = shared.slot(*database) else { return false };
+                // The brake is for workers that fail, not for those that somebody sends away.
+                if slot.was_dismissed() || ward.started.is_some_and(|at| at.elapsed() >= WELL) {
                     ward.failures = 0;
                 }
                 match ward.failures {

@@ -10,6 +10,7 @@
 //! | [`shared`] | the shared memory behind it |
 //! | [`launcher`] | the process that keeps one worker for each database |
 //! | [`worker`] | the worker: one thread for Postgres, one for HTTP |
+//! | [`pause`] | where a test can hold the worker |
 //! | [`keys`] | provider keys, in the worker's memory only |
 //! | [`settings`] | `image_gen.*` settings |
 //! | [`errors`] | what is wrong with a request → SQLSTATE, message, hint |
@@ -19,6 +20,7 @@ use pgrx::prelude::*;
 mod errors;
 mod keys;
 mod launcher;
+mod pause;
 mod plan;
 mod settings;
 mod shared;
@@ -31,7 +33,7 @@ extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
 extension_sql_file!("../sql/budgets.sql", name = "budgets", requires = ["tables"]);
 extension_sql_file!("../sql/catalogue.sql", name = "catalogue", requires = ["budgets", plan::_catalogue]);
 extension_sql_file!("../sql/route.sql", name = "route", requires = ["catalogue", plan::_has_access]);
-extension_sql_file!("../sql/queue.sql", name = "queue", requires = ["route", wake::_wake]);
+extension_sql_file!("../sql/queue.sql", name = "queue", requires = ["route", wake::_wake, plan::_can_be_asked]);
 extension_sql_file!(
     "../sql/submit.sql",
     name = "submit",

@@ -42,6 +42,7 @@ pub extern "C-unwind" fn image_gen_worker_main(arg: pg_sys::Datum) {
     // PostgreSQL 17; every transaction then runs as image_gen_worker.
     unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0) };
     process::pin_settings();
+    crate::pause::start();
     let end = serve(database);
     process::end(end);
 }
@@ -115,7 +116,7 @@ fn serve(database: pg_sys::Oid) -> End {
         more: true,
         cancels: true,
         put_off: BTreeMap::new(),
-        rescan: now + FIRST_RESCAN,
+        rescan: now + FIRST_RESCAN.min(Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64)),
         last_log: None,
     };
     let end = worker.run(&sleeper);

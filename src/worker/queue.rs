@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::io::{Balance, Commit, Rewrite};
 use super::limits::Limit;
 use super::transaction::{Failed, within};
-use crate::settings;
+use crate::{pause, settings};
 
 /// A claimed job with all that the network thread must know.
 #[derive(Debug)]
@@ -318,6 +318,10 @@ fn write(extension: pg_sys::Oid, epoch: i64, commits: &[Commit]) -> Result<HashM
                     };
                     verdicts.insert(seq, verdict);
                 }
+            }
+            for commit in commits {
+                let place = format!("flush_{}", Commit::place(&commit.entries));
+                pause::in_transaction(&place, &commit.job_id, super::process::must_stop);
             }
             Ok(verdicts)
         })

@@ -7,6 +7,7 @@
 //! | [`sim`] | the simulator of the providers, and its ledger |
 //! | [`picture`] | pictures that go in, and what came out |
 //! | [`stage`] | all of these set up for a test |
+//! | [`matrix`] | all kills at all places |
 //! | [`process`] | a process of the server, seen from outside |
 //! | [`wait`] | waiting for something that happens in another process |
 //!
@@ -14,6 +15,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod cluster;
+pub mod matrix;
 pub mod picture;
 pub mod process;
 pub mod session;

@@ -80,6 +80,16 @@ impl Sim {
         self.simulator.clear_rules();
     }
 
+    /// Cuts the providers off from the network, or lets them back.
+    pub fn cut_off(&self, cut: bool) {
+        self.simulator.cut_off(cut);
+    }
+
+    /// The providers forget what they have accepted.
+    pub fn lose_state(&self) {
+        self.simulator.lose_state();
+    }
+
     /// What happened so far and what it cost.
     pub fn totals(&self) -> Totals {
         self.simulator.totals()

@@ -226,7 +226,7 @@ fn the_intent_is_durable_before_the_send_and_the_remote_id_before_the_first_poll
 fn a_restart_after_the_checkpoint_polls_and_never_submits() {
     let remote = Remote::new("T", "http://sim:1/eu/get_result?id=T");
     let cost = Some(Cost::reported("0.04".parse().unwrap()));
-    let run = Run::resume(job(), plan("bfl"), candidate("bfl"), 1, remote, cost, 0).unwrap();
+    let run = Run::resume(job(), plan("bfl"), candidate("bfl"), 1, Some(remote), cost, 0).unwrap();
     let mut world = World::of(run, vec![ready(), bytes(png())]);
     world.go();
     assert_eq!(world.log, ["get /eu/get_result", "get /x.png", "end succeeded", "close succeeded"]);

@@ -1,0 +1,110 @@
+//! Random kills while jobs run.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::json;
+
+use super::audit::{self, Report};
+use super::field::{Field, KINDS};
+use super::kill::Kill;
+use crate::wait::{secs, wait_until};
+
+/// So many jobs are open at a time, as long as there are kills to come.
+const OPEN: i64 = 30;
+
+/// This many random kills, on a server of its own. The same seed makes the same choices; when they strike is up to the machine.
+///
+/// # Panics
+/// When the server does not come back.
+pub fn play(kills: u64, seed: u64) -> Report {
+    // Who is cut off is well again in a moment: a breaker would only make everybody wait.
+    let field = Field::start(0.4, &["image_gen.breaker_failures = 0", "max_worker_processes = 12"]);
+    let (stop, struck) = (AtomicBool::new(false), AtomicU64::new(0));
+    let known = std::thread::scope(|scope| {
+        let submitter = scope.spawn(|| submit(&field, seed, &stop));
+        let mut random = StdRng::seed_from_u64(seed);
+        let start = Instant::now();
+        while struck.load(Ordering::Relaxed) < kills {
+            pick(&mut random).strike(&field);
+            let n = struck.fetch_add(1, Ordering::Relaxed) + 1;
+            if n.is_multiple_of(50) {
+                println!("seed {seed}: {n} kills in {:.0?}", start.elapsed());
+            }
+            // At any moment: also while the next life begins.
+            sleep(Duration::from_millis(random.random_range(0..700)));
+        }
+        stop.store(true, Ordering::Relaxed);
+        submitter.join().expect("the submitter")
+    });
+    let mut admin = field.connect("postgres");
+    let open = "SELECT count(*) FROM image_gen.jobs WHERE status IN ('queued', 'running')";
+    wait_until("all jobs end", secs(120), || admin.number(open) == 0);
+    Report { kills, ..audit::check(&field, &known) }
+}
+
+fn pick(random: &mut StdRng) -> Kill {
+    match random.random_range(0..100) {
+        0..40 => Kill::Terminate,
+        40..70 => Kill::Worker,
+        70..80 => Kill::Immediate,
+        80..90 => Kill::Postmaster,
+        90..97 => Kill::Network,
+        _ => Kill::Provider,
+    }
+}
+
+/// Keeps the worker busy, and gives the ids of the jobs whose commit it has seen.
+fn submit(field: &Field, seed: u64, stop: &AtomicBool) -> Vec<String> {
+    let mut random = StdRng::seed_from_u64(!seed);
+    let mut known = vec![];
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let mut alice = field.connect("alice");
+        // Until the connection breaks.
+        let lived: Result<(), postgres::Error> = (|| {
+            while !stop.load(Ordering::Relaxed) {
+                let open = "SELECT count(*) FROM image_gen.jobs WHERE status IN ('queued', 'running')";
+                let open: i64 = alice.try_rows(open)?[0][0].parse().expect("a count");
+                for _ in open..OPEN {
+                    number += 1;
+                    let (prompt, arguments) = job(field, &mut random, number);
+                    let call =
+                        format!("SELECT id FROM image_gen.generate(prompt => '{prompt}', {arguments})");
+                    let id = alice.try_rows(&call)?.swap_remove(0).swap_remove(0);
+                    let canceled = random.random_range(0..40) == 0;
+                    known.push(id.clone());
+                    if canceled {
+                        alice.try_rows(&format!("SELECT image_gen.cancel('{id}')"))?;
+                    }
+                }
+                sleep(Duration::from_millis(20));
+            }
+            Ok(())
+        })();
+        // Nobody but the kills ends it.
+        drop(lived);
+    }
+    known
+}
+
+/// A job of any kind, most of them without trouble of their own.
+fn job(field: &Field, random: &mut StdRng, number: u64) -> (String, &'static str) {
+    let kind = KINDS[random.random_range(0..KINDS.len())];
+    let token = format!("[job {number:06}]");
+    let prompt = match random.random_range(0..20) {
+        0 if kind.refuses => format!("{token} a portrait, eyes closed"),
+        1 => {
+            field.sim().rule(json!({
+                "phase": "submit", "prompt_contains": token, "times": 1,
+                "fault": {"kind": "rate_limited", "retry_after": 1}
+            }));
+            format!("{token} a crowd")
+        }
+        _ => format!("{token} a cup"),
+    };
+    (prompt, kind.arguments)
+}
