@@ -129,10 +129,14 @@ async fn listen(
                 }
             },
         };
+        let mut connections = JoinSet::new();
         tokio::select! {
-            () = accept(open, world.clone()) => {}
+            () = accept(&open, &mut connections, world.clone()) => {}
             _ = is_cut.wait_for(|cut| *cut) => {}
         }
+        // The last connection is gone before the first one is refused: whoever is refused knows that nothing is on its way.
+        connections.shutdown().await;
+        drop(open);
         // The simulator that is gone needs no listener.
         if is_cut.wait_for(|cut| !*cut).await.is_err() {
             return;
@@ -147,8 +151,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(4096)
 }
 
-async fn accept(listener: TcpListener, world: Arc<World>) {
-    let mut connections = JoinSet::new();
+async fn accept(listener: &TcpListener, connections: &mut JoinSet<()>, world: Arc<World>) {
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {

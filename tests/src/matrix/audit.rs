@@ -124,10 +124,11 @@ pub fn check(field: &Field, known: &[String]) -> Report {
     for row in &jobs {
         let [id, prompt, status, code, assets] = row.as_slice() else { unreachable!("five columns") };
         report.jobs += 1;
-        let how = [status.as_str(), code.as_str()].join(" ");
-        *report.ended.entry(how.trim_end().to_owned()).or_default() += 1;
         let none = (vec![], vec![]);
         let tried = attempts.get(id).unwrap_or(&none.0);
+        let last = tried.last().filter(|_| status == "failed").map(|a| format!(" at {}", a.provider));
+        let how = format!("{status} {code}{}", last.unwrap_or_default());
+        *report.ended.entry(how.trim_end().to_owned()).or_default() += 1;
         let called = ledger.get(token(prompt)).unwrap_or(&none.1);
         if matches!(status.as_str(), "queued" | "running") {
             report.lost += 1;
@@ -170,7 +171,10 @@ fn one_job(report: &mut Report, job: &str, tried: &[Attempt], called: &[Call]) {
     for attempt in tried.iter().filter(|a| a.provider != "preview") {
         let Some(cost) = attempt.cost.filter(|cost| !cost.is_zero()) else { continue };
         let same = |c: &&Call| c.provider == attempt.provider && c.billed == Some(cost);
-        match left.iter().position(same) {
+        // Who is called off is booked at the price that was named at the acceptance. That the filter would have refused
+        // the picture, and nothing been billed, nobody waited to hear.
+        let unheard = |c: &&Call| attempt.status == "canceled" && c.provider == attempt.provider && c.refused;
+        match left.iter().position(same).or_else(|| left.iter().position(unheard)) {
             Some(found) => drop(left.remove(found)),
             None => differs = true,
         }

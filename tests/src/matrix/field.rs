@@ -37,20 +37,33 @@ pub struct Kind {
     pub manner: Manner,
     /// It has a safety filter.
     pub refuses: bool,
+    /// It takes a picture.
+    pub edits: bool,
+}
+
+impl Kind {
+    /// The argument that names the model.
+    pub fn model(&self) -> &'static str {
+        self.arguments.split(", ").next().unwrap_or_default()
+    }
 }
 
 const fn kind(name: &'static str, arguments: &'static str, manner: Manner, refuses: bool) -> Kind {
-    Kind { name, arguments, manner, refuses }
+    Kind { name, arguments, manner, refuses, edits: false }
+}
+
+const fn edits(kind: Kind) -> Kind {
+    Kind { edits: true, ..kind }
 }
 
 /// Each kind of provider.
 pub const KINDS: [Kind; 7] = [
-    kind("openai", "model => 'openai:gpt-image-2'", Manner::Sync, true),
-    kind("a1111", "model => 'a1111:sd-local', width => 256, height => 256", Manner::Sync, false),
+    edits(kind("openai", "model => 'openai:gpt-image-2'", Manner::Sync, true)),
+    edits(kind("a1111", "model => 'a1111:sd-local', width => 256, height => 256", Manner::Sync, false)),
     kind("bfl", "model => 'bfl:flux-1.1-pro', width => 256, height => 256", Manner::Poll, true),
     kind("fal", "model => 'fal:flux-schnell', width => 512, height => 512", Manner::Poll, true),
     kind("replicate", "model => 'replicate:flux-schnell'", Manner::Poll, true),
-    kind("comfyui", "model => 'comfyui:sd-xl-base', width => 256, height => 256", Manner::Ours, false),
+    edits(kind("comfyui", "model => 'comfyui:sd-xl-base', width => 256, height => 256", Manner::Ours, false)),
     kind("preview", "model => 'preview:preview', width => 64, height => 64", Manner::Here, false),
 ];
 
@@ -144,6 +157,15 @@ impl Field {
     /// A connection, as soon as the server lets in.
     pub fn connect(&self, user: &str) -> Session {
         eventually("the server lets in", secs(60), || self.stage.cluster.try_connect(user, DATABASE).ok())
+    }
+
+    /// The pid of the worker, whatever it is at.
+    pub fn any_worker(&self) -> Option<i32> {
+        let mut admin = self.stage.cluster.try_connect("postgres", "postgres").ok()?;
+        let workers = format!(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'image_gen worker' AND datname = '{DATABASE}'"
+        );
+        admin.try_rows(&workers).ok()?.first()?.first()?.parse().ok()
     }
 
     /// The simulator.

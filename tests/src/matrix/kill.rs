@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::field::Field;
 use crate::cluster::Mode;
 use crate::process::{is_alive, try_kill9};
-use crate::stage::DATABASE;
-use crate::wait::{secs, wait_until};
+use crate::wait::{eventually, secs, wait_until};
 
 /// How long the network is away: a first retry finds it still gone, the last one does not.
 const OUTAGE: Duration = Duration::from_millis(700);
@@ -44,11 +43,8 @@ impl Kill {
     pub fn strike(self, field: &Field) {
         let cluster = &field.stage.cluster;
         let worker = match self {
-            Kill::Terminate | Kill::Worker => match cluster.find_worker(DATABASE) {
-                Some(pid) => pid,
-                // It is just starting, or ending already.
-                None => return field.let_go(),
-            },
+            // It may be just starting.
+            Kill::Terminate | Kill::Worker => eventually("a worker", secs(60), || field.any_worker()),
             _ => 0,
         };
         match self {
@@ -60,7 +56,7 @@ impl Kill {
             Kill::Worker => cluster.crash(worker),
             Kill::Immediate => drop(cluster.stop(Mode::Immediate)),
             Kill::Postmaster => {
-                let worker = cluster.find_worker(DATABASE);
+                let worker = field.any_worker();
                 let left = cluster.kill_postmaster();
                 if let Some(held) = worker.filter(|_| field.holds_transaction()) {
                     try_kill9(held);

@@ -71,10 +71,11 @@ fn submit(field: &Field, seed: u64, stop: &AtomicBool) -> Vec<String> {
                 let open: i64 = alice.try_rows(open)?[0][0].parse().expect("a count");
                 for _ in open..OPEN {
                     number += 1;
-                    let (prompt, arguments) = job(field, &mut random, number);
-                    let call =
-                        format!("SELECT id FROM image_gen.generate(prompt => '{prompt}', {arguments})");
-                    let id = alice.try_rows(&call)?.swap_remove(0).swap_remove(0);
+                    let call = job(field, &mut random, number, known.last());
+                    let id = alice
+                        .try_rows(&format!("SELECT id FROM image_gen.{call}"))?
+                        .swap_remove(0)
+                        .swap_remove(0);
                     let canceled = random.random_range(0..40) == 0;
                     known.push(id.clone());
                     if canceled {
@@ -92,7 +93,7 @@ fn submit(field: &Field, seed: u64, stop: &AtomicBool) -> Vec<String> {
 }
 
 /// A job of any kind, most of them without trouble of their own.
-fn job(field: &Field, random: &mut StdRng, number: u64) -> (String, &'static str) {
+fn job(field: &Field, random: &mut StdRng, number: u64, before: Option<&String>) -> String {
     let kind = KINDS[random.random_range(0..KINDS.len())];
     let token = format!("[job {number:06}]");
     let prompt = match random.random_range(0..20) {
@@ -106,5 +107,9 @@ fn job(field: &Field, random: &mut StdRng, number: u64) -> (String, &'static str
         }
         _ => format!("{token} a cup"),
     };
-    (prompt, kind.arguments)
+    match before.filter(|_| kind.edits && random.random_range(0..4) == 0) {
+        // It waits for the other, and has no picture to begin with when that one has none.
+        Some(other) => format!("edit('job:{other}', '{prompt}', {})", kind.model()),
+        None => format!("generate(prompt => '{prompt}', {})", kind.arguments),
+    }
 }
