@@ -33,7 +33,11 @@ extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
 extension_sql_file!("../sql/budgets.sql", name = "budgets", requires = ["tables"]);
 extension_sql_file!("../sql/catalogue.sql", name = "catalogue", requires = ["budgets", plan::_catalogue]);
 extension_sql_file!("../sql/route.sql", name = "route", requires = ["catalogue", plan::_has_access]);
-extension_sql_file!("../sql/queue.sql", name = "queue", requires = ["route", wake::_wake, plan::_can_be_asked]);
+extension_sql_file!(
+    "../sql/queue.sql",
+    name = "queue",
+    requires = ["route", wake::_wake, plan::_can_be_asked]
+);
 extension_sql_file!(
     "../sql/submit.sql",
     name = "submit",

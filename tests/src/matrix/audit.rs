@@ -8,6 +8,21 @@ use rust_decimal::Decimal;
 
 use super::field::Field;
 
+/// What must not be in the books of the budget when all jobs have ended.
+const BUDGET: [(&str, &str); 2] = [
+    (
+        "a job counts in the budget with another amount, or still holds some (id, status, cost, spent, held)",
+        "SELECT j.id, j.status, j.billed_cost, c.spent, c.held FROM image_gen.jobs j LEFT JOIN image_gen.charges c ON c.job_id = j.id
+          WHERE coalesce(c.spent, 0) <> coalesce(j.billed_cost, 0) OR j.cost_source IS DISTINCT FROM 'unknown' AND c.held <> 0",
+    ),
+    (
+        "the budget's totals are not the sum of what is booked",
+        "SELECT t.spent, t.held, c.spent, c.held FROM image_gen.budget_totals t,
+                (SELECT sum(booked_spent) AS spent, sum(booked_held) AS held FROM image_gen.charges) c
+          WHERE t.spent <> c.spent OR t.held <> c.held",
+    ),
+];
+
 /// What a run came to.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -113,7 +128,8 @@ pub fn check(field: &Field, known: &[String]) -> Report {
         attempts.entry(job).or_default().push(Attempt { provider, status, cost, remote_id });
     }
     let jobs = admin.rows(
-        "SELECT j.id, j.prompt, j.status, coalesce(j.error_code, ''), (SELECT count(*) FROM image_gen.campaign_assets a WHERE a.job_id = j.id)
+        "SELECT j.id, j.prompt, j.status,
+                coalesce(j.error_code, '') || CASE j.error_code WHEN 'invalid_request' THEN ': ' || j.error_message ELSE '' END, (SELECT count(*) FROM image_gen.campaign_assets a WHERE a.job_id = j.id)
            FROM image_gen.jobs j",
     );
     let known_here = |id: &String| jobs.iter().any(|row| row[0] == *id);
@@ -150,6 +166,12 @@ pub fn check(field: &Field, known: &[String]) -> Report {
     ) {
         report.money += 1;
         report.violations.push(format!("(job, status, job, attempts, assets) {row:?}"));
+    }
+    for (what, wrong) in BUDGET {
+        for row in admin.rows(wrong) {
+            report.money += 1;
+            report.violations.push(format!("{what}: {row:?}"));
+        }
     }
     report.violations.extend(field.leaks());
     report

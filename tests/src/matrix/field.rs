@@ -95,7 +95,8 @@ impl Field {
         stage.sim.configure(&json!({"render_seconds": seconds}));
         stage.admin().run(&format!(
             "UPDATE image_gen.models SET typical_seconds = {seconds};
-             UPDATE image_gen.providers SET enabled = true"
+             UPDATE image_gen.providers SET enabled = true;
+             SELECT image_gen.set_budget('workspace', NULL, 1000000)"
         ));
         let start = weight(&stage);
         Field { stage, folder, start }

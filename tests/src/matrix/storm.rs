@@ -11,10 +11,11 @@ use serde_json::json;
 use super::audit::{self, Report};
 use super::field::{Field, KINDS};
 use super::kill::Kill;
-use crate::wait::{secs, wait_until};
 
 /// So many jobs are open at a time, as long as there are kills to come.
 const OPEN: i64 = 30;
+/// In so long one job ends, when the killing is over.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// This many random kills, on a server of its own. The same seed makes the same choices; when they strike is up to the machine.
 ///
@@ -40,10 +41,37 @@ pub fn play(kills: u64, seed: u64) -> Report {
         stop.store(true, Ordering::Relaxed);
         submitter.join().expect("the submitter")
     });
-    let mut admin = field.connect("postgres");
-    let open = "SELECT count(*) FROM image_gen.jobs WHERE status IN ('queued', 'running')";
-    wait_until("all jobs end", secs(120), || admin.number(open) == 0);
+    settle(&field);
     Report { kills, ..audit::check(&field, &known) }
+}
+
+/// Waits until all jobs have ended. Those that have not are the audit's to find.
+fn settle(field: &Field) {
+    let mut admin = field.connect("postgres");
+    let mut last = (0, Instant::now());
+    loop {
+        // Who waits for the picture of a job that waits for a person, waits for that person.
+        admin.run(
+            "SELECT image_gen.resolve_review(j.id, 'reject') FROM image_gen.jobs j
+              WHERE j.status = 'needs_review' AND j.id IN (SELECT w.needs FROM image_gen.waits w)",
+        );
+        let open = admin.number("SELECT count(*) FROM image_gen.jobs WHERE status IN ('queued', 'running')");
+        if open == 0 {
+            return;
+        } else if open != last.0 {
+            last = (open, Instant::now());
+        } else if last.1.elapsed() > PATIENCE {
+            let worker = field.any_worker();
+            let stuck = admin.rows(
+                "SELECT q.*, (SELECT array_agg(w.needs || ' ' || coalesce(j.status, 'gone')) FROM image_gen.waits w
+                               LEFT JOIN image_gen.jobs j ON j.id = w.needs WHERE w.seq = q.seq)
+                   FROM image_gen.queue q ORDER BY q.seq",
+            );
+            println!("{open} jobs do not end; worker {worker:?}; {stuck:#?}");
+            return;
+        }
+        sleep(Duration::from_millis(50));
+    }
 }
 
 fn pick(random: &mut StdRng) -> Kill {
