@@ -1,6 +1,7 @@
 //! The crash matrix in short: `make matrix` plays all of it, and hundreds of random kills.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use image_gen_tests::Stage;
 use image_gen_tests::matrix::kill::Kill;
 use image_gen_tests::matrix::point::Point;
 use image_gen_tests::matrix::{grid, storm};
@@ -44,4 +45,17 @@ fn random_kills_lose_nothing_and_pay_nothing_twice() {
     let report = storm::play(25, 1);
     println!("{report}");
     assert!(report.violations.is_empty(), "{:#?}", report.violations);
+}
+
+#[test]
+fn nobody_can_hold_the_worker_of_a_running_server() {
+    let stage = Stage::start();
+    let mut admin = stage.admin();
+    for command in ["SET", "SET LOCAL", "ALTER SYSTEM SET", "ALTER DATABASE shop SET", "ALTER ROLE alice SET"]
+    {
+        let refused = admin.sqlstate(&format!("{command} image_gen.pause_points = '/tmp'"));
+        assert_eq!(refused, "55P02", "{command}");
+    }
+    assert_eq!(admin.number("SELECT count(*) FROM pg_settings WHERE name = 'image_gen.pause_points'"), 0);
+    assert_eq!(stage.alice().sqlstate("SHOW image_gen.pause_points"), "42501");
 }
