@@ -26,6 +26,10 @@ test: setup unit install ## run all tests, installing the extension first
 unit: ## run the tests that need no server
 	cargo test -p image_gen_engine --all-features -p image_gen_simulator
 
+.PHONY: matrix
+matrix: setup install ## kill everything everywhere: all places, then KILLS=500 random ones (SEED=n to repeat)
+	PG_CONFIG="$$(scripts/pg-config)" KILLS="$(KILLS)" SEED="$(SEED)" cargo test -q -p image_gen_tests --bench matrix
+
 .PHONY: bench
 bench: setup install ## measure what a caller waits for, beside the disk and a plain INSERT
 	PG_CONFIG="$$(scripts/pg-config)" cargo bench -p image_gen_tests --bench launch

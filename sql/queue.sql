@@ -85,6 +85,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   one record;
   this_home uuid := image_gen._home();
+  asked boolean;
 BEGIN
   -- In a statement of its own, before anything is looked at: what a worker of before is just committing for these jobs
   -- is waited for here, and seen below. NULL is all of them.
@@ -99,7 +100,8 @@ BEGIN
      WHERE q.state = 'running' AND q.home = this_home AND q.epoch <= this_epoch AND (lost IS NULL OR q.seq = ANY (lost))
      ORDER BY q.seq
   LOOP
-    IF one.attempt IS NOT NULL AND one.remote_id IS NULL THEN
+    asked := one.attempt IS NOT NULL AND one.remote_id IS NULL AND coalesce(image_gen._can_be_asked(one.kind), false);
+    IF one.attempt IS NOT NULL AND one.remote_id IS NULL AND NOT asked THEN
       -- Sent, as far as anybody knows, and not accepted, as far as anybody knows. (A preview is sent nowhere.)
       UPDATE image_gen.attempts
          SET status = CASE one.kind WHEN 'preview' THEN 'failed' ELSE 'uncertain' END,
@@ -116,11 +118,11 @@ BEGIN
         CONTINUE;
       END IF;
     END IF;
-    IF one.cancel_requested AND one.remote_id IS NULL THEN
+    IF one.cancel_requested AND one.remote_id IS NULL AND NOT asked THEN
       PERFORM image_gen._close(one.job_id, 'canceled', 'canceled', 'canceled before it was sent');
       DELETE FROM image_gen.queue WHERE seq = one.seq;
     ELSE
-      -- It was accepted, and is resumed by its remote id, or nothing is on its way.
+      -- It was accepted, and is resumed by its remote id; or its provider is asked for it; or nothing is on its way.
       UPDATE image_gen.queue SET state = 'ready', epoch = NULL WHERE seq = one.seq;
       UPDATE image_gen.jobs SET status = 'queued' WHERE id = one.job_id;
       PERFORM image_gen._charge(one.job_id);
@@ -290,7 +292,7 @@ BEGIN
                                'candidates', image_gen._candidates(NULL, a.model, a.provider, true),
                                'sent_at', (extract(epoch FROM a.sent_at) * 1000)::bigint)
                         FROM image_gen.attempts a
-                       WHERE a.job_id = s.id AND a.status = 'running' AND a.remote_id IS NOT NULL AND s.attempts > 0))
+                       WHERE a.job_id = s.id AND a.status = 'running' AND s.attempts > 0))
     FROM started s CROSS JOIN ladder l JOIN routes r ON r.model = s.model AND r.provider IS NOT DISTINCT FROM s.provider AND r.task = s.task
    ORDER BY s.seq;
 END $$;

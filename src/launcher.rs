@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, DynamicBackgroundWorker, SignalWakeFlags};
 use pgrx::prelude::*;
 
-use crate::shared;
+use crate::shared::{self, Slot};
 
 /// Shown as `backend_type` in `pg_stat_activity`; `worker_status` looks for it.
 const WORKER_TYPE: &str = "image_gen worker";
@@ -148,10 +148,13 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
                 ward.worker = None;
                 // A worker that finds no extension gives its slot back, and one that found no slot leaves it at that; one
                 // that ended otherwise is missed.
-                if shared.slot(*database).is_none() && shared.has_room() {
+                let slot = shared.slot(*database);
+                if slot.is_none() && shared.has_room() {
                     return false;
                 }
-                if ward.started.is_some_and(|at| at.elapsed() >= WELL) {
+                // The brake is for workers that fail, not for those that somebody sends away.
+                let dismissed = slot.is_some_and(Slot::was_dismissed);
+                if dismissed || ward.started.is_some_and(|at| at.elapsed() >= WELL) {
                     ward.failures = 0;
                 }
                 match ward.failures {

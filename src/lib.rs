@@ -11,6 +11,7 @@
 //! | [`launcher`] | the process that keeps one worker for each database |
 //! | [`worker`] | the worker: one thread for Postgres, one for HTTP |
 //! | [`home`] | which database this is, and not a copy of it |
+//! | [`pause`] | where a test can hold the worker |
 //! | [`keys`] | provider keys, in the worker's memory only |
 //! | [`settings`] | `image_gen.*` settings |
 //! | [`errors`] | what is wrong with a request → SQLSTATE, message, hint |
@@ -21,6 +22,7 @@ mod errors;
 mod home;
 mod keys;
 mod launcher;
+mod pause;
 mod plan;
 mod settings;
 mod shared;
@@ -38,7 +40,11 @@ extension_sql_file!(
     name = "home",
     requires = ["tables", home::_here, plan::_caller, wake::_wake]
 );
-extension_sql_file!("../sql/queue.sql", name = "queue", requires = ["route", "home", wake::_wake]);
+extension_sql_file!(
+    "../sql/queue.sql",
+    name = "queue",
+    requires = ["route", "home", wake::_wake, plan::_can_be_asked]
+);
 extension_sql_file!(
     "../sql/submit.sql",
     name = "submit",

@@ -65,6 +65,12 @@ pub fn _has_access(
     has(key_name.or(adapter.key_name())) && has(adapter.address_name().filter(|_| base_url.is_none()))
 }
 
+/// Whether a provider of this kind can say what became of a request whose answer was lost.
+#[pg_extern(immutable, strict, parallel_safe)]
+pub fn _can_be_asked(kind: &str) -> bool {
+    provider::can_be_asked(kind)
+}
+
 /// The setting `image_gen.default_model`.
 #[pg_extern(stable, parallel_safe)]
 pub fn _default_model() -> String {

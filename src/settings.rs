@@ -43,6 +43,7 @@ pub static PROMPT_REWRITER: GucSetting<Option<CString>> = GucSetting::<Option<CS
 pub static BALANCE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(600);
 pub static RETRY_BUFFER: GucSetting<f64> = GucSetting::<f64>::new(0.10);
 pub static MIN_HEADROOM: GucSetting<f64> = GucSetting::<f64>::new(0.25);
+pub static PAUSE_POINTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static PREFERENCES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
 /// The text of a setting, empty when it is not set.
@@ -196,6 +197,17 @@ pub fn define() {
         GucContext::Suset,
         GucFlags::default(),
     );
+    // SAFETY: a plain flag, set before any process is forked. Later such a setting cannot be defined.
+    if unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
+        GucRegistry::define_string_guc(
+            c"image_gen.pause_points",
+            c"For tests: the folder whose files hold the worker at named places.",
+            c"Only the configuration of a starting server can have it. Never set it where jobs matter.",
+            &PAUSE_POINTS,
+            GucContext::Postmaster,
+            GucFlags::SUPERUSER_ONLY | GucFlags::NO_SHOW_ALL | GucFlags::DISALLOW_IN_AUTO_FILE,
+        );
+    }
     // SAFETY: a static NUL-terminated name, on the main thread, at load time.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"image_gen".as_ptr()) };
 }

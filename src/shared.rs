@@ -21,6 +21,8 @@ pub const CANCEL: u32 = 2;
 pub struct Slot {
     database: AtomicU32,
     pid: AtomicI32,
+    /// The last worker was told to end: nothing is wrong with it.
+    dismissed: AtomicBool,
     latch: AtomicUsize,
     wake: AtomicU32,
     min_seq: AtomicI64,
@@ -55,6 +57,7 @@ fn empty() -> Shared {
         let slot = Slot {
             database: AtomicU32::new(0),
             pid: AtomicI32::new(0),
+            dismissed: AtomicBool::new(false),
             latch: AtomicUsize::new(0),
             wake: AtomicU32::new(0),
             min_seq: AtomicI64::new(i64::MAX),
@@ -174,6 +177,16 @@ impl Slot {
     /// The pid of the worker, 0 when there is none.
     pub fn pid(&self) -> i32 {
         self.pid.load(Ordering::Acquire)
+    }
+
+    /// The worker ends because it was told to.
+    pub fn dismiss(&self) {
+        self.dismissed.store(true, Ordering::Release);
+    }
+
+    /// True once for each worker that was told to end.
+    pub fn was_dismissed(&self) -> bool {
+        self.dismissed.swap(false, Ordering::AcqRel)
     }
 
     /// The worker ends; with `forget` the database has no extension any more.

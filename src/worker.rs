@@ -45,6 +45,7 @@ pub extern "C-unwind" fn image_gen_worker_main(arg: pg_sys::Datum) {
     // PostgreSQL 17; every transaction then runs as image_gen_worker.
     unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0) };
     process::pin_settings();
+    crate::pause::start();
     let end = serve(database);
     process::end(end);
 }
@@ -124,7 +125,7 @@ fn serve(database: pg_sys::Oid) -> End {
         lanes: Lanes::default(),
         cancels: true,
         put_off: BTreeMap::new(),
-        rescan: now + FIRST_RESCAN,
+        rescan: now + FIRST_RESCAN.min(Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64)),
         held: None,
         last_log: None,
     };

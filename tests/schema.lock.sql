@@ -503,6 +503,7 @@ FUNCTION _book() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _bring(brought_id text, bringer name, cost numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _bytes(hash text) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _caller() RETURNS text STABLE STRICT PARALLEL SAFE
+FUNCTION _can_be_asked(kind text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _cancel(canceled_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _cancellations(this_epoch bigint) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _candidates(task text, model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
@@ -623,6 +624,7 @@ GRANT EXECUTE ON FUNCTION _await_completion TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _balances TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _book TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _bytes TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _can_be_asked TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _cancellations TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _candidates TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _capabilities TO image_gen_admin, image_gen_user

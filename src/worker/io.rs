@@ -122,6 +122,16 @@ impl Commit {
         })
     }
 
+    /// The place in a job's life, for [`crate::pause`].
+    pub fn place(entries: &[Entry]) -> &'static str {
+        match entries.last() {
+            Some(Entry::Begin { .. }) => "begin",
+            Some(Entry::Checkpoint { .. }) => "checkpoint",
+            Some(Entry::Later { .. }) => "later",
+            Some(Entry::End { .. } | Entry::Close { .. }) | None => "finish",
+        }
+    }
+
     /// What can be written of entries that could not be: how the attempt and the job ended and what that cost, with
     /// none of the texts and pictures that came from outside.
     pub fn minimal(self, why: &str) -> Commit {

@@ -15,7 +15,7 @@ use super::io::{Balance, Commit, Rewrite};
 use super::lanes::Lane;
 use super::limits::Limit;
 use super::transaction::{Failed, within};
-use crate::settings;
+use crate::{pause, settings};
 
 /// A claimed job with all that the network thread must know.
 #[derive(Debug)]
@@ -359,6 +359,10 @@ fn write(extension: pg_sys::Oid, epoch: i64, commits: &[Commit]) -> Result<HashM
                     };
                     verdicts.insert(seq, verdict);
                 }
+            }
+            for commit in commits {
+                let place = format!("flush_{}", Commit::place(&commit.entries));
+                pause::in_transaction(&place, &commit.job_id, super::process::must_stop);
             }
             Ok(verdicts)
         })

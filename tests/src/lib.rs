@@ -8,6 +8,7 @@
 //! | [`picture`] | pictures that go in, and what came out |
 //! | [`stage`] | all of these set up for a test |
 //! | [`unfinished`] | one job in each state before its end, and how each must end elsewhere |
+//! | [`matrix`] | all kills at all places |
 //! | [`process`] | a process of the server, seen from outside |
 //! | [`wait`] | waiting for something that happens in another process |
 //!
@@ -15,6 +16,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod cluster;
+pub mod matrix;
 pub mod picture;
 pub mod process;
 pub mod session;

@@ -22,6 +22,16 @@ pub fn kill9(pid: i32) {
     signal(pid, Signal::KILL);
 }
 
+/// Kills a process that may have ended by itself.
+pub(crate) fn try_kill9(pid: i32) {
+    try_signal(pid, Signal::KILL);
+}
+
+/// How many files, sockets and the like a process has open.
+pub fn descriptors(pid: i32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
 /// True while the process exists and is not a zombie.
 pub fn is_alive(pid: i32) -> bool {
     stat(pid).is_some_and(|fields| fields[0] != "Z" && fields[0] != "X")

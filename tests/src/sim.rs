@@ -1,11 +1,15 @@
 //! The simulator of the providers, in this process, and its ledger.
 
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use image_gen_simulator::{Config, Rule, Simulator, Totals};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
+
 use tokio::runtime::{Builder, Runtime};
+
+use crate::wait::{secs, wait_until};
 
 /// A running simulator, on threads of its own.
 pub struct Sim {
@@ -78,6 +82,22 @@ impl Sim {
     /// Nothing goes wrong any more.
     pub fn clear_rules(&self) {
         self.simulator.clear_rules();
+    }
+
+    /// Cuts the providers off from the network, or lets them back.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub fn cut_off(&self, cut: bool) {
+        self.simulator.cut_off(cut);
+        wait_until("the network changes", secs(20), || {
+            TcpStream::connect(self.simulator.address()).is_err() == cut
+        });
+    }
+
+    /// The providers forget what they have accepted.
+    pub fn lose_state(&self) {
+        self.simulator.lose_state();
     }
 
     /// What happened so far and what it cost.

@@ -66,6 +66,20 @@ fn a_terminated_worker_comes_back_and_resumes() {
 }
 
 #[test]
+fn a_worker_that_is_sent_away_again_and_again_comes_back_at_once() {
+    // worker failure modes 1 and 8: the brake is for workers that fail.
+    let stage = Stage::start();
+    for _ in 0..6 {
+        let worker = stage.worker();
+        terminate(&stage, worker);
+        let start = Instant::now();
+        assert_ne!(stage.worker(), worker);
+        assert!(start.elapsed() < secs(2), "not after {:?}", start.elapsed());
+    }
+    stage.sentinel();
+}
+
+#[test]
 fn an_idle_worker_ends_at_once() {
     // worker failure mode 1
     let stage = Stage::start();
@@ -205,6 +219,71 @@ fn a_request_whose_answer_a_terminate_swallowed_is_never_sent_again() {
     let took = terminate(&stage, stage.worker());
     assert!(took < Duration::from_millis(1500), "{took:?}");
     is_left_to_a_person(&stage, &id, "ambiguous");
+}
+
+/// A job for ComfyUI, where this goes wrong with the submission once.
+fn at_comfyui(stage: &Stage, fault: &str) -> String {
+    stage.sim.rule(json!({"provider": "comfyui", "phase": "submit", "times": 1, "fault": fault}));
+    let arguments = "prompt => 'asked for', model => 'comfyui:sd-xl-base', width => 256, height => 256";
+    stage.alice().generate_with(arguments)
+}
+
+#[test]
+fn a_task_that_we_named_is_found_again_after_a_crash() {
+    // N4, P2, worker failure mode 52: ComfyUI took it on, and the kill swallowed its answer.
+    let stage = Stage::with(Options { fsync: true, ..Options::default() });
+    let id = at_comfyui(&stage, "hang");
+    stage.submitted(1);
+    stage.cluster.crash(stage.worker());
+    sent_and_paid_once_at_home(&stage, &id, &["succeeded"]);
+    assert_eq!(stage.sim.submits(), 1);
+    assert_ne!(stage.admin().text("SELECT remote_id FROM image_gen.attempts"), "");
+}
+
+#[test]
+fn a_task_that_we_named_and_that_never_arrived_is_sent_again() {
+    // N4, P2, worker failure mode 52
+    let stage = Stage::with(Options { fsync: true, ..Options::default() });
+    let id = at_comfyui(&stage, "hang_before_accept");
+    stage.submitted(1);
+    stage.cluster.crash(stage.worker());
+    sent_and_paid_once_at_home(&stage, &id, &["failed", "succeeded"]);
+    assert_eq!(stage.sim.submits(), 2);
+}
+
+#[test]
+fn a_task_that_we_named_is_found_again_after_its_connection_broke() {
+    // N4, P2, worker failure mode 45
+    let stage = Stage::start();
+    let id = at_comfyui(&stage, "drop_after_accept");
+    sent_and_paid_once_at_home(&stage, &id, &["succeeded"]);
+    assert_eq!(stage.sim.submits(), 1);
+}
+
+#[test]
+fn a_task_that_we_named_can_be_called_off_after_a_crash() {
+    // worker failure modes 52 and 53
+    let stage = Stage::with(Options { fsync: true, ..Options::default() });
+    stage.sim.configure(&json!({"render_seconds": 60}));
+    let id = at_comfyui(&stage, "hang");
+    stage.submitted(1);
+    stage.alice().run(&format!("SELECT image_gen.cancel('{id}')"));
+    stage.cluster.crash(stage.worker());
+    let job = alice_again(&stage).done(&id);
+    assert_eq!(job.status, "canceled", "{job:?}");
+    assert_eq!(stage.sim.submits(), 1);
+    assert_eq!(stage.admin().number("SELECT count(*) FROM image_gen.queue"), 0);
+    stage.check_money();
+}
+
+/// The job succeeded after these attempts, one of which ComfyUI took on, and it cost nothing.
+fn sent_and_paid_once_at_home(stage: &Stage, id: &str, attempts: &[&str]) {
+    let job = alice_again(stage).done(id);
+    assert_eq!((job.status.as_str(), job.billed_cost.as_str()), ("succeeded", "0"), "{job:?}");
+    let tried = stage.admin().column("SELECT status FROM image_gen.attempts ORDER BY number");
+    assert_eq!(tried, attempts);
+    assert_eq!(stage.sim.totals().all.accepted, 1);
+    stage.check_money();
 }
 
 #[test]

@@ -265,6 +265,12 @@ pub trait Provider: Sync {
     /// The meaning of the answer to [`Provider::prepare`].
     fn read_submit(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection>;
 
+    /// The task that the call of this name began, for a provider at which we choose the ids: when no answer came, it is asked for,
+    /// and is there or never arrived. `base` is the provider's base URL.
+    fn named_task(&self, _base: &str, _tag: &str) -> Option<Remote> {
+        None
+    }
+
     /// The question about an accepted task. Providers that answer at once are never asked.
     fn poll(&self, remote: &Remote) -> HttpRequest {
         HttpRequest::get(&remote.poll_url, None)
@@ -392,6 +398,11 @@ pub fn expected_cost(
         tokens: None,
     };
     cost::price_in(cost::USD, &candidate.prices, &work)
+}
+
+/// Whether a provider of this kind can say what became of a request whose answer was lost.
+pub fn can_be_asked(kind: &str) -> bool {
+    find(kind).is_some_and(|provider| provider.named_task("", "").is_some())
 }
 
 /// The base URL of a candidate, without a final slash.

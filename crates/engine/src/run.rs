@@ -93,6 +93,8 @@ pub enum Event {
     Elapsed,
     /// The machine is now where computing is allowed.
     Compute,
+    /// The last [`Step::Send`] of a submission was not carried out: whoever drives must end. Nothing left this machine.
+    Halted,
     /// A user wants the job stopped. Ignored once the result is there: it is paid for.
     Cancel,
 }
@@ -165,6 +167,8 @@ struct Accepted {
     remote: Remote,
     cost: Option<Cost>,
     schedule: Schedule,
+    /// No answer said that it was accepted: it is asked for by the name that we gave it.
+    unsure: bool,
     /// How long the rendering took, as the last poll said.
     render_seconds: Option<f64>,
 }
@@ -239,21 +243,27 @@ impl Run {
         })
     }
 
-    /// A job whose attempt `number` was accepted by the provider in an earlier life of the worker.
+    /// A job whose attempt `number` was accepted by the provider in an earlier life of the worker, or (without a remote
+    /// task) may have been, at a provider that can be asked. `None` when it cannot be followed.
     pub fn resume(
         job: Job,
         plan: Plan,
         candidate: Candidate,
         number: u32,
-        remote: Remote,
+        remote: Option<Remote>,
         cost: Option<Cost>,
         sent_at: i64,
     ) -> Option<Self> {
-        let accepted = Accepted { remote, cost, schedule: Schedule::overdue(), render_seconds: None };
         let mut route = vec![candidate.clone()];
         route.extend(plan.route.into_iter().filter(|c| c.name() != candidate.name()));
         let mut run = Run::new(job, Plan { route, ..plan }, number)?;
         run.sent_at = sent_at;
+        let accepted = match remote {
+            Some(remote) => {
+                Accepted { remote, cost, schedule: Schedule::overdue(), unsure: false, render_seconds: None }
+            }
+            None => run.unsure()?,
+        };
         run.state = State::Resumed(accepted);
         // For the price: what was prepared then is prepared again, with stand-ins for the pictures.
         run.inputs = Inputs::stand_ins(&run.job.request);
@@ -279,6 +289,16 @@ impl Run {
             self.state,
             State::Collecting(_) | State::Drawing | State::Canceling(_) | State::Closing | State::Closed
         )
+    }
+
+    /// True when the next [`Step::Send`], or the one that is on its way, may cost money.
+    pub fn is_submitting(&self) -> bool {
+        matches!(self.state, State::Submitting)
+    }
+
+    /// True while an accepted task is asked for.
+    pub fn is_followed(&self) -> bool {
+        matches!(self.state, State::Polling(_) | State::Asking(_))
     }
 
     /// True while the pictures that go in are in memory.
@@ -322,7 +342,11 @@ impl Run {
             (State::Beginning, Event::Unaffordable) => self.unaffordable(now),
             (State::Beginning, Event::Busy) => self.busy(now),
             (State::Submitting, Event::Answer(answer)) => self.submitted(answer, now),
+            (State::Submitting, Event::Halted) => self.halted(),
             (State::Submitting, Event::Cancel) => {
+                if let Some(unsure) = self.unsure() {
+                    return self.call_off(unsure);
+                }
                 let failed = Failure::Canceled.because("canceled while the request was on its way");
                 self.end(AttemptStatus::Uncertain, failed, Cost::unknown(), JobStatus::Canceled)
             }

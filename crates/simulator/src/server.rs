@@ -10,6 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::Config;
@@ -23,6 +24,8 @@ use crate::world::World;
 pub struct Simulator {
     address: SocketAddr,
     world: Arc<World>,
+    /// True while nobody can reach it.
+    cut: watch::Sender<bool>,
     listening: JoinHandle<()>,
 }
 
@@ -34,14 +37,12 @@ impl Simulator {
 
     /// Starts on this address. Port 0 means a free one.
     pub async fn listen(address: SocketAddr, config: Config) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let listener = socket.listen(4096)?;
+        let listener = bind(address)?;
         let address = listener.local_addr()?;
         let world = Arc::new(World::new(config, address.to_string()));
-        let listening = tokio::spawn(accept(listener, world.clone()));
-        Ok(Self { address, world, listening })
+        let (cut, is_cut) = watch::channel(false);
+        let listening = tokio::spawn(listen(listener, address, world.clone(), is_cut));
+        Ok(Self { address, world, cut, listening })
     }
 
     /// Where it listens.
@@ -85,6 +86,16 @@ impl Simulator {
         texts.iter().filter_map(|text| serde_json::from_str(text).ok()).collect()
     }
 
+    /// Cuts it off from the network, or lets it back: connections are gone, and new ones are refused.
+    pub fn cut_off(&self, cut: bool) {
+        self.cut.send_replace(cut);
+    }
+
+    /// Loses what a crash would lose: tasks, pictures and uploads. Ledger, rules and configuration are the test's, and stay.
+    pub fn lose_state(&self) {
+        self.world.lose_state();
+    }
+
     /// Forgets ledger, rules and tasks; keeps the configuration.
     pub fn reset(&self) {
         self.world.reset();
@@ -98,8 +109,49 @@ impl Drop for Simulator {
     }
 }
 
-async fn accept(listener: TcpListener, world: Arc<World>) {
-    let mut connections = JoinSet::new();
+/// Listens while it is not cut off. Connections end with the listener.
+async fn listen(
+    listener: TcpListener,
+    address: SocketAddr,
+    world: Arc<World>,
+    mut is_cut: watch::Receiver<bool>,
+) {
+    let mut listener = Some(listener);
+    loop {
+        let open = match listener.take() {
+            Some(listener) => listener,
+            None => match bind(address) {
+                Ok(listener) => listener,
+                // Somebody may have the port for a moment.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            },
+        };
+        let mut connections = JoinSet::new();
+        tokio::select! {
+            () = accept(&open, &mut connections, world.clone()) => {}
+            _ = is_cut.wait_for(|cut| *cut) => {}
+        }
+        // The last connection is gone before the first one is refused: whoever is refused knows that nothing is on its way.
+        connections.shutdown().await;
+        drop(open);
+        // The simulator that is gone needs no listener.
+        if is_cut.wait_for(|cut| !*cut).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(4096)
+}
+
+async fn accept(listener: &TcpListener, connections: &mut JoinSet<()>, world: Arc<World>) {
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {

@@ -97,6 +97,11 @@ impl World {
     pub(crate) fn reset(&self) {
         self.rules().clear();
         self.ledger().clear();
+        self.lose_state();
+    }
+
+    /// Forgets what the providers know, and not what was asked of them.
+    pub(crate) fn lose_state(&self) {
         self.tasks().clear();
         self.shelf().clear();
         lock(&self.drawers).clear();

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, oneshot};
 use super::balances::Occasion;
 use super::doors::Entrance;
 use super::{Commit, Config, Load, Report, Rewrite, World};
+use crate::pause;
 use crate::worker::queue::{Claimed, Verdict};
 
 /// The engine's part of a claimed job.
@@ -53,8 +54,9 @@ struct Where {
 struct Resume {
     number: u32,
     provider: String,
-    remote_id: String,
-    poll_url: String,
+    /// Without one, no answer has come, and the provider is asked.
+    remote_id: Option<String>,
+    poll_url: Option<String>,
     result_url: Option<String>,
     cancel_url: Option<String>,
     cost: Option<Decimal>,
@@ -78,6 +80,9 @@ pub(super) async fn follow(claimed: Claimed, world: Arc<World>, cancel: Arc<Noti
                 task.world.local.place(&mut resume.candidates, &task.world).await;
             }
             let config = task.world.config.borrow().clone();
+            if details.attempts > 0 && details.resume.is_none() {
+                pause::at("again", &task.job_id, &task.world.stop).await;
+            }
             start(&task.job_id, details, &config)
         }
         Err(entries) => Err(entries),
@@ -123,12 +128,12 @@ fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool),
         let cost = resume.cost.map(Cost::reported);
         let lost = || run::lost(resume.number, &resume.provider, cost.clone());
         let candidate = resume.candidates.into_iter().next().ok_or_else(lost)?;
-        let remote = Remote {
-            id: resume.remote_id,
-            poll_url: resume.poll_url,
+        let remote = resume.remote_id.zip(resume.poll_url).map(|(id, poll_url)| Remote {
+            id,
+            poll_url,
             result_url: resume.result_url,
             cancel_url: resume.cancel_url,
-        };
+        });
         let plan = plan(route.candidates);
         let run = Run::resume(job, plan, candidate, resume.number, remote, cost.clone(), resume.sent_at);
         return run.map(|run| (run, true)).ok_or_else(lost);
@@ -244,9 +249,20 @@ impl Task {
                 Step::Stop => return,
                 Step::Compute => Event::Compute,
                 Step::Commit(entries) => {
+                    let begins = entries.iter().any(|e| matches!(e, Entry::Begin { .. }));
+                    pause::at(Commit::place(&entries), &self.job_id, &stop).await;
+                    if begins && *stop.borrow() {
+                        // Nothing is on its way yet: the next life begins.
+                        return;
+                    }
                     self.learn(run.candidate(), &entries).await;
                     match self.commit(self.keep(entries)).await {
-                        Verdict::Written => Event::Committed,
+                        Verdict::Written => {
+                            if begins {
+                                pause::at("begun", &self.job_id, &stop).await;
+                            }
+                            Event::Committed
+                        }
                         Verdict::NotOurs => Event::Disowned,
                         Verdict::Over => Event::Unaffordable,
                         Verdict::Busy => Event::Busy,
@@ -285,6 +301,8 @@ impl Task {
                     Event::Rewritten(self.rewrite(prompt, refused_by).await)
                 }
                 Step::Load { sha256 } => Event::Loaded(self.load(sha256).await),
+                // The intent is written down, and nothing was sent: that is known, and must not become a guess.
+                Step::Send { .. } if run.is_submitting() && *stop.borrow() => Event::Halted,
                 Step::Send { request, key_name } => {
                     if request.auth.is_none() && input_permit.is_none() && picture_permit.is_none() {
                         picture_permit = world.pictures.clone().acquire_owned().await.ok();
@@ -293,11 +311,19 @@ impl Task {
                     // What can be asked again is dropped at once when the worker must end. What may be paid for is
                     // given the time that is left.
                     let asks = request.method == Method::Get;
-                    tokio::select! {
+                    if run.is_followed() {
+                        pause::at("poll", &self.job_id, &stop).await;
+                    }
+                    let submits = run.is_submitting();
+                    let event = tokio::select! {
                         answer = world.driver.send(&request, key.as_ref()) => Event::Answer(answer),
                         () = self.cancel.notified(), if can_cancel => Event::Cancel,
                         _ = stop.wait_for(|stop| *stop), if asks => return,
+                    };
+                    if submits {
+                        pause::at("answered", &self.job_id, &stop).await;
                     }
+                    event
                 }
             };
         }

@@ -110,14 +110,12 @@ impl Provider for ComfyUi {
         let Some(id) = text_at(&answer, &["/prompt_id"]) else {
             return Err(Rejection::unknown(Failure::Uncertain, "accepted, but the answer names no task"));
         };
-        let base = base_url(self, call.candidate);
-        let remote = Remote {
-            id: id.to_owned(),
-            poll_url: format!("{base}/queue"),
-            result_url: Some(format!("{base}/history/{id}")),
-            cancel_url: Some(format!("{base}/queue")),
-        };
-        Ok(Reply::Accepted { remote, cost: None })
+        Ok(Reply::Accepted { remote: remote(base_url(self, call.candidate), id), cost: None })
+    }
+
+    /// (An older server that gave its own id to a task does not know it by ours: what it renders then is nobody's, and free.)
+    fn named_task(&self, base: &str, tag: &str) -> Option<Remote> {
+        Some(remote(base, &uuid("prompt", tag)))
     }
 
     /// A task that is in the queue goes on; of one that is not, the history is asked. In this order none can
@@ -220,6 +218,16 @@ impl ComfyUi {
             rejection.failed.failure = Failure::Garbled;
         }
         rejection
+    }
+}
+
+/// Where a task is asked for.
+fn remote(base: &str, id: &str) -> Remote {
+    Remote {
+        id: id.to_owned(),
+        poll_url: format!("{base}/queue"),
+        result_url: Some(format!("{base}/history/{id}")),
+        cancel_url: Some(format!("{base}/queue")),
     }
 }
 

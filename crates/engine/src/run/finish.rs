@@ -121,6 +121,14 @@ impl Run {
         Step::Commit(vec![end, Entry::Later { after, progress }])
     }
 
+    /// The intent was written down and not carried out: known to cost nothing, and no try of the provider's.
+    pub(super) fn halted(&mut self) -> Step {
+        let failed = Failure::Overloaded { after: None }.because("not sent: the worker had to end");
+        let end = self.end_entry(AttemptStatus::Failed, Some(failed), Cost::free().into());
+        self.state = State::Closing;
+        Step::Commit(vec![end, Entry::Later { after: Duration::ZERO, progress: self.plan.progress.clone() }])
+    }
+
     fn end_entry(&mut self, status: AttemptStatus, failed: Option<Failed>, bill: Bill) -> Entry {
         Entry::End {
             number: self.number,

@@ -8,7 +8,7 @@ use crate::failure::{Failed, Failure};
 use crate::http::{HttpResponse, TransportError};
 use crate::input::Inputs;
 use crate::poll::Schedule;
-use crate::provider::{Remote, Reply, Submission};
+use crate::provider::{self, Remote, Reply, Submission};
 use crate::retry;
 
 /// How long an accepted task is followed before a person is asked. Cold starts of community models take
@@ -44,6 +44,9 @@ impl Run {
                 return self.failed(failed, Cost::free());
             }
             Err(TransportError::MaybeSent(why)) => {
+                if let Some(unsure) = self.unsure() {
+                    return self.wait(unsure, None);
+                }
                 let failed = Failure::Uncertain.because(format!("sent, and no answer came: {why}"));
                 return self.failed(failed, Cost::unknown());
             }
@@ -55,7 +58,10 @@ impl Run {
         self.last_status = Some(response.status);
         let Some(provider) = self.provider() else { return Step::Stop };
         match provider.read_submit(&self.call(&self.tag()), &response) {
-            Err(rejection) => self.rejected(rejection, None),
+            Err(rejection) => match self.unsure() {
+                Some(unsure) if rejection.failed.failure == Failure::Uncertain => self.wait(unsure, None),
+                _ => self.rejected(rejection, None),
+            },
             Ok(Reply::Finished(output)) => self.finished(output, None, now),
             Ok(Reply::Failed(rejection)) => self.rejected(rejection, None),
             Ok(Reply::Pending { .. } | Reply::Ask(_)) => self.failed(
@@ -68,16 +74,34 @@ impl Run {
                 }
                 let estimate = Duration::from_secs_f64(self.candidate.typical_seconds.clamp(0.0, 600.0));
                 let schedule = Schedule::new(estimate);
-                let checkpoint = Entry::Checkpoint {
-                    number: self.number,
-                    remote: remote.clone(),
-                    cost: cost.clone(),
-                    http_status: response.status,
-                };
-                self.state = State::Checkpointing(Accepted { remote, cost, schedule, render_seconds: None });
-                Step::Commit(vec![checkpoint])
+                self.checkpoint(Accepted { remote, cost, schedule, unsure: false, render_seconds: None })
             }
         }
+    }
+
+    fn checkpoint(&mut self, accepted: Accepted) -> Step {
+        let checkpoint = Entry::Checkpoint {
+            number: self.number,
+            remote: accepted.remote.clone(),
+            cost: accepted.cost.clone(),
+            http_status: self.last_status.unwrap_or_default(),
+        };
+        self.state = State::Checkpointing(accepted);
+        Step::Commit(vec![checkpoint])
+    }
+
+    /// What was sent, as far as anybody knows, and nobody answered to: at a provider that can be asked for it.
+    pub(super) fn unsure(&self) -> Option<Accepted> {
+        let provider = self.provider()?;
+        let base = provider::base_url(provider, &self.candidate);
+        let remote = provider.named_task(base, &format!("{}-{}", self.job.id, self.number))?;
+        Some(Accepted {
+            remote,
+            cost: None,
+            schedule: Schedule::overdue(),
+            unsure: true,
+            render_seconds: None,
+        })
     }
 
     /// All that will be asked about a task is asked at the provider's own hosts.
@@ -132,6 +156,23 @@ impl Run {
                     .failed(Failure::Broken.because("the answer is larger than allowed"), Cost::unknown());
             }
             Err(_) => Ok(Reply::Pending { after: None }),
+        };
+        let reply = match reply {
+            Err(rejection) if accepted.unsure && said && rejection.failed.failure == Failure::NotFound => {
+                if age < NOT_FOUND_GRACE {
+                    // It may still be on its way there.
+                    return self.wait(accepted, None);
+                }
+                let failed = Failure::Overloaded { after: None };
+                return self.failed(failed.because("sent, and it never arrived"), Cost::free());
+            }
+            Ok(Reply::Ask(request)) => Ok(Reply::Ask(request)),
+            // It is there: from now on it is followed like any other.
+            _ if accepted.unsure && said => {
+                accepted.unsure = false;
+                return self.checkpoint(accepted);
+            }
+            reply => reply,
         };
         let after = match reply {
             Ok(Reply::Finished(mut output)) => {

@@ -163,12 +163,9 @@ impl World {
                     let path = request.url.split_once("://").unwrap().1.split_once('/').unwrap().1.to_owned();
                     let path = path.split('?').next().unwrap().to_owned();
                     self.log.push(format!("{:?} /{path}", request.method).to_uppercase().to_lowercase());
-                    assert_eq!(
-                        key_name.is_some(),
-                        request.url.starts_with("http://sim:1"),
-                        "{}",
-                        request.url
-                    );
+                    let own = request.url.starts_with("http://sim:1") && !path.starts_with("view");
+                    let keyed = self.run.provider().is_some_and(|p| p.key_name().is_some());
+                    assert_eq!(key_name.is_some(), own && keyed, "{}", request.url);
                     self.now += 50;
                     Event::Answer(self.answers.pop_front().unwrap_or_else(|| status("Pending")))
                 }
@@ -226,7 +223,7 @@ fn the_intent_is_durable_before_the_send_and_the_remote_id_before_the_first_poll
 fn a_restart_after_the_checkpoint_polls_and_never_submits() {
     let remote = Remote::new("T", "http://sim:1/eu/get_result?id=T");
     let cost = Some(Cost::reported("0.04".parse().unwrap()));
-    let run = Run::resume(job(), plan("bfl"), candidate("bfl"), 1, remote, cost, 0).unwrap();
+    let run = Run::resume(job(), plan("bfl"), candidate("bfl"), 1, Some(remote), cost, 0).unwrap();
     let mut world = World::of(run, vec![ready(), bytes(png())]);
     world.go();
     assert_eq!(world.log, ["get /eu/get_result", "get /x.png", "end succeeded", "close succeeded"]);
@@ -239,6 +236,67 @@ fn a_send_without_an_answer_is_uncertain_and_never_repeated() {
     world.go();
     assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "end uncertain", "close needsreview"]);
     assert_eq!(world.end(), (AttemptStatus::Uncertain, Some(ErrorCode::Uncertain), None));
+}
+
+#[test]
+fn a_worker_that_must_end_says_that_it_did_not_send() {
+    let progress = Progress { tries: 3, ..Progress::default() };
+    let mut world = World::of(Run::new(job(), Plan { progress, ..plan("bfl") }, 3).unwrap(), vec![]);
+    world.from(Event::Start, "begin");
+    assert!(!world.run.is_submitting(), "not before the intent is durable");
+    assert!(matches!(world.run.on(Event::Committed, 0), Step::Send { .. }));
+    assert!(world.run.is_submitting());
+    world.from(Event::Halted, "never");
+    assert_eq!(world.log, ["begin", "end failed", "later"]);
+    assert_eq!(world.end(), (AttemptStatus::Failed, Some(ErrorCode::Overloaded), Some("0".into())));
+    let Some(Entry::Later { after: Duration::ZERO, progress }) = world.entries.last() else { panic!() };
+    assert_eq!(progress.tries, 3, "it is no try of the provider's");
+}
+
+/// Everything but the pauses.
+fn without_pauses(log: &[String]) -> Vec<&str> {
+    log.iter().map(String::as_str).filter(|line| !line.starts_with("wait")).collect()
+}
+
+#[test]
+fn what_we_named_is_asked_for_before_it_is_sent_again() {
+    let mut local = candidate("comfyui");
+    local.remote_name = "sd_xl_base_1.0.safetensors".into();
+    let resumed = || Run::resume(job(), plan_of(local.clone()), local.clone(), 1, None, None, 0).unwrap();
+    let named = provider::find("comfyui").unwrap().named_task("http://sim:1", "gen_1-1").unwrap().id;
+    let queue = |running: Value| json_answer(200, json!({"queue_running": running, "queue_pending": []}));
+    let images = json!({"9": {"images": [{"filename": "a.png", "subfolder": "", "type": "output"}]}});
+    let history = json!({(named.clone()): {"status": {"status_str": "success"}, "outputs": images}});
+    let there = || {
+        vec![
+            queue(json!([[1, named, {}, {}, []]])),
+            queue(json!([])),
+            json_answer(200, history.clone()),
+            bytes(png()),
+        ]
+    };
+    let asked = format!("get /history/{named}");
+    let followed =
+        ["get /queue", "checkpoint", "get /queue", &asked, "get /view", "end succeeded", "close succeeded"];
+    // It is there: it becomes a task like any other, in this life of the worker and in the next.
+    let lost = vec![Err(TransportError::MaybeSent("reset".into()))];
+    let mut world = World::of(alone(local.clone()), [lost, there()].concat());
+    world.go();
+    assert_eq!(without_pauses(&world.log), [&["begin", "post /prompt"], &followed[..]].concat());
+    let mut world = World::of(resumed(), there());
+    world.go();
+    assert_eq!(without_pauses(&world.log), followed);
+    // It is not there, and that is no matter of lag: it never arrived, which costs a try and no money.
+    let nothing = [queue(json!([])), json_answer(200, json!({}))];
+    let mut world = World::of(resumed(), nothing.iter().cycle().take(40).cloned().collect());
+    world.go();
+    assert_eq!(world.end(), (AttemptStatus::Failed, Some(ErrorCode::Overloaded), Some("0".into())));
+    let log = without_pauses(&world.log);
+    assert_eq!(log.last(), Some(&"later"));
+    assert!(log.iter().filter(|l| l.starts_with("get /history")).count() > 1, "{log:?}");
+    assert!(!log.iter().any(|l| *l == "checkpoint" || l.starts_with("post")), "{log:?}");
+    // Nobody else can be asked.
+    assert!(Run::resume(job(), plan("bfl"), candidate("bfl"), 1, None, None, 0).is_none());
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn after_a_restart_nobody_knows_how_large_the_pictures_were_that_went_in() {
     let (job, plan, _) = edit((100, 100));
     let remote = Remote { result_url: Some("http://sim:1/r".into()), ..Remote::new("R", "http://sim:1/s") };
     let candidate = plan.route[0].clone();
-    let run = Run::resume(job, plan, candidate, 1, remote, None, 0).unwrap();
+    let run = Run::resume(job, plan, candidate, 1, Some(remote), None, 0).unwrap();
     let answers = vec![
         json_answer(200, json!({"status": "COMPLETED"})),
         json_answer(200, json!({"images": [{"url": "http://cdn:2/x.png"}]})),

@@ -1,0 +1,143 @@
+//! Random kills while jobs run.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::json;
+
+use super::audit::{self, Report};
+use super::field::{Field, KINDS};
+use super::kill::Kill;
+
+/// So many jobs are open at a time, as long as there are kills to come.
+const OPEN: i64 = 30;
+/// In so long one job ends, when the killing is over.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// This many random kills, on a server of its own. The same seed makes the same choices; when they strike is up to the machine.
+///
+/// # Panics
+/// When the server does not come back.
+pub fn play(kills: u64, seed: u64) -> Report {
+    // Who is cut off is well again in a moment: a breaker would only make everybody wait.
+    let field = Field::start(0.4, &["image_gen.breaker_failures = 0", "max_worker_processes = 12"]);
+    let (stop, struck) = (AtomicBool::new(false), AtomicU64::new(0));
+    let known = std::thread::scope(|scope| {
+        let submitter = scope.spawn(|| submit(&field, seed, &stop));
+        let mut random = StdRng::seed_from_u64(seed);
+        let start = Instant::now();
+        while struck.load(Ordering::Relaxed) < kills {
+            pick(&mut random).strike(&field);
+            let n = struck.fetch_add(1, Ordering::Relaxed) + 1;
+            if n.is_multiple_of(50) {
+                println!("seed {seed}: {n} kills in {:.0?}", start.elapsed());
+            }
+            // At any moment: also while the next life begins.
+            sleep(Duration::from_millis(random.random_range(0..700)));
+        }
+        stop.store(true, Ordering::Relaxed);
+        submitter.join().expect("the submitter")
+    });
+    settle(&field);
+    Report { kills, ..audit::check(&field, &known) }
+}
+
+/// Waits until all jobs have ended. Those that have not are the audit's to find.
+fn settle(field: &Field) {
+    let mut admin = field.connect("postgres");
+    let mut last = (0, Instant::now());
+    loop {
+        // Who waits for the picture of a job that waits for a person, waits for that person.
+        admin.run(
+            "SELECT image_gen.resolve_review(j.id, 'reject') FROM image_gen.jobs j
+              WHERE j.status = 'needs_review' AND j.id IN (SELECT w.needs FROM image_gen.waits w)",
+        );
+        let open = admin.number("SELECT count(*) FROM image_gen.jobs WHERE status IN ('queued', 'running')");
+        if open == 0 {
+            return;
+        } else if open != last.0 {
+            last = (open, Instant::now());
+        } else if last.1.elapsed() > PATIENCE {
+            let worker = field.any_worker();
+            let stuck = admin.rows(
+                "SELECT q.*, (SELECT array_agg(w.needs || ' ' || coalesce(j.status, 'gone')) FROM image_gen.waits w
+                               LEFT JOIN image_gen.jobs j ON j.id = w.needs WHERE w.seq = q.seq)
+                   FROM image_gen.queue q ORDER BY q.seq",
+            );
+            println!("{open} jobs do not end; worker {worker:?}; {stuck:#?}");
+            return;
+        }
+        sleep(Duration::from_millis(50));
+    }
+}
+
+fn pick(random: &mut StdRng) -> Kill {
+    match random.random_range(0..100) {
+        0..40 => Kill::Terminate,
+        40..70 => Kill::Worker,
+        70..80 => Kill::Immediate,
+        80..90 => Kill::Postmaster,
+        90..97 => Kill::Network,
+        _ => Kill::Provider,
+    }
+}
+
+/// Keeps the worker busy, and gives the ids of the jobs whose commit it has seen.
+fn submit(field: &Field, seed: u64, stop: &AtomicBool) -> Vec<String> {
+    let mut random = StdRng::seed_from_u64(!seed);
+    let mut known = vec![];
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let mut alice = field.connect("alice");
+        // Until the connection breaks.
+        let lived: Result<(), postgres::Error> = (|| {
+            while !stop.load(Ordering::Relaxed) {
+                let open = "SELECT count(*) FROM image_gen.jobs WHERE status IN ('queued', 'running')";
+                let open: i64 = alice.try_rows(open)?[0][0].parse().expect("a count");
+                for _ in open..OPEN {
+                    number += 1;
+                    let call = job(field, &mut random, number, known.last());
+                    let id = alice
+                        .try_rows(&format!("SELECT id FROM image_gen.{call}"))?
+                        .swap_remove(0)
+                        .swap_remove(0);
+                    let canceled = random.random_range(0..40) == 0;
+                    known.push(id.clone());
+                    if canceled {
+                        alice.try_rows(&format!("SELECT image_gen.cancel('{id}')"))?;
+                    }
+                }
+                sleep(Duration::from_millis(20));
+            }
+            Ok(())
+        })();
+        // Nobody but the kills ends it.
+        drop(lived);
+    }
+    known
+}
+
+/// A job of any kind, most of them without trouble of their own.
+fn job(field: &Field, random: &mut StdRng, number: u64, before: Option<&String>) -> String {
+    let kind = KINDS[random.random_range(0..KINDS.len())];
+    let token = format!("[job {number:06}]");
+    let prompt = match random.random_range(0..20) {
+        0 if kind.refuses => format!("{token} a portrait, eyes closed"),
+        1 => {
+            field.sim().rule(json!({
+                "phase": "submit", "prompt_contains": token, "times": 1,
+                "fault": {"kind": "rate_limited", "retry_after": 1}
+            }));
+            format!("{token} a crowd")
+        }
+        _ => format!("{token} a cup"),
+    };
+    match before.filter(|_| kind.edits && random.random_range(0..4) == 0) {
+        // It waits for the other, and has no picture to begin with when that one has none.
+        Some(other) => format!("edit('job:{other}', '{prompt}', {})", kind.model()),
+        None => format!("generate(prompt => '{prompt}', {})", kind.arguments),
+    }
+}
