@@ -65,9 +65,13 @@ CREATE TABLE image_gen.budget_totals (
   budget_id bigint PRIMARY KEY,
   since     timestamptz NOT NULL,
   spent     numeric NOT NULL DEFAULT 0,
-  held      numeric NOT NULL DEFAULT 0
+  held      numeric NOT NULL DEFAULT 0,
+  unsure    bigint[],
+  newer     bigint
 ) WITH (fillfactor = 20);
 COMMENT ON TABLE image_gen.budget_totals IS 'The sums over what is booked of the charges of a budget since the start of its period. Its row is the lock of the budget.';
+COMMENT ON COLUMN image_gen.budget_totals.unsure IS 'Of a new budget until the worker has seen it: jobs.seq of those that were under way when it was counted.';
+COMMENT ON COLUMN image_gen.budget_totals.newer IS 'And the last jobs.seq then: later jobs may have ended without knowing of it.';
 
 CREATE TABLE image_gen.charges (
   job_id       text COLLATE "C" NOT NULL,
@@ -251,7 +255,8 @@ BEGIN
   END IF;
   -- Always in this order: two that need the same budgets never wait for each other.
   PERFORM FROM image_gen.budget_totals t WHERE t.budget_id = ANY (wanted) ORDER BY t.budget_id FOR UPDATE;
-  moment := clock_timestamp();
+  -- A clock that went back is in the period that has begun: what was before it is forgotten.
+  moment := greatest(clock_timestamp(), (SELECT max(t.since) FROM image_gen.budget_totals t WHERE t.budget_id = ANY (wanted)));
   PERFORM image_gen._roll(wanted, moment);
   FOR balance IN SELECT * FROM image_gen._balances(wanted, moment) LOOP
     SELECT coalesce(sum(j.estimated_cost), 0) INTO needed
@@ -294,6 +299,9 @@ BEGIN
    CROSS JOIN LATERAL (SELECT image_gen._applicable(j.owner, j.metadata, j.batch)
                        UNION SELECT o.budget_id FROM image_gen.charges o WHERE o.job_id = j.id) AS a(id)
    WHERE j.id = charged_id
+     -- What is right already is not even locked.
+     AND EXISTS (SELECT FROM image_gen.budgets b WHERE b.id = a.id)
+     AND NOT EXISTS (SELECT FROM image_gen.charges o WHERE o.job_id = j.id AND o.budget_id = a.id AND o.held = w.held AND o.spent = w.spent)
   ON CONFLICT ON CONSTRAINT charges_pkey DO UPDATE SET held = excluded.held, spent = excluded.spent
    WHERE c.held <> excluded.held OR c.spent <> excluded.spent;
 END $$;
@@ -301,7 +309,14 @@ COMMENT ON FUNCTION image_gen._charge(text) IS 'Brings the charges of a job up t
 
 CREATE FUNCTION image_gen._book() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  fresh record;
 BEGIN
+  -- While set_budget() counted, jobs began and ended that it could not see, and that did not see it. Now both can be seen.
+  FOR fresh IN SELECT t.budget_id, t.unsure, t.newer FROM image_gen.budget_totals t WHERE t.newer IS NOT NULL FOR UPDATE SKIP LOCKED LOOP
+    PERFORM image_gen._charge(j.id) FROM image_gen.jobs j WHERE j.seq = ANY (fresh.unsure) OR j.seq > fresh.newer;
+    UPDATE image_gen.budget_totals t SET unsure = NULL, newer = NULL WHERE t.budget_id = fresh.budget_id;
+  END LOOP;
   IF NOT EXISTS (SELECT FROM image_gen.charges c WHERE c.held <> c.booked_held OR c.spent <> c.booked_spent) THEN
     RETURN;
   END IF;

@@ -57,7 +57,8 @@ DECLARE
 BEGIN
   SELECT b.* INTO STRICT budget FROM image_gen.budgets b WHERE b.id = new_budget;
   start := image_gen._since(budget, clock_timestamp());
-  INSERT INTO image_gen.budget_totals (budget_id, since) VALUES (new_budget, start);
+  INSERT INTO image_gen.budget_totals (budget_id, since, unsure, newer)
+  SELECT new_budget, start, array_agg(q.seq), (SELECT coalesce(max(j.seq), 0) FROM image_gen.jobs j) FROM image_gen.queue q;
   WITH counted AS (
     INSERT INTO image_gen.charges (job_id, budget_id, owner, at, held, spent, booked_held, booked_spent)
     SELECT j.id, new_budget, j.owner, j.created_at, w.held, w.spent, w.held, w.spent
@@ -68,6 +69,7 @@ BEGIN
   UPDATE image_gen.budget_totals t SET held = s.held, spent = s.spent
     FROM (SELECT coalesce(sum(c.held), 0) AS held, coalesce(sum(c.spent), 0) AS spent FROM counted c) s
    WHERE t.budget_id = new_budget;
+  PERFORM image_gen._wake(9223372036854775807);  -- the worker looks again when this is committed: see _book
 END $$;
 COMMENT ON FUNCTION image_gen._count_in(bigint) IS 'Counts the jobs of the period so far in a new budget.';
 
@@ -164,7 +166,8 @@ BEGIN
     RAISE EXCEPTION 'there is no budget of % for period %', stored_scope || coalesce(':' || $2, ''), $4 USING ERRCODE = 'undefined_object',
       HINT = 'image_gen.budgets lists all. Set one without until first.';
   ELSIF $3 IS NULL THEN
-    DELETE FROM image_gen.charges c WHERE c.budget_id = found_id;
+    -- Its charges stay for now: the worker may be at them. Those of budgets removed before are nobody's any more.
+    DELETE FROM image_gen.charges c WHERE NOT EXISTS (SELECT FROM image_gen.budgets b WHERE b.id = c.budget_id);
     DELETE FROM image_gen.budget_changes c WHERE c.budget_id = found_id;
     DELETE FROM image_gen.budget_totals t WHERE t.budget_id = found_id;
     DELETE FROM image_gen.budgets b WHERE b.id = found_id;
@@ -247,10 +250,11 @@ BEGIN
    CROSS JOIN LATERAL image_gen._owed(j.id) w
    WHERE c.held <> w.held OR c.spent <> w.spent;
   RETURN QUERY
-  SELECT b.name, 'totals differ from the charges', b.spent + b.held, coalesce(s.sum, 0), NULL::text
+  SELECT b.name, 'totals differ from the charges', b.spent + b.held, s.held + s.spent, NULL::text
     FROM image_gen._balances((SELECT array_agg(g.id) FROM image_gen.budgets g), clock_timestamp()) b
-    LEFT JOIN LATERAL (SELECT sum(c.held + c.spent) FROM image_gen.charges c WHERE c.budget_id = b.budget_id AND c.at >= b.since) s ON true
-   WHERE b.spent + b.held <> coalesce(s.sum, 0);
+   CROSS JOIN LATERAL (SELECT coalesce(sum(c.held), 0) AS held, coalesce(sum(c.spent), 0) AS spent
+                         FROM image_gen.charges c WHERE c.budget_id = b.budget_id AND c.at >= b.since) s
+   WHERE b.spent <> s.spent OR b.held <> s.held;
   RETURN QUERY
   SELECT b.scope || coalesce(':' || b.key, ''), 'job is not counted', 0::numeric, w.held + w.spent, j.id
     FROM image_gen.jobs j

@@ -157,6 +157,9 @@ BEGIN
   IF EXISTS (SELECT FROM image_gen.waits w WHERE NOT w.checked OR after_seq = 0) THEN
     PERFORM image_gen._check_waits(after_seq = 0);
   END IF;
+  IF EXISTS (SELECT FROM image_gen.budget_totals t WHERE t.newer IS NOT NULL) THEN
+    PERFORM image_gen._book();
+  END IF;
   -- Losing a claim to a crash is harmless, so it does not wait for the disk. The intent to send does.
   PERFORM set_config('synchronous_commit', 'off', true);
   RETURN QUERY
@@ -280,6 +283,8 @@ BEGIN
      WHERE i.seq = ANY (owned)
      ORDER BY i.seq, e.position
   LOOP
+    -- What follows an intent that is not written is not written either.
+    CONTINUE WHEN verdicts ? entry.seq::text;
     CASE entry.kind
     WHEN 'begin' THEN
       answer := image_gen._afford(entry.job_id, (entry.e ->> 'estimated_cost')::numeric);
@@ -396,9 +401,11 @@ BEGIN
      SET status = 'queued', error_code = NULL, error_message = NULL, finished_at = NULL, billed_cost = NULL, cost_source = NULL
    WHERE j.id = reopened_id AND j.status = 'needs_review'
   RETURNING * INTO STRICT old;
-  -- What it held was given back when it ended.
-  PERFORM image_gen._afford(old.id, a.estimated_cost, true) FROM image_gen.attempts a
-    WHERE a.job_id = old.id AND a.billed_cost = 0 AND a.number = (SELECT max(l.number) FROM image_gen.attempts l WHERE l.job_id = old.id);
+  -- What it held for its next call was given back when it ended. (After a call that was billed, the next one asks for more itself.)
+  PERFORM image_gen._afford(old.id, coalesce(a.estimated_cost, old.estimated_cost), true)
+     FROM (SELECT) one LEFT JOIN image_gen.attempts a
+       ON a.job_id = old.id AND a.number = (SELECT max(l.number) FROM image_gen.attempts l WHERE l.job_id = old.id)
+    WHERE a.id IS NULL OR a.billed_cost = 0;
   INSERT INTO image_gen.queue (seq, job_id, attempts, progress)
   VALUES (old.seq, old.id, (SELECT coalesce(max(a.number), 0) FROM image_gen.attempts a WHERE a.job_id = old.id), new_progress);
   PERFORM image_gen._charge(old.id);
