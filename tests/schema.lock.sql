@@ -86,7 +86,9 @@ TABLE budget_totals (
   budget_id bigint NOT NULL,
   since timestamp with time zone NOT NULL,
   spent numeric NOT NULL DEFAULT 0,
-  held numeric NOT NULL DEFAULT 0
+  held numeric NOT NULL DEFAULT 0,
+  unsure bigint[],
+  newer bigint
 ) WITH (fillfactor=20)
   budget_totals_pkey PRIMARY KEY (budget_id)
 

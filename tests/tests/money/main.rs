@@ -8,6 +8,7 @@ mod dump;
 mod limits;
 mod locks;
 mod prices;
+mod property;
 mod race;
 mod reports;
 mod review;

@@ -53,7 +53,8 @@ fn several_pictures_share_what_is_settled_to_the_last_digit() {
     let stage = stage(&["fal"], &[]);
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
     admin.run("SELECT image_gen.set_budget('workspace', NULL, 1)");
-    let id = alice.generate_with("prompt => 'three', model => 'fal:flux-2-dev', n => 3, width => 512, height => 512, allow_unpriced => true");
+    admin.run("DELETE FROM image_gen.prices WHERE provider_kind = 'fal' AND model = 'flux-1.1-pro'");
+    let id = alice.generate_with("prompt => 'three', model => 'fal:flux-1.1-pro', n => 3, width => 512, height => 512, allow_unpriced => true");
     alice.all_succeed(std::slice::from_ref(&id));
     admin.run(&format!("SELECT image_gen.settle_cost('{id}', 1, 0.1)"));
     let shares = alice.column(&format!("SELECT billed_cost FROM image_gen.campaign_assets WHERE job_id = '{id}' ORDER BY position"));
