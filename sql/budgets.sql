@@ -27,7 +27,7 @@ CREATE TABLE image_gen.budgets (
 CREATE UNIQUE INDEX budgets_one ON image_gen.budgets (scope, coalesce(key, ''), period, coalesce(rolling, interval '0'));
 COMMENT ON TABLE image_gen.budgets IS 'Limits in USD. All that apply to a job must have room for it. Written by set_budget() and grant_credits().';
 COMMENT ON COLUMN image_gen.budgets.id IS 'For budget_changes and charges.';
-COMMENT ON COLUMN image_gen.budgets.scope IS 'workspace: everything. role: jobs of this role and of its members. campaign, ticket, metadata:NAME: jobs with this metadata. batch: max_cost of a generate_batch().';
+COMMENT ON COLUMN image_gen.budgets.scope IS 'workspace: everything. role: jobs of this role and of its members. campaign, ticket, metadata:NAME: jobs with this metadata. batch: max_cost of a generate_batch(), by jobs.batch.';
 COMMENT ON COLUMN image_gen.budgets.key IS 'Which role, campaign, ticket …; NULL for the workspace.';
 COMMENT ON COLUMN image_gen.budgets.period IS 'total; day, week, month, quarter or year of the calendar; or rolling. A job counts in the period in which it was queued.';
 COMMENT ON COLUMN image_gen.budgets.rolling IS 'The length of a rolling period.';
@@ -223,7 +223,8 @@ BEGIN
           DETAIL = format('limit %s, spent %s, reserved %s, available %s, estimated %s USD%s', image_gen._usd(balance.limit_amount), image_gen._usd(balance.spent),
                           image_gen._usd(balance.held), image_gen._usd(balance.available), image_gen._usd(needed),
                           CASE WHEN isfinite(balance.until) THEN format('; until %s', to_char(balance.until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')) ELSE '' END),
-          HINT = 'image_gen.credits() shows all limits. Choose a cheaper model (image_gen.estimate()), or ask an administrator for image_gen.grant_credits() or set_budget().';
+          HINT = CASE WHEN balance.name LIKE 'batch:%' THEN 'Give the batch a higher max_cost, or cheaper shots (image_gen.estimate_batch()); of one that is queued, an administrator raises it: image_gen.grant_credits(…, ''batch'', …).'
+                 ELSE 'image_gen.credits() shows all limits. Choose a cheaper model (image_gen.estimate()), or ask an administrator for image_gen.grant_credits() or set_budget().' END;
 END $$;
 COMMENT ON FUNCTION image_gen._refuse(image_gen._balance, numeric, numeric) IS 'The error of a budget that has not enough.';
 

@@ -18,8 +18,14 @@ fn a_launch_with_credit_for_three_is_refused_whole() {
     assert_eq!(estimate, [["4", "4", "0.16", "0.176", "0.25", "USD", "0"]]);
     let launch = format!("SELECT id FROM image_gen.generate_batch({LAUNCH})");
     for (available, message) in [
-        ("0.12", "budget_exceeded: campaign:aurora has 0.12 USD available, 0.25 USD are needed (0.16 and headroom for retries)"),
-        ("0.20", "budget_exceeded: campaign:aurora has 0.20 USD available, 0.25 USD are needed (0.16 and headroom for retries)"),
+        (
+            "0.12",
+            "budget_exceeded: campaign:aurora has 0.12 USD available, 0.25 USD are needed (0.16 and headroom for retries)",
+        ),
+        (
+            "0.20",
+            "budget_exceeded: campaign:aurora has 0.20 USD available, 0.25 USD are needed (0.16 and headroom for retries)",
+        ),
     ] {
         admin.run(&format!("SELECT image_gen.set_budget('campaign', 'aurora', {available})"));
         let error = alice.error(&launch);
@@ -50,8 +56,9 @@ fn the_cap_of_a_batch_holds_against_its_retries() {
     refuse(&stage, "a woman");
     let mut alice = stage.alice();
     let shots = |n: usize, cap: &str, key: &str| {
-        let all: Vec<String> =
-            (0..n).map(|i| format!("{{\"shot\": \"s{i}\", \"prompt\": \"a woman with a vase [{key} {i}]\"}}")).collect();
+        let all: Vec<String> = (0..n)
+            .map(|i| format!("{{\"shot\": \"s{i}\", \"prompt\": \"a woman with a vase [{key} {i}]\"}}"))
+            .collect();
         format!(
             "SELECT id FROM image_gen.generate_batch('[{}]', '{{\"model\": \"ideogram:ideogram-v2a\"}}', max_cost => {cap})",
             all.join(",")
@@ -65,15 +72,29 @@ fn the_cap_of_a_batch_holds_against_its_retries() {
     // Four calls were made and billed 0.16; a fifth would lead to 0.20.
     assert_eq!((stage.sim.submits(), stage.sim.billed().as_str()), (4, "0.16"), "{stories:?}");
     for (job, calls) in jobs.iter().zip(&stories) {
-        assert_eq!((job.status.as_str(), job.error_code.as_str()), ("needs_review", "budget_exceeded"), "{job:?}");
+        assert_eq!(
+            (job.status.as_str(), job.error_code.as_str()),
+            ("needs_review", "budget_exceeded"),
+            "{job:?}"
+        );
         assert_eq!(calls, &["ideogram:ideogram-v2a refused safety_filter 0.04"]);
     }
     assert_eq!(credits(&mut alice, &scope), "0.16 0 0.02");
+    // An administrator can raise it, and a person decides which shot goes on.
+    let batch = scope.trim_start_matches("batch:");
+    let mut admin = stage.admin();
+    admin.run(&format!("SELECT image_gen.grant_credits(0.02, 'batch', '{batch}')"));
+    stage.sim.clear_rules();
+    alice.run(&format!("SELECT image_gen.resolve_review('{}', 'retry')", ids[2]));
+    alice.all_succeed(&ids[2..3]);
+    assert_eq!(alice.sqlstate(&format!("SELECT image_gen.grant_credits(1, 'batch', '{batch}')")), "42501");
+    assert_eq!(credits(&mut alice, &scope), "0.2 0 0");
+    refuse(&stage, "a woman");
     // With room for one more, one of them goes on.
     let ids = alice.column(&shots(4, "0.20", "more"));
     let jobs = alice.all_done(&ids);
     assert_eq!(jobs.iter().filter(|j| j.status == "succeeded").count(), 1, "{jobs:?}");
-    assert_eq!((stage.sim.submits(), stage.sim.billed().as_str()), (9, "0.36"));
+    assert_eq!((stage.sim.submits(), stage.sim.billed().as_str()), (10, "0.4"));
     check_all(&stage);
 }
 

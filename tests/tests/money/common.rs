@@ -79,7 +79,11 @@ type Booked = (Call, String);
 
 /// A decimal number without zeros at its end.
 fn trimmed(amount: &str) -> String {
-    if amount.contains('.') { amount.trim_end_matches('0').trim_end_matches('.').to_owned() } else { amount.to_owned() }
+    if amount.contains('.') {
+        amount.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        amount.to_owned()
+    }
 }
 
 /// The calls of the attempts whose prompt contains a text, oldest first.
@@ -103,7 +107,10 @@ pub fn check_calls(stage: &Stage, admin: &mut Session, tag: &str) {
         .submits_of(tag)
         .iter()
         .map(|e: &Value| {
-            (e["provider"].as_str().unwrap_or_default().to_owned(), trimmed(e["billed"].as_str().unwrap_or("0")))
+            (
+                e["provider"].as_str().unwrap_or_default().to_owned(),
+                trimmed(e["billed"].as_str().unwrap_or("0")),
+            )
         })
         .collect();
     let booked = booked(admin, tag);
@@ -111,9 +118,13 @@ pub fn check_calls(stage: &Stage, admin: &mut Session, tag: &str) {
     for ((provider, cost), status) in &booked {
         let same = left.peek().is_some_and(|(p, billed)| {
             // A task that was called off is not followed: that it failed in the end, and cost nothing, nobody has asked.
-            p == provider && (cost.as_ref().is_none_or(|c| c == billed) || status == "canceled" && billed == "0")
+            p == provider
+                && (cost.as_ref().is_none_or(|c| c == billed) || status == "canceled" && billed == "0")
         });
-        assert!(same || (status == "uncertain" && cost.is_none()), "{tag}: {booked:?} and the ledger {sent:?}");
+        assert!(
+            same || (status == "uncertain" && cost.is_none()),
+            "{tag}: {booked:?} and the ledger {sent:?}"
+        );
         if same {
             left.next();
         }

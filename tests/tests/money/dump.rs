@@ -26,13 +26,22 @@ fn figures_survive_a_dump() {
         "SELECT image_gen.set_budget('workspace', NULL, 1, 'month'); SELECT image_gen.set_budget('role', 'alice', 2, '30 days');
          SELECT image_gen.grant_credits(0.5); SELECT image_gen.grant_credits(0.3, 'campaign', 'c')",
     );
-    let ids: Vec<String> = (0..3).map(|n| alice.generate_with(&format!("prompt => 'dumped {n}', metadata => '{{\"campaign\": \"c\"}}', {PRO}"))).collect();
+    let ids: Vec<String> = (0..3)
+        .map(|n| {
+            alice.generate_with(&format!(
+                "prompt => 'dumped {n}', metadata => '{{\"campaign\": \"c\"}}', {PRO}"
+            ))
+        })
+        .collect();
     alice.all_succeed(&ids);
-    admin.run("SELECT image_gen.import_invoice('bfl', now() - interval '1 day', now() + interval '1 day', 0.13)");
+    admin.run(
+        "SELECT image_gen.import_invoice('bfl', now() - interval '1 day', now() + interval '1 day', 0.13)",
+    );
     admin.run("CREATE DATABASE copy");
     let mut dump = client(&stage, "pg_dump", DATABASE).stdout(Stdio::piped()).spawn().unwrap();
     let mut psql = client(&stage, "psql", "copy");
-    let restored = psql.args(["-Xq", "-v", "ON_ERROR_STOP=1"]).stdin(dump.stdout.take().unwrap()).output().unwrap();
+    let restored =
+        psql.args(["-Xq", "-v", "ON_ERROR_STOP=1"]).stdin(dump.stdout.take().unwrap()).output().unwrap();
     assert!(dump.wait().unwrap().success() && restored.status.success(), "{restored:?}");
     let mut copy = stage.cluster.admin("copy");
     for figures in [

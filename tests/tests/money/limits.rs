@@ -14,7 +14,11 @@ fn a_new_budget_counts_what_its_period_has_seen() {
     let stage = stage(&["bfl"], &[]);
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
     let ids: Vec<String> = (0..5)
-        .map(|n| alice.generate_with(&format!("prompt => 'old {n}', metadata => '{{\"campaign\": \"c\", \"team\": \"red\"}}', {PRO}")))
+        .map(|n| {
+            alice.generate_with(&format!(
+                "prompt => 'old {n}', metadata => '{{\"campaign\": \"c\", \"team\": \"red\"}}', {PRO}"
+            ))
+        })
         .collect();
     alice.all_succeed(&ids);
     // Two of them are from long ago.
@@ -38,10 +42,14 @@ fn a_new_budget_counts_what_its_period_has_seen() {
     let id = alice.generate_with(&format!("prompt => 'paid in advance', {ticket}, {PRO}"));
     alice.all_succeed(&[id]);
     assert_eq!(credits(&mut alice, "ticket:T-1"), "0.04 0 0.01");
-    assert_eq!(alice.sqlstate(&format!("SELECT image_gen.generate(prompt => 'more', {ticket}, {PRO})")), "53400");
+    assert_eq!(
+        alice.sqlstate(&format!("SELECT image_gen.generate(prompt => 'more', {ticket}, {PRO})")),
+        "53400"
+    );
     // A lower limit than what is spent stops what comes, and nothing else; without it everything is as before.
     admin.run("SELECT image_gen.set_budget('campaign', 'c', 0.01, 'year')");
-    let more = format!("SELECT image_gen.generate(prompt => 'more', metadata => '{{\"campaign\": \"c\"}}', {PRO})");
+    let more =
+        format!("SELECT image_gen.generate(prompt => 'more', metadata => '{{\"campaign\": \"c\"}}', {PRO})");
     assert_eq!(alice.sqlstate(&more), "53400");
     admin.run("SELECT image_gen.set_budget('campaign', 'c', NULL, 'year')");
     assert_eq!(credits(&mut admin, "campaign:c"), "");
@@ -59,13 +67,20 @@ fn tampering_is_seen_and_put_right() {
     let stage = stage(&["bfl"], &[]);
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
     admin.run("SELECT image_gen.set_budget('workspace', NULL, 1); SELECT image_gen.set_budget('role', 'alice', 1, 'month')");
-    let ids: Vec<String> = (0..3).map(|n| alice.generate_with(&format!("prompt => 'job {n}', {PRO}"))).collect();
+    let ids: Vec<String> =
+        (0..3).map(|n| alice.generate_with(&format!("prompt => 'job {n}', {PRO}"))).collect();
     alice.all_succeed(&ids);
     for (tampering, found) in [
         ("UPDATE image_gen.budget_totals SET spent = spent + 0.01", 2),
         ("UPDATE image_gen.budget_totals SET spent = spent + 0.01, held = held - 0.01", 2),
         (&*format!("UPDATE image_gen.charges SET spent = 0 WHERE job_id = '{}'", ids[0]), 2),
-        (&*format!("UPDATE image_gen.charges SET held = 0.5, booked_held = 0.5 WHERE job_id = '{}'", ids[1]), 4),
+        (
+            &*format!(
+                "UPDATE image_gen.charges SET held = 0.5, booked_held = 0.5 WHERE job_id = '{}'",
+                ids[1]
+            ),
+            4,
+        ),
         (&*format!("DELETE FROM image_gen.charges WHERE job_id = '{}'", ids[2]), 4),
     ] {
         admin.run(tampering);
@@ -85,7 +100,8 @@ fn a_budget_that_is_set_while_jobs_end_counts_them() {
     let stage = stage(&["bfl"], &["image_gen.max_in_flight = 2"]);
     stage.sim.configure(&json!({"render_seconds": 0.5}));
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
-    let ids: Vec<String> = (0..3).map(|n| alice.generate_with(&format!("prompt => 'before {n}', {PRO}"))).collect();
+    let ids: Vec<String> =
+        (0..3).map(|n| alice.generate_with(&format!("prompt => 'before {n}', {PRO}"))).collect();
     admin.run("BEGIN");
     admin.run("SELECT image_gen.set_budget('workspace', NULL, 1)");
     let during = alice.generate_with(&format!("prompt => 'during', {PRO}"));
@@ -128,7 +144,9 @@ fn limits_come_and_go_while_jobs_run() {
                 scope.spawn(move || {
                     let mut session = if user == 0 { stage.bob() } else { stage.alice() };
                     for n in 0..40 {
-                        let call = format!("prompt => 'come {user} {n}', metadata => '{{\"campaign\": \"c\"}}', {PRO}");
+                        let call = format!(
+                            "prompt => 'come {user} {n}', metadata => '{{\"campaign\": \"c\"}}', {PRO}"
+                        );
                         let id = session.generate_with(&call);
                         if n % 5 == 0 {
                             session.run(&format!("SELECT image_gen.cancel('{id}')"));
@@ -151,7 +169,9 @@ fn limits_come_and_go_while_jobs_run() {
         admin.run(&format!("SELECT image_gen.set_budget({call}, 100)"));
     }
     println!("{rounds} rounds");
-    wait_until("the worker has looked", secs(10), || admin.rows("SELECT * FROM image_gen.check_budgets()").is_empty());
+    wait_until("the worker has looked", secs(10), || {
+        admin.rows("SELECT * FROM image_gen.check_budgets()").is_empty()
+    });
     no_deadlock(&stage);
     check_all(&stage);
 }

@@ -11,7 +11,9 @@ fn never_blocked(stage: &Stage, what: &str, mut condition: impl FnMut() -> bool)
     let worker = stage.worker();
     let mut admin = stage.admin();
     wait_until(what, secs(20), || {
-        let waits = admin.text(&format!("SELECT wait_event FROM pg_stat_activity WHERE pid = {worker} AND wait_event_type = 'Lock'"));
+        let waits = admin.text(&format!(
+            "SELECT wait_event FROM pg_stat_activity WHERE pid = {worker} AND wait_event_type = 'Lock'"
+        ));
         assert!(waits.is_empty(), "the worker waits for a lock ({waits}): {what}");
         condition()
     });
@@ -28,14 +30,19 @@ fn jobs_end_while_somebody_holds_their_budget() {
     refuse(&stage, "a woman");
     let (mut admin, mut alice, mut holder) = (stage.admin(), stage.alice(), stage.bob());
     admin.run("SELECT image_gen.set_budget('workspace', NULL, 10); SELECT image_gen.set_budget('role', 'alice', 10)");
-    let ids: Vec<String> = (0..4).map(|n| alice.generate_with(&format!("prompt => 'plain {n}', {PRO}"))).collect();
+    let ids: Vec<String> =
+        (0..4).map(|n| alice.generate_with(&format!("prompt => 'plain {n}', {PRO}"))).collect();
     let climbing = alice.generate_with("prompt => 'a woman with a vase', model => 'ideogram:ideogram-v2a'");
     stage.submitted(5);
     holder.run("BEGIN");
     let held = holder.generate_with(&format!("prompt => 'held', {PRO}"));
-    never_blocked(&stage, "four jobs end under a held budget", || ids.iter().all(|id| status(&mut alice, id) == "succeeded"));
+    never_blocked(&stage, "four jobs end under a held budget", || {
+        ids.iter().all(|id| status(&mut alice, id) == "succeeded")
+    });
     // What they cost can be seen, although nobody could book it.
-    never_blocked(&stage, "the refusal is booked", || story(&mut alice, &climbing).first().is_some_and(|s| s.contains("refused")));
+    never_blocked(&stage, "the refusal is booked", || {
+        story(&mut alice, &climbing).first().is_some_and(|s| s.contains("refused"))
+    });
     assert_eq!(credits(&mut alice, "workspace"), "0.2 0 9.8");
     // The step up the ladder needs more than is held: it waits, and is not made.
     let mut looks = 0;
@@ -74,7 +81,11 @@ fn an_administrators_open_transaction_stops_nobody() {
     .enumerate()
     {
         let ids: Vec<String> = (0..3)
-            .map(|n| alice.generate_with(&format!("prompt => 'round {round} {n}', metadata => '{{\"campaign\": \"c\"}}', {PRO}")))
+            .map(|n| {
+                alice.generate_with(&format!(
+                    "prompt => 'round {round} {n}', metadata => '{{\"campaign\": \"c\"}}', {PRO}"
+                ))
+            })
             .collect();
         stage.submitted(3 * (round as u64 + 1));
         admin.run("BEGIN");
@@ -86,7 +97,10 @@ fn an_administrators_open_transaction_stops_nobody() {
     wait_until("the new budgets are right", secs(10), || {
         admin.rows("SELECT * FROM image_gen.check_budgets()").is_empty()
     });
-    assert_eq!(admin.text("SELECT trim_scale(spent) FROM image_gen.credits() WHERE scope = 'role:alice'"), "0.84");
+    assert_eq!(
+        admin.text("SELECT trim_scale(spent) FROM image_gen.credits() WHERE scope = 'role:alice'"),
+        "0.84"
+    );
     no_deadlock(&stage);
     check_all(&stage);
 }

@@ -50,15 +50,33 @@ fn fates(stage: &Stage) {
         let word = format!("[no {provider}]");
         stage.sim.rule(json!({"provider": provider, "phase": "submit", "prompt_contains": word, "fault": {"kind": "status", "code": 402}}));
         let word = format!("[{provider} refuses]");
-        stage.sim.rule(json!({"provider": provider, "phase": "submit", "prompt_contains": word, "fault": "refuse"}));
+        stage.sim.rule(
+            json!({"provider": provider, "phase": "submit", "prompt_contains": word, "fault": "refuse"}),
+        );
         let word = format!("[{provider} busy]");
         stage.sim.rule(json!({"provider": provider, "phase": "submit", "prompt_contains": word, "fault": {"kind": "rate_limited", "retry_after": 1}, "times": 2}));
     }
 }
 
 const FATES: [&str; 18] = [
-    "", "", "", "[refused]", "[early]", "[lost]", "[cut]", "[failing]", "[empty]", "[no bfl]", "[no fal]", "[no bfl] [no fal]", "[bfl refuses]",
-    "[ideogram refuses]", "[fal busy]", "[google refuses]", "[openai refuses]", "[bfl busy]",
+    "",
+    "",
+    "",
+    "[refused]",
+    "[early]",
+    "[lost]",
+    "[cut]",
+    "[failing]",
+    "[empty]",
+    "[no bfl]",
+    "[no fal]",
+    "[no bfl] [no fal]",
+    "[bfl refuses]",
+    "[ideogram refuses]",
+    "[fal busy]",
+    "[google refuses]",
+    "[openai refuses]",
+    "[bfl busy]",
 ];
 
 const MODELS: [&str; 9] = [
@@ -74,7 +92,13 @@ const MODELS: [&str; 9] = [
 ];
 
 fn budgets(admin: &mut Session, dice: &mut Dice) {
-    for (scope, key) in [("workspace", "NULL"), ("role", "'alice'"), ("campaign", "'a'"), ("campaign", "'b'"), ("metadata:team", "'red'")] {
+    for (scope, key) in [
+        ("workspace", "NULL"),
+        ("role", "'alice'"),
+        ("campaign", "'a'"),
+        ("campaign", "'b'"),
+        ("metadata:team", "'red'"),
+    ] {
         if dice.roll(4) == 0 {
             continue;
         }
@@ -149,9 +173,8 @@ fn round(stage: &Stage, seed: u64, blow: Blow) -> usize {
         check_calls(stage, &mut admin, tag);
     }
     // The rest is known: people look it up, and nothing is held any more.
-    let unknown = admin.rows(
-        "SELECT job_id, number FROM image_gen.attempts WHERE billed_cost IS NULL ORDER BY 1, 2",
-    );
+    let unknown =
+        admin.rows("SELECT job_id, number FROM image_gen.attempts WHERE billed_cost IS NULL ORDER BY 1, 2");
     for row in unknown {
         let cost = dice.roll(7) as f64 / 100.0;
         admin.run(&format!("SELECT image_gen.settle_cost('{}', {}, {cost})", row[0], row[1]));
@@ -188,7 +211,8 @@ fn any_story_adds_up() {
         jobs += round(&stage, seed, blow);
     }
     let mut admin = stage.admin();
-    let stories = admin.rows("SELECT status, error_code, count(*) FROM image_gen.jobs GROUP BY 1, 2 ORDER BY 1, 2");
+    let stories =
+        admin.rows("SELECT status, error_code, count(*) FROM image_gen.jobs GROUP BY 1, 2 ORDER BY 1, 2");
     println!("{jobs} jobs: {stories:?}");
     println!("{:?}", admin.rows("SELECT status, cost_source, count(*), sum(billed_cost) FROM image_gen.attempts GROUP BY 1, 2 ORDER BY 1, 2"));
     no_deadlock(&stage);

@@ -20,7 +20,11 @@ struct Outcome {
 }
 
 /// So many sessions at once, each running what `work` says for its number; what they did not expect fails the test.
-fn race(stage: &Stage, n: usize, work: impl Fn(usize, &mut Session) -> Result<(), postgres::Error> + Sync) -> Outcome {
+fn race(
+    stage: &Stage,
+    n: usize,
+    work: impl Fn(usize, &mut Session) -> Result<(), postgres::Error> + Sync,
+) -> Outcome {
     let start = Barrier::new(n);
     let results: Vec<Result<(), postgres::Error>> = thread::scope(|scope| {
         let runs: Vec<_> = (0..n)
@@ -185,8 +189,12 @@ fn several_budgets_are_taken_without_a_deadlock() {
     assert!(most <= 810_000, "{most}");
     all_end(&stage);
     let jobs = admin.number("SELECT count(*) FROM image_gen.jobs");
-    for (name, cap) in [("campaign:a", 300_000), ("campaign:b", 300_000), ("workspace", 810_000), ("role:alice", 900_000)] {
-        let spent = admin.text(&format!("SELECT trim_scale(max(spent + reserved)) FROM image_gen.credits() WHERE scope = '{name}'"));
+    for (name, cap) in
+        [("campaign:a", 300_000), ("campaign:b", 300_000), ("workspace", 810_000), ("role:alice", 900_000)]
+    {
+        let spent = admin.text(&format!(
+            "SELECT trim_scale(max(spent + reserved)) FROM image_gen.credits() WHERE scope = '{name}'"
+        ));
         assert!(micros(&spent) <= cap, "{name}: {spent}");
     }
     assert_eq!(stage.sim.submits() as i64, jobs);
@@ -215,7 +223,10 @@ fn the_same_key_reserves_once() {
     assert_eq!(again, alice.column(&batch));
     assert_eq!(admin.number("SELECT count(*) FROM image_gen.jobs"), 3);
     assert_eq!(admin.number("SELECT count(*) FROM image_gen.budgets WHERE scope = 'batch'"), 1);
-    assert_eq!(admin.text("SELECT trim_scale(spent + reserved) FROM image_gen.credits() WHERE scope = 'workspace'"), "0.12");
+    assert_eq!(
+        admin.text("SELECT trim_scale(spent + reserved) FROM image_gen.credits() WHERE scope = 'workspace'"),
+        "0.12"
+    );
     all_end(&stage);
     assert_eq!(credits(&mut alice, "workspace"), "0.12 0 0.88");
     assert_eq!(stage.sim.submits(), 3);

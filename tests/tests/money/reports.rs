@@ -11,11 +11,18 @@ fn reports_are_the_ledger() {
     refuse(&stage, "a woman");
     let (mut admin, mut alice, mut bob) = (stage.admin(), stage.alice(), stage.bob());
     let metadata = |campaign: &str, ticket: &str, shot: &str| {
-        format!("metadata => '{{\"campaign\": \"{campaign}\", \"ticket\": \"{ticket}\", \"shot\": \"{shot}\"}}'")
+        format!(
+            "metadata => '{{\"campaign\": \"{campaign}\", \"ticket\": \"{ticket}\", \"shot\": \"{shot}\"}}'"
+        )
     };
     let mut ids = vec![];
-    for (n, (campaign, ticket)) in [("aurora", "MKT-1"), ("aurora", "MKT-2"), ("summer", "MKT-2")].iter().enumerate() {
-        ids.push(alice.generate_with(&format!("prompt => '[{campaign}] [{ticket}] {n}', {PRO}, {}", metadata(campaign, ticket, "hero"))));
+    for (n, (campaign, ticket)) in
+        [("aurora", "MKT-1"), ("aurora", "MKT-2"), ("summer", "MKT-2")].iter().enumerate()
+    {
+        ids.push(alice.generate_with(&format!(
+            "prompt => '[{campaign}] [{ticket}] {n}', {PRO}, {}",
+            metadata(campaign, ticket, "hero")
+        )));
     }
     // A billed refusal, two steps, and a picture of bob's that has no campaign.
     ids.push(alice.generate_with(&format!(
@@ -42,10 +49,29 @@ fn reports_are_the_ledger() {
     // The whole, by whatever dimension, is the ledger's total.
     let total = stage.sim.totals().all.billed.normalize().to_string();
     for dimensions in [
-        "{}", "{campaign}", "{ticket}", "{shot}", "{owner}", "{batch}", "{operation}", "{provider}", "{model}", "{status}", "{error_code}",
-        "{cost_source}", "{day}", "{week}", "{month}", "{quarter}", "{year}", "{metadata:ticket}", "{campaign,quarter,provider}",
+        "{}",
+        "{campaign}",
+        "{ticket}",
+        "{shot}",
+        "{owner}",
+        "{batch}",
+        "{operation}",
+        "{provider}",
+        "{model}",
+        "{status}",
+        "{error_code}",
+        "{cost_source}",
+        "{day}",
+        "{week}",
+        "{month}",
+        "{quarter}",
+        "{year}",
+        "{metadata:ticket}",
+        "{campaign,quarter,provider}",
     ] {
-        let sum = admin.text(&format!("SELECT trim_scale(sum(billed)) FROM image_gen.cost_report(dimensions => '{dimensions}')"));
+        let sum = admin.text(&format!(
+            "SELECT trim_scale(sum(billed)) FROM image_gen.cost_report(dimensions => '{dimensions}')"
+        ));
         assert_eq!(sum, total, "{dimensions}");
     }
     let quarter = admin.rows(
@@ -54,7 +80,9 @@ fn reports_are_the_ledger() {
     assert_eq!(quarter, [["t"]]);
     assert!(admin.rows("SELECT 1 FROM image_gen.cost_report(to_time => date_trunc('quarter', now()) - interval '1 s')").is_empty());
     // Each sees his own.
-    let own = |session: &mut image_gen_tests::Session| session.text("SELECT string_agg(DISTINCT owner, ' ') FROM image_gen.spending");
+    let own = |session: &mut image_gen_tests::Session| {
+        session.text("SELECT string_agg(DISTINCT owner, ' ') FROM image_gen.spending")
+    };
     assert_eq!((own(&mut alice), own(&mut bob)), ("alice".to_owned(), "bob".to_owned()));
     assert_eq!(bob.rows("SELECT campaign, images FROM image_gen.cost_by_campaign"), [["", "2"]]);
     // P30: tokens are kept where the provider counts them, and are what it billed.
@@ -71,7 +99,8 @@ fn a_launch_is_compared_with_a_designer() {
     let stage = stage(&["bfl"], &[]);
     let mut alice = stage.alice();
     stage.sim.configure(&json!({"render_seconds": 0.1}));
-    let ids: Vec<String> = (0..4).map(|n| alice.generate_with(&format!("prompt => 'shot {n}', {PRO}"))).collect();
+    let ids: Vec<String> =
+        (0..4).map(|n| alice.generate_with(&format!("prompt => 'shot {n}', {PRO}"))).collect();
     alice.all_succeed(&ids);
     let row = alice.rows(
         "SELECT images, billed, designer_rate_per_hour, designer_minutes_per_image, designer_cost, saved FROM image_gen.cost_report(designer_rate => 80)",

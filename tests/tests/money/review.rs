@@ -51,7 +51,8 @@ fn a_rejected_job_costs_what_its_calls_did() {
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
     admin.run("SELECT image_gen.set_budget('role', 'alice', 1)");
     let ask = |session: &mut image_gen_tests::Session, n: u32| {
-        let id = session.generate_with(&format!("prompt => 'a vase [no] {n}', model => 'ideogram:ideogram-v2a'"));
+        let id =
+            session.generate_with(&format!("prompt => 'a vase [no] {n}', model => 'ideogram:ideogram-v2a'"));
         assert_eq!(ended(session, &id), "needs_review safety_filter");
         id
     };
@@ -64,13 +65,16 @@ fn a_rejected_job_costs_what_its_calls_did() {
     ));
     assert_eq!(credits(&mut alice, "role:alice"), "0.62 0 0.38");
     stage.sim.clear_rules();
-    alice.run(&format!("SELECT image_gen.resolve_review('{switched}', 'switch_model', model => 'bfl:flux-1.1-pro')"));
+    alice.run(&format!(
+        "SELECT image_gen.resolve_review('{switched}', 'switch_model', model => 'bfl:flux-1.1-pro')"
+    ));
     alice.all_succeed(std::slice::from_ref(&switched));
     assert_eq!(credits(&mut alice, "role:alice"), "0.66 0 0.34");
     assert_eq!(alice.job(&switched).billed_cost, "0.08");
     // What is known is not changed by a reviewer either.
     let again = ask_again(&stage, &mut alice);
-    let error = alice.error(&format!("SELECT image_gen.resolve_review('{again}', 'reject', billed_cost => 0)"));
+    let error =
+        alice.error(&format!("SELECT image_gen.resolve_review('{again}', 'reject', billed_cost => 0)"));
     assert_eq!(error.code().code(), "55000", "{error:?}");
     check_all(&stage);
 }
@@ -89,7 +93,9 @@ fn a_dependent_is_held_for_like_any_other() {
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
     admin.run("SELECT image_gen.set_budget('workspace', NULL, 0.09)");
     let first = alice.generate_with(&format!("prompt => 'first', {PRO}"));
-    let edit = format!("SELECT id FROM image_gen.edit('job:{first}', 'then', mode => 'img2img', strength => 0.5, model => 'bfl:flux-2-pro')");
+    let edit = format!(
+        "SELECT id FROM image_gen.edit('job:{first}', 'then', mode => 'img2img', strength => 0.5, model => 'bfl:flux-2-pro')"
+    );
     let second = alice.text(&edit);
     let sum = alice.text("SELECT reserved = (SELECT sum(estimated_cost) FROM image_gen.jobs) FROM image_gen.credits() WHERE scope = 'workspace'");
     assert_eq!(sum, "t");

@@ -37,7 +37,8 @@ fn max_cost_counts_all_calls_of_a_job() {
     let mut alice = stage.alice();
     for (cap, calls, outcome) in [("0.07", 1, "needs_review budget_exceeded"), ("0.08", 2, "succeeded")] {
         let tag = format!("[{cap}]");
-        let id = alice.generate_with(&format!("prompt => 'a woman with a vase {tag}', {IDEOGRAM}, max_cost => {cap}"));
+        let id = alice
+            .generate_with(&format!("prompt => 'a woman with a vase {tag}', {IDEOGRAM}, max_cost => {cap}"));
         assert_eq!(ended(&mut alice, &id), outcome, "{cap}");
         assert_eq!(stage.sim.submits_of(&tag).len(), calls, "{cap}");
     }
@@ -69,7 +70,11 @@ fn a_dearer_provider_is_passed_over_and_a_cheaper_one_is_asked() {
     assert_eq!(story(&mut alice, &no_fal_room), ["bfl:flux-1.1-pro failed insufficient_credits 0"]);
     assert!(!stage.sim.totals().by_provider.contains_key("fal"), "nobody could pay it");
     assert_eq!(credits(&mut alice, "campaign:c"), "0 0 0.05");
-    let cheaper = alice.generate_with(&job("out 2", "d", "{\"preferred\": [\"bfl\", \"fal\", \"stability\"], \"only\": true}"));
+    let cheaper = alice.generate_with(&job(
+        "out 2",
+        "d",
+        "{\"preferred\": [\"bfl\", \"fal\", \"stability\"], \"only\": true}",
+    ));
     assert_eq!(ended(&mut alice, &cheaper), "succeeded");
     let calls = story(&mut alice, &cheaper);
     assert_eq!(calls.last().unwrap(), "stability:stable-image-core succeeded 0.03", "{calls:?}");
@@ -93,7 +98,8 @@ fn a_job_that_was_never_sent_needs_room_again_when_it_is_retried() {
     assert!(story(&mut alice, &unsent).is_empty());
     admin.run("DELETE FROM image_gen.prices WHERE origin = 'admin'");
     assert_eq!(credits(&mut alice, "workspace"), "0.04 0 0.08");
-    let others: Vec<String> = (0..2).map(|n| alice.generate_with(&format!("prompt => 'other {n}', {PRO}"))).collect();
+    let others: Vec<String> =
+        (0..2).map(|n| alice.generate_with(&format!("prompt => 'other {n}', {PRO}"))).collect();
     let error = alice.error(&format!("SELECT image_gen.resolve_review('{unsent}', 'retry')"));
     assert_eq!(error.code().code(), "53400", "{error:?}");
     alice.all_succeed(&others);

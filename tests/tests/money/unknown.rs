@@ -22,7 +22,9 @@ fn a_model_without_a_price_needs_leave() {
     let stage = stage(&["fal"], &[]);
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
     admin.run("SELECT image_gen.set_budget('workspace', NULL, 1)");
-    let call = |more: &str| format!("prompt => 'unpriced', model => 'fal:flux-2-dev', width => 512, height => 512{more}");
+    let call = |more: &str| {
+        format!("prompt => 'unpriced', model => 'fal:flux-2-dev', width => 512, height => 512{more}")
+    };
     for more in ["", ", max_cost => 0.5"] {
         let error = alice.error(&format!("SELECT image_gen.generate({})", call(more)));
         assert_eq!(error.code().code(), "53400", "{error:?}");
@@ -41,7 +43,8 @@ fn a_model_without_a_price_needs_leave() {
     admin.run(&format!("SELECT image_gen.settle_cost('{id}', 1, 0.0123456789)"));
     assert_eq!(alice.text(seen), "0.0123456789 0 0");
     assert_eq!(alice.job(&id).billed_cost, "0.0123456789");
-    let asset = alice.text(&format!("SELECT sum(billed_cost) FROM image_gen.campaign_assets WHERE job_id = '{id}'"));
+    let asset =
+        alice.text(&format!("SELECT sum(billed_cost) FROM image_gen.campaign_assets WHERE job_id = '{id}'"));
     assert_eq!(asset, "0.0123456789");
     let again = admin.error(&format!("SELECT image_gen.settle_cost('{id}', 1, 0)"));
     assert_eq!(again.code().code(), "55000", "{again:?}");
@@ -57,7 +60,9 @@ fn several_pictures_share_what_is_settled_to_the_last_digit() {
     let id = alice.generate_with("prompt => 'three', model => 'fal:flux-1.1-pro', n => 3, width => 512, height => 512, allow_unpriced => true");
     alice.all_succeed(std::slice::from_ref(&id));
     admin.run(&format!("SELECT image_gen.settle_cost('{id}', 1, 0.1)"));
-    let shares = alice.column(&format!("SELECT billed_cost FROM image_gen.campaign_assets WHERE job_id = '{id}' ORDER BY position"));
+    let shares = alice.column(&format!(
+        "SELECT billed_cost FROM image_gen.campaign_assets WHERE job_id = '{id}' ORDER BY position"
+    ));
     assert_eq!(shares, ["0.033334", "0.033333", "0.033333"]);
     assert_eq!(credits(&mut alice, "workspace"), "0.1 0 0.9");
     check_books(&stage);
@@ -75,8 +80,10 @@ fn what_may_have_been_billed_stays_held_until_somebody_says() {
     stage.sim.clear_rules();
     assert_eq!(credits(&mut alice, "workspace"), "0 0.16 0.01");
     assert_eq!(alice.sqlstate(&format!("SELECT image_gen.generate(prompt => 'more', {PRO})")), "53400");
-    let held: Vec<Vec<String>> =
-        ids.iter().map(|id| vec![id.clone(), "0.04".into(), "unknown cost".into(), "{workspace}".into()]).collect();
+    let held: Vec<Vec<String>> = ids
+        .iter()
+        .map(|id| vec![id.clone(), "0.04".into(), "unknown cost".into(), "{workspace}".into()])
+        .collect();
     assert_eq!(reservations(&mut alice), held);
     assert!(reservations(&mut stage.bob()).is_empty(), "what others hold is theirs");
     // A rejected job may still have been billed.
@@ -115,11 +122,17 @@ fn invoices_settle_and_are_compared() {
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
     admin.run("SELECT image_gen.set_budget('workspace', NULL, 1)");
     let unpriced = alice.generate_with("prompt => 'unpriced', model => 'fal:flux-2-dev', width => 512, height => 512, allow_unpriced => true");
-    let priced = alice.generate_with("prompt => 'priced', model => 'fal:flux-1.1-pro', width => 512, height => 512");
-    let same = alice.generate_with("prompt => 'same', model => 'fal:flux-1.1-pro', width => 512, height => 512");
-    let quiet = alice.generate_with("prompt => 'quiet', model => 'fal:flux-1.1-pro', width => 512, height => 512");
+    let priced =
+        alice.generate_with("prompt => 'priced', model => 'fal:flux-1.1-pro', width => 512, height => 512");
+    let same =
+        alice.generate_with("prompt => 'same', model => 'fal:flux-1.1-pro', width => 512, height => 512");
+    let quiet =
+        alice.generate_with("prompt => 'quiet', model => 'fal:flux-1.1-pro', width => 512, height => 512");
     alice.all_succeed(&[unpriced.clone(), priced.clone(), same.clone(), quiet.clone()]);
-    let remote = |session: &mut Session, id: &str| session.text(&format!("SELECT remote_id FROM image_gen.attempts WHERE job_id = '{id}' AND number = 1"));
+    let remote = |session: &mut Session, id: &str| {
+        session
+            .text(&format!("SELECT remote_id FROM image_gen.attempts WHERE job_id = '{id}' AND number = 1"))
+    };
     let lines = format!(
         "[{{\"remote_id\": \"{}\", \"amount\": 0.011}}, {{\"remote_id\": \"{}\", \"amount\": 0.03}}, {{\"remote_id\": \"{}\", \"amount\": 0.02}},
           {{\"remote_id\": \"{}\", \"amount\": 0.02}}, {{\"remote_id\": \"stranger\", \"amount\": 0.5}}]",

@@ -23,7 +23,10 @@ fn one(stage: &Stage, session: &mut Session, more: &str) {
 }
 
 fn refused(session: &mut Session, more: &str) {
-    assert_eq!(session.sqlstate(&format!("SELECT image_gen.generate(prompt => 'refused', {PRO}{more})")), "53400");
+    assert_eq!(
+        session.sqlstate(&format!("SELECT image_gen.generate(prompt => 'refused', {PRO}{more})")),
+        "53400"
+    );
 }
 
 #[test]
@@ -39,7 +42,9 @@ fn each_period_begins_anew() {
         ("1 hour", "61 minutes"),
         ("rolling 30 days", "30 days 1 minute"),
     ] {
-        admin.run(&format!("SELECT image_gen.set_budget('campaign', '{period}', 0.05, '{period}', time_zone => 'Asia/Tokyo')"));
+        admin.run(&format!(
+            "SELECT image_gen.set_budget('campaign', '{period}', 0.05, '{period}', time_zone => 'Asia/Tokyo')"
+        ));
         let more = format!(", metadata => '{{\"campaign\": \"{period}\"}}'");
         let name = format!("campaign:{period}");
         for _ in 0..2 {
@@ -105,12 +110,19 @@ fn a_job_counts_in_the_period_in_which_it_was_queued() {
 fn grants_and_other_amounts_end() {
     let stage = stage(&["bfl"], &[]);
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
-    let limit = |session: &mut Session| session.text("SELECT trim_scale(limit_amount) FROM image_gen.credits() WHERE scope = 'workspace'");
+    let limit = |session: &mut Session| {
+        session.text("SELECT trim_scale(limit_amount) FROM image_gen.credits() WHERE scope = 'workspace'")
+    };
     admin.run("SELECT image_gen.set_budget('workspace', NULL, 0.05, 'month')");
     one(&stage, &mut alice, "");
     refused(&mut alice, "");
     // A grant is for this month.
-    assert_eq!(admin.text("SELECT trim_scale(available) FROM image_gen.grant_credits(0.04, note => 'for the launch')"), "0.05");
+    assert_eq!(
+        admin.text(
+            "SELECT trim_scale(available) FROM image_gen.grant_credits(0.04, note => 'for the launch')"
+        ),
+        "0.05"
+    );
     assert!(admin.truth(
         "SELECT valid_until = (date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC'
            FROM image_gen.budget_changes"
@@ -161,4 +173,3 @@ fn a_teams_budget_is_for_its_members() {
     assert_eq!(seen(&mut admin), "workspace role:bob role:brand role:studio campaign:secret role:postgres");
     check_all(&stage);
 }
-
