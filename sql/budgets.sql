@@ -69,6 +69,7 @@ CREATE TABLE image_gen.budget_totals (
   unsure    bigint[],
   newer     bigint
 ) WITH (fillfactor = 20);
+CREATE INDEX budget_totals_fresh ON image_gen.budget_totals (budget_id) WHERE newer IS NOT NULL;
 COMMENT ON TABLE image_gen.budget_totals IS 'The sums over what is booked of the charges of a budget since the start of its period. Its row is the lock of the budget.';
 COMMENT ON COLUMN image_gen.budget_totals.unsure IS 'Of a new budget until the worker has seen it: jobs.seq of those that were under way when it was counted.';
 COMMENT ON COLUMN image_gen.budget_totals.newer IS 'And the last jobs.seq then: later jobs may have ended without knowing of it.';
@@ -134,6 +135,7 @@ COMMENT ON FUNCTION image_gen._limit_of(image_gen.budgets, timestamptz) IS 'What
 CREATE FUNCTION image_gen._applicable(owner name, metadata jsonb, batch text) RETURNS SETOF bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
+  -- coalesce, for the sake of the index: batches leave very many rows.
   RETURN QUERY
   SELECT b.id FROM image_gen.budgets b WHERE b.scope = 'workspace'
   UNION ALL
@@ -147,9 +149,9 @@ BEGIN
      SELECT t.rolname FROM teams t)
   UNION ALL
   SELECT b.id FROM jsonb_each_text($2) m
-    JOIN image_gen.budgets b ON b.key = m.value AND b.scope = CASE WHEN m.key IN ('campaign', 'ticket') THEN m.key ELSE 'metadata:' || m.key END
+    JOIN image_gen.budgets b ON coalesce(b.key, '') = m.value AND b.scope = CASE WHEN m.key IN ('campaign', 'ticket') THEN m.key ELSE 'metadata:' || m.key END
   UNION ALL
-  SELECT b.id FROM image_gen.budgets b WHERE $3 IS NOT NULL AND b.scope = 'batch' AND b.key = $3;
+  SELECT b.id FROM image_gen.budgets b WHERE b.scope = 'batch' AND coalesce(b.key, '') = $3;
 END $$;
 COMMENT ON FUNCTION image_gen._applicable(name, jsonb, text) IS 'The budgets that a job counts in.';
 

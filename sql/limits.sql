@@ -25,7 +25,7 @@ BEGIN
       HINT = format('Say which %s the budget is for.', regexp_replace(scope, '^metadata:', ''));
   ELSIF scope = 'role' AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = key) THEN
     RAISE EXCEPTION 'role "%" does not exist', key USING ERRCODE = 'undefined_object', HINT = 'Use a login, or a role that logins are members of.';
-  ELSIF scope = 'batch' AND NOT EXISTS (SELECT FROM image_gen.budgets b WHERE b.scope = 'batch' AND b.key = $2) THEN
+  ELSIF scope = 'batch' AND NOT EXISTS (SELECT FROM image_gen.budgets b WHERE b.scope = 'batch' AND coalesce(b.key, '') = $2) THEN
     RAISE EXCEPTION 'batch "%" has no max_cost', key USING ERRCODE = 'undefined_object', HINT = 'It is given to generate_batch(); from then on it can be raised here.';
   END IF;
   RETURN scope;

@@ -91,6 +91,7 @@ TABLE budget_totals (
   newer bigint
 ) WITH (fillfactor=20)
   budget_totals_pkey PRIMARY KEY (budget_id)
+  CREATE INDEX budget_totals_fresh ON image_gen.budget_totals USING btree (budget_id) WHERE (newer IS NOT NULL)
 
 TABLE budgets (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,

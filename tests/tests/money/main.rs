@@ -12,6 +12,7 @@ mod property;
 mod race;
 mod reports;
 mod review;
+mod scale;
 mod steps;
 mod unknown;
 mod windows;

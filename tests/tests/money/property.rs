@@ -186,19 +186,14 @@ fn round(stage: &Stage, seed: u64, blow: Blow) -> usize {
     ids.len()
 }
 
-#[test]
-fn any_story_adds_up() {
-    // N3
-    let seed: u64 = std::env::var("MONEY_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_122);
-    let rounds: u64 = std::env::var("MONEY_ROUNDS").ok().and_then(|s| s.parse().ok()).unwrap_or(8);
-    let stage = Stage::with(Options {
-        fsync: true,
-        ..Options::all_keys(&["image_gen.breaker_failures = 0", "image_gen.max_in_flight = 16"])
-    });
+/// So many rounds, each from a seed of its own.
+fn rounds(stage: &Stage, first_seed: u64, rounds: u64) {
     stage.sim.configure(&json!({"render_seconds": 0.1, "refusal_rate": 0.1}));
-    stage.admin().run("UPDATE image_gen.providers SET enabled = false WHERE id NOT IN ('bfl', 'ideogram', 'fal', 'openai', 'google', 'stability')");
-    fates(&stage);
-    let mut dice = Dice(seed);
+    stage.admin().run(
+        "UPDATE image_gen.providers SET enabled = false WHERE id NOT IN ('bfl', 'ideogram', 'fal', 'openai', 'google', 'stability')",
+    );
+    fates(stage);
+    let mut dice = Dice(first_seed);
     let mut jobs = 0;
     for n in 0..rounds {
         let blow = match n % 4 {
@@ -208,12 +203,35 @@ fn any_story_adds_up() {
         };
         let seed = dice.roll(1 << 40);
         println!("round {n}: seed {seed}, {blow:?}");
-        jobs += round(&stage, seed, blow);
+        jobs += round(stage, seed, blow);
     }
     let mut admin = stage.admin();
-    let stories =
-        admin.rows("SELECT status, error_code, count(*) FROM image_gen.jobs GROUP BY 1, 2 ORDER BY 1, 2");
-    println!("{jobs} jobs: {stories:?}");
-    println!("{:?}", admin.rows("SELECT status, cost_source, count(*), sum(billed_cost) FROM image_gen.attempts GROUP BY 1, 2 ORDER BY 1, 2"));
-    no_deadlock(&stage);
+    let ends = "SELECT status, error_code, count(*) FROM image_gen.jobs GROUP BY 1, 2 ORDER BY 1, 2";
+    println!("{jobs} jobs: {:?}", admin.rows(ends));
+    let costs = "SELECT status, cost_source, count(*), sum(billed_cost) FROM image_gen.attempts GROUP BY 1, 2 ORDER BY 1, 2";
+    println!("{:?}", admin.rows(costs));
+    no_deadlock(stage);
+}
+
+/// A number from the environment, for longer runs and for those that found something.
+fn setting(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().and_then(|s| s.parse().ok()).unwrap_or(usual)
+}
+
+fn hard_life(more: &str) -> Stage {
+    let conf = ["image_gen.breaker_failures = 0", "image_gen.max_in_flight = 16", more];
+    Stage::with(Options { fsync: true, ..Options::all_keys(&conf) })
+}
+
+#[test]
+fn any_story_adds_up() {
+    // N3
+    rounds(&hard_life(""), setting("MONEY_SEED", 20_261_122), setting("MONEY_ROUNDS", 8));
+}
+
+#[test]
+fn any_story_adds_up_where_uncertain_calls_are_sent_again() {
+    // N3
+    let stage = hard_life("image_gen.on_uncertain = 'retry'");
+    rounds(&stage, setting("MONEY_SEED", 7), setting("MONEY_ROUNDS", 4));
 }
