@@ -148,8 +148,10 @@ BEGIN
        SELECT r.oid, r.rolname FROM teams t JOIN pg_auth_members m ON m.member = t.oid JOIN pg_roles r ON r.oid = m.roleid)
      SELECT t.rolname FROM teams t)
   UNION ALL
-  SELECT b.id FROM jsonb_each_text($2) m
-    JOIN image_gen.budgets b ON coalesce(b.key, '') = m.value AND b.scope = CASE WHEN m.key IN ('campaign', 'ticket') THEN m.key ELSE 'metadata:' || m.key END
+  SELECT f.id FROM jsonb_each_text($2) m
+   CROSS JOIN LATERAL (SELECT b.id FROM image_gen.budgets b
+                        WHERE b.scope = CASE WHEN m.key IN ('campaign', 'ticket') THEN m.key ELSE 'metadata:' || m.key END AND coalesce(b.key, '') = m.value
+                       OFFSET 0) f  -- or else all budgets are read once, instead of a few by the index
   UNION ALL
   SELECT b.id FROM image_gen.budgets b WHERE b.scope = 'batch' AND coalesce(b.key, '') = $3;
 END $$;

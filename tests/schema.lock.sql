@@ -536,7 +536,7 @@ FUNCTION _place(reference text) RETURNS jsonb STABLE SET search_path=pg_catalog,
 FUNCTION _plan(job_id text, operation text, request text, provider text, model text, candidates text, preferences text DEFAULT NULL::text, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[], priority text DEFAULT NULL::text, allow_unpriced boolean DEFAULT false) RETURNS jsonb STABLE PARALLEL SAFE
 FUNCTION _preferences(asked text DEFAULT NULL::text, known text[] DEFAULT NULL::text[]) RETURNS jsonb STABLE PARALLEL SAFE
 FUNCTION _price(prices jsonb, work jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
-FUNCTION _prices(model text, kind text, on_day date) RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION _prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
 FUNCTION _receipt(job image_gen.jobs) RETURNS image_gen.receipt IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _recount(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _refuse(balance image_gen._balance, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
@@ -627,7 +627,6 @@ GRANT EXECUTE ON FUNCTION _note_health TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _offers TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _owed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _place TO image_gen_worker
-GRANT EXECUTE ON FUNCTION _prices TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _reservations TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _resolve_model TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _restated TO image_gen_admin, image_gen_user
