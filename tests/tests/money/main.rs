@@ -12,7 +12,6 @@ mod property;
 mod race;
 mod reports;
 mod review;
-mod scale;
 mod steps;
 mod unknown;
 mod windows;
