@@ -135,7 +135,7 @@ BEGIN
     jobs := jobs || job;
     names := names || one.shot;
   END LOOP;
-  IF max_cost IS NOT NULL AND jobs[1].batch = this_batch THEN
+  IF max_cost IS NOT NULL AND EXISTS (SELECT FROM unnest(jobs) j WHERE j.batch = this_batch) THEN
     INSERT INTO image_gen.budgets AS b (scope, key, amount, set_by) VALUES ('batch', this_batch, max_cost, image_gen._caller()) RETURNING b.id INTO cap;
     INSERT INTO image_gen.budget_totals (budget_id, since) VALUES (cap, '-infinity');
   END IF;

@@ -27,7 +27,7 @@ CREATE TABLE image_gen.budgets (
 CREATE UNIQUE INDEX budgets_one ON image_gen.budgets (scope, coalesce(key, ''), period, coalesce(rolling, interval '0'));
 COMMENT ON TABLE image_gen.budgets IS 'Limits in USD. All that apply to a job must have room for it. Written by set_budget() and grant_credits().';
 COMMENT ON COLUMN image_gen.budgets.id IS 'For budget_changes and charges.';
-COMMENT ON COLUMN image_gen.budgets.scope IS 'workspace: everything. role: jobs of this role and of its members. campaign, ticket, metadata:NAME: jobs with this metadata. batch: max_cost of a generate_batch().';
+COMMENT ON COLUMN image_gen.budgets.scope IS 'workspace: everything. role: jobs of this role and of its members. campaign, ticket, metadata:NAME: jobs with this metadata. batch: max_cost of a generate_batch(), by jobs.batch.';
 COMMENT ON COLUMN image_gen.budgets.key IS 'Which role, campaign, ticket …; NULL for the workspace.';
 COMMENT ON COLUMN image_gen.budgets.period IS 'total; day, week, month, quarter or year of the calendar; or rolling. A job counts in the period in which it was queued.';
 COMMENT ON COLUMN image_gen.budgets.rolling IS 'The length of a rolling period.';
@@ -65,9 +65,14 @@ CREATE TABLE image_gen.budget_totals (
   budget_id bigint PRIMARY KEY,
   since     timestamptz NOT NULL,
   spent     numeric NOT NULL DEFAULT 0,
-  held      numeric NOT NULL DEFAULT 0
+  held      numeric NOT NULL DEFAULT 0,
+  unsure    bigint[],
+  newer     bigint
 ) WITH (fillfactor = 20);
+CREATE INDEX budget_totals_fresh ON image_gen.budget_totals (budget_id) WHERE newer IS NOT NULL;
 COMMENT ON TABLE image_gen.budget_totals IS 'The sums over what is booked of the charges of a budget since the start of its period. Its row is the lock of the budget.';
+COMMENT ON COLUMN image_gen.budget_totals.unsure IS 'Of a new budget until the worker has seen it: jobs.seq of those that were under way when it was counted.';
+COMMENT ON COLUMN image_gen.budget_totals.newer IS 'And the last jobs.seq then: later jobs may have ended without knowing of it.';
 
 CREATE TABLE image_gen.charges (
   job_id       text COLLATE "C" NOT NULL,
@@ -130,6 +135,7 @@ COMMENT ON FUNCTION image_gen._limit_of(image_gen.budgets, timestamptz) IS 'What
 CREATE FUNCTION image_gen._applicable(owner name, metadata jsonb, batch text) RETURNS SETOF bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
+  -- coalesce, for the sake of the index: batches leave very many rows.
   RETURN QUERY
   SELECT b.id FROM image_gen.budgets b WHERE b.scope = 'workspace'
   UNION ALL
@@ -142,10 +148,12 @@ BEGIN
        SELECT r.oid, r.rolname FROM teams t JOIN pg_auth_members m ON m.member = t.oid JOIN pg_roles r ON r.oid = m.roleid)
      SELECT t.rolname FROM teams t)
   UNION ALL
-  SELECT b.id FROM jsonb_each_text($2) m
-    JOIN image_gen.budgets b ON b.key = m.value AND b.scope = CASE WHEN m.key IN ('campaign', 'ticket') THEN m.key ELSE 'metadata:' || m.key END
+  SELECT f.id FROM jsonb_each_text($2) m
+   CROSS JOIN LATERAL (SELECT b.id FROM image_gen.budgets b
+                        WHERE b.scope = CASE WHEN m.key IN ('campaign', 'ticket') THEN m.key ELSE 'metadata:' || m.key END AND coalesce(b.key, '') = m.value
+                       OFFSET 0) f  -- or else all budgets are read once, instead of a few by the index
   UNION ALL
-  SELECT b.id FROM image_gen.budgets b WHERE $3 IS NOT NULL AND b.scope = 'batch' AND b.key = $3;
+  SELECT b.id FROM image_gen.budgets b WHERE b.scope = 'batch' AND coalesce(b.key, '') = $3;
 END $$;
 COMMENT ON FUNCTION image_gen._applicable(name, jsonb, text) IS 'The budgets that a job counts in.';
 
@@ -219,7 +227,8 @@ BEGIN
           DETAIL = format('limit %s, spent %s, reserved %s, available %s, estimated %s USD%s', image_gen._usd(balance.limit_amount), image_gen._usd(balance.spent),
                           image_gen._usd(balance.held), image_gen._usd(balance.available), image_gen._usd(needed),
                           CASE WHEN isfinite(balance.until) THEN format('; until %s', to_char(balance.until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')) ELSE '' END),
-          HINT = 'image_gen.credits() shows all limits. Choose a cheaper model (image_gen.estimate()), or ask an administrator for image_gen.grant_credits() or set_budget().';
+          HINT = CASE WHEN balance.name LIKE 'batch:%' THEN 'Give the batch a higher max_cost, or cheaper shots (image_gen.estimate_batch()); of one that is queued, an administrator raises it: image_gen.grant_credits(…, ''batch'', …).'
+                 ELSE 'image_gen.credits() shows all limits. Choose a cheaper model (image_gen.estimate()), or ask an administrator for image_gen.grant_credits() or set_budget().' END;
 END $$;
 COMMENT ON FUNCTION image_gen._refuse(image_gen._balance, numeric, numeric) IS 'The error of a budget that has not enough.';
 
@@ -251,7 +260,8 @@ BEGIN
   END IF;
   -- Always in this order: two that need the same budgets never wait for each other.
   PERFORM FROM image_gen.budget_totals t WHERE t.budget_id = ANY (wanted) ORDER BY t.budget_id FOR UPDATE;
-  moment := clock_timestamp();
+  -- A clock that went back is in the period that has begun: what was before it is forgotten.
+  moment := greatest(clock_timestamp(), (SELECT max(t.since) FROM image_gen.budget_totals t WHERE t.budget_id = ANY (wanted)));
   PERFORM image_gen._roll(wanted, moment);
   FOR balance IN SELECT * FROM image_gen._balances(wanted, moment) LOOP
     SELECT coalesce(sum(j.estimated_cost), 0) INTO needed
@@ -294,6 +304,9 @@ BEGIN
    CROSS JOIN LATERAL (SELECT image_gen._applicable(j.owner, j.metadata, j.batch)
                        UNION SELECT o.budget_id FROM image_gen.charges o WHERE o.job_id = j.id) AS a(id)
    WHERE j.id = charged_id
+     -- What is right already is not even locked.
+     AND EXISTS (SELECT FROM image_gen.budgets b WHERE b.id = a.id)
+     AND NOT EXISTS (SELECT FROM image_gen.charges o WHERE o.job_id = j.id AND o.budget_id = a.id AND o.held = w.held AND o.spent = w.spent)
   ON CONFLICT ON CONSTRAINT charges_pkey DO UPDATE SET held = excluded.held, spent = excluded.spent
    WHERE c.held <> excluded.held OR c.spent <> excluded.spent;
 END $$;
@@ -301,7 +314,14 @@ COMMENT ON FUNCTION image_gen._charge(text) IS 'Brings the charges of a job up t
 
 CREATE FUNCTION image_gen._book() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  fresh record;
 BEGIN
+  -- While set_budget() counted, jobs began and ended that it could not see, and that did not see it. Now both can be seen.
+  FOR fresh IN SELECT t.budget_id, t.unsure, t.newer FROM image_gen.budget_totals t WHERE t.newer IS NOT NULL FOR UPDATE SKIP LOCKED LOOP
+    PERFORM image_gen._charge(j.id) FROM image_gen.jobs j WHERE j.seq = ANY (fresh.unsure) OR j.seq > fresh.newer;
+    UPDATE image_gen.budget_totals t SET unsure = NULL, newer = NULL WHERE t.budget_id = fresh.budget_id;
+  END LOOP;
   IF NOT EXISTS (SELECT FROM image_gen.charges c WHERE c.held <> c.booked_held OR c.spent <> c.booked_spent) THEN
     RETURN;
   END IF;

@@ -30,6 +30,7 @@ SELECT n.system, n.timeline, n.database, n.files, image_gen._caller() FROM image
 -- Dumped, so that a restored database knows that it is one; jobs in the queue with all they know, for resume().
 SELECT pg_catalog.pg_extension_config_dump('image_gen.home', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.queue', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.cancels', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.waits', '');
 
 CREATE FUNCTION image_gen._home() RETURNS uuid

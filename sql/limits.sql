@@ -15,9 +15,9 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   scope text := CASE WHEN asked IN ('metadata:campaign', 'metadata:ticket') THEN substr(asked, 10) ELSE asked END;
 BEGIN
-  IF scope IS NULL OR scope NOT IN ('workspace', 'role', 'campaign', 'ticket') AND scope !~ '^metadata:.' THEN
-    RAISE EXCEPTION 'scope ''%'' does not exist', asked USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Use one of: workspace, role, campaign, ticket, metadata:NAME for any other key of metadata.';
+  IF scope IS NULL OR scope NOT IN ('workspace', 'role', 'campaign', 'ticket', 'batch') AND scope !~ '^metadata:.' THEN
+    RAISE EXCEPTION 'scope ''%'' does not exist', coalesce(asked, 'NULL') USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Use one of: workspace, role, campaign, ticket, metadata:NAME for any other key of metadata; batch for one that has a max_cost.';
   ELSIF scope = 'workspace' AND key IS NOT NULL THEN
     RAISE EXCEPTION 'a budget of the workspace has no key' USING ERRCODE = 'invalid_parameter_value', HINT = 'Give NULL as key.';
   ELSIF scope <> 'workspace' AND coalesce(key, '') = '' THEN
@@ -25,6 +25,8 @@ BEGIN
       HINT = format('Say which %s the budget is for.', regexp_replace(scope, '^metadata:', ''));
   ELSIF scope = 'role' AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = key) THEN
     RAISE EXCEPTION 'role "%" does not exist', key USING ERRCODE = 'undefined_object', HINT = 'Use a login, or a role that logins are members of.';
+  ELSIF scope = 'batch' AND NOT EXISTS (SELECT FROM image_gen.budgets b WHERE b.scope = 'batch' AND coalesce(b.key, '') = $2) THEN
+    RAISE EXCEPTION 'batch "%" has no max_cost', key USING ERRCODE = 'undefined_object', HINT = 'It is given to generate_batch(); from then on it can be raised here.';
   END IF;
   RETURN scope;
 END $$;
@@ -44,7 +46,7 @@ BEGIN
   END IF;
   RETURN length;
 EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
-  RAISE EXCEPTION 'period ''%'' does not exist', asked USING ERRCODE = 'invalid_parameter_value',
+  RAISE EXCEPTION 'period ''%'' does not exist', coalesce(asked, 'NULL') USING ERRCODE = 'invalid_parameter_value',
     HINT = 'Use one of: total; day, week, month, quarter, year of the calendar; or a rolling one such as ''30 days'' or ''24 hours''.';
 END $$;
 COMMENT ON FUNCTION image_gen._rolling(text) IS 'The length of a rolling period, NULL for one of the calendar, or an error.';
@@ -57,7 +59,8 @@ DECLARE
 BEGIN
   SELECT b.* INTO STRICT budget FROM image_gen.budgets b WHERE b.id = new_budget;
   start := image_gen._since(budget, clock_timestamp());
-  INSERT INTO image_gen.budget_totals (budget_id, since) VALUES (new_budget, start);
+  INSERT INTO image_gen.budget_totals (budget_id, since, unsure, newer)
+  SELECT new_budget, start, array_agg(q.seq), (SELECT coalesce(max(j.seq), 0) FROM image_gen.jobs j) FROM image_gen.queue q;
   WITH counted AS (
     INSERT INTO image_gen.charges (job_id, budget_id, owner, at, held, spent, booked_held, booked_spent)
     SELECT j.id, new_budget, j.owner, j.created_at, w.held, w.spent, w.held, w.spent
@@ -68,6 +71,7 @@ BEGIN
   UPDATE image_gen.budget_totals t SET held = s.held, spent = s.spent
     FROM (SELECT coalesce(sum(c.held), 0) AS held, coalesce(sum(c.spent), 0) AS spent FROM counted c) s
    WHERE t.budget_id = new_budget;
+  PERFORM image_gen._wake(9223372036854775807);  -- the worker looks again when this is committed: see _book
 END $$;
 COMMENT ON FUNCTION image_gen._count_in(bigint) IS 'Counts the jobs of the period so far in a new budget.';
 
@@ -153,7 +157,7 @@ BEGIN
   ELSIF $5 <= clock_timestamp() THEN
     RAISE EXCEPTION 'until % has passed', $5 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time in the future, or leave it out.';
   ELSIF NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = $6) THEN
-    RAISE EXCEPTION 'time zone "%" does not exist', $6 USING ERRCODE = 'invalid_parameter_value', HINT = 'See pg_timezone_names, for example Europe/Berlin.';
+    RAISE EXCEPTION 'time zone "%" does not exist', coalesce($6, 'NULL') USING ERRCODE = 'invalid_parameter_value', HINT = 'See pg_timezone_names, for example Europe/Berlin.';
   END IF;
   SELECT b.id INTO found_id FROM image_gen.budgets b
    WHERE b.scope = stored_scope AND b.key IS NOT DISTINCT FROM $2
@@ -164,7 +168,8 @@ BEGIN
     RAISE EXCEPTION 'there is no budget of % for period %', stored_scope || coalesce(':' || $2, ''), $4 USING ERRCODE = 'undefined_object',
       HINT = 'image_gen.budgets lists all. Set one without until first.';
   ELSIF $3 IS NULL THEN
-    DELETE FROM image_gen.charges c WHERE c.budget_id = found_id;
+    -- Its charges stay for now: the worker may be at them. Those of budgets removed before are nobody's any more.
+    DELETE FROM image_gen.charges c WHERE NOT EXISTS (SELECT FROM image_gen.budgets b WHERE b.id = c.budget_id);
     DELETE FROM image_gen.budget_changes c WHERE c.budget_id = found_id;
     DELETE FROM image_gen.budget_totals t WHERE t.budget_id = found_id;
     DELETE FROM image_gen.budgets b WHERE b.id = found_id;
@@ -182,8 +187,8 @@ BEGIN
   RETURN QUERY SELECT s.name, s.limit_amount, s.spent, s.held, s.available FROM image_gen._balances(ARRAY[found_id], clock_timestamp()) s;
 END $$;
 COMMENT ON FUNCTION image_gen.set_budget IS
-'Sets a limit in USD, or changes one, or removes it (amount NULL). scope and key: workspace (key NULL), role, campaign, ticket or metadata:NAME with the name or value it is for.
-period: total; day, week, month, quarter, year of the calendar in time_zone; or rolling: an interval such as ''30 days''. Several budgets can apply to a job: all must have room.
+'Sets a limit in USD, or changes one, or removes it (amount NULL). scope and key: workspace (key NULL), role, campaign, ticket or metadata:NAME with the name or value it is for;
+batch with the id of one that has a max_cost. period: total; day, week, month, quarter, year of the calendar in time_zone; or rolling: an interval such as ''30 days''. Several budgets can apply to a job: all must have room.
 until: only until then, instead of the usual amount. A new budget counts what its period has seen so far. For administrators. What runs already is not stopped.';
 
 CREATE FUNCTION image_gen.grant_credits(amount numeric, scope text DEFAULT 'workspace', key text DEFAULT NULL, period text DEFAULT NULL,
@@ -247,10 +252,11 @@ BEGIN
    CROSS JOIN LATERAL image_gen._owed(j.id) w
    WHERE c.held <> w.held OR c.spent <> w.spent;
   RETURN QUERY
-  SELECT b.name, 'totals differ from the charges', b.spent + b.held, coalesce(s.sum, 0), NULL::text
+  SELECT b.name, 'totals differ from the charges', b.spent + b.held, s.held + s.spent, NULL::text
     FROM image_gen._balances((SELECT array_agg(g.id) FROM image_gen.budgets g), clock_timestamp()) b
-    LEFT JOIN LATERAL (SELECT sum(c.held + c.spent) FROM image_gen.charges c WHERE c.budget_id = b.budget_id AND c.at >= b.since) s ON true
-   WHERE b.spent + b.held <> coalesce(s.sum, 0);
+   CROSS JOIN LATERAL (SELECT coalesce(sum(c.held), 0) AS held, coalesce(sum(c.spent), 0) AS spent
+                         FROM image_gen.charges c WHERE c.budget_id = b.budget_id AND c.at >= b.since) s
+   WHERE b.spent <> s.spent OR b.held <> s.held;
   RETURN QUERY
   SELECT b.scope || coalesce(':' || b.key, ''), 'job is not counted', 0::numeric, w.held + w.spent, j.id
     FROM image_gen.jobs j

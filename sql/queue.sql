@@ -42,7 +42,11 @@ DECLARE
   freed bigint;
   waiting_id text;
 BEGIN
-  FOR freed IN DELETE FROM image_gen.waits w WHERE w.needs = needed RETURNING w.seq LOOP
+  -- Whom a user is just calling off is left to him; if he does not, the next look at all who wait (_check_waits) finds it.
+  FOR freed IN SELECT w.seq FROM image_gen.waits w WHERE w.needs = needed FOR UPDATE SKIP LOCKED LOOP
+    PERFORM FROM image_gen.queue q WHERE q.seq = freed AND q.state = 'waiting' FOR UPDATE SKIP LOCKED;
+    CONTINUE WHEN NOT FOUND AND EXISTS (SELECT FROM image_gen.queue q WHERE q.seq = freed AND q.state = 'waiting');
+    DELETE FROM image_gen.waits w WHERE w.needs = needed AND w.seq = freed;
     IF ended_as = 'succeeded' THEN
       UPDATE image_gen.queue q SET state = 'ready'
        WHERE q.seq = freed AND q.state = 'waiting' AND NOT EXISTS (SELECT FROM image_gen.waits w WHERE w.seq = freed);
@@ -76,7 +80,12 @@ BEGIN
   LOOP
     PERFORM image_gen._let_go(one.needs, one.status);
   END LOOP;
-  UPDATE image_gen.waits w SET checked = true WHERE NOT w.checked;
+  UPDATE image_gen.waits w SET checked = true
+   WHERE (w.needs, w.seq) IN (SELECT u.needs, u.seq FROM image_gen.waits u WHERE NOT u.checked FOR UPDATE SKIP LOCKED);
+  IF every_one THEN
+    -- Of jobs that ended before they could be stopped.
+    DELETE FROM image_gen.cancels c WHERE NOT EXISTS (SELECT FROM image_gen.queue q WHERE q.seq = c.seq);
+  END IF;
 END $$;
 COMMENT ON FUNCTION image_gen._check_waits(boolean) IS 'Finds jobs that wait for something that has ended already.';
 
@@ -93,7 +102,7 @@ BEGIN
     WHERE q.state = 'running' AND q.home = this_home AND q.epoch <= this_epoch AND (lost IS NULL OR q.seq = ANY (lost))
     ORDER BY q.seq FOR UPDATE;
   FOR one IN
-    SELECT q.seq, q.job_id, q.cancel_requested, a.id AS attempt, a.remote_id, p.kind
+    SELECT q.seq, q.job_id, EXISTS (SELECT FROM image_gen.cancels c WHERE c.seq = q.seq) AS cancel_requested, a.id AS attempt, a.remote_id, p.kind
       FROM image_gen.queue q
       LEFT JOIN image_gen.attempts a ON a.job_id = q.job_id AND a.status = 'running'
       LEFT JOIN image_gen.providers p ON p.id = a.provider
@@ -231,8 +240,11 @@ BEGIN
   IF this_epoch < (SELECT w.epoch FROM image_gen.worker_state w) OR image_gen._held() IS NOT NULL THEN
     RETURN;
   END IF;
-  IF EXISTS (SELECT FROM image_gen.waits w WHERE NOT w.checked OR after_seq = 0) THEN
+  IF EXISTS (SELECT FROM image_gen.waits w WHERE NOT w.checked OR after_seq = 0) OR after_seq = 0 AND EXISTS (SELECT FROM image_gen.cancels) THEN
     PERFORM image_gen._check_waits(after_seq = 0);
+  END IF;
+  IF EXISTS (SELECT FROM image_gen.budget_totals t WHERE t.newer IS NOT NULL) THEN
+    PERFORM image_gen._book();
   END IF;
   -- Losing a claim to a crash is harmless, so it does not wait for the disk. The intent to send does.
   PERFORM set_config('synchronous_commit', 'off', true);
@@ -302,7 +314,7 @@ COMMENT ON FUNCTION image_gen._claim(bigint, integer, bigint, jsonb) IS
 
 CREATE FUNCTION image_gen._cancellations(this_epoch bigint) RETURNS SETOF bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT seq FROM image_gen.queue WHERE state = 'running' AND epoch = $1 AND cancel_requested
+  SELECT q.seq FROM image_gen.cancels c JOIN image_gen.queue q ON q.seq = c.seq WHERE q.state = 'running' AND q.epoch = $1
 $$;
 COMMENT ON FUNCTION image_gen._cancellations(bigint) IS 'Jobs in flight that a user wants stopped.';
 
@@ -367,7 +379,7 @@ BEGIN
   SELECT array_agg(q.seq) INTO owned
     FROM (SELECT q.seq FROM image_gen.queue q
             JOIN jsonb_to_recordset(items) AS i(seq bigint, begins boolean) ON i.seq = q.seq
-           WHERE q.state = 'running' AND q.epoch = this_epoch AND NOT (i.begins AND q.cancel_requested)
+           WHERE q.state = 'running' AND q.epoch = this_epoch AND NOT (i.begins AND EXISTS (SELECT FROM image_gen.cancels c WHERE c.seq = q.seq))
            ORDER BY q.seq FOR UPDATE OF q) q;
   IF owned IS NULL THEN
     RETURN;
@@ -380,6 +392,8 @@ BEGIN
      WHERE i.seq = ANY (owned)
      ORDER BY i.seq, e.position
   LOOP
+    -- What follows an intent that is not written is not written either.
+    CONTINUE WHEN verdicts ? entry.seq::text;
     CASE entry.kind
     WHEN 'begin' THEN
       answer := image_gen._afford(entry.job_id, (entry.e ->> 'estimated_cost')::numeric);
@@ -430,6 +444,7 @@ BEGIN
       IF entry.e ->> 'status' = 'succeeded' THEN
         PERFORM image_gen._deliver(entry.job_id, entry.e -> 'pictures');
       END IF;
+      DELETE FROM image_gen.cancels WHERE seq = entry.seq;
       DELETE FROM image_gen.queue WHERE seq = entry.seq;
     END CASE;
   END LOOP;
@@ -496,9 +511,11 @@ BEGIN
      SET status = 'queued', error_code = NULL, error_message = NULL, finished_at = NULL, billed_cost = NULL, cost_source = NULL
    WHERE j.id = reopened_id AND j.status = 'needs_review'
   RETURNING * INTO STRICT old;
-  -- What it held was given back when it ended.
-  PERFORM image_gen._afford(old.id, a.estimated_cost, true) FROM image_gen.attempts a
-    WHERE a.job_id = old.id AND a.billed_cost = 0 AND a.number = (SELECT max(l.number) FROM image_gen.attempts l WHERE l.job_id = old.id);
+  -- What it held for its next call was given back when it ended. (After a call that was billed, the next one asks for more itself.)
+  PERFORM image_gen._afford(old.id, coalesce(a.estimated_cost, old.estimated_cost), true)
+     FROM (SELECT) one LEFT JOIN image_gen.attempts a
+       ON a.job_id = old.id AND a.number = (SELECT max(l.number) FROM image_gen.attempts l WHERE l.job_id = old.id)
+    WHERE a.id IS NULL OR a.billed_cost = 0;
   INSERT INTO image_gen.queue (seq, job_id, owner, attempts, progress)
   VALUES (old.seq, old.id, old.owner, (SELECT coalesce(max(a.number), 0) FROM image_gen.attempts a WHERE a.job_id = old.id), new_progress);
   PERFORM image_gen._charge(old.id);
@@ -547,21 +564,18 @@ COMMENT ON FUNCTION image_gen._conclude(text, text, text, text, text) IS 'A pers
 CREATE FUNCTION image_gen._cancel(canceled_id text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  waiting record;
+  this_seq bigint := (SELECT j.seq FROM image_gen.jobs j WHERE j.id = canceled_id AND j.status IN ('queued', 'running'));
 BEGIN
-  SELECT q.seq, q.state INTO waiting FROM image_gen.queue q WHERE q.job_id = canceled_id
-     AND q.seq = (SELECT j.seq FROM image_gen.jobs j WHERE j.id = canceled_id)
-     FOR UPDATE;
-  IF NOT FOUND THEN
-    RETURN;
-  ELSIF waiting.state <> 'running' AND NOT EXISTS (
-    SELECT FROM image_gen.attempts a WHERE a.job_id = canceled_id AND a.status = 'running')
-  THEN
-    DELETE FROM image_gen.waits w WHERE w.seq = waiting.seq;
-    DELETE FROM image_gen.queue WHERE seq = waiting.seq;
+  DELETE FROM image_gen.queue q
+   WHERE q.seq = this_seq AND q.job_id = canceled_id AND q.state <> 'running'
+     AND NOT EXISTS (SELECT FROM image_gen.attempts a WHERE a.job_id = canceled_id AND a.status = 'running');
+  IF FOUND THEN
+    DELETE FROM image_gen.waits w WHERE w.seq = this_seq;
+    DELETE FROM image_gen.cancels c WHERE c.seq = this_seq;
     PERFORM image_gen._close(canceled_id, 'canceled', 'canceled', 'canceled before it was sent');
   ELSE
-    UPDATE image_gen.queue SET cancel_requested = true WHERE seq = waiting.seq;
+    INSERT INTO image_gen.cancels (seq) SELECT q.seq FROM image_gen.queue q WHERE q.seq = this_seq AND q.job_id = canceled_id
+    ON CONFLICT ON CONSTRAINT cancels_pkey DO NOTHING;
   END IF;
   PERFORM image_gen._wake(NULL);
 END $$;

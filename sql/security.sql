@@ -39,13 +39,14 @@ GRANT EXECUTE ON FUNCTION
 GRANT INSERT, UPDATE, DELETE ON image_gen.models, image_gen.prices, image_gen.ladder, image_gen.rewrite_rules, image_gen.model_rules
   TO image_gen_admin;
 GRANT UPDATE (enabled, priority, max_in_flight, requests_per_minute, options) ON image_gen.providers TO image_gen_admin;
-GRANT SELECT ON image_gen.queue, image_gen.waits, image_gen.worker_state, image_gen.budgets, image_gen.budget_changes, image_gen.budget_totals, image_gen.charges,
+GRANT SELECT ON image_gen.queue, image_gen.waits, image_gen.cancels, image_gen.worker_state, image_gen.budgets, image_gen.budget_changes, image_gen.budget_totals, image_gen.charges,
                 image_gen.invoices, image_gen.invoice_lines, image_gen.invoice_diff, image_gen.home TO image_gen_admin;
 GRANT EXECUTE ON FUNCTION image_gen.set_budget, image_gen.grant_credits, image_gen.check_budgets, image_gen.recount_budgets, image_gen.settle_cost,
   image_gen.import_invoice, image_gen.resume TO image_gen_admin;
 
 -- The worker: what the functions in queue.sql do, and no more.
 GRANT SELECT, UPDATE, DELETE ON image_gen.queue, image_gen.waits TO image_gen_worker;
+GRANT SELECT, DELETE ON image_gen.cancels TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.jobs, image_gen.worker_state TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.attempts, image_gen.timings TO image_gen_worker;
 GRANT SELECT, INSERT ON image_gen.campaign_assets, image_gen.blobs TO image_gen_worker;

@@ -133,6 +133,9 @@ BEGIN
   IF operation IS NULL OR arguments IS NULL THEN
     RAISE EXCEPTION 'an operation and its arguments are needed' USING ERRCODE = 'null_value_not_allowed',
       HINT = 'Write for example (''generate'', ''{"prompt": "a cat"}'').';
+  ELSIF operation NOT IN ('generate', 'edit', 'upscale', 'variate', 'transfer_style') THEN
+    RAISE EXCEPTION 'operation ''%'' does not exist', operation USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Use one of: generate, edit, upscale, variate, transfer_style.';
   ELSIF jsonb_typeof(arguments) <> 'object' THEN
     RAISE EXCEPTION 'arguments is not a JSON object' USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Write for example ''{"prompt": "a cat", "model": "flux-1.1-pro"}''.';

@@ -190,7 +190,6 @@ CREATE TABLE image_gen.queue (
   ready_at         timestamptz NOT NULL DEFAULT now(),
   attempts         integer NOT NULL DEFAULT 0,
   progress         jsonb NOT NULL DEFAULT '{}',
-  cancel_requested boolean NOT NULL DEFAULT false,
   home             uuid NOT NULL,
   CHECK ((state = 'running') = (epoch IS NOT NULL))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
@@ -205,6 +204,15 @@ COMMENT ON COLUMN image_gen.queue.state IS 'waiting: for a picture of another jo
 COMMENT ON COLUMN image_gen.queue.epoch IS 'The life of the worker that has it in flight.';
 COMMENT ON COLUMN image_gen.queue.progress IS 'How far it has come along its route and up its ladder, in the words of the engine.';
 COMMENT ON COLUMN image_gen.queue.home IS 'home.id of where it was queued: what a dump or a publisher brought is not run here.';
+
+-- A table of its own: who calls a job off and leaves his transaction open holds no row that the worker writes.
+CREATE TABLE image_gen.cancels (
+  seq          bigint PRIMARY KEY,
+  requested_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE image_gen.cancels IS 'Jobs in flight that a user wants stopped.';
+COMMENT ON COLUMN image_gen.cancels.seq IS 'queue.seq.';
+COMMENT ON COLUMN image_gen.cancels.requested_at IS 'Since when.';
 
 CREATE TABLE image_gen.waits (
   needs   text COLLATE "C" NOT NULL,

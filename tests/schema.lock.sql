@@ -86,9 +86,12 @@ TABLE budget_totals (
   budget_id bigint NOT NULL,
   since timestamp with time zone NOT NULL,
   spent numeric NOT NULL DEFAULT 0,
-  held numeric NOT NULL DEFAULT 0
+  held numeric NOT NULL DEFAULT 0,
+  unsure bigint[],
+  newer bigint
 ) WITH (fillfactor=20)
   budget_totals_pkey PRIMARY KEY (budget_id)
+  CREATE INDEX budget_totals_fresh ON image_gen.budget_totals USING btree (budget_id) WHERE (newer IS NOT NULL)
 
 TABLE budgets (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -151,6 +154,12 @@ TABLE campaign_assets (
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
+
+TABLE cancels (
+  seq bigint NOT NULL,
+  requested_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  cancels_pkey PRIMARY KEY (seq)
 
 TABLE charges (
   job_id text COLLATE "C" NOT NULL,
@@ -392,7 +401,6 @@ TABLE queue (
   ready_at timestamp with time zone NOT NULL DEFAULT now(),
   attempts integer NOT NULL DEFAULT 0,
   progress jsonb NOT NULL DEFAULT '{}'::jsonb,
-  cancel_requested boolean NOT NULL DEFAULT false,
   home uuid NOT NULL DEFAULT image_gen._home()
 ) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=10000)
   queue_check CHECK (((state = 'running'::text) = (epoch IS NOT NULL)))
@@ -706,6 +714,8 @@ GRANT SELECT, UPDATE ON budget_totals TO image_gen_worker
 GRANT SELECT ON budgets TO image_gen_admin, image_gen_worker
 GRANT INSERT, SELECT ON campaign_assets TO image_gen_worker
 GRANT SELECT ON campaign_assets TO image_gen_admin, image_gen_user
+GRANT DELETE, SELECT ON cancels TO image_gen_worker
+GRANT SELECT ON cancels TO image_gen_admin
 GRANT SELECT ON capabilities TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON charges TO image_gen_worker
 GRANT SELECT ON charges TO image_gen_admin

@@ -54,7 +54,7 @@ CREATE FUNCTION t.journal(epoch bigint, prompt text, VARIADIC entries text[]) RE
       FROM image_gen.jobs j WHERE j.prompt = $2)))
 $$;
 CREATE VIEW t.state AS
-SELECT j.prompt, j.status, j.error_code AS error, q.state AS queue, q.epoch, q.cancel_requested AS cancel,
+SELECT j.prompt, j.status, j.error_code AS error, q.state AS queue, q.epoch, EXISTS (SELECT FROM image_gen.cancels c WHERE c.seq = q.seq) AS cancel,
        (SELECT string_agg(a.status || CASE WHEN a.remote_id IS NULL THEN '' ELSE ' with id' END, ', ' ORDER BY a.number)
           FROM image_gen.attempts a WHERE a.job_id = j.id) AS attempts,
        (SELECT count(*) FROM image_gen.campaign_assets a WHERE a.job_id = j.id) AS assets

@@ -14,7 +14,7 @@ use std::process::Command;
 use image_gen_tests::{Cluster, Options};
 
 /// In this order, in one database: the first creates the extension.
-const GOLDEN: [&str; 8] = [
+const GOLDEN: [&str; 9] = [
     "install",
     "schema_lock",
     "comments",
@@ -22,6 +22,7 @@ const GOLDEN: [&str; 8] = [
     "generate",
     "operations",
     "decide",
+    "money",
     "state_machine",
 ];
 

@@ -48,7 +48,7 @@ CREATE FUNCTION pg_temp.closed(status text, pictures int DEFAULT 0, code text DE
 $$;
 CREATE VIEW pg_temp.state AS
 SELECT j.prompt, j.status, j.error_code, j.billed_cost AS cost, j.cost_source AS source, q.state AS queue, q.epoch, q.attempts AS begun, q.progress,
-       q.cancel_requested AS cancel, j.finished_at IS NOT NULL AS done,
+       EXISTS (SELECT FROM image_gen.cancels c WHERE c.seq = q.seq) AS cancel, j.finished_at IS NOT NULL AS done,
        (SELECT string_agg(a.status || coalesce(' ' || a.error_code, '') || coalesce(' ' || a.billed_cost, '') || ' ' || a.cost_source, ', ' ORDER BY a.number)
           FROM image_gen.attempts a WHERE a.job_id = j.id) AS attempts
   FROM image_gen.jobs j LEFT JOIN image_gen.queue q ON q.seq = j.seq ORDER BY j.seq;
@@ -210,7 +210,9 @@ SELECT prompt FROM pg_temp.claim(1);
 SELECT pg_temp.queue('never claimed');
 SELECT pg_temp.journal(1, 'accepted', pg_temp.begin_('accepted'), pg_temp.accepted(1, '0.04')), pg_temp.journal(1, 'sent', pg_temp.begin_('sent')),
        pg_temp.journal(1, 'put off', '{"entry": "later", "after_seconds": 60}'), pg_temp.journal(1, 'drawing', pg_temp.begin_('drawing', 1, 'preview'));
-UPDATE image_gen.queue q SET cancel_requested = true FROM image_gen.jobs j WHERE j.seq = q.seq AND j.prompt = 'stop wanted';
+RESET ROLE;
+INSERT INTO image_gen.cancels (seq) SELECT j.seq FROM image_gen.jobs j WHERE j.prompt = 'stop wanted';
+SET LOCAL ROLE image_gen_worker;
 SAVEPOINT before;
 SELECT * FROM pg_temp.state WHERE NOT done;
 SELECT image_gen._start_epoch(4712, 'dynamic', 50, 'open files', '{}', 'review') AS epoch;
