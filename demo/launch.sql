@@ -9,33 +9,24 @@
 \pset format wrapped
 \pset columns 118
 
-\echo '\n1. Before: what may be spent\n'
-SELECT spent, reserved, coalesce(available::text, 'unlimited') AS available FROM image_gen.credits();
-
-\echo '2. Four shots in one transaction: nothing is sent before COMMIT\n'
 \set look 'soft top light from camera left, shallow depth of field, no text, no logo overlays, color palette: charcoal, warm grey, single amber accent'
+SELECT jsonb_build_array(
+    jsonb_build_object('shot', 'hero', 'prompt', 'studio product shot of matte black over-ear headphones on a brushed concrete plinth, ' || :'look'),
+    jsonb_build_object('shot', 'lifestyle', 'prompt', 'a woman wearing the headphones, eyes closed, lit from behind, matte black over-ear headphones, ' || :'look'),
+    jsonb_build_object('shot', 'detail', 'prompt', 'macro shot of the ear cushion and hinge of matte black over-ear headphones, stitched seam in focus, ' || :'look'),
+    jsonb_build_object('shot', 'social', 'prompt', 'matte black over-ear headphones hanging in mid-air before a warm grey wall, room above for a headline, ' || :'look')) AS shots,
+  '{"model": "flux-1.1-pro", "width": 1024, "height": 1024, "seed": 73104, "guidance": 3.5, "steps": 28,
+    "negative_prompt": "watermark, text, logo, hands, person, low quality, deformed",
+    "metadata": {"campaign": "aurora-launch", "ticket": "MKT-2241"}}'::jsonb AS defaults \gset
+
+\echo '\n1. Before: what it would cost, and what may be spent\n'
+SELECT e.jobs, e.estimated_cost, e.with_buffer, e.highest_cost, c.spent, c.reserved, coalesce(c.available::text, 'unlimited') AS available
+  FROM image_gen.estimate_batch(:'shots', :'defaults') e CROSS JOIN image_gen.credits() c;
+
+\echo '2. Four shots, all or none, for 0.18 USD at most; nothing is sent before COMMIT\n'
 BEGIN;
-SELECT s.shot, g.id, g.status, g.estimated_seconds AS seconds, g.estimated_cost AS cost
-  FROM (VALUES
-    ('hero',      73104,
-     'studio product shot of matte black over-ear headphones on a brushed concrete plinth, ' || :'look'),
-    ('lifestyle', image_gen.derive_seed(73104, 'lifestyle'),
-     'a woman wearing the headphones, eyes closed, lit from behind, matte black over-ear headphones, ' || :'look'),
-    ('detail',    image_gen.derive_seed(73104, 'detail'),
-     'macro shot of the ear cushion and hinge of matte black over-ear headphones, stitched seam in focus, ' || :'look'),
-    ('social',    image_gen.derive_seed(73104, 'social'),
-     'matte black over-ear headphones hanging in mid-air before a warm grey wall, room above for a headline, ' || :'look')
-  ) AS s (shot, seed, prompt)
- CROSS JOIN LATERAL image_gen.generate(
-    prompt          => s.prompt,
-    negative_prompt => 'watermark, text, logo, hands, person, low quality, deformed',
-    model           => 'flux-1.1-pro',
-    width           => 1024,
-    height          => 1024,
-    seed            => s.seed,
-    guidance        => 3.5,
-    steps           => 28,
-    metadata        => jsonb_build_object('campaign', 'aurora-launch', 'shot', s.shot, 'ticket', 'MKT-2241')) AS g;
+SELECT shot, id, status, seed, estimated_seconds AS seconds, estimated_cost AS cost
+  FROM image_gen.generate_batch(:'shots', :'defaults', max_cost => 0.18);
 SELECT array_agg(id ORDER BY seq) AS ids FROM image_gen.jobs WHERE created_at = now() \gset
 COMMIT;
 
@@ -66,12 +57,8 @@ SELECT j.owner AS "asked by", j.created_at AS "at", c.provider, c.model, c.seed,
  WHERE c.campaign = 'aurora-launch' AND c.shot = 'hero' ORDER BY c.id DESC LIMIT 1;
 \x off
 
-\echo '7. What it cost, refused calls included: by campaign, and by ticket and shot\n'
-SELECT j.metadata ->> 'campaign' AS campaign, count(*) AS calls, count(*) FILTER (WHERE t.status = 'refused') AS refused,
-       sum(t.billed_cost) AS cost, t.currency, count(*) FILTER (WHERE t.billed_cost IS NULL) AS unknown
-  FROM image_gen.attempts t JOIN image_gen.jobs j ON j.id = t.job_id
- GROUP BY 1, t.currency;
-
-SELECT j.metadata ->> 'ticket' AS ticket, j.metadata ->> 'shot' AS shot, count(*) AS calls, sum(t.billed_cost) AS cost
-  FROM image_gen.attempts t JOIN image_gen.jobs j ON j.id = t.job_id
- GROUP BY 1, ROLLUP (2) ORDER BY 1, 2;
+\echo '7. What it cost, refused calls included: by campaign, by ticket, and beside a designer at 80 USD an hour\n'
+SELECT campaign, jobs, images, calls, refusals, billed, currency, unknown_costs FROM image_gen.cost_by_campaign;
+SELECT ticket, jobs, images, calls, refusals, billed, currency, unknown_costs FROM image_gen.cost_by_ticket;
+SELECT dimension, calls, billed, wasted, designer_cost, saved
+  FROM image_gen.cost_report(dimensions => '{campaign,quarter}', designer_rate => 80);
