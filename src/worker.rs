@@ -454,7 +454,7 @@ impl Worker {
             self.lanes.seen(waiting, now, now.elapsed());
         }
         let in_flight = self.in_flight.values().map(|flight| flight.owner.as_str());
-        let lanes = self.lanes.to_claim(in_flight);
+        let lanes = self.lanes.for_claim(in_flight);
         let by_lanes = lanes.is_some();
         let claimed = queue::claim(self.extension, self.epoch, room, self.watermark, lanes)?;
         let full = claimed.len() == room;
