@@ -23,6 +23,7 @@ SELECT p.id AS provider, p.enabled, p.priority, p.kind, m.name, m.provider_kind,
          'max_in_flight', p.max_in_flight, 'requests_per_minute', p.requests_per_minute,
          'prices', (SELECT jsonb_agg(r.price ORDER BY r.origin, r.id DESC) FROM image_gen._prices_on(m.name, m.provider_kind, current_date) r)) AS offer
   FROM image_gen.models m JOIN image_gen.providers p ON p.kind = m.provider_kind;
+COMMENT ON VIEW image_gen._listed IS 'Each model at each provider, as the engine wants to be told of it.';
 
 CREATE FUNCTION image_gen._candidates(task text, model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb
 -- A plan for these values would take three times as long to make as the general one takes to run.
