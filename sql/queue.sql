@@ -74,7 +74,8 @@ BEGIN
   -- A job can end between the look of one that starts to wait for it and that one's commit. So each that waits is looked
   -- at once after it can be seen; from then on _close finds it.
   FOR one IN
-    SELECT DISTINCT w.needs, coalesce(j.status, 'gone') AS status
+    -- One that was pruned meanwhile has left its picture.
+    SELECT DISTINCT w.needs, coalesce(j.status, CASE WHEN EXISTS (SELECT FROM image_gen.campaign_assets c WHERE c.job_id = w.needs) THEN 'succeeded' ELSE 'gone' END) AS status
       FROM image_gen.waits w LEFT JOIN image_gen.jobs j ON j.id = w.needs
      WHERE (every_one OR NOT w.checked) AND (j.status IN ('succeeded', 'failed', 'canceled') OR j.id IS NULL)
   LOOP
