@@ -575,7 +575,7 @@ FUNCTION _is_worker(pid integer) RETURNS boolean VOLATILE
 FUNCTION _journal(this_epoch bigint, items jsonb) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _keep(hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _key_of(kind text, key_name text) RETURNS text IMMUTABLE PARALLEL SAFE
-FUNCTION _learn(done_id text, done_number integer) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _learn(done_ids text[], done_numbers integer[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _let_go(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _limit_of(budget image_gen.budgets, at timestamp with time zone) RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _load_catalogue() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
