@@ -6,6 +6,7 @@ mod io;
 mod lanes;
 mod limits;
 mod process;
+mod prune;
 mod queue;
 mod sleep;
 mod transaction;
@@ -20,6 +21,7 @@ use crate::settings;
 use crate::shared::{self, CANCEL, Slot, WORK};
 use io::{Command, Commit, Config, Io, Load, Report, Rewrite};
 use lanes::Lanes;
+use prune::Pruner;
 use queue::{Note, Outcome};
 use sleep::Sleeper;
 use transaction::Failed;
@@ -127,6 +129,7 @@ fn serve(database: pg_sys::Oid) -> End {
         put_off: BTreeMap::new(),
         rescan: now + FIRST_RESCAN.min(Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64)),
         held: None,
+        pruner: Pruner::new(now),
         last_log: None,
     };
     match worker.run(&sleeper) {
@@ -221,6 +224,7 @@ struct Worker {
     rescan: Instant,
     /// Why nothing more is claimed.
     held: Option<String>,
+    pruner: Pruner,
     last_log: Option<(Instant, String)>,
 }
 
@@ -235,6 +239,7 @@ impl Worker {
                 self.reload();
             }
             let round = self.flush().and_then(|more| self.look(more));
+            self.prune();
             let pause = match round {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => self.pause(),
@@ -254,7 +259,8 @@ impl Worker {
     }
 
     fn pause(&self) -> Duration {
-        let due = self.put_off.keys().next().copied().unwrap_or(self.rescan).min(self.rescan);
+        let due = self.put_off.keys().next().copied().into_iter().chain(self.pruner.due());
+        let due = due.fold(self.rescan, Instant::min);
         due.saturating_duration_since(Instant::now())
     }
 
@@ -427,6 +433,9 @@ impl Worker {
                 held.iter().for_each(|why| hold::say(why));
                 self.held = held;
             }
+            if self.held.is_none() {
+                self.pruner.wake(now);
+            }
         }
         let room = self.cap.saturating_sub(self.in_flight.len()).min(CLAIM);
         if self.more && room > 0 {
@@ -440,6 +449,14 @@ impl Worker {
             }
         }
         Ok(more_reports || (self.more && self.in_flight.len() < self.cap))
+    }
+
+    /// Removes a few jobs that are kept for no longer, where it is time for that.
+    fn prune(&mut self) {
+        if let Err(why) = self.pruner.step(self.extension) {
+            // A dropped extension is noticed by what follows.
+            self.note_failure::<()>(why);
+        }
     }
 
     fn go_back_to(&mut self, seq: i64) {
@@ -487,6 +504,8 @@ impl Worker {
         let limit = limits::raise(settings::MAX_IN_FLIGHT.get());
         self.cap = limit.cap;
         self.more = true;
+        self.pruner = Pruner::new(Instant::now());
+        self.pruner.wake(Instant::now());
         let note = Note { keys: Some(keys.names()), error, limit: Some(limit) };
         self.io.send(Command::Configure(Box::new(config(keys))));
         if let Err(Failed::Error(why)) = queue::note(self.extension, note) {
