@@ -204,7 +204,7 @@ COMMENT ON FUNCTION image_gen._draft(text, jsonb, text, jsonb, numeric, boolean)
 CREATE FUNCTION image_gen._make_room(caller name, most bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  open bigint := (SELECT count(*) FROM (SELECT FROM image_gen.queue q JOIN image_gen.jobs j ON j.id = q.job_id WHERE j.owner = caller LIMIT most) o);
+  open bigint := (SELECT count(*) FROM (SELECT FROM image_gen.queue q WHERE q.owner = caller LIMIT most) o);
 BEGIN
   IF open >= most THEN
     RAISE EXCEPTION 'role "%" has % jobs queued or in flight, and may have no more', caller, open USING ERRCODE = 'configuration_limit_exceeded',

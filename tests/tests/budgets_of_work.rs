@@ -8,7 +8,11 @@ use serde_json::json;
 
 /// A stage whose jobs end at once at their provider, at no cost.
 fn stage() -> Stage {
-    let stage = Stage::conf(&["image_gen.breaker_failures = 0", "image_gen.rescan_interval = '1h'", "autovacuum = off"]);
+    let stage = Stage::conf(&[
+        "image_gen.breaker_failures = 0",
+        "image_gen.rescan_interval = '1h'",
+        "autovacuum = off",
+    ]);
     stage.sim.rule(json!({"prompt_contains": "quick", "fault": {"kind": "status", "code": 400}}));
     stage.worker();
     stage
@@ -17,12 +21,13 @@ fn stage() -> Stage {
 /// Queues so many jobs in transactions of fifty, and waits for their end.
 fn run(alice: &mut Session, jobs: usize) {
     for _ in 0..jobs / 50 {
-        let ids = alice.column(
-            "SELECT g.id FROM generate_series(1, 50) n, LATERAL image_gen.generate('quick ' || n) g",
-        );
+        let ids = alice
+            .column("SELECT g.id FROM generate_series(1, 50) n, LATERAL image_gen.generate('quick ' || n) g");
         alice.all_done(&ids[49..]);
     }
-    wait_until("all have ended", secs(30), || alice.truth("SELECT bool_and(finished_at IS NOT NULL) FROM image_gen.jobs"));
+    wait_until("all have ended", secs(30), || {
+        alice.truth("SELECT bool_and(finished_at IS NOT NULL) FROM image_gen.jobs")
+    });
 }
 
 #[test]
@@ -84,8 +89,13 @@ fn an_old_snapshot_does_not_slow_the_queue_down() {
         run(&mut alice, jobs);
         number(&mut admin) - before
     };
-    let (first, last) = (read(500), { read(1000); read(500) });
-    println!("entries of queue_ready read for 500 jobs: {first}, and after 1500 more with an old snapshot: {last}");
+    let (first, last) = (read(500), {
+        read(1000);
+        read(500)
+    });
+    println!(
+        "entries of queue_ready read for 500 jobs: {first}, and after 1500 more with an old snapshot: {last}"
+    );
     assert!(last <= 2 * first + 1000, "{first} entries at first, {last} later");
     holder.run("COMMIT");
 }
@@ -101,7 +111,9 @@ fn a_job_writes_a_bounded_amount() {
     admin.run("CHECKPOINT");
     // The first touch of a page after a checkpoint is written in full: it is paid for here.
     run(&mut alice, 500);
-    let position = |admin: &mut Session| admin.number("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint");
+    let position = |admin: &mut Session| {
+        admin.number("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
+    };
     let before = position(&mut admin);
     run(&mut alice, 1000);
     let bytes = (position(&mut admin) - before) / 1000;
@@ -142,7 +154,8 @@ fn neither_sessions_nor_the_worker_grow_with_the_number_of_transactions() {
         admin.run(&format!("SELECT pg_log_backend_memory_contexts({worker})"));
         let logged = || {
             let log = stage.cluster.log();
-            let lines = log.lines().filter(|l| l.contains(&format!("[{worker}]")) && l.contains("TopMemoryContext:"));
+            let lines =
+                log.lines().filter(|l| l.contains(&format!("[{worker}]")) && l.contains("TopMemoryContext:"));
             let all: Vec<String> = lines.map(str::to_owned).collect();
             let used = all.get(so_many - 1)?.rsplit(';').next()?.trim().split(' ').next()?.parse::<i64>();
             used.ok()
@@ -154,7 +167,9 @@ fn neither_sessions_nor_the_worker_grow_with_the_number_of_transactions() {
     let before = (alice.number(used), of_worker(1), memory_kb(worker).0);
     transactions(&mut alice, 1500);
     let after = (alice.number(used), of_worker(2), memory_kb(worker).0);
-    println!("TopMemoryContext of the session and of the worker, and the worker's memory in kB: {before:?}, then {after:?}");
+    println!(
+        "TopMemoryContext of the session and of the worker, and the worker's memory in kB: {before:?}, then {after:?}"
+    );
     // A callback that is registered in each of 1500 transactions would take 32 bytes each.
     assert!(after.0 - before.0 < 16_000, "the session grows: {before:?}, {after:?}");
     assert!(after.1 - before.1 < 16_000, "the worker grows: {before:?}, {after:?}");
