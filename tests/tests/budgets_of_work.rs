@@ -43,23 +43,42 @@ fn claiming_reads_the_index_whatever_is_dead_or_never_analyzed() {
     admin.run("SELECT image_gen.generate('one', model => 'flux-1.1-pro')");
     // A million rows that were claimed and have ended, and a hundred thousand that wait; nobody has analyzed or vacuumed.
     admin.run(
-        "INSERT INTO image_gen.queue (seq, job_id) SELECT n, 'gone' FROM generate_series(1000, 1001000) n;
+        "INSERT INTO image_gen.queue (seq, job_id, owner, home)
+         SELECT n, 'gone', 'alice', (SELECT image_gen._home()) FROM generate_series(1000, 1001000) n;
          DELETE FROM image_gen.queue WHERE job_id = 'gone';
          INSERT INTO image_gen.jobs (id, operation, task, prompt, model, seed, owner)
          SELECT 'gen_0' || lpad(n::text, 25, '0'), 'generate', 'generate', 'x', 'flux-1.1-pro', 1, 'alice' FROM generate_series(1, 100000) n;
-         INSERT INTO image_gen.queue (seq, job_id) SELECT seq, id FROM image_gen.jobs WHERE id LIKE 'gen_0%' ON CONFLICT DO NOTHING",
+         INSERT INTO image_gen.queue (seq, job_id, owner, home)
+         SELECT seq, id, owner, (SELECT image_gen._home()) FROM image_gen.jobs WHERE id LIKE 'gen_0%' ON CONFLICT DO NOTHING",
     );
     admin.run("LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on; SET auto_explain.log_level = 'notice'");
     // PL/pgSQL may change its mind after five calls.
-    for _ in 0..8 {
-        admin.run("BEGIN; SELECT count(*) FROM image_gen._claim(1000000, 500, 0); ROLLBACK");
-    }
-    let plans: Vec<String> = admin.notices().into_iter().filter(|n| n.contains("picked")).collect();
-    assert_eq!(plans.len(), 8);
-    for plan in plans {
-        assert!(plan.contains("using queue_ready on queue"), "{plan}");
-        for table in ["queue", "jobs"] {
-            assert!(!plan.contains(&format!("Seq Scan on {table} ")), "{plan}");
+    let lanes = r#", '[{"owner": "alice", "after": 0, "in_flight": 3}]'"#;
+    for (call, index, mark) in [
+        (
+            "SELECT count(*) FROM image_gen._claim(1000000, 500, 0)",
+            "using queue_ready on queue",
+            "FOR UPDATE SKIP LOCKED) p",
+        ),
+        (
+            &format!("SELECT count(*) FROM image_gen._claim(1000000, 500, 0{lanes})"),
+            "using queue_lanes on queue",
+            "jsonb_to_recordset",
+        ),
+        ("SELECT count(*) FROM image_gen._waiting()", "using queue_lanes on queue", "WITH RECURSIVE lanes"),
+    ] {
+        let before = admin.notices().len();
+        for _ in 0..8 {
+            admin.run("BEGIN");
+            assert!(admin.number(call) > 0, "{call}");
+            admin.run("ROLLBACK");
+        }
+        let plans: Vec<String> =
+            admin.notices().split_off(before).into_iter().filter(|n| n.contains(mark)).collect();
+        assert_eq!(plans.len(), 8, "{call}");
+        for plan in plans {
+            assert!(plan.contains(index), "{plan}");
+            assert!(!plan.contains("Seq Scan on queue") && !plan.contains("Seq Scan on jobs"), "{plan}");
         }
     }
 }

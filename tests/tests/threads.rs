@@ -13,7 +13,8 @@ fn threads(pid: i32) -> Vec<(i32, u64)> {
         .map(|entry| {
             let id: i32 = entry.file_name().to_str().unwrap().parse().unwrap();
             let status = fs::read_to_string(entry.path().join("status")).unwrap();
-            let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap().trim().to_owned();
+            let blocked =
+                status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap().trim().to_owned();
             (id, u64::from_str_radix(&blocked, 16).unwrap())
         })
         .collect()

@@ -237,7 +237,8 @@ fn a_bill_below_zero_is_no_bill() {
     // worker failure mode 54: nobody pays us, and what cannot be is not booked.
     let stage = Stage::start();
     let mut alice = stage.alice();
-    for (n, cost) in [json!(-4), json!("-4"), json!(1e300), json!("NaN"), json!(null)].into_iter().enumerate() {
+    for (n, cost) in [json!(-4), json!("-4"), json!(1e300), json!("NaN"), json!(null)].into_iter().enumerate()
+    {
         let prompt = format!("[bill {n}]");
         let accepted = json!({"id": "t", "polling_url": format!("{}/eu1/v1/get_result?id=t", stage.sim.bfl()), "cost": cost});
         let ready = json!({"id": "t", "status": "Ready", "result": {"sample": format!("{}/none.png", stage.sim.bfl())}});
@@ -252,6 +253,11 @@ fn a_bill_below_zero_is_no_bill() {
         assert!(matches!(job.cost_source.as_str(), "priced" | "unknown"), "{cost}: {job:?}");
         assert!(job.billed_cost.is_empty() || micros(&job.billed_cost) == 40_000, "{cost}: {job:?}");
     }
-    assert_eq!(stage.admin().number("SELECT count(*) FROM image_gen.attempts WHERE billed_cost < 0 OR billed_cost > 1"), 0);
+    assert_eq!(
+        stage
+            .admin()
+            .number("SELECT count(*) FROM image_gen.attempts WHERE billed_cost < 0 OR billed_cost > 1"),
+        0
+    );
     stage.check_money();
 }
