@@ -16,8 +16,11 @@ fn file(name: &str) -> PathBuf {
 /// Whether a file has a test function of this name, which is not ignored.
 fn has_test(text: &str, test: &str) -> bool {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let Some(at) = lines.iter().position(|line| line.starts_with(&format!("fn {test}("))) else { return false };
-    let above: Vec<&str> = lines[..at].iter().rev().take_while(|line| line.starts_with('#')).copied().collect();
+    let Some(at) = lines.iter().position(|line| line.starts_with(&format!("fn {test}("))) else {
+        return false;
+    };
+    let above: Vec<&str> =
+        lines[..at].iter().rev().take_while(|line| line.starts_with('#')).copied().collect();
     above.contains(&"#[test]") && !above.iter().any(|line| line.starts_with("#[ignore"))
 }
 
