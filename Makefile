@@ -30,6 +30,11 @@ unit: ## run the tests that need no server
 matrix: setup install ## kill everything everywhere: all places, then KILLS=500 random ones (SEED=n to repeat)
 	PG_CONFIG="$$(scripts/pg-config)" KILLS="$(KILLS)" SEED="$(SEED)" cargo test -q -p image_gen_tests --bench matrix
 
+.PHONY: soak
+soak: setup install ## commit 20000 jobs one after the other: no wake-up may be lost (WAKE_UPS=n for each of two databases)
+	PG_CONFIG="$$(scripts/pg-config)" IMAGE_GEN_WAKE_UPS="$(or $(WAKE_UPS),10000)" \
+	  cargo test -q -p image_gen_tests --test wakeup no_wake_up_is_ever_lost -- --nocapture
+
 .PHONY: bench
 bench: setup install ## measure what a caller waits for, beside the disk and a plain INSERT
 	PG_CONFIG="$$(scripts/pg-config)" cargo bench -p image_gen_tests --bench launch

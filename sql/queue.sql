@@ -194,6 +194,13 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._adopt(uuid) IS 'Takes over unfinished jobs that are not this home''s, as if a worker of here had left them; which those are.';
 
+CREATE FUNCTION image_gen._clock_set_back(seconds double precision) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE image_gen.queue q SET ready_at = q.ready_at - make_interval(secs => seconds) WHERE q.state <> 'running' AND q.ready_at > clock_timestamp();
+END $$;
+COMMENT ON FUNCTION image_gen._clock_set_back(double precision) IS 'Jobs that were put off wait as long as they were told to, whatever the clock says.';
+
 CREATE FUNCTION image_gen._start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -212,7 +219,7 @@ END $$;
 COMMENT ON FUNCTION image_gen._start_epoch(integer, text, integer, text, text[], text) IS 'Begins a life of the worker and takes over what the one before left in flight.';
 
 CREATE FUNCTION image_gen._waiting() RETURNS TABLE (owner name, first bigint)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
 BEGIN
   -- From owner to owner by the index: the rows of each are not walked through.
@@ -231,7 +238,8 @@ COMMENT ON FUNCTION image_gen._waiting() IS 'Who has ready jobs, and the first o
 
 CREATE FUNCTION image_gen._claim(this_epoch bigint, at_most integer, after_seq bigint, lanes jsonb DEFAULT NULL)
 RETURNS TABLE (seq bigint, id text, owner name, job jsonb)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- In the order of the index, and no further than asked: without statistics a bitmap of all that is ready looks cheaper, and is not.
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
 DECLARE
   chosen bigint[];

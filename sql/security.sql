@@ -57,7 +57,7 @@ GRANT SELECT ON image_gen.budgets, image_gen.budget_changes TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.budget_totals TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.charges TO image_gen_worker;
 GRANT EXECUTE ON FUNCTION
-  image_gen._hold, image_gen._held, image_gen._home, image_gen._start_epoch, image_gen._take_over, image_gen._claim, image_gen._waiting, image_gen._cancellations, image_gen._keep, image_gen._journal,
+  image_gen._hold, image_gen._held, image_gen._home, image_gen._start_epoch, image_gen._clock_set_back, image_gen._take_over, image_gen._claim, image_gen._waiting, image_gen._cancellations, image_gen._keep, image_gen._journal,
   image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._candidates, image_gen._place,
   image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake, image_gen._rungs, image_gen._offers, image_gen._has_access, image_gen._resolve_model,
   image_gen._cost_of, image_gen._share, image_gen._afford, image_gen._applicable, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,

@@ -201,6 +201,18 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._draft(text, jsonb, text, jsonb, numeric, boolean) IS 'Checks a request and plans it. Writes nothing.';
 
+CREATE FUNCTION image_gen._make_room(caller name, most bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  open bigint := (SELECT count(*) FROM (SELECT FROM image_gen.queue q WHERE q.owner = caller LIMIT most) o);
+BEGIN
+  IF open >= most THEN
+    RAISE EXCEPTION 'role "%" has % jobs queued or in flight, and may have no more', caller, open USING ERRCODE = 'configuration_limit_exceeded',
+      HINT = 'Wait until some have ended, cancel() some, or ask an administrator to raise image_gen.max_queued_per_role.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION image_gen._make_room(name, bigint) IS 'An error for a role with too many jobs: image_gen.max_queued_per_role.';
+
 CREATE FUNCTION image_gen._submit(operation text, asked jsonb, asked_model text, metadata jsonb, preferences jsonb, idempotency_key text,
                                   deadline timestamptz, max_cost numeric, allow_unpriced boolean, batch text DEFAULT NULL)
 RETURNS image_gen.jobs
@@ -242,6 +254,9 @@ BEGIN
   END IF;
 
   draft := image_gen._draft(operation, asked, asked_model, preferences, max_cost, allow_unpriced);
+  IF current_setting('image_gen.max_queued_per_role') <> '0' THEN
+    PERFORM image_gen._make_room((draft.job).owner, current_setting('image_gen.max_queued_per_role')::bigint);
+  END IF;
   PERFORM image_gen._keep(k.value ->> 'sha256', k.value ->> 'content_type',
                           decode(split_part(asked ->> k.key, ';base64,', 2), 'base64'))
      FROM jsonb_each(draft.kept) k;

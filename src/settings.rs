@@ -45,6 +45,7 @@ pub static RETAIN_JOBS: GucSetting<i32> = GucSetting::<i32>::new(0);
 pub static RETRY_BUFFER: GucSetting<f64> = GucSetting::<f64>::new(0.10);
 pub static MIN_HEADROOM: GucSetting<f64> = GucSetting::<f64>::new(0.25);
 pub static PAUSE_POINTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+pub static MAX_QUEUED_PER_ROLE: GucSetting<i32> = GucSetting::<i32>::new(0);
 pub static PREFERENCES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
 /// The text of a setting, empty when it is not set.
@@ -219,6 +220,16 @@ pub fn define() {
             GucFlags::SUPERUSER_ONLY | GucFlags::NO_SHOW_ALL | GucFlags::DISALLOW_IN_AUTO_FILE,
         );
     }
+    GucRegistry::define_int_guc(
+        c"image_gen.max_queued_per_role",
+        c"Most jobs of one role that are queued or in flight; 0 is no limit.",
+        c"Set it for the cluster, a database or a role. With a limit, each call counts that role's jobs.",
+        &MAX_QUEUED_PER_ROLE,
+        0,
+        10_000_000,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
     // SAFETY: a static NUL-terminated name, on the main thread, at load time.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"image_gen".as_ptr()) };
 }

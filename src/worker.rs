@@ -10,6 +10,7 @@ mod prune;
 mod queue;
 mod sleep;
 mod transaction;
+mod wall;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use prune::Pruner;
 use queue::{Note, Outcome};
 use sleep::Sleeper;
 use transaction::Failed;
+use wall::Wall;
 
 /// How many reports go into one transaction.
 const FLUSH: usize = 500;
@@ -130,6 +132,7 @@ fn serve(database: pg_sys::Oid) -> End {
         rescan: now + FIRST_RESCAN.min(Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64)),
         held: None,
         pruner: Pruner::new(now),
+        wall: Wall::new(),
         last_log: None,
     };
     match worker.run(&sleeper) {
@@ -225,6 +228,7 @@ struct Worker {
     /// Why nothing more is claimed.
     held: Option<String>,
     pruner: Pruner,
+    wall: Wall,
     last_log: Option<(Instant, String)>,
 }
 
@@ -410,6 +414,10 @@ impl Worker {
     /// Looks for work where there may be some; true when there is more.
     fn look(&mut self, more_reports: bool) -> Result<bool, Failed> {
         let now = Instant::now();
+        if let Some(back) = self.wall.set_back() {
+            log!("image_gen: the clock was set back by {} s", back.as_secs());
+            queue::clock_set_back(self.extension, back)?;
+        }
         // Without shared memory every wake may mean anything.
         let (told, min_seq) = self.slot.map_or((WORK | CANCEL, 1), Slot::told);
         if told & WORK != 0 {

@@ -522,7 +522,8 @@ FUNCTION _catalogue() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _charge(charged_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _check(job_id text, operation text, asked text) RETURNS jsonb STABLE STRICT PARALLEL SAFE
 FUNCTION _check_waits(every_one boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint, lanes jsonb DEFAULT NULL::jsonb) RETURNS TABLE(seq bigint, id text, owner name, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint, lanes jsonb DEFAULT NULL::jsonb) RETURNS TABLE(seq bigint, id text, owner name, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
+FUNCTION _clock_set_back(seconds double precision) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _close(closed_id text, new_status text, code text, message text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _completions() RETURNS bigint VOLATILE STRICT
 FUNCTION _conclude(concluded_id text, new_status text, code text, message text, picture_url text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -549,6 +550,7 @@ FUNCTION _learn(done_id text, done_number integer) RETURNS void VOLATILE SET sea
 FUNCTION _let_go(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _limit_of(budget image_gen.budgets, at timestamp with time zone) RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _load_catalogue() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _make_room(caller name, most bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _may_review(caller name) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _min_headroom() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _named(operation text, arguments jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
@@ -595,7 +597,7 @@ FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_
 FUNCTION _until(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _usd(amount numeric) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _usual_model(operation text, checked jsonb) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _waiting() RETURNS TABLE(owner name, first bigint) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _waiting() RETURNS TABLE(owner name, first bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
 FUNCTION _wake(seq bigint) RETURNS void VOLATILE
 FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION check_budgets() RETURNS TABLE(budget text, problem text, booked numeric, computed numeric, job_id text) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -641,6 +643,7 @@ GRANT EXECUTE ON FUNCTION _capabilities TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _charge TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _check_waits TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _claim TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _clock_set_back TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _close TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _completions TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _cost_of TO image_gen_worker
@@ -770,6 +773,7 @@ SETTING image_gen.breaker_failures integer = '5' (sighup)
 SETTING image_gen.default_model string = 'flux-1.1-pro' (user)
 SETTING image_gen.keep_bytes enum = 'inline' (sighup)
 SETTING image_gen.max_in_flight integer = '2000' (sighup)
+SETTING image_gen.max_queued_per_role integer = '0' (superuser)
 SETTING image_gen.max_refusals integer = '3' (sighup)
 SETTING image_gen.min_headroom real = '0.25' (superuser)
 SETTING image_gen.on_uncertain enum = 'review' (sighup)

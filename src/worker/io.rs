@@ -2,6 +2,7 @@
 //! waits for the answer.
 
 mod balances;
+mod clock;
 mod doors;
 mod follow;
 mod local;
@@ -190,6 +191,10 @@ pub struct Io {
     _thread: JoinHandle<()>,
 }
 
+/// Threads for what blocks: name lookups, which can take half a minute each, and computing.
+const BLOCKING_THREADS: usize = 64;
+/// Of these compute so many at a time: the processors are the database's.
+const COMPUTING_AT_ONCE: usize = 2;
 /// Downloads and commits with pictures that go on at a time: this many pictures are in memory.
 const PICTURES_AT_ONCE: usize = 16;
 /// Jobs whose own pictures (at most four of 25 MB each) are in memory, from fetching them until the provider has answered.
@@ -262,6 +267,7 @@ struct World {
     balances: balances::Balances,
     pictures: Arc<Semaphore>,
     inputs: Arc<Semaphore>,
+    computing: Arc<Semaphore>,
     local: local::Local,
 }
 
@@ -274,7 +280,10 @@ impl World {
 }
 
 fn serve(inbox: mpsc::UnboundedReceiver<Command>, outbox: mpsc::Sender<Report>, bell: Bell, config: Config) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build();
     match runtime {
         Ok(runtime) => runtime.block_on(dispatch(inbox, outbox, bell, config)),
         Err(why) => eprintln!("image_gen: no network runtime: {why}"),
@@ -306,9 +315,21 @@ async fn dispatch(
     let doors = doors::Doors::default();
     let balances = balances::Balances::default();
     let inputs = Arc::new(Semaphore::new(INPUTS_AT_ONCE));
+    let computing = Arc::new(Semaphore::new(COMPUTING_AT_ONCE));
     let local = local::Local::default();
-    let world =
-        Arc::new(World { driver, config, stop, outbox, bell, doors, balances, pictures, inputs, local });
+    let world = Arc::new(World {
+        driver,
+        config,
+        stop,
+        outbox,
+        bell,
+        doors,
+        balances,
+        pictures,
+        inputs,
+        computing,
+        local,
+    });
     let mut cancels: HashMap<i64, Arc<Notify>> = HashMap::new();
     while let Some(command) = inbox.recv().await {
         match command {

@@ -243,6 +243,17 @@ pub fn prune(extension: pg_sys::Oid, minutes: i32, after: i64, at_most: i32) -> 
     })
 }
 
+/// Lets jobs that were put off not wait for a clock that was set back.
+pub fn clock_set_back(extension: pg_sys::Oid, by: Duration) -> Result<(), Failed> {
+    within(extension, "follow the clock", || {
+        Spi::connect(|client| {
+            let call = "SELECT image_gen._clock_set_back($1)";
+            client.select(call, None, &[by.as_secs_f64().into()]).map(drop)
+        })
+        .map_err(spi)
+    })
+}
+
 /// What worker_status should show; `None` leaves it as it is.
 #[derive(Default)]
 pub struct Note {

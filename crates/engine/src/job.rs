@@ -230,6 +230,8 @@ pub const MAX_SIDE: i64 = 16_384;
 pub const MAX_N: i64 = 10;
 /// The longest prompt that any model takes, in characters (the gpt-image family's limit).
 pub const MAX_PROMPT_CHARS: usize = 32_000;
+/// The largest `options` of one job, in bytes of JSON. (A workflow of an own back end is a hundred thousand.)
+pub const MAX_OPTIONS_BYTES: usize = 1 << 20;
 /// The widest border that an outpainting may add, in pixels.
 pub const MAX_BORDER: i64 = 4096;
 /// The values that `priority` may have.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::provider;
 
-use super::follow::now;
+use super::clock::now;
 use super::{Balance, Report, World};
 
 /// An empty account is looked at again this soon: somebody may have paid.

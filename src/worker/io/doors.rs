@@ -7,6 +7,7 @@ use image_gen_engine::candidate::Candidate;
 use image_gen_engine::failure::{ErrorCode, Failure};
 use image_gen_engine::health::{Door, Health, Row};
 
+use super::clock;
 use super::throttle::{Seat, Throttle};
 
 /// What all jobs know together about the providers.
@@ -52,6 +53,16 @@ fn lock(health: &Mutex<Health>) -> MutexGuard<'_, Health> {
     health.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What has changed, by the clock that everybody sees.
+fn shown(health: &mut Health) -> Vec<Row> {
+    let mut rows = health.changes();
+    for row in &mut rows {
+        row.since = clock::to_wall(row.since);
+        row.last_error_at = row.last_error_at.map(clock::to_wall);
+    }
+    rows
+}
+
 impl Doors {
     /// Waits for a place and for the owner's turn, unless the provider is unwell.
     pub async fn enter(&self, candidate: &Candidate, owner: &str, clock: impl Fn() -> i64) -> Entrance {
@@ -86,20 +97,20 @@ impl Doors {
     ) -> Vec<Row> {
         let mut health = lock(&self.health);
         health.observe(&candidate.provider, &candidate.model, failure, limit, now);
-        health.changes()
+        shown(&mut health)
     }
 
     /// Learns from a balance, and says what everybody should know now.
     pub fn credit(&self, provider: &str, has_credit: bool, limit: u32, now: i64) -> Vec<Row> {
         let mut health = lock(&self.health);
         health.credit(provider, has_credit, limit, now);
-        health.changes()
+        shown(&mut health)
     }
 
     /// New keys may have mended what the old ones could not do.
     pub fn forget_accounts(&self) -> Vec<Row> {
         let mut health = lock(&self.health);
         health.forget_accounts();
-        health.changes()
+        shown(&mut health)
     }
 }

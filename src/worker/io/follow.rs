@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::cost::Cost;
@@ -16,9 +15,10 @@ use image_gen_engine::route::{self, Out, Preferences, Priority, Route};
 use image_gen_engine::run::{self, AttemptStatus, Entry, Event, Job, JobStatus, Place, Plan, Run, Step};
 use rust_decimal::Decimal;
 use serde::Deserialize;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::balances::Occasion;
+use super::clock::{self, now};
 use super::doors::Entrance;
 use super::{Commit, Config, Load, Report, Rewrite, World};
 use crate::pause;
@@ -64,11 +64,6 @@ struct Resume {
     candidates: Vec<Candidate>,
 }
 
-/// Unix time in milliseconds: the one place where the network thread reads the clock.
-pub(super) fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
-}
-
 pub(super) async fn follow(claimed: Claimed, world: Arc<World>, cancel: Arc<Notify>) {
     let task = Task { seq: claimed.seq, job_id: claimed.id, owner: claimed.owner, world, cancel };
     let read = serde_json::from_str::<Details>(&claimed.job)
@@ -108,6 +103,7 @@ fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool),
         Some((role, Place { stored: place.stored, url: place.url }))
     };
     let pictures = pictures.unwrap_or_default().into_iter().filter_map(place).collect();
+    let deadline = deadline.map(clock::from_wall);
     let job = Job { id: job_id.to_owned(), operation, request, pictures, deadline };
     let wishes = preferences.unwrap_or_default();
     let task = job.request.task(operation);
@@ -135,7 +131,8 @@ fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool),
             cancel_url: resume.cancel_url,
         });
         let plan = plan(route.candidates);
-        let run = Run::resume(job, plan, candidate, resume.number, remote, cost.clone(), resume.sent_at);
+        let sent_at = clock::from_wall(resume.sent_at);
+        let run = Run::resume(job, plan, candidate, resume.number, remote, cost.clone(), sent_at);
         return run.map(|run| (run, true)).ok_or_else(lost);
     }
     let candidates = match route.candidates.is_empty() {
@@ -236,7 +233,7 @@ impl Task {
         let mut _place = resumed.then(|| world.doors.resume(run.candidate(), &self.owner));
         let (mut picture_permit, mut input_permit) = (None, None);
         loop {
-            let (again, step) = advance(run, event).await;
+            let (again, step) = advance(run, event, &world.computing).await;
             run = again;
             let can_cancel = run.can_cancel();
             match (run.holds_inputs(), &input_permit) {
@@ -387,7 +384,7 @@ impl Task {
 }
 
 /// Advances the machine; where that decodes or draws megabytes, off the network thread.
-async fn advance(mut run: Run, event: Event) -> (Run, Step) {
+async fn advance(mut run: Run, event: Event, computing: &Semaphore) -> (Run, Step) {
     const HEAVY: usize = 64 * 1024;
     let heavy = match &event {
         Event::Compute => true,
@@ -398,6 +395,8 @@ async fn advance(mut run: Run, event: Event) -> (Run, Step) {
         let step = run.on(event, now());
         return (run, step);
     }
+    // Never closed.
+    let _turn = computing.acquire().await;
     let computed = tokio::task::spawn_blocking(move || {
         let step = run.on(event, now());
         (run, step)

@@ -1,14 +1,16 @@
 //! Sends a request value over a real connection: the only part of this crate that opens a socket.
 
+use std::collections::HashMap;
 use std::error::Error as _;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use base64::Engine as _;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
+use tokio::sync::Semaphore;
 
 use super::{Auth, Body, Content, HttpRequest, HttpResponse, Method, Part, TransportError, origin};
 use crate::egress::{AllowedHosts, is_public};
@@ -39,7 +41,7 @@ impl Driver {
             // closing would be an ambiguous send.
             .pool_idle_timeout(Duration::from_secs(4))
             .pool_max_idle_per_host(64)
-            .dns_resolver(Arc::new(Guard { allowed: allowed.clone() }))
+            .dns_resolver(Arc::new(Guard::new(allowed.clone())))
             .build()
             .map_err(|e| chain(&e))?;
         Ok(Driver { client, allowed })
@@ -206,15 +208,48 @@ fn chain(error: &reqwest::Error) -> String {
 /// Resolves names to public addresses only, so that the address that was checked is the one that is used.
 struct Guard {
     allowed: Arc<RwLock<AllowedHosts>>,
+    lookup: fn(&str) -> std::io::Result<Vec<SocketAddr>>,
+    /// Who looks up each host just now.
+    busy: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+/// So many lookups of one host at a time: a name server that does not answer holds up its own hosts, and no others.
+const LOOKUPS_OF_A_HOST: usize = 2;
+
+impl Guard {
+    fn new(allowed: Arc<RwLock<AllowedHosts>>) -> Self {
+        let lookup = |host: &str| (host, 0).to_socket_addrs().map(Iterator::collect);
+        Guard { allowed, lookup, busy: Mutex::default() }
+    }
+
+    fn turn(&self, host: &str) -> Arc<Semaphore> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.retain(|_, turn| turn.strong_count() > 0);
+        if let Some(turn) = busy.get(host).and_then(Weak::upgrade) {
+            return turn;
+        }
+        let turn = Arc::new(Semaphore::new(LOOKUPS_OF_A_HOST));
+        busy.insert(host.to_owned(), Arc::downgrade(&turn));
+        turn
+    }
 }
 
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let host = name.as_str().to_owned();
         let private_too = self.allowed.read().unwrap_or_else(PoisonError::into_inner).contains(&host);
+        let (turn, lookup) = (self.turn(&host), self.lookup);
         Box::pin(async move {
-            let all = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            let usable: Vec<SocketAddr> = all.filter(|a| private_too || is_public(a.ip())).collect();
+            let turn = turn.acquire_owned().await?;
+            let asked = host.clone();
+            // The system's lookup blocks its thread, also after the caller has given up: its turn ends with the thread's work.
+            let found = tokio::task::spawn_blocking(move || {
+                let found = lookup(&asked);
+                drop(turn);
+                found
+            });
+            let usable: Vec<SocketAddr> =
+                found.await??.into_iter().filter(|a| private_too || is_public(a.ip())).collect();
             if usable.is_empty() {
                 return Err(forbidden(&host).into());
             }
@@ -225,6 +260,8 @@ impl Resolve for Guard {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -233,5 +270,61 @@ mod tests {
         let masked = without(answer("bad key sk-12345 and sk-12345, not sk-12"), &Key::new("sk-12345"));
         assert_eq!(masked.body, b"bad key *** and ***, not sk-12");
         assert_eq!(without(answer("nothing"), &Key::new("sk-12345")).body, b"nothing");
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build().unwrap()
+    }
+
+    #[test]
+    fn a_name_server_that_does_not_answer_holds_up_its_own_hosts_only() {
+        // worker failure mode 50
+        fn lookup(host: &str) -> std::io::Result<Vec<SocketAddr>> {
+            static SLOW: AtomicUsize = AtomicUsize::new(0);
+            if host == "slow.example" {
+                assert!(
+                    SLOW.fetch_add(1, Ordering::SeqCst) < LOOKUPS_OF_A_HOST,
+                    "too many threads for one host"
+                );
+                std::thread::sleep(Duration::from_millis(500));
+                SLOW.fetch_sub(1, Ordering::SeqCst);
+            }
+            Ok(vec![SocketAddr::from(([93, 184, 216, 34], 0))])
+        }
+        let guard = Guard { lookup, ..Guard::new(Arc::default()) };
+        let resolve = |host: &str| guard.resolve(host.parse().unwrap());
+        runtime().block_on(async {
+            let slow: Vec<_> = (0..20).map(|_| tokio::spawn(resolve("slow.example"))).collect();
+            tokio::task::yield_now().await;
+            let quick = tokio::time::timeout(Duration::from_millis(400), resolve("quick.example"));
+            assert_eq!(quick.await.expect("it does not wait for the others").unwrap().count(), 1);
+            slow.iter().for_each(tokio::task::JoinHandle::abort);
+        });
+    }
+
+    #[test]
+    fn a_name_that_leads_to_a_private_address_is_not_used() {
+        // worker failure modes 50 and 64: what is checked is what is connected to, however the name changes.
+        fn lookup(host: &str) -> std::io::Result<Vec<SocketAddr>> {
+            match host {
+                "private.example" => Ok(vec![
+                    SocketAddr::from(([10, 0, 0, 1], 0)),
+                    SocketAddr::from(([169, 254, 169, 254], 0)),
+                ]),
+                "both.example" => {
+                    Ok(vec![SocketAddr::from(([127, 0, 0, 1], 0)), SocketAddr::from(([93, 184, 216, 34], 0))])
+                }
+                "six.example" => Ok(vec!["[2606:2800:220:1::1]:0".parse().unwrap()]),
+                _ => Err(std::io::Error::other("no such host")),
+            }
+        }
+        let guard = Guard { lookup, ..Guard::new(Arc::default()) };
+        let found = |host: &str| {
+            let resolving = guard.resolve(host.parse().unwrap());
+            runtime().block_on(resolving).map(|all| all.map(|a| a.ip().to_string()).collect::<Vec<_>>())
+        };
+        assert!(found("private.example").is_err() && found("none.example").is_err());
+        assert_eq!(found("both.example").unwrap(), ["93.184.216.34"]);
+        assert_eq!(found("six.example").unwrap(), ["2606:2800:220:1::1"]);
     }
 }

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Borders, Consistency, Invalid, MAX_BORDER, MAX_N, MAX_PROMPT_CHARS, MAX_SIDE, Mode, Operation,
-    PRIORITIES, Request, Task,
+    Borders, Consistency, Invalid, MAX_BORDER, MAX_N, MAX_OPTIONS_BYTES, MAX_PROMPT_CHARS, MAX_SIDE, Mode,
+    Operation, PRIORITIES, Request, Task,
 };
 use crate::input::Reference;
 use crate::seed::MAX_SEED;
@@ -79,6 +79,17 @@ impl Asked {
         let task = Task::of(operation, mode);
         self.check_pictures(operation)?;
         let prompt = self.prompt(task)?;
+        if let Some(negative) = &self.negative_prompt {
+            not_too_long("negative_prompt", negative)?;
+        }
+        let options = self.options.unwrap_or_default();
+        let size = serde_json::to_string(&options).map_or(usize::MAX, |text| text.len());
+        if size > MAX_OPTIONS_BYTES {
+            return Err(Invalid::new(
+                format!("options have {size} bytes, at most {MAX_OPTIONS_BYTES} are possible"),
+                "Give what the provider is to be told; what is not for it belongs in metadata.",
+            ));
+        }
         let width = side("width", self.width)?;
         let height = side("height", self.height)?;
         if width.is_some() != height.is_some() {
@@ -140,7 +151,7 @@ impl Asked {
             variance: number("variance", self.variance, 1.0, "0.5")?,
             scale,
             borders,
-            options: self.options.unwrap_or_default(),
+            options,
         })
     }
 
@@ -149,13 +160,7 @@ impl Asked {
         let Some(prompt) = own.or(task.usual_prompt()) else {
             return Err(Invalid::new("the prompt is empty", "Describe the picture in the argument prompt."));
         };
-        let length = prompt.chars().count();
-        if length > MAX_PROMPT_CHARS {
-            return Err(Invalid::new(
-                format!("the prompt has {length} characters, at most {MAX_PROMPT_CHARS} are possible"),
-                "Shorten the prompt; details that are not for the model belong in metadata.",
-            ));
-        }
+        not_too_long("prompt", prompt)?;
         Ok(prompt.to_owned())
     }
 
@@ -228,6 +233,17 @@ impl Asked {
 /// What an argument that refers to a picture may be.
 pub(crate) const REFERENCES: &str =
     "Give an https URL, a data: URI in base64, 'asset:ID' of a row in campaign_assets, or 'job:gen_…'.";
+
+fn not_too_long(name: &str, prompt: &str) -> Result<(), Invalid> {
+    let length = prompt.chars().count();
+    if length > MAX_PROMPT_CHARS {
+        return Err(Invalid::new(
+            format!("the {name} has {length} characters, at most {MAX_PROMPT_CHARS} are possible"),
+            "Shorten it; details that are not for the model belong in metadata.",
+        ));
+    }
+    Ok(())
+}
 
 fn consistency(mode: Option<&str>) -> Result<Option<Consistency>, Invalid> {
     match mode {

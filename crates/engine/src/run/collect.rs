@@ -32,11 +32,19 @@ impl Collection {
     }
 }
 
+/// Where a picture can be. What is shown to people and put into their pages is nothing else, and no book.
+fn is_web(url: &str) -> bool {
+    const LONGEST: usize = 16 * 1024;
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    url.len() <= LONGEST && ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+}
+
 impl Run {
     /// Takes the next picture in, or closes the job when all are there.
     pub(super) fn collect(&mut self, mut collection: Collection) -> Step {
         while let Some(source) = collection.output.pictures.get(collection.done.len()) {
             match source {
+                Source::Url { url, .. } if !is_web(url) => return self.no_picture(collection),
                 Source::Url { url, .. } => {
                     let request = HttpRequest::picture(url);
                     collection.tries += 1;

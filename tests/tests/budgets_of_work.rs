@@ -1,0 +1,196 @@
+//! What the machine pays for a job: index reads, disk, memory. Bounds are generous; a change of order of magnitude is not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use image_gen_tests::process::memory_kb;
+use image_gen_tests::wait::secs;
+use image_gen_tests::{Cluster, Options, Session, Stage, eventually, wait_until};
+use serde_json::json;
+
+/// A stage whose jobs end at once at their provider, at no cost.
+fn stage() -> Stage {
+    let stage = Stage::conf(&[
+        "image_gen.breaker_failures = 0",
+        "image_gen.rescan_interval = '1h'",
+        "autovacuum = off",
+    ]);
+    stage.sim.rule(json!({"prompt_contains": "quick", "fault": {"kind": "status", "code": 400}}));
+    stage.worker();
+    stage
+}
+
+/// Queues so many jobs in transactions of fifty, and waits for their end.
+fn run(alice: &mut Session, jobs: usize) {
+    for _ in 0..jobs / 50 {
+        let ids = alice
+            .column("SELECT g.id FROM generate_series(1, 50) n, LATERAL image_gen.generate('quick ' || n) g");
+        alice.all_done(&ids[49..]);
+    }
+    wait_until("all have ended", secs(30), || {
+        alice.truth("SELECT bool_and(finished_at IS NOT NULL) FROM image_gen.jobs")
+    });
+}
+
+#[test]
+fn claiming_reads_the_index_whatever_is_dead_or_never_analyzed() {
+    // worker failure mode 39
+    let cluster = Cluster::start(Options {
+        preload: false,
+        ..Options::conf(&["max_worker_processes = 0", "autovacuum = off", "max_wal_size = '2GB'"])
+    });
+    cluster.admin("postgres").run("CREATE DATABASE shop");
+    let mut admin = cluster.admin("shop");
+    admin.run("CREATE EXTENSION image_gen");
+    admin.run("SELECT image_gen.generate('one', model => 'flux-1.1-pro')");
+    // A million rows that were claimed and have ended, and a hundred thousand that wait; nobody has analyzed or vacuumed.
+    admin.run(
+        "INSERT INTO image_gen.queue (seq, job_id, owner, home)
+         SELECT n, 'gone', 'alice', (SELECT image_gen._home()) FROM generate_series(1000, 1001000) n;
+         DELETE FROM image_gen.queue WHERE job_id = 'gone';
+         INSERT INTO image_gen.jobs (id, operation, task, prompt, model, seed, owner)
+         SELECT 'gen_0' || lpad(n::text, 25, '0'), 'generate', 'generate', 'x', 'flux-1.1-pro', 1, 'alice' FROM generate_series(1, 100000) n;
+         INSERT INTO image_gen.queue (seq, job_id, owner, home)
+         SELECT seq, id, owner, (SELECT image_gen._home()) FROM image_gen.jobs WHERE id LIKE 'gen_0%' ON CONFLICT DO NOTHING",
+    );
+    admin.run("LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on; SET auto_explain.log_level = 'notice'");
+    // PL/pgSQL may change its mind after five calls.
+    let lanes = r#", '[{"owner": "alice", "after": 0, "in_flight": 3}]'"#;
+    for (call, index, mark) in [
+        (
+            "SELECT count(*) FROM image_gen._claim(1000000, 500, 0)",
+            "using queue_ready on queue",
+            "FOR UPDATE SKIP LOCKED) p",
+        ),
+        (
+            &format!("SELECT count(*) FROM image_gen._claim(1000000, 500, 0{lanes})"),
+            "using queue_lanes on queue",
+            "jsonb_to_recordset",
+        ),
+        ("SELECT count(*) FROM image_gen._waiting()", "using queue_lanes on queue", "WITH RECURSIVE lanes"),
+    ] {
+        let before = admin.notices().len();
+        for _ in 0..8 {
+            admin.run("BEGIN");
+            assert!(admin.number(call) > 0, "{call}");
+            admin.run("ROLLBACK");
+        }
+        let plans: Vec<String> =
+            admin.notices().split_off(before).into_iter().filter(|n| n.contains(mark)).collect();
+        assert_eq!(plans.len(), 8, "{call}");
+        for plan in plans {
+            assert!(plan.contains(index), "{plan}");
+            assert!(!plan.contains("Seq Scan on queue") && !plan.contains("Seq Scan on jobs"), "{plan}");
+        }
+    }
+}
+
+#[test]
+fn an_old_snapshot_does_not_slow_the_queue_down() {
+    // worker failure mode 38: rows that were claimed cannot be removed, and are not walked over again and again.
+    let stage = stage();
+    let mut alice = stage.alice();
+    run(&mut alice, 50);
+    let mut holder = stage.admin();
+    holder.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM image_gen.jobs");
+    let mut admin = stage.admin();
+    let mut read = |jobs: usize| {
+        let look = "SELECT pg_stat_force_next_flush(), (SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'queue_ready')";
+        let number = |admin: &mut Session| {
+            let mut last = String::new();
+            eventually("the statistics have settled", secs(20), || {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                let now = admin.rows(look).remove(0).remove(1);
+                let same = now == last;
+                last.clone_from(&now);
+                same.then(|| now.parse::<i64>().unwrap())
+            })
+        };
+        let before = number(&mut admin);
+        run(&mut alice, jobs);
+        number(&mut admin) - before
+    };
+    let (first, last) = (read(500), {
+        read(1000);
+        read(500)
+    });
+    println!(
+        "entries of queue_ready read for 500 jobs: {first}, and after 1500 more with an old snapshot: {last}"
+    );
+    assert!(last <= 2 * first + 1000, "{first} entries at first, {last} later");
+    holder.run("COMMIT");
+}
+
+#[test]
+fn a_job_writes_a_bounded_amount() {
+    // worker failure mode 44
+    let stage = stage();
+    stage.admin().run("UPDATE image_gen.providers SET requests_per_minute = NULL, max_in_flight = NULL");
+    let mut alice = stage.alice();
+    run(&mut alice, 500);
+    let mut admin = stage.admin();
+    admin.run("CHECKPOINT");
+    // The first touch of a page after a checkpoint is written in full: it is paid for here.
+    run(&mut alice, 500);
+    let position = |admin: &mut Session| {
+        admin.number("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
+    };
+    let before = position(&mut admin);
+    run(&mut alice, 1000);
+    let bytes = (position(&mut admin) - before) / 1000;
+    println!("WAL for one job: {bytes} bytes");
+    assert!(bytes < 24_000, "{bytes} bytes of WAL for one job");
+
+    // The hot table holds what is open, and its dead rows are used again after a vacuum.
+    admin.run("VACUUM image_gen.queue");
+    let size = |admin: &mut Session| admin.number("SELECT pg_table_size('image_gen.queue')");
+    let after_2000 = size(&mut admin);
+    for _ in 0..4 {
+        run(&mut alice, 500);
+        admin.run("VACUUM image_gen.queue");
+    }
+    let after_4000 = size(&mut admin);
+    println!("the queue's table after 2000 and 4000 jobs: {after_2000} and {after_4000} bytes");
+    assert!(after_4000 <= after_2000 + 200_000, "the queue grows: {after_2000}, then {after_4000}");
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue"), 0);
+}
+
+#[test]
+fn neither_sessions_nor_the_worker_grow_with_the_number_of_transactions() {
+    // worker failure modes 20 and 58: nothing is registered anew in each transaction, and nothing outlives it.
+    let stage = stage();
+    let worker = stage.worker();
+    let mut alice = stage.alice();
+    let mut admin = stage.admin();
+    let used = "SELECT used_bytes FROM pg_backend_memory_contexts WHERE name = 'TopMemoryContext'";
+    stage.admin().run("GRANT SELECT ON pg_backend_memory_contexts TO alice; GRANT EXECUTE ON FUNCTION pg_get_backend_memory_contexts TO alice");
+    let transactions = |alice: &mut Session, n: usize| {
+        for _ in 0..n {
+            let id = alice.generate("quick, one in a transaction");
+            alice.done(&id);
+        }
+    };
+    // The worker's own context, as it logs it.
+    let mut of_worker = |so_many: usize| {
+        admin.run(&format!("SELECT pg_log_backend_memory_contexts({worker})"));
+        let logged = || {
+            let log = stage.cluster.log();
+            let lines =
+                log.lines().filter(|l| l.contains(&format!("[{worker}]")) && l.contains("TopMemoryContext:"));
+            let all: Vec<String> = lines.map(str::to_owned).collect();
+            let used = all.get(so_many - 1)?.rsplit(';').next()?.trim().split(' ').next()?.parse::<i64>();
+            used.ok()
+        };
+        // It looks at the request when it wakes.
+        eventually("the worker has logged its memory", secs(20), logged)
+    };
+    transactions(&mut alice, 500);
+    let before = (alice.number(used), of_worker(1), memory_kb(worker).0);
+    transactions(&mut alice, 1500);
+    let after = (alice.number(used), of_worker(2), memory_kb(worker).0);
+    println!(
+        "TopMemoryContext of the session and of the worker, and the worker's memory in kB: {before:?}, then {after:?}"
+    );
+    // A callback that is registered in each of 1500 transactions would take 32 bytes each.
+    assert!(after.0 - before.0 < 16_000, "the session grows: {before:?}, {after:?}");
+    assert!(after.1 - before.1 < 16_000, "the worker grows: {before:?}, {after:?}");
+    assert!(after.2 < before.2 + 8_000, "the worker grows: {before:?}, {after:?}");
+}
