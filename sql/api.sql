@@ -146,7 +146,7 @@ BEGIN
   RETURN QUERY SELECT s.* FROM image_gen.job_status s WHERE s.id = $1;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'job "%" does not exist, or is not yours', $1 USING ERRCODE = 'undefined_object',
-      HINT = 'SELECT * FROM image_gen.recent() lists your jobs.';
+      HINT = 'SELECT * FROM image_gen.recent() lists your jobs. Of those that were pruned, campaign_assets keeps the pictures.';
   END IF;
 END $$;
 COMMENT ON FUNCTION image_gen.status(text) IS 'One job with its result. Error 42704 when it does not exist or is not visible to the caller.';
@@ -173,7 +173,7 @@ BEGIN
   ELSIF EXISTS (SELECT FROM unnest(ids) u LEFT JOIN image_gen.jobs j ON j.id = u WHERE j.id IS NULL) THEN
     RAISE EXCEPTION 'job "%" does not exist, or is not yours',
       (SELECT u FROM unnest(ids) u LEFT JOIN image_gen.jobs j ON j.id = u WHERE j.id IS NULL LIMIT 1)
-      USING ERRCODE = 'undefined_object', HINT = 'SELECT * FROM image_gen.recent() lists your jobs.';
+      USING ERRCODE = 'undefined_object', HINT = 'SELECT * FROM image_gen.recent() lists your jobs. Of those that were pruned, campaign_assets keeps the pictures.';
   ELSIF EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = ANY (ids) AND j.created_at = now() AND image_gen._is_uncommitted(j.seq)) THEN
     RAISE EXCEPTION 'a job of this transaction starts at COMMIT: waiting for it here would never end'
       USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'COMMIT first, then call wait().';
@@ -201,7 +201,7 @@ BEGIN
     WHERE j.id = $1 AND (j.owner = caller OR pg_has_role(caller, 'image_gen_admin', 'member'));
   IF NOT FOUND THEN
     RAISE EXCEPTION 'job "%" does not exist, or is not yours', $1 USING ERRCODE = 'undefined_object',
-      HINT = 'SELECT * FROM image_gen.recent() lists your jobs.';
+      HINT = 'SELECT * FROM image_gen.recent() lists your jobs. Of those that were pruned, campaign_assets keeps the pictures.';
   END IF;
   PERFORM image_gen._cancel($1);
   RETURN QUERY SELECT s.* FROM image_gen.job_status s WHERE s.id = $1;

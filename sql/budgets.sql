@@ -83,11 +83,14 @@ CREATE TABLE image_gen.charges (
   spent        numeric NOT NULL,
   booked_held  numeric NOT NULL,
   booked_spent numeric NOT NULL,
+  pruned       boolean NOT NULL DEFAULT false,
   PRIMARY KEY (job_id, budget_id)
 ) WITH (fillfactor = 70);
 CREATE INDEX charges_window ON image_gen.charges (budget_id, at);
 CREATE INDEX charges_unbooked ON image_gen.charges (budget_id) WHERE held <> booked_held OR spent <> booked_spent;
+CREATE INDEX charges_pruned ON image_gen.charges (budget_id, at) WHERE pruned;
 COMMENT ON TABLE image_gen.charges IS 'What each job holds and has spent in each budget that it counts in, and how much of that is in budget_totals already.';
+COMMENT ON COLUMN image_gen.charges.pruned IS 'Its job was pruned. For a total: all pruned jobs of an owner.';
 
 CREATE FUNCTION image_gen._retry_buffer() RETURNS numeric
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT current_setting('image_gen.retry_buffer')::numeric $$;

@@ -51,26 +51,44 @@ SELECT a.created_at AS at, a.owner, j.metadata ->> 'campaign' AS campaign, j.met
        a.billed_cost, a.currency, a.cost_source, a.estimated_cost, a.tokens, a.work, a.remote_id
   FROM image_gen.attempts a JOIN image_gen.jobs j ON j.id = a.job_id
  WHERE a.status <> 'running';
-COMMENT ON VIEW image_gen.spending IS 'One row for each call that is over: when, who, for what, where, how it ended and what it cost. billed_cost NULL is unknown, and never counted as 0.';
+COMMENT ON VIEW image_gen.spending IS 'One row for each call that is over: when, who, for what, where, how it ended and what it cost. billed_cost NULL is unknown, and never counted as 0. Calls of pruned jobs are in spending_archive; the reports have both.';
+
+CREATE VIEW image_gen._spending WITH (security_invoker = true) AS
+SELECT s.at, s.at AS last_call, s.owner, s.campaign, s.ticket, s.shot, s.metadata, s.batch, s.operation, s.provider, s.model, s.job_id, s.number, 1::bigint AS calls,
+       s.status, s.error_code, s.images, s.billed_cost, s.currency, s.cost_source, s.work
+  FROM image_gen.spending s
+UNION ALL
+SELECT a.first_call, a.last_call, a.owner, a.campaign, a.ticket, NULL, NULL, NULL, a.operation, a.provider, a.model, a.story, a.number, a.calls,
+       a.status, a.error_code, a.images, a.billed_cost, a.currency, a.cost_source, a.work
+  FROM image_gen.spending_archive a;
+COMMENT ON VIEW image_gen._spending IS 'The calls of all jobs and, together for those that went the same way, of pruned ones: job_id then stands for as many jobs as a row has calls.';
 
 CREATE VIEW image_gen.cost_by_campaign WITH (security_invoker = true) AS
-SELECT s.campaign, s.currency, count(DISTINCT s.job_id) AS jobs, sum(s.images)::bigint AS images, count(*) AS calls,
-       coalesce(trim_scale(sum(s.billed_cost)), 0) AS billed, count(*) FILTER (WHERE s.billed_cost IS NULL) AS unknown_costs,
-       count(*) FILTER (WHERE s.status = 'refused') AS refusals, count(*) FILTER (WHERE s.number > 1) AS retries,
-       coalesce(trim_scale(sum(s.billed_cost) FILTER (WHERE s.status <> 'succeeded')), 0) AS wasted, min(s.at) AS first_call, max(s.at) AS last_call
-  FROM image_gen.spending s GROUP BY s.campaign, s.currency;
+SELECT j.campaign, j.currency, sum(j.jobs)::bigint AS jobs, sum(j.images)::bigint AS images, sum(j.calls)::bigint AS calls,
+       coalesce(trim_scale(sum(j.billed)), 0) AS billed, sum(j.unknown_costs)::bigint AS unknown_costs, sum(j.refusals)::bigint AS refusals,
+       sum(j.retries)::bigint AS retries, coalesce(trim_scale(sum(j.wasted)), 0) AS wasted, min(j.first_call) AS first_call, max(j.last_call) AS last_call
+  FROM (SELECT s.campaign, s.currency, max(s.calls) AS jobs, sum(s.images) AS images, sum(s.calls) AS calls, sum(s.billed_cost) AS billed,
+               count(*) FILTER (WHERE s.billed_cost IS NULL) AS unknown_costs, coalesce(sum(s.calls) FILTER (WHERE s.status = 'refused'), 0) AS refusals,
+               coalesce(sum(s.calls) FILTER (WHERE s.number > 1), 0) AS retries, sum(s.billed_cost) FILTER (WHERE s.status <> 'succeeded') AS wasted,
+               min(s.at) AS first_call, max(s.last_call) AS last_call
+          FROM image_gen._spending s GROUP BY s.campaign, s.currency, s.job_id) j
+ GROUP BY j.campaign, j.currency;
 COMMENT ON VIEW image_gen.cost_by_campaign IS
 'What each campaign cost: billed is the sum over all its calls; unknown_costs of them are not in it; wasted is what was billed for calls that made no picture.';
 
 CREATE VIEW image_gen.cost_by_ticket WITH (security_invoker = true) AS
-SELECT s.ticket, s.currency, count(DISTINCT s.job_id) AS jobs, sum(s.images)::bigint AS images, count(*) AS calls,
-       coalesce(trim_scale(sum(s.billed_cost)), 0) AS billed, count(*) FILTER (WHERE s.billed_cost IS NULL) AS unknown_costs,
-       count(*) FILTER (WHERE s.status = 'refused') AS refusals, count(*) FILTER (WHERE s.number > 1) AS retries,
-       coalesce(trim_scale(sum(s.billed_cost) FILTER (WHERE s.status <> 'succeeded')), 0) AS wasted, min(s.at) AS first_call, max(s.at) AS last_call
-  FROM image_gen.spending s GROUP BY s.ticket, s.currency;
+SELECT j.ticket, j.currency, sum(j.jobs)::bigint AS jobs, sum(j.images)::bigint AS images, sum(j.calls)::bigint AS calls,
+       coalesce(trim_scale(sum(j.billed)), 0) AS billed, sum(j.unknown_costs)::bigint AS unknown_costs, sum(j.refusals)::bigint AS refusals,
+       sum(j.retries)::bigint AS retries, coalesce(trim_scale(sum(j.wasted)), 0) AS wasted, min(j.first_call) AS first_call, max(j.last_call) AS last_call
+  FROM (SELECT s.ticket, s.currency, max(s.calls) AS jobs, sum(s.images) AS images, sum(s.calls) AS calls, sum(s.billed_cost) AS billed,
+               count(*) FILTER (WHERE s.billed_cost IS NULL) AS unknown_costs, coalesce(sum(s.calls) FILTER (WHERE s.status = 'refused'), 0) AS refusals,
+               coalesce(sum(s.calls) FILTER (WHERE s.number > 1), 0) AS retries, sum(s.billed_cost) FILTER (WHERE s.status <> 'succeeded') AS wasted,
+               min(s.at) AS first_call, max(s.last_call) AS last_call
+          FROM image_gen._spending s GROUP BY s.ticket, s.currency, s.job_id) j
+ GROUP BY j.ticket, j.currency;
 COMMENT ON VIEW image_gen.cost_by_ticket IS 'What each ticket cost; see cost_by_campaign.';
 
-CREATE FUNCTION image_gen._restated(provider text, model text, at timestamptz, booked numeric, booked_currency text, work jsonb, OUT amount numeric, OUT currency text)
+CREATE FUNCTION image_gen._restated(provider text, model text, at timestamptz, booked numeric, booked_currency text, work jsonb, calls bigint, OUT amount numeric, OUT currency text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   kind text;
@@ -87,11 +105,11 @@ BEGIN
     FROM unnest(ARRAY[$2, '*']) WITH ORDINALITY AS m(name, rank) CROSS JOIN LATERAL image_gen._prices_on(m.name, kind, $3::date) r
    GROUP BY m.rank ORDER BY m.rank LIMIT 1;
   IF price IS NOT NULL THEN
-    amount := (price ->> 'amount')::numeric;
+    amount := calls * (price ->> 'amount')::numeric;
     currency := price ->> 'currency';
   END IF;
 END $$;
-COMMENT ON FUNCTION image_gen._restated(text, text, timestamptz, numeric, text, jsonb) IS 'What a call would be booked at by the prices that the table has now for its day.';
+COMMENT ON FUNCTION image_gen._restated(text, text, timestamptz, numeric, text, jsonb, bigint) IS 'What calls with the same work would be booked at by the prices that the table has now for their day.';
 
 CREATE FUNCTION image_gen.cost_report(from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL, dimensions text[] DEFAULT '{}',
                                       restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL, designer_minutes numeric DEFAULT 22.5)
@@ -112,7 +130,7 @@ BEGIN
   END IF;
   RETURN QUERY
   WITH calls AS (
-    SELECT s.*, CASE WHEN restated THEN (image_gen._restated(s.provider, s.model, s.at, s.billed_cost, s.currency, s.work)).amount END AS again,
+    SELECT s.*, CASE WHEN restated THEN (image_gen._restated(s.provider, s.model, s.at, s.billed_cost, s.currency, s.work, s.calls)).amount END AS again,
            (SELECT coalesce(jsonb_object_agg(d, CASE
                      WHEN d IN ('day', 'week', 'month', 'quarter', 'year') THEN to_jsonb(to_char(date_trunc(d, s.at),
                           CASE d WHEN 'day' THEN 'YYYY-MM-DD' WHEN 'week' THEN 'IYYY-"W"IW' WHEN 'month' THEN 'YYYY-MM' WHEN 'quarter' THEN 'YYYY-"Q"Q' ELSE 'YYYY' END))
@@ -122,21 +140,25 @@ BEGIN
                      WHEN d = 'provider' THEN to_jsonb(s.provider) WHEN d = 'model' THEN to_jsonb(s.model) WHEN d = 'status' THEN to_jsonb(s.status)
                      WHEN d = 'error_code' THEN to_jsonb(s.error_code) WHEN d = 'cost_source' THEN to_jsonb(s.cost_source) END), '{}')
               FROM unnest($3) d) AS dimension
-      FROM image_gen.spending s
+      FROM image_gen._spending s
      WHERE ($1 IS NULL OR s.at >= $1) AND ($2 IS NULL OR s.at < $2)
   )
-  SELECT c.dimension, c.currency, count(DISTINCT c.job_id), sum(c.images)::bigint, count(*), coalesce(trim_scale(sum(c.billed_cost)), 0),
-         count(*) FILTER (WHERE c.billed_cost IS NULL), count(*) FILTER (WHERE c.status = 'refused'), count(*) FILTER (WHERE c.number > 1),
-         coalesce(trim_scale(sum(c.billed_cost) FILTER (WHERE c.status <> 'succeeded')), 0),
-         CASE WHEN $4 THEN coalesce(trim_scale(sum(c.again)), 0) END,
-         $5, CASE WHEN $5 IS NOT NULL THEN $6 END, trim_scale(sum(c.images) * $6 / 60 * $5),
-         CASE WHEN c.currency = 'USD' THEN trim_scale(sum(c.images) * $6 / 60 * $5 - coalesce(sum(c.billed_cost), 0)) END
-    FROM calls c GROUP BY c.dimension, c.currency ORDER BY 6 DESC, 1;
+  SELECT j.dimension, j.currency, sum(j.jobs)::bigint, sum(j.images)::bigint, sum(j.calls)::bigint, coalesce(trim_scale(sum(j.billed)), 0),
+         sum(j.unknown_costs)::bigint, sum(j.refusals)::bigint, sum(j.retries)::bigint, coalesce(trim_scale(sum(j.wasted)), 0),
+         CASE WHEN $4 THEN coalesce(trim_scale(sum(j.again)), 0) END,
+         $5, CASE WHEN $5 IS NOT NULL THEN $6 END, trim_scale(sum(j.images) * $6 / 60 * $5),
+         CASE WHEN j.currency = 'USD' THEN trim_scale(sum(j.images) * $6 / 60 * $5 - coalesce(sum(j.billed), 0)) END
+    FROM (SELECT c.dimension, c.currency, max(c.calls) AS jobs, sum(c.images) AS images, sum(c.calls) AS calls, sum(c.billed_cost) AS billed,
+                 count(*) FILTER (WHERE c.billed_cost IS NULL) AS unknown_costs, coalesce(sum(c.calls) FILTER (WHERE c.status = 'refused'), 0) AS refusals,
+                 coalesce(sum(c.calls) FILTER (WHERE c.number > 1), 0) AS retries, sum(c.billed_cost) FILTER (WHERE c.status <> 'succeeded') AS wasted,
+                 sum(c.again) AS again
+            FROM calls c GROUP BY c.dimension, c.currency, c.job_id) j
+   GROUP BY j.dimension, j.currency ORDER BY 6 DESC, 1;
 END $$;
 COMMENT ON FUNCTION image_gen.cost_report IS
 'What the caller''s calls (all for administrators) cost from from_time until before to_time, one row for each value of the dimensions: campaign, ticket, shot, owner, batch, operation,
 provider, model, status, error_code, cost_source; day, week, month, quarter, year in the session''s time zone; metadata:NAME. billed: as booked, and never changed by a price that is
-corrected later; unknown_costs of the calls are not in it. wasted: billed for calls that made no picture. restated: restated_cost is what the price table of now says for then.
+corrected later; unknown_costs of the calls are not in it. Pruned jobs are counted too, with NULL as their shot, batch and metadata:NAME. wasted: billed for calls that made no picture. restated: restated_cost is what the price table of now says for then.
 designer_rate (USD an hour): what designers would have cost at designer_minutes for a picture, and what was saved; 22.5 minutes is a launch of four shots in 90.';
 
 CREATE TABLE image_gen.invoices (
@@ -224,10 +246,14 @@ CREATE VIEW image_gen.invoice_diff WITH (security_invoker = true) AS
 SELECT i.id AS invoice_id, i.provider, i.period_from, i.period_to, NULL::text AS remote_id, NULL::text AS job_id, NULL::integer AS number, 'total' AS what,
        i.amount AS invoiced, coalesce(b.booked, 0) AS booked, i.amount - coalesce(b.booked, 0) AS difference, coalesce(b.unknown_costs, 0) AS unknown_costs, i.currency
   FROM image_gen.invoices i
-  LEFT JOIN LATERAL (SELECT sum(a.billed_cost) AS booked, count(*) FILTER (WHERE a.billed_cost IS NULL AND a.status <> 'running') AS unknown_costs FROM image_gen.attempts a
+  LEFT JOIN LATERAL (SELECT sum(a.billed_cost) AS booked, count(*) FILTER (WHERE a.billed_cost IS NULL AND a.status <> 'running') AS unknown_costs
+                       FROM (SELECT o.provider, o.created_at, o.currency, o.billed_cost, o.status FROM image_gen.attempts o
+                             UNION ALL SELECT o.provider, o.first_call, o.currency, o.billed_cost, o.status FROM image_gen.spending_archive o) a
                       WHERE a.provider = i.provider AND a.created_at >= i.period_from AND a.created_at < i.period_to AND a.currency = i.currency) b ON true
 UNION ALL
-SELECT i.id, i.provider, i.period_from, i.period_to, l.remote_id, a.job_id, a.number, CASE WHEN a.id IS NULL THEN 'not ours' ELSE 'differs' END,
+SELECT i.id, i.provider, i.period_from, i.period_to, l.remote_id, a.job_id, a.number, CASE WHEN a.id IS NOT NULL THEN 'differs'
+            WHEN EXISTS (SELECT FROM image_gen.spending_archive o WHERE o.provider = i.provider AND o.first_call >= i.period_from AND o.first_call < i.period_to) THEN 'not ours, or pruned'
+            ELSE 'not ours' END,
        l.amount, a.billed_cost, l.amount - coalesce(a.billed_cost, 0), (a.id IS NOT NULL AND a.billed_cost IS NULL)::integer, i.currency
   FROM image_gen.invoices i
   JOIN (SELECT o.invoice_id, o.remote_id, sum(o.amount) AS amount FROM image_gen.invoice_lines o GROUP BY 1, 2) l ON l.invoice_id = i.id
@@ -240,7 +266,7 @@ SELECT i.id, i.provider, i.period_from, i.period_to, a.remote_id, a.job_id, a.nu
  WHERE EXISTS (SELECT FROM image_gen.invoice_lines l WHERE l.invoice_id = i.id) AND a.billed_cost > 0
    AND NOT EXISTS (SELECT FROM image_gen.invoice_lines l WHERE l.invoice_id = i.id AND l.remote_id = a.remote_id);
 COMMENT ON VIEW image_gen.invoice_diff IS
-'Invoices beside what is booked: one row for each total, and one for each request that differs: differs (another amount, or none known), not ours (no such request here), not invoiced
+'Invoices beside what is booked: one row for each total, and one for each request that differs: differs (another amount, or none known), not ours (no such request here; not ours, or pruned, where jobs of that time were), not invoiced
 (booked here, and not in the lines).';
 
 SELECT pg_catalog.pg_extension_config_dump('image_gen.invoices', '');

@@ -58,6 +58,8 @@ DECLARE
   start timestamptz;
 BEGIN
   SELECT b.* INTO STRICT budget FROM image_gen.budgets b WHERE b.id = new_budget;
+  -- No job is pruned meanwhile.
+  PERFORM pg_advisory_xact_lock(1768774510, 2);
   start := image_gen._since(budget, clock_timestamp());
   INSERT INTO image_gen.budget_totals (budget_id, since, unsure, newer)
   SELECT new_budget, start, array_agg(q.seq), (SELECT coalesce(max(j.seq), 0) FROM image_gen.jobs j) FROM image_gen.queue q;
@@ -67,9 +69,18 @@ BEGIN
       FROM image_gen.jobs j CROSS JOIN LATERAL image_gen._owed(j.id) w
      WHERE j.created_at >= start AND new_budget IN (SELECT image_gen._applicable(j.owner, j.metadata, j.batch))
        AND (w.held <> 0 OR w.spent <> 0)
+    RETURNING charges.held, charges.spent
+  ), archived AS (
+    INSERT INTO image_gen.charges (job_id, budget_id, owner, at, held, spent, booked_held, booked_spent, pruned)
+    SELECT CASE budget.period WHEN 'total' THEN 'pruned:' || p.owner ELSE p.story END, new_budget, p.owner, min(p.at), 0, sum(p.spent), 0, sum(p.spent), true
+      FROM (SELECT s.story, s.owner, s.campaign, s.ticket, min(s.first_call) AS at, sum(s.billed_cost) FILTER (WHERE s.currency = 'USD') AS spent
+              FROM image_gen.spending_archive s GROUP BY s.story, s.owner, s.campaign, s.ticket) p
+     WHERE p.at >= start AND p.spent <> 0
+       AND new_budget IN (SELECT image_gen._applicable(p.owner, jsonb_strip_nulls(jsonb_build_object('campaign', p.campaign, 'ticket', p.ticket)), NULL))
+     GROUP BY 1, p.owner
     RETURNING charges.held, charges.spent)
   UPDATE image_gen.budget_totals t SET held = s.held, spent = s.spent
-    FROM (SELECT coalesce(sum(c.held), 0) AS held, coalesce(sum(c.spent), 0) AS spent FROM counted c) s
+    FROM (SELECT coalesce(sum(c.held), 0) AS held, coalesce(sum(c.spent), 0) AS spent FROM (SELECT * FROM counted UNION ALL SELECT * FROM archived) c) s
    WHERE t.budget_id = new_budget;
   PERFORM image_gen._wake(9223372036854775807);  -- the worker looks again when this is committed: see _book
 END $$;
@@ -101,7 +112,8 @@ BEGIN
   IF NOT EXISTS (SELECT FROM image_gen.budgets b WHERE b.scope = 'role' AND b.key = caller) THEN
     RETURN QUERY
     SELECT 'role:' || caller, 'USD',
-           (SELECT coalesce(sum(a.billed_cost), 0) FROM image_gen.attempts a WHERE a.owner = caller AND a.status <> 'running' AND a.currency = 'USD'),
+           (SELECT coalesce(sum(a.billed_cost), 0) FROM image_gen.attempts a WHERE a.owner = caller AND a.status <> 'running' AND a.currency = 'USD')
+           + (SELECT coalesce(sum(p.billed_cost), 0) FROM image_gen.spending_archive p WHERE p.owner = caller AND p.currency = 'USD'),
            (SELECT count(*) FROM image_gen.attempts a WHERE a.owner = caller AND a.status <> 'running' AND a.billed_cost IS NULL),
            (SELECT coalesce(sum(r.held), 0) FROM image_gen._reservations() r WHERE r.owner = caller),
            NULL::numeric, NULL::numeric, true, 'total', '-infinity'::timestamptz, 'infinity'::timestamptz;
@@ -162,6 +174,10 @@ BEGIN
   SELECT b.id INTO found_id FROM image_gen.budgets b
    WHERE b.scope = stored_scope AND b.key IS NOT DISTINCT FROM $2
      AND b.period = CASE WHEN length IS NULL THEN $4 ELSE 'rolling' END AND b.rolling IS NOT DISTINCT FROM length;
+  IF $3 IS NULL THEN
+    -- No job is pruned meanwhile.
+    PERFORM pg_advisory_xact_lock(1768774510, 2);
+  END IF;
   -- Whoever queues just now is waited for.
   PERFORM FROM image_gen.budget_totals t WHERE t.budget_id = found_id FOR UPDATE;
   IF found_id IS NULL AND ($3 IS NULL OR $5 IS NOT NULL) THEN
@@ -189,7 +205,8 @@ END $$;
 COMMENT ON FUNCTION image_gen.set_budget IS
 'Sets a limit in USD, or changes one, or removes it (amount NULL). scope and key: workspace (key NULL), role, campaign, ticket or metadata:NAME with the name or value it is for;
 batch with the id of one that has a max_cost. period: total; day, week, month, quarter, year of the calendar in time_zone; or rolling: an interval such as ''30 days''. Several budgets can apply to a job: all must have room.
-until: only until then, instead of the usual amount. A new budget counts what its period has seen so far. For administrators. What runs already is not stopped.';
+until: only until then, instead of the usual amount. A new budget counts what its period has seen so far (of pruned jobs, what
+their owner, campaign and ticket say). For administrators. What runs already is not stopped.';
 
 CREATE FUNCTION image_gen.grant_credits(amount numeric, scope text DEFAULT 'workspace', key text DEFAULT NULL, period text DEFAULT NULL,
                                         until timestamptz DEFAULT NULL, note text DEFAULT NULL)
@@ -275,9 +292,12 @@ DECLARE
   counted bigint;
 BEGIN
   PERFORM image_gen._administers(image_gen._caller());
+  -- No job is pruned meanwhile.
+  PERFORM pg_advisory_xact_lock(1768774510, 2);
   PERFORM FROM image_gen.budget_totals t ORDER BY t.budget_id FOR UPDATE;
   PERFORM image_gen._charge(j.id) FROM image_gen.jobs j
-    WHERE EXISTS (SELECT FROM image_gen._applicable(j.owner, j.metadata, j.batch)) OR EXISTS (SELECT FROM image_gen.charges c WHERE c.job_id = j.id);
+    WHERE EXISTS (SELECT FROM image_gen._applicable(j.owner, j.metadata, j.batch)) OR EXISTS (SELECT FROM image_gen.charges c WHERE c.job_id = j.id)
+    ORDER BY j.seq;
   UPDATE image_gen.charges c SET booked_held = c.held, booked_spent = c.spent WHERE c.booked_held <> c.held OR c.booked_spent <> c.spent;
   UPDATE image_gen.budget_totals t
      SET held = s.held, spent = s.spent

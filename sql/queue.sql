@@ -74,7 +74,8 @@ BEGIN
   -- A job can end between the look of one that starts to wait for it and that one's commit. So each that waits is looked
   -- at once after it can be seen; from then on _close finds it.
   FOR one IN
-    SELECT DISTINCT w.needs, coalesce(j.status, 'gone') AS status
+    -- One that was pruned meanwhile has left its picture.
+    SELECT DISTINCT w.needs, coalesce(j.status, CASE WHEN EXISTS (SELECT FROM image_gen.campaign_assets c WHERE c.job_id = w.needs) THEN 'succeeded' ELSE 'gone' END) AS status
       FROM image_gen.waits w LEFT JOIN image_gen.jobs j ON j.id = w.needs
      WHERE (every_one OR NOT w.checked) AND (j.status IN ('succeeded', 'failed', 'canceled') OR j.id IS NULL)
   LOOP
@@ -381,6 +382,8 @@ DECLARE
   entry record;
   answer text;
   verdicts jsonb := '{}';
+  done_ids text[];
+  done_numbers integer[];
 BEGIN
   -- Whatever is not in flight for this epoch is somebody else's, and a job that a user wants stopped is not
   -- sent: neither is touched, and the worker learns it from the answer.
@@ -438,7 +441,8 @@ BEGIN
              warnings = entry.e -> 'warnings', finished_at = clock_timestamp()
        WHERE a.job_id = entry.job_id AND a.number = (entry.e ->> 'number')::int AND a.status = 'running';
       IF entry.e ->> 'status' = 'succeeded' THEN
-        PERFORM image_gen._learn(entry.job_id, (entry.e ->> 'number')::int);
+        done_ids := done_ids || entry.job_id;
+        done_numbers := done_numbers || (entry.e ->> 'number')::int;
       END IF;
     WHEN 'later' THEN
       UPDATE image_gen.queue
@@ -456,6 +460,10 @@ BEGIN
       DELETE FROM image_gen.queue WHERE seq = entry.seq;
     END CASE;
   END LOOP;
+  IF done_ids IS NOT NULL THEN
+    -- Once a model: each version of its row is walked over while another session's old snapshot keeps it.
+    PERFORM image_gen._learn(done_ids, done_numbers);
+  END IF;
   PERFORM image_gen._book();
   RETURN QUERY SELECT o, coalesce(verdicts ->> o::text, 'ours') FROM unnest(owned) o;
 END $$;
@@ -493,22 +501,34 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._deliver(text, jsonb) IS 'Writes the assets of a finished job.';
 
-CREATE FUNCTION image_gen._learn(done_id text, done_number integer) RETURNS void
+CREATE FUNCTION image_gen._learn(done_ids text[], done_numbers integer[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  one record;
+  known image_gen.timings;
+  render numeric;
 BEGIN
-  -- A running 75th percentile: up by 7.5 % of a render that took longer (but at most by 15 %: it may be an outlier), down
-  -- by 2.5 % when it did not. 5 % are forgiven, because a poll only ever sees the end of a render late.
-  INSERT INTO image_gen.timings AS t (provider, model, seconds, samples)
-  SELECT a.provider, a.model, round(a.render_seconds, 3), 1
-    FROM image_gen.attempts a
-   WHERE a.job_id = $1 AND a.number = $2 AND a.render_seconds > 0
-  ON CONFLICT (provider, model) DO UPDATE
-     SET samples = t.samples + 1,
-         seconds = CASE WHEN t.samples < 4 THEN greatest(t.seconds, excluded.seconds)
-                        WHEN excluded.seconds > t.seconds * 1.05 THEN round(t.seconds + 0.075 * least(excluded.seconds, 2 * t.seconds), 3)
-                        ELSE greatest(round(t.seconds * 0.975, 3), 0.1) END;
+  FOR one IN
+    SELECT a.provider, a.model, array_agg(round(a.render_seconds, 3) ORDER BY d.position) AS renders
+      FROM unnest(done_ids, done_numbers) WITH ORDINALITY AS d(job_id, number, position)
+      JOIN image_gen.attempts a ON a.job_id = d.job_id AND a.number = d.number
+     WHERE a.render_seconds > 0 GROUP BY a.provider, a.model
+  LOOP
+    SELECT t.* INTO known FROM image_gen.timings t WHERE t.provider = one.provider AND t.model = one.model;
+    FOREACH render IN ARRAY one.renders LOOP
+      -- A running 75th percentile: up by 7.5 % of a render that took longer (but at most by 15 %: it may be an outlier), down
+      -- by 2.5 % when it did not. 5 % are forgiven, because a poll only ever sees the end of a render late.
+      known.seconds := CASE WHEN known.samples IS NULL THEN render
+                            WHEN known.samples < 4 THEN greatest(known.seconds, render)
+                            WHEN render > known.seconds * 1.05 THEN round(known.seconds + 0.075 * least(render, 2 * known.seconds), 3)
+                            ELSE greatest(round(known.seconds * 0.975, 3), 0.1) END;
+      known.samples := coalesce(known.samples, 0) + 1;
+    END LOOP;
+    INSERT INTO image_gen.timings (provider, model, seconds, samples) VALUES (one.provider, one.model, known.seconds, known.samples)
+    ON CONFLICT ON CONSTRAINT timings_pkey DO UPDATE SET seconds = excluded.seconds, samples = excluded.samples;
+  END LOOP;
 END $$;
-COMMENT ON FUNCTION image_gen._learn(text, integer) IS 'Lets the estimate of a model follow what its renders really take.';
+COMMENT ON FUNCTION image_gen._learn(text[], integer[]) IS 'Lets the estimates of models follow what their renders really take.';
 
 CREATE FUNCTION image_gen._reopen(reopened_id text, new_progress jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -15,6 +15,16 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION image_gen._prices_on(text, text, date) IS 'The prices of a model at a kind of provider that hold on a day; where two fit, the one that comes first by origin and id, the highest first.';
 
+CREATE VIEW image_gen._listed AS
+SELECT p.id AS provider, p.enabled, p.priority, p.kind, m.name, m.provider_kind, m.successor, m.default_for, m.remote_name, m.typical_seconds,
+       jsonb_build_object(
+         'provider', p.id, 'kind', p.kind, 'base_url', p.base_url, 'key_name', p.key_name, 'api', m.api, 'operations', to_jsonb(m.operations),
+         'sizes', m.sizes, 'prompt_chars', m.prompt_chars, 'max_n', m.max_n, 'parameters', m.parameters, 'fixed', m.fixed,
+         'max_in_flight', p.max_in_flight, 'requests_per_minute', p.requests_per_minute,
+         'prices', (SELECT jsonb_agg(r.price ORDER BY r.origin, r.id DESC) FROM image_gen._prices_on(m.name, m.provider_kind, current_date) r)) AS offer
+  FROM image_gen.models m JOIN image_gen.providers p ON p.kind = m.provider_kind;
+COMMENT ON VIEW image_gen._listed IS 'Each model at each provider, as the engine wants to be told of it.';
+
 CREATE FUNCTION image_gen._candidates(task text, model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb
 -- A plan for these values would take three times as long to make as the general one takes to run.
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
@@ -22,40 +32,47 @@ DECLARE
   -- A strict reference picture is a task of its own where a provider has a model for it.
   plain text := CASE task WHEN 'character' THEN 'generate' ELSE task END;
 BEGIN
+  IF task IS NULL THEN
+    -- A query of its own: only to begin the larger one takes as long as this one.
+    RETURN (
+      SELECT coalesce(jsonb_agg(jsonb_strip_nulls(c.offer || jsonb_build_object(
+               'model', $2, 'remote_name', CASE c.name WHEN '*' THEN $2 ELSE c.remote_name END, 'stands_in', false,
+               'typical_seconds', coalesce(t.seconds, c.typical_seconds)))
+               ORDER BY c.priority, c.provider), '[]')
+        FROM image_gen._listed c
+        LEFT JOIN image_gen.timings t ON t.provider = c.provider AND t.model = $2
+       WHERE c.name IN ($2, '*') AND c.successor IS NULL AND (c.enabled OR $4) AND ($3 IS NULL OR c.provider = $3)
+         -- A model without a row is reached through its provider's *.
+         AND (c.name = $2 OR $3 IS NOT NULL
+              AND NOT EXISTS (SELECT FROM image_gen.models o WHERE o.name = $2 AND o.provider_kind = c.provider_kind)));
+  END IF;
   RETURN (
     WITH offers AS MATERIALIZED (
-      SELECT p.id AS provider, p.priority, m.*, false AS stands_in
-        FROM image_gen.models m JOIN image_gen.providers p ON p.kind = m.provider_kind AND (p.enabled OR $4)
-       WHERE $2 IS NOT NULL AND m.name IN ($2, '*') AND m.successor IS NULL AND ($3 IS NULL OR p.id = $3)
-         -- A model without a row is reached through its provider's *.
-         AND (m.name = $2 OR m.name = '*' AND $3 IS NOT NULL
-              AND NOT EXISTS (SELECT FROM image_gen.models o WHERE o.name = $2 AND o.provider_kind = m.provider_kind))
+      SELECT c.*, false AS stands_in
+        FROM image_gen._listed c
+       WHERE $2 IS NOT NULL AND c.name IN ($2, '*') AND c.successor IS NULL AND (c.enabled OR $4) AND ($3 IS NULL OR c.provider = $3)
+         AND (c.name = $2 OR $3 IS NOT NULL
+              AND NOT EXISTS (SELECT FROM image_gen.models o WHERE o.name = $2 AND o.provider_kind = c.provider_kind))
     ), ready AS MATERIALIZED (
-      SELECT p.id, p.kind, p.priority FROM image_gen.providers p
-       WHERE $1 IS NOT NULL AND (p.enabled OR $4) AND ($3 IS NULL OR p.id = $3) AND p.kind <> 'preview'
+      SELECT p.id FROM image_gen.providers p
+       WHERE (p.enabled OR $4) AND ($3 IS NULL OR p.id = $3) AND p.kind <> 'preview'
          -- Nobody without a key stands in; who was asked for is listed without one, so that it can be said.
          AND ($2 IS NULL OR (SELECT w.configured IS NULL OR image_gen._has_access(p.kind, p.base_url, p.key_name, w.configured)
                                FROM image_gen.worker_state w))
          AND NOT EXISTS (SELECT FROM offers o WHERE o.provider = p.id)
     ), usual AS (
-      SELECT DISTINCT ON (r.id) r.id AS provider, r.priority, m.*, $2 IS NOT NULL AS stands_in
-        FROM ready r JOIN image_gen.models m ON m.provider_kind = r.kind
+      SELECT DISTINCT ON (c.provider) c.*, $2 IS NOT NULL AS stands_in
+        FROM ready r JOIN image_gen._listed c ON c.provider = r.id
        -- Who can inpaint can outpaint: on a larger canvas.
-       WHERE m.successor IS NULL AND m.default_for && ARRAY[plain, $1, CASE $1 WHEN 'outpaint' THEN 'inpaint' ELSE $1 END]
-       ORDER BY r.id, $1 = ANY (m.default_for) DESC
+       WHERE c.successor IS NULL AND c.default_for && ARRAY[plain, $1, CASE $1 WHEN 'outpaint' THEN 'inpaint' ELSE $1 END]
+       ORDER BY c.provider, $1 = ANY (c.default_for) DESC
     )
-    SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-             'provider', c.provider, 'kind', p.kind, 'base_url', p.base_url, 'key_name', p.key_name, 'api', c.api,
+    SELECT coalesce(jsonb_agg(jsonb_strip_nulls(c.offer || jsonb_build_object(
              'model', CASE c.name WHEN '*' THEN $2 ELSE c.name END,
-             'remote_name', CASE c.name WHEN '*' THEN $2 ELSE c.remote_name END,
-             'operations', to_jsonb(c.operations), 'sizes', c.sizes, 'prompt_chars', c.prompt_chars, 'max_n', c.max_n,
-             'parameters', c.parameters, 'fixed', c.fixed, 'stands_in', c.stands_in,
-             'typical_seconds', coalesce(t.seconds, c.typical_seconds),
-             'max_in_flight', p.max_in_flight, 'requests_per_minute', p.requests_per_minute,
-             'prices', (SELECT jsonb_agg(r.price ORDER BY r.origin, r.id DESC) FROM image_gen._prices_on(c.name, c.provider_kind, current_date) r)))
+             'remote_name', CASE c.name WHEN '*' THEN $2 ELSE c.remote_name END, 'stands_in', c.stands_in,
+             'typical_seconds', coalesce(t.seconds, c.typical_seconds)))
              ORDER BY c.stands_in, c.priority, c.provider), '[]')
       FROM (SELECT * FROM offers UNION ALL SELECT * FROM usual) c
-      JOIN image_gen.providers p ON p.id = c.provider
       LEFT JOIN image_gen.timings t ON t.provider = c.provider AND t.model = CASE c.name WHEN '*' THEN $2 ELSE c.name END);
 END $$;
 COMMENT ON FUNCTION image_gen._candidates(text, text, text, boolean) IS

@@ -27,7 +27,7 @@ GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, i
                 image_gen.providers, image_gen.models, image_gen.prices, image_gen.timings,
                 image_gen.ladder, image_gen.rewrite_rules, image_gen.model_rules, image_gen.reviews, image_gen.review_queue,
                 image_gen.provider_health, image_gen.capabilities, image_gen.queue_stats, image_gen.worker_status, image_gen.reservations,
-                image_gen.spending, image_gen.cost_by_campaign, image_gen.cost_by_ticket TO image_gen_user, image_gen_admin;
+                image_gen.spending, image_gen.spending_archive, image_gen._spending, image_gen.cost_by_campaign, image_gen.cost_by_ticket TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style, image_gen.status, image_gen.recent, image_gen.wait, image_gen.cancel, image_gen.credits, image_gen.picture,
   image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen._restated, image_gen._reservations,
@@ -42,7 +42,7 @@ GRANT UPDATE (enabled, priority, max_in_flight, requests_per_minute, options) ON
 GRANT SELECT ON image_gen.queue, image_gen.waits, image_gen.cancels, image_gen.worker_state, image_gen.budgets, image_gen.budget_changes, image_gen.budget_totals, image_gen.charges,
                 image_gen.invoices, image_gen.invoice_lines, image_gen.invoice_diff, image_gen.home TO image_gen_admin;
 GRANT EXECUTE ON FUNCTION image_gen.set_budget, image_gen.grant_credits, image_gen.check_budgets, image_gen.recount_budgets, image_gen.settle_cost,
-  image_gen.import_invoice, image_gen.resume TO image_gen_admin;
+  image_gen.import_invoice, image_gen.resume, image_gen.prune TO image_gen_admin;
 
 -- The worker: what the functions in queue.sql do, and no more.
 GRANT SELECT, UPDATE, DELETE ON image_gen.queue, image_gen.waits TO image_gen_worker;
@@ -62,7 +62,7 @@ GRANT EXECUTE ON FUNCTION
   image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake, image_gen._rungs, image_gen._offers, image_gen._has_access, image_gen._resolve_model,
   image_gen._cost_of, image_gen._share, image_gen._afford, image_gen._applicable, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,
   image_gen._balances, image_gen._since, image_gen._until, image_gen._limit_of,
-  image_gen._can_be_asked, image_gen._note_health, image_gen._note_balance, image_gen._rewrite_by, image_gen.rewrite_prompt
+  image_gen._can_be_asked, image_gen._note_health, image_gen._note_balance, image_gen._prune, image_gen._rewrite_by, image_gen.rewrite_prompt
   TO image_gen_worker;
 
 ALTER TABLE image_gen.jobs ENABLE ROW LEVEL SECURITY;
@@ -70,10 +70,12 @@ ALTER TABLE image_gen.attempts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.campaign_assets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.blobs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.reviews ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.spending_archive ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON image_gen.jobs FOR SELECT TO image_gen_user USING (owner = current_user);
 CREATE POLICY own ON image_gen.attempts FOR SELECT TO image_gen_user USING (owner = current_user);
 CREATE POLICY own ON image_gen.campaign_assets FOR SELECT TO image_gen_user USING (owner = current_user);
+CREATE POLICY own ON image_gen.spending_archive FOR SELECT TO image_gen_user USING (owner = current_user);
 CREATE POLICY own ON image_gen.blobs FOR SELECT TO image_gen_user
   USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = blobs.sha256 AND a.owner = current_user));
 
@@ -84,6 +86,7 @@ CREATE POLICY every ON image_gen.reviews FOR SELECT TO image_gen_admin USING (tr
 CREATE POLICY every ON image_gen.jobs FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.attempts FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.campaign_assets FOR SELECT TO image_gen_admin USING (true);
+CREATE POLICY every ON image_gen.spending_archive FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.blobs FOR SELECT TO image_gen_admin USING (true);
 
 CREATE POLICY worker ON image_gen.jobs TO image_gen_worker USING (true) WITH CHECK (true);

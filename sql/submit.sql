@@ -106,7 +106,7 @@ BEGIN
       SELECT j.id, j.status, j.owner INTO other FROM image_gen.jobs j WHERE j.id = substr(one.reference, 5);
       IF other.id IS NULL OR NOT (other.owner = caller OR sees_all) THEN
         RAISE EXCEPTION '%: job "%" does not exist, or is not yours', one.role, substr(one.reference, 5) USING ERRCODE = 'undefined_object',
-          HINT = 'SELECT * FROM image_gen.recent() lists your jobs.';
+          HINT = 'SELECT * FROM image_gen.recent() lists your jobs. The picture of one that was pruned is asset:ID of campaign_assets.';
       ELSIF other.status IN ('failed', 'canceled') THEN
         RAISE EXCEPTION '%: job % ended as % and has no picture', one.role, other.id, other.status
           USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Name a job that succeeded or is still under way.';

@@ -266,7 +266,7 @@ CREATE TABLE image_gen.attempts (
 CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at);
 CREATE INDEX attempts_unknown ON image_gen.attempts (job_id) WHERE billed_cost IS NULL AND status <> 'running';
 CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts (job_id) WHERE status = 'succeeded';
-COMMENT ON TABLE image_gen.attempts IS 'Calls to providers: one row a call, never deleted alone. The row is committed before the request is sent.';
+COMMENT ON TABLE image_gen.attempts IS 'Calls to providers: one row a call, never deleted alone (see prune). The row is committed before the request is sent.';
 COMMENT ON COLUMN image_gen.attempts.status IS 'uncertain: sent, and nobody knows whether it was accepted. It is never sent again by itself.';
 COMMENT ON COLUMN image_gen.attempts.remote_id IS 'The provider''s id of the task, committed before the first poll.';
 COMMENT ON COLUMN image_gen.attempts.seed_honored IS 'Whether the request carried the seed.';

@@ -71,7 +71,8 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/limits.sql", name = "limits", requires = ["decide"]);
 extension_sql_file!("../sql/batch.sql", name = "batch", requires = ["limits"]);
-extension_sql_file!("../sql/costs.sql", name = "costs", requires = ["batch", plan::_price]);
+extension_sql_file!("../sql/retention.sql", name = "retention", requires = ["batch"]);
+extension_sql_file!("../sql/costs.sql", name = "costs", requires = ["retention", plan::_price]);
 extension_sql_file!("../sql/review.sql", name = "review", requires = ["costs"]);
 extension_sql_file!("../sql/security.sql", name = "security", finalize);
 

@@ -41,6 +41,7 @@ pub static MAX_REFUSALS: GucSetting<i32> = GucSetting::<i32>::new(3);
 pub static BREAKER_FAILURES: GucSetting<i32> = GucSetting::<i32>::new(5);
 pub static PROMPT_REWRITER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static BALANCE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(600);
+pub static RETAIN_JOBS: GucSetting<i32> = GucSetting::<i32>::new(0);
 pub static RETRY_BUFFER: GucSetting<f64> = GucSetting::<f64>::new(0.10);
 pub static MIN_HEADROOM: GucSetting<f64> = GucSetting::<f64>::new(0.25);
 pub static PAUSE_POINTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
@@ -177,6 +178,16 @@ pub fn define() {
         86_400,
         GucContext::Sighup,
         GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"image_gen.retain_jobs",
+        c"How long jobs are kept after their end; 0 keeps them for ever.",
+        c"The worker removes older ones with their calls, a few at a time, and never assets. What they cost stays in the reports.",
+        &RETAIN_JOBS,
+        0,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MIN,
     );
     GucRegistry::define_float_guc(
         c"image_gen.retry_buffer",

@@ -6,6 +6,7 @@ mod io;
 mod lanes;
 mod limits;
 mod process;
+mod prune;
 mod queue;
 mod sleep;
 mod transaction;
@@ -21,6 +22,7 @@ use crate::settings;
 use crate::shared::{self, CANCEL, Slot, WORK};
 use io::{Command, Commit, Config, Io, Load, Report, Rewrite};
 use lanes::Lanes;
+use prune::Pruner;
 use queue::{Note, Outcome};
 use sleep::Sleeper;
 use transaction::Failed;
@@ -130,6 +132,7 @@ fn serve(database: pg_sys::Oid) -> End {
         rescan: now + FIRST_RESCAN.min(Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64)),
         held: None,
         wall: Wall::new(),
+        pruner: Pruner::new(now),
         last_log: None,
     };
     match worker.run(&sleeper) {
@@ -225,6 +228,7 @@ struct Worker {
     /// Why nothing more is claimed.
     held: Option<String>,
     wall: Wall,
+    pruner: Pruner,
     last_log: Option<(Instant, String)>,
 }
 
@@ -239,6 +243,7 @@ impl Worker {
                 self.reload();
             }
             let round = self.flush().and_then(|more| self.look(more));
+            self.prune();
             let pause = match round {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => self.pause(),
@@ -258,7 +263,8 @@ impl Worker {
     }
 
     fn pause(&self) -> Duration {
-        let due = self.put_off.keys().next().copied().unwrap_or(self.rescan).min(self.rescan);
+        let due = self.put_off.keys().next().copied().into_iter().chain(self.pruner.due());
+        let due = due.fold(self.rescan, Instant::min);
         due.saturating_duration_since(Instant::now())
     }
 
@@ -435,6 +441,9 @@ impl Worker {
                 held.iter().for_each(|why| hold::say(why));
                 self.held = held;
             }
+            if self.held.is_none() {
+                self.pruner.wake(now);
+            }
         }
         let room = self.cap.saturating_sub(self.in_flight.len()).min(CLAIM);
         if self.more && room > 0 {
@@ -450,6 +459,14 @@ impl Worker {
         Ok(more_reports || (self.more && self.in_flight.len() < self.cap))
     }
 
+    /// Removes a few jobs that are kept for no longer, where it is time for that.
+    fn prune(&mut self) {
+        if let Err(why) = self.pruner.step(self.extension) {
+            // A dropped extension is noticed by what follows.
+            self.note_failure::<()>(why);
+        }
+    }
+
     fn go_back_to(&mut self, seq: i64) {
         self.watermark = self.watermark.min(seq.saturating_sub(1));
         self.lanes.go_back_to(seq);
@@ -462,7 +479,7 @@ impl Worker {
             self.lanes.seen(waiting, now, now.elapsed());
         }
         let in_flight = self.in_flight.values().map(|flight| flight.owner.as_str());
-        let lanes = self.lanes.to_claim(in_flight);
+        let lanes = self.lanes.for_claim(in_flight);
         let by_lanes = lanes.is_some();
         let claimed = queue::claim(self.extension, self.epoch, room, self.watermark, lanes)?;
         let full = claimed.len() == room;
@@ -495,6 +512,8 @@ impl Worker {
         let limit = limits::raise(settings::MAX_IN_FLIGHT.get());
         self.cap = limit.cap;
         self.more = true;
+        self.pruner = Pruner::new(Instant::now());
+        self.pruner.wake(Instant::now());
         let note = Note { keys: Some(keys.names()), error, limit: Some(limit) };
         self.io.send(Command::Configure(Box::new(config(keys))));
         if let Err(Failed::Error(why)) = queue::note(self.extension, note) {

@@ -470,6 +470,8 @@ TABLE worker_state (
   worker_state_one_check CHECK (one)
   worker_state_pkey PRIMARY KEY (one)
 
+VIEW _listed (provider text, enabled boolean, priority integer, kind text, name text, provider_kind text, successor text, default_for text[], remote_name text, typical_seconds numeric, offer jsonb)
+
 VIEW capabilities (provider text, model text, task text, parameter text, state text, sent_as text)
 
 VIEW cost_by_campaign (campaign text, currency text, jobs bigint, images bigint, calls bigint, billed numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)

@@ -50,7 +50,7 @@ impl Lanes {
     }
 
     /// The lanes to claim from, with what each owner has in flight; `None` where the order of the queue is fair enough.
-    pub fn to_claim<'a>(&mut self, in_flight: impl Iterator<Item = &'a str>) -> Option<&[Lane]> {
+    pub fn for_claim<'a>(&mut self, in_flight: impl Iterator<Item = &'a str>) -> Option<&[Lane]> {
         if !self.crowded || self.lanes.len() < 2 {
             return None;
         }

@@ -239,6 +239,21 @@ pub fn clock_set_back(extension: pg_sys::Oid, by: Duration) -> Result<(), Failed
     })
 }
 
+/// Removes some of the jobs that ended so many minutes ago or earlier; gives where to go on, or `None` when there are no more.
+pub fn prune(extension: pg_sys::Oid, minutes: i32, after: i64, at_most: i32) -> Result<Option<i64>, Failed> {
+    within(extension, "prune", || {
+        Spi::connect(|client| {
+            // What a crash undoes is done again: nobody waits for the disk.
+            let hurry = "SELECT pg_catalog.set_config('synchronous_commit', 'off', true)";
+            client.select(hurry, None, &[])?;
+            let arguments = [minutes.into(), after.into(), at_most.into()];
+            let call = "SELECT last_seq FROM image_gen._prune(clock_timestamp() - make_interval(mins => $1), $2, $3)";
+            client.select(call, Some(1), &arguments)?.first().get_one::<i64>()
+        })
+        .map_err(spi)
+    })
+}
+
 /// What worker_status should show; `None` leaves it as it is.
 #[derive(Default)]
 pub struct Note {

@@ -52,12 +52,26 @@ pub fn cpu_ticks(pid: i32) -> u64 {
 /// # Panics
 /// When there is no such process.
 pub fn memory_kb(pid: i32) -> (u64, u64) {
+    (field_kb(pid, "RssAnon:"), field_kb(pid, "VmHWM:"))
+}
+
+/// Resident memory and the part of it that is the process's own (anonymous pages), in kB, and how many files and sockets
+/// it has open besides tables: how many of those Postgres keeps open is its own affair, and has a limit.
+///
+/// # Panics
+/// When there is no such process.
+pub fn footprint(pid: i32) -> (u64, u64, usize) {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("our own server's process").flatten();
+    let names = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+    let files = names.filter(|name| !name.to_string_lossy().contains("/base/")).count();
+    (field_kb(pid, "VmRSS:"), field_kb(pid, "RssAnon:"), files)
+}
+
+/// A field of /proc/PID/status.
+fn field_kb(pid: i32, name: &str) -> u64 {
     let status = read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
-    let field = |name: &str| {
-        let line = status.lines().find(|l| l.starts_with(name)).expect("a field of /proc/PID/status");
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    };
-    (field("RssAnon:"), field("VmHWM:"))
+    let line = status.lines().find(|l| l.starts_with(name)).expect("a field of /proc/PID/status");
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// The children of a process.

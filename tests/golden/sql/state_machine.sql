@@ -187,7 +187,7 @@ CREATE FUNCTION pg_temp.rendered(seconds numeric[]) RETURNS TABLE (render numeri
 BEGIN
   FOREACH render IN ARRAY seconds LOOP
     UPDATE image_gen.attempts SET render_seconds = render WHERE job_id = (SELECT id FROM image_gen.jobs WHERE prompt = 'simple');
-    PERFORM image_gen._learn((SELECT id FROM image_gen.jobs WHERE prompt = 'simple'), 1);
+    PERFORM image_gen._learn(ARRAY[(SELECT id FROM image_gen.jobs WHERE prompt = 'simple')], '{1}');
     SELECT t.seconds, t.samples INTO estimate, samples FROM image_gen.timings t WHERE t.provider = 'bfl' AND t.model = 'flux-1.1-pro';
     RETURN NEXT;
   END LOOP;
