@@ -169,9 +169,11 @@ TABLE charges (
   held numeric NOT NULL,
   spent numeric NOT NULL,
   booked_held numeric NOT NULL,
-  booked_spent numeric NOT NULL
+  booked_spent numeric NOT NULL,
+  pruned boolean NOT NULL DEFAULT false
 ) WITH (fillfactor=70)
   charges_pkey PRIMARY KEY (job_id, budget_id)
+  CREATE INDEX charges_pruned ON image_gen.charges USING btree (budget_id, at) WHERE pruned
   CREATE INDEX charges_unbooked ON image_gen.charges USING btree (budget_id) WHERE ((held <> booked_held) OR (spent <> booked_spent))
   CREATE INDEX charges_window ON image_gen.charges USING btree (budget_id, at)
 
@@ -438,6 +440,33 @@ TABLE rewrite_rules (
   rewrite_rules_pkey PRIMARY KEY ("position")
   rewrite_rules_position_check CHECK (("position" > 0))
 
+TABLE spending_archive (
+  story text COLLATE "C" NOT NULL,
+  number integer NOT NULL,
+  calls bigint NOT NULL,
+  first_call timestamp with time zone NOT NULL,
+  last_call timestamp with time zone NOT NULL,
+  owner name NOT NULL,
+  campaign text,
+  ticket text,
+  operation text NOT NULL,
+  provider text COLLATE "C" NOT NULL,
+  model text COLLATE "C" NOT NULL,
+  status text NOT NULL,
+  error_code text,
+  images bigint NOT NULL,
+  billed_cost numeric NOT NULL,
+  currency text NOT NULL,
+  cost_source text NOT NULL,
+  work jsonb
+)
+  spending_archive_billed_cost_check CHECK (((billed_cost >= (0)::numeric) AND (billed_cost < 'Infinity'::numeric)))
+  spending_archive_calls_check CHECK ((calls > 0))
+  spending_archive_pkey PRIMARY KEY (story, number)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+
 TABLE timings (
   provider text COLLATE "C" NOT NULL,
   model text COLLATE "C" NOT NULL,
@@ -471,6 +500,8 @@ TABLE worker_state (
   worker_state_pkey PRIMARY KEY (one)
 
 VIEW _listed (provider text, enabled boolean, priority integer, kind text, name text, provider_kind text, successor text, default_for text[], remote_name text, typical_seconds numeric, offer jsonb)
+
+VIEW _spending (at timestamp with time zone, last_call timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, calls bigint, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text, work jsonb) WITH (security_invoker=true)
 
 VIEW capabilities (provider text, model text, task text, parameter text, state text, sent_as text)
 
@@ -506,6 +537,7 @@ FUNCTION _administers(caller name) RETURNS void STABLE SET search_path=pg_catalo
 FUNCTION _adopt(this_home uuid) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _afford(asking_id text, needed numeric, patient boolean DEFAULT false) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _applicable(owner name, metadata jsonb, batch text) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION _archive(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _asked(arguments jsonb, options jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _await_completion(seen bigint, seconds double precision) RETURNS void VOLATILE STRICT
 FUNCTION _balances(wanted bigint[], at timestamp with time zone) RETURNS SETOF image_gen._balance STABLE SET search_path=pg_catalog, pg_temp
@@ -546,7 +578,7 @@ FUNCTION _is_worker(pid integer) RETURNS boolean VOLATILE
 FUNCTION _journal(this_epoch bigint, items jsonb) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _keep(hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _key_of(kind text, key_name text) RETURNS text IMMUTABLE PARALLEL SAFE
-FUNCTION _learn(done_id text, done_number integer) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _learn(done_ids text[], done_numbers integer[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _let_go(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _limit_of(budget image_gen.budgets, at timestamp with time zone) RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _load_catalogue() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -567,14 +599,16 @@ FUNCTION _plan(job_id text, operation text, request text, provider text, model t
 FUNCTION _preferences(asked text DEFAULT NULL::text, known text[] DEFAULT NULL::text[]) RETURNS jsonb STABLE PARALLEL SAFE
 FUNCTION _price(prices jsonb, work jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
+FUNCTION _prune(older_than timestamp with time zone, after_seq bigint, at_most integer, OUT pruned integer, OUT last_seq bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET lock_timeout=200ms
 FUNCTION _receipt(job image_gen.jobs) RETURNS image_gen.receipt IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _recount(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _refuse(balance image_gen._balance, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _release(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _reopen(reopened_id text, new_progress jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _reservations() RETURNS TABLE(job_id text, held numeric, reason text, since timestamp with time zone, campaign text, ticket text, budgets text[], owner name) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _reserve(ids text[], headroom boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
-FUNCTION _restated(provider text, model text, at timestamp with time zone, booked numeric, booked_currency text, work jsonb, OUT amount numeric, OUT currency text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _restated(provider text, model text, at timestamp with time zone, booked numeric, booked_currency text, work jsonb, calls bigint, OUT amount numeric, OUT currency text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _retarget(target_id text, new_model text, new_provider text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _retry_buffer() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _rewrite_by(function text, prompt text, context jsonb) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
@@ -617,6 +651,7 @@ FUNCTION import_invoice(provider text, period_from timestamp with time zone, per
 FUNCTION lint_prompt(prompt text) RETURNS TABLE(word text, softer text, note text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION needs_text(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION picture(asset_id bigint) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION prune(older_than interval, at_most integer DEFAULT 10000) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION recent(n integer DEFAULT 20, status text DEFAULT NULL::text, campaign text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION recount_budgets() RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION resolve_review(id text, action text, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, url text DEFAULT NULL::text, billed_cost numeric DEFAULT NULL::numeric, note text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -665,6 +700,7 @@ GRANT EXECUTE ON FUNCTION _note_health TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _offers TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _owed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _place TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _prune TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _reservations TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _resolve_model TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _restated TO image_gen_admin, image_gen_user
@@ -696,6 +732,7 @@ GRANT EXECUTE ON FUNCTION import_invoice TO image_gen_admin
 GRANT EXECUTE ON FUNCTION lint_prompt TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION needs_text TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION picture TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION prune TO image_gen_admin
 GRANT EXECUTE ON FUNCTION recent TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION recount_budgets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION resolve_review TO image_gen_admin, image_gen_user
@@ -709,6 +746,7 @@ GRANT EXECUTE ON FUNCTION upscale TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION variate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION wait TO image_gen_admin, image_gen_user
 GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT SELECT ON _spending TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON attempts TO image_gen_worker
 GRANT SELECT ON attempts TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT ON blobs TO image_gen_worker
@@ -759,6 +797,7 @@ GRANT SELECT ON reviews TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON rewrite_rules TO image_gen_admin
 GRANT SELECT ON rewrite_rules TO image_gen_user, image_gen_worker
 GRANT SELECT ON spending TO image_gen_admin, image_gen_user
+GRANT SELECT ON spending_archive TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON timings TO image_gen_worker
 GRANT SELECT ON timings TO image_gen_admin, image_gen_user
 GRANT DELETE, SELECT, UPDATE ON waits TO image_gen_worker
@@ -781,6 +820,7 @@ SETTING image_gen.preview_when_unconfigured bool = 'off' (sighup)
 SETTING image_gen.prompt_rewriter string = NULL (sighup)
 SETTING image_gen.provider_preferences string = NULL (user)
 SETTING image_gen.rescan_interval integer = '30000' (sighup)
+SETTING image_gen.retain_jobs integer = '0' (sighup)
 SETTING image_gen.retry_buffer real = '0.1' (superuser)
 SETTING image_gen.secrets_file string = NULL (sighup)
 SETTING image_gen.shutdown_grace integer = '700' (sighup)
