@@ -20,7 +20,7 @@ demo: setup install ## launch four shots against a simulated provider, in a thro
 .PHONY: test
 test: setup unit install ## run all tests, installing the extension first
 	@# They wait more than they work, so more of them than processors run at a time.
-	PG_CONFIG="$$(scripts/pg-config)" RUST_TEST_THREADS=4 cargo test -p image_gen_tests
+	PG_CONFIG="$$(scripts/pg-config)" RUST_TEST_THREADS=4 cargo test --no-fail-fast -p image_gen_tests
 
 .PHONY: unit
 unit: ## run the tests that need no server

@@ -69,7 +69,8 @@ fn expected(class: &str, offer: &Offer) -> Expected {
         ("500 once", _) => done(2),
         ("503", _) => failed("overloaded", 4),
         // fal's queue says of itself that it has given up; elsewhere a gateway knows nothing of who stands behind it.
-        ("504", "fal") => failed("overloaded", 4),
+        // ComfyUI is asked for the task by the name that was chosen for it: it never arrived.
+        ("504", "fal" | "comfyui") => failed("overloaded", 4),
         ("504", _) => review("uncertain").unknown(),
         ("401", _) => failed("auth", 1),
         ("no credit", _) if is_local => done(1),
@@ -79,6 +80,8 @@ fn expected(class: &str, offer: &Offer) -> Expected {
         ("422", "ideogram") => review("safety_filter"),
         ("422", _) => failed("invalid_request", 1),
 
+        // The answer is lost, the task is there, and found by its name.
+        ("garbage" | "dropped" | "cut off", "comfyui") => done(1),
         ("garbage", "a1111") => failed("provider_error", 1),
         ("garbage", _) if offer.is_followed() => review("uncertain").unknown(),
         ("garbage", _) => failed("provider_error", 1).unknown(),
