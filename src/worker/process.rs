@@ -110,6 +110,14 @@ pub fn pin_settings() {
         ("idle_in_transaction_session_timeout", "0"),
         ("row_security", "on"),
         ("client_min_messages", "warning"),
+        // Everything here is about a few rows, found by an index. Plans are kept for long, because making one takes longer than
+        // running it: one that was made while the tables were small must not read all of them when they have grown.
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("jit", "off"),
     ];
     // The intent to send must survive a crash, or it is paid twice.
     // SAFETY: a setting's current value, copied at once.
