@@ -294,7 +294,7 @@ BEGIN
               j.preferences, j.deadline, j.max_cost, j.priority
   ), ladder AS MATERIALIZED (
     SELECT image_gen._rungs() AS rungs
-  ), routes AS (
+  ), routes AS MATERIALIZED (  -- inlined, it would be read once a job
     SELECT r.model, r.provider, r.task, image_gen._candidates(r.task, r.model, r.provider) AS candidates
       FROM (SELECT DISTINCT s.model, s.provider, s.task FROM started s) r
   )

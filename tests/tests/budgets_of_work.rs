@@ -84,6 +84,36 @@ fn claiming_reads_the_index_whatever_is_dead_or_never_analyzed() {
 }
 
 #[test]
+fn a_claim_reads_the_catalogue_once_a_model_not_once_a_job() {
+    let cluster = Cluster::start(Options {
+        preload: false,
+        ..Options::conf(&["max_worker_processes = 0", "track_functions = 'all'"])
+    });
+    cluster.admin("postgres").run("CREATE DATABASE shop");
+    let mut admin = cluster.admin("shop");
+    admin.run("CREATE EXTENSION image_gen");
+    for model in ["flux-1.1-pro", "gpt-image-2"] {
+        admin.run(&format!(
+            "SELECT g.id FROM generate_series(1, 50) n, LATERAL image_gen.generate('cup ' || n, model => '{model}') g"
+        ));
+    }
+    // A session of its own: its counts are those of this claim alone.
+    let mut worker = cluster.admin("shop");
+    worker.run("BEGIN");
+    assert_eq!(worker.number("SELECT count(*) FROM image_gen._claim(1000000, 500, 0)"), 100);
+    let calls = worker.rows(
+        "SELECT funcname, calls FROM pg_stat_xact_user_functions WHERE schemaname = 'image_gen' ORDER BY calls DESC",
+    );
+    println!("function calls of a claim of 100 jobs of 2 models: {calls:?}");
+    let of =
+        |name: &str| calls.iter().find(|row| row[0] == name).map_or(0, |row| row[1].parse::<i64>().unwrap());
+    assert_eq!(of("_candidates"), 2, "{calls:?}");
+    let all: i64 = calls.iter().map(|row| row[1].parse::<i64>().unwrap()).sum();
+    assert!(all < 60, "{all} function calls for one claim: {calls:?}");
+    worker.run("ROLLBACK");
+}
+
+#[test]
 fn an_old_snapshot_does_not_slow_the_queue_down() {
     // worker failure mode 38: rows that were claimed cannot be removed, and are not walked over again and again.
     let stage = stage();
