@@ -218,7 +218,7 @@ COMMENT ON FUNCTION image_gen.picture(bigint) IS 'The bytes of an asset, or NULL
 
 CREATE VIEW image_gen.queue_stats AS
 SELECT count(*) FILTER (WHERE q.state = 'ready' AND q.ready_at <= clock_timestamp()) AS ready,
-       count(*) FILTER (WHERE q.state = 'ready' AND q.ready_at > clock_timestamp()) AS waiting,
+       count(*) FILTER (WHERE q.state = 'ready' AND q.ready_at > clock_timestamp() OR q.state = 'alone') AS waiting,
        count(*) FILTER (WHERE q.state = 'running') AS in_flight,
        count(*) FILTER (WHERE q.state = 'waiting') AS blocked,
        (SELECT j.created_at FROM image_gen.jobs j

@@ -133,7 +133,7 @@ BEGIN
       DELETE FROM image_gen.queue WHERE seq = one.seq;
     ELSE
       -- It was accepted, and is resumed by its remote id; or its provider is asked for it; or nothing is on its way.
-      UPDATE image_gen.queue SET state = 'ready', epoch = NULL WHERE seq = one.seq;
+      UPDATE image_gen.queue SET state = CASE WHEN deaths < 2 THEN 'ready' ELSE 'alone' END, epoch = NULL WHERE seq = one.seq;
       UPDATE image_gen.jobs SET status = 'queued' WHERE id = one.job_id;
       PERFORM image_gen._charge(one.job_id);
     END IF;
@@ -446,7 +446,7 @@ BEGIN
       END IF;
     WHEN 'later' THEN
       UPDATE image_gen.queue
-         SET state = 'ready', epoch = NULL, progress = coalesce(entry.e -> 'progress', progress),
+         SET state = CASE WHEN deaths < 2 THEN 'ready' ELSE 'alone' END, epoch = NULL, progress = coalesce(entry.e -> 'progress', progress),
              ready_at = clock_timestamp() + make_interval(secs => (entry.e ->> 'after_seconds')::float8)
        WHERE seq = entry.seq;
       UPDATE image_gen.jobs SET status = 'queued' WHERE id = entry.job_id;

@@ -62,7 +62,7 @@ GRANT EXECUTE ON FUNCTION
   image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake, image_gen._rungs, image_gen._offers, image_gen._has_access, image_gen._resolve_model,
   image_gen._cost_of, image_gen._share, image_gen._afford, image_gen._applicable, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,
   image_gen._balances, image_gen._since, image_gen._until, image_gen._limit_of,
-  image_gen._can_be_asked, image_gen._note_health, image_gen._note_balance, image_gen._prune, image_gen._rewrite_by, image_gen.rewrite_prompt
+  image_gen._record_deaths, image_gen._suspects, image_gen._let_one_run_alone, image_gen._can_be_asked, image_gen._note_health, image_gen._note_balance, image_gen._prune, image_gen._rewrite_by, image_gen.rewrite_prompt
   TO image_gen_worker;
 
 ALTER TABLE image_gen.jobs ENABLE ROW LEVEL SECURITY;

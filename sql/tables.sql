@@ -185,12 +185,13 @@ CREATE TABLE image_gen.queue (
   seq              bigint PRIMARY KEY WITH (fillfactor = 50),
   job_id           text COLLATE "C" NOT NULL,
   owner            name NOT NULL,
-  state            text NOT NULL DEFAULT 'ready' CHECK (state IN ('waiting', 'ready', 'running')),
+  state            text NOT NULL DEFAULT 'ready' CHECK (state IN ('waiting', 'ready', 'alone', 'running')),
   epoch            bigint,
   ready_at         timestamptz NOT NULL DEFAULT now(),
   attempts         integer NOT NULL DEFAULT 0,
   progress         jsonb NOT NULL DEFAULT '{}',
   home             uuid NOT NULL,
+  deaths           smallint NOT NULL DEFAULT 0,
   CHECK ((state = 'running') = (epoch IS NOT NULL))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
@@ -198,11 +199,14 @@ CREATE TABLE image_gen.queue (
 CREATE INDEX queue_ready ON image_gen.queue (seq) WHERE state = 'ready';
 -- For turns, when more is ready than fits. (seq > 0 is always so; who does not say it cannot be led astray by this index.)
 CREATE INDEX queue_lanes ON image_gen.queue (owner, seq) WHERE state = 'ready' AND seq > 0;
+-- Nearly always empty.
+CREATE INDEX queue_deaths ON image_gen.queue (seq) WHERE deaths > 0;
 COMMENT ON TABLE image_gen.queue IS 'Jobs that wait or are in flight: small and hot. A finished job has no row here.';
 COMMENT ON COLUMN image_gen.queue.owner IS 'jobs.owner: each has its turn.';
-COMMENT ON COLUMN image_gen.queue.state IS 'waiting: for a picture of another job. ready: for its turn. running: in flight.';
+COMMENT ON COLUMN image_gen.queue.state IS 'waiting: for a picture of another job. ready: for its turn. alone: for a turn with nothing else in flight. running: in flight.';
 COMMENT ON COLUMN image_gen.queue.epoch IS 'The life of the worker that has it in flight.';
 COMMENT ON COLUMN image_gen.queue.progress IS 'How far it has come along its route and up its ladder, in the words of the engine.';
+COMMENT ON COLUMN image_gen.queue.deaths IS 'How many lives of the worker ended by a crash with this job in hand: after two it runs alone, after three a person decides.';
 COMMENT ON COLUMN image_gen.queue.home IS 'home.id of where it was queued: what a dump or a publisher brought is not run here.';
 
 -- A table of its own: who calls a job off and leaves his transaction open holds no row that the worker writes.

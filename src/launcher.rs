@@ -172,6 +172,7 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
                         slot.leave(true);
                     }
                     known.remove(database);
+                    crate::worker::forget(*database);
                     return false;
                 }
                 ward.start(*database);

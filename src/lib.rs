@@ -45,11 +45,12 @@ extension_sql_file!(
     name = "queue",
     requires = ["route", "home", wake::_wake, plan::_can_be_asked]
 );
+extension_sql_file!("../sql/deaths.sql", name = "deaths", requires = ["queue"]);
 extension_sql_file!(
     "../sql/submit.sql",
     name = "submit",
     requires = [
-        "queue",
+        "deaths",
         plan::_check,
         plan::_plan,
         plan::_preferences,

@@ -2,8 +2,9 @@
 //! `image_gen.pause_points`, which only the configuration of a starting server can have, names a folder; without it a
 //! place costs one look at an empty cell. So what the tests kill is what everybody installs.
 //!
-//! Whoever comes to a place writes `PLACE.reached.JOB` into the folder and stays while `PLACE.hold` is there. A worker
-//! that must end is not held.
+//! What comes to a place writes `PLACE.reached.JOB` into the folder and stays while `PLACE.hold` is there. A worker
+//! that must end is not held. Where `PLACE.poison.JOB` is there, the process aborts, as it would on a picture that it cannot
+//! bear.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -38,8 +39,16 @@ fn hold(place: &str, job: &str) -> Option<PathBuf> {
     })
 }
 
+/// A place where a job can be the death of the process.
+pub fn poison(place: &str, job: &str) {
+    if FOLDER.get().is_some_and(|folder| folder.join(format!("{place}.poison.{job}")).exists()) {
+        std::process::abort();
+    }
+}
+
 /// A place of the network thread: the others go on.
 pub async fn at(place: &str, job: &str, stop: &watch::Receiver<bool>) {
+    poison(place, job);
     let Some(hold) = hold(place, job) else { return };
     while hold.exists() && !*stop.borrow() {
         tokio::time::sleep(STEP).await;
@@ -48,6 +57,7 @@ pub async fn at(place: &str, job: &str, stop: &watch::Receiver<bool>) {
 
 /// A place of the main thread, inside a transaction.
 pub fn in_transaction(place: &str, job: &str, must_stop: fn() -> bool) {
+    poison(place, job);
     let Some(hold) = hold(place, job) else { return };
     while hold.exists() && !must_stop() {
         std::thread::sleep(STEP);

@@ -46,6 +46,7 @@ pub static RETRY_BUFFER: GucSetting<f64> = GucSetting::<f64>::new(0.10);
 pub static MIN_HEADROOM: GucSetting<f64> = GucSetting::<f64>::new(0.25);
 pub static PAUSE_POINTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static MAX_QUEUED_PER_ROLE: GucSetting<i32> = GucSetting::<i32>::new(0);
+pub static MAX_RESTART_PAUSE: GucSetting<i32> = GucSetting::<i32>::new(300);
 pub static PREFERENCES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
 /// The text of a setting, empty when it is not set.
@@ -84,6 +85,16 @@ pub fn define() {
         60_000,
         GucContext::Sighup,
         GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"image_gen.max_restart_pause",
+        c"The longest pause before a worker that has crashed begins again.",
+        c"It is a second after the first crash, and doubles with each further one; a worker that lives for five minutes begins anew.",
+        &MAX_RESTART_PAUSE,
+        1,
+        3600,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
     );
     GucRegistry::define_string_guc(
         c"image_gen.secrets_file",

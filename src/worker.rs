@@ -7,8 +7,10 @@ mod lanes;
 mod limits;
 mod process;
 mod prune;
+mod quarantine;
 mod queue;
 mod sleep;
+mod trace;
 mod transaction;
 mod wall;
 
@@ -23,8 +25,10 @@ use crate::shared::{self, CANCEL, Slot, WORK};
 use io::{Command, Commit, Config, Io, Load, Report, Rewrite};
 use lanes::Lanes;
 use prune::Pruner;
+use quarantine::{Quarantine, Turn};
 use queue::{Note, Outcome};
 use sleep::Sleeper;
+pub use trace::forget;
 use transaction::Failed;
 use wall::Wall;
 
@@ -82,6 +86,8 @@ fn serve(database: pg_sys::Oid) -> End {
     };
     let mode = if slot.is_some() { "preloaded" } else { "dynamic" };
     let sleeper = Sleeper::new();
+    let before = trace::begin(database, extension);
+    rest(&before, &sleeper);
     match hold::until_allowed(extension, slot, mode, &sleeper) {
         Ok(()) => {}
         Err(Failed::Gone) => return absent_or_restart(slot),
@@ -92,11 +98,12 @@ fn serve(database: pg_sys::Oid) -> End {
     }
     let limit = limits::raise(settings::MAX_IN_FLIGHT.get());
     let keys = load_keys(None).unwrap_or_else(|(keys, _)| keys);
-    let epoch = match queue::start_epoch(extension, mode, &limit, &keys.names()) {
+    let epoch = match queue::start_epoch(extension, mode, &limit, &keys.names(), &before.in_hand) {
         Ok(epoch) => epoch,
         Err(Failed::Gone) => return End::Absent,
         Err(Failed::Error(why) | Failed::Poison(why)) => return cannot_start(&why),
     };
+    trace::charged();
     process::show_name(&format!("epoch {epoch}"));
     if let Some(slot) = slot {
         // Jobs whose fate the last life did not learn have ended just now.
@@ -127,6 +134,8 @@ fn serve(database: pg_sys::Oid) -> End {
         watermark: 0,
         more: true,
         lanes: Lanes::default(),
+        quarantine: Quarantine::new(),
+        look_for_suspects: true,
         cancels: true,
         put_off: BTreeMap::new(),
         rescan: now + FIRST_RESCAN.min(Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64)),
@@ -141,11 +150,33 @@ fn serve(database: pg_sys::Oid) -> End {
     }
 }
 
+/// After a crash: the longer, the more lives in a row ended like that. It survives a restart of the whole server, which each of
+/// them is.
+fn rest(before: &trace::Before, sleeper: &Sleeper) {
+    let longest = || Duration::from_secs(settings::MAX_RESTART_PAUSE.get() as u64);
+    let start = Instant::now();
+    let left = |longest| before.pause(longest).saturating_sub(start.elapsed());
+    if before.deaths > 0 {
+        let pause = before.pause(longest()).as_secs();
+        let times = if before.deaths == 1 { "once" } else { &format!("{} times in a row", before.deaths) };
+        log!("image_gen: the worker has crashed {times}; it begins again in {pause} s");
+        process::show_name("rests after a crash");
+    }
+    while !process::must_stop() && !left(longest()).is_zero() {
+        sleeper.sleep(left(longest()));
+        if process::must_reload() {
+            process::read_config_file();
+        }
+    }
+}
+
 /// The end of a worker whose extension is gone. Dropped and created again is another extension: the next life serves it.
 fn absent_or_restart(slot: Option<&'static Slot>) -> End {
     if !matches!(transaction::extension(), Err(Failed::Gone)) {
         return End::Restart;
     }
+    // SAFETY: set when the process connected.
+    forget(unsafe { pg_sys::MyDatabaseId });
     if let Some(slot) = slot {
         slot.leave(true);
     }
@@ -220,6 +251,9 @@ struct Worker {
     more: bool,
     /// Whose turn it is when there is more than fits.
     lanes: Lanes,
+    /// Jobs that were in hand when a worker died.
+    quarantine: Quarantine,
+    look_for_suspects: bool,
     /// There may be jobs in flight that a user wants stopped.
     cancels: bool,
     /// Jobs that were put off, by when they are due.
@@ -236,6 +270,7 @@ impl Worker {
     /// Each round is bounded: finished work first, then new work, then sleep.
     fn run(&mut self, sleeper: &Sleeper) -> End {
         loop {
+            trace::turn();
             if process::must_stop() {
                 return self.stop(sleeper);
             }
@@ -263,7 +298,8 @@ impl Worker {
     }
 
     fn pause(&self) -> Duration {
-        let due = self.put_off.keys().next().copied().into_iter().chain(self.pruner.due());
+        let due = self.put_off.keys().next().copied().into_iter();
+        let due = due.chain(self.pruner.due()).chain(self.quarantine.wakes());
         let due = due.fold(self.rescan, Instant::min);
         due.saturating_duration_since(Instant::now())
     }
@@ -309,10 +345,7 @@ impl Worker {
             }
         }
         let mut outcome = Outcome::default();
-        let written = match self.pending.is_empty() {
-            true => Ok(()),
-            false => queue::journal(self.extension, self.epoch, &mut self.pending, &mut outcome),
-        };
+        let written = self.write(&mut outcome);
         self.after(outcome);
         // A task that ended with its job open was refused (a cancel came first) or panicked: somebody must decide.
         let mut lost = vec![];
@@ -327,6 +360,7 @@ impl Worker {
         self.load();
         if !self.lost.is_empty() && !process::must_stop() {
             queue::take_over(self.extension, self.epoch, self.lost.clone())?;
+            self.look_for_suspects |= !self.quarantine.is_empty();
             self.go_back_to(self.lost.iter().copied().min().unwrap_or(0));
             self.lost.clear();
             self.more = true;
@@ -334,6 +368,29 @@ impl Worker {
             self.tell_waiters();
         }
         Ok(full)
+    }
+
+    /// Makes durable what is pending: in one transaction, but for jobs that a worker died with.
+    fn write(&mut self, outcome: &mut Outcome) -> Result<(), Failed> {
+        let mut journal = |commits: &mut VecDeque<Commit>| match commits.is_empty() {
+            true => Ok(()),
+            false => queue::journal(self.extension, self.epoch, commits, outcome),
+        };
+        if self.quarantine.is_empty() {
+            return journal(&mut self.pending);
+        }
+        let (suspects, mut others): (VecDeque<_>, VecDeque<_>) =
+            self.pending.drain(..).partition(|commit| self.quarantine.suspects(commit.seq));
+        let mut written = journal(&mut others);
+        self.pending = others;
+        for suspect in suspects {
+            let mut one = VecDeque::from([suspect]);
+            if written.is_ok() {
+                written = journal(&mut one);
+            }
+            self.pending.append(&mut one);
+        }
+        written
     }
 
     /// Reads the pictures that are wanted. One that cannot be read is tried again by the next rounds, and given up in the end:
@@ -386,6 +443,7 @@ impl Worker {
         let now = Instant::now();
         for (seq, after) in outcome.put_off {
             self.settle(seq);
+            self.look_for_suspects |= self.quarantine.suspects(seq);
             // One entry for all that are due at the same moment: going back to the lowest finds the others.
             self.put_off.entry(now + after).and_modify(|lowest| *lowest = seq.min(*lowest)).or_insert(seq);
         }
@@ -445,7 +503,20 @@ impl Worker {
                 self.pruner.wake(now);
             }
         }
-        let room = self.cap.saturating_sub(self.in_flight.len()).min(CLAIM);
+        if self.look_for_suspects || rescan {
+            self.quarantine.seen(queue::suspects(self.extension)?, now);
+            self.look_for_suspects = false;
+        }
+        let turn = self.quarantine.turn(now, self.in_flight.len(), |seq| self.in_flight.contains_key(&seq));
+        if turn == Turn::One {
+            let job = queue::claim_alone(self.extension, self.epoch)?;
+            self.quarantine.began(job.as_ref().map(|job| job.seq), now);
+            job.into_iter().for_each(|job| self.hand_over(job));
+        }
+        let room = match turn {
+            Turn::All => self.cap.saturating_sub(self.in_flight.len()).min(CLAIM),
+            Turn::None | Turn::One => 0,
+        };
         if self.more && room > 0 {
             self.claim(room)?;
         } else if rescan {
@@ -456,7 +527,7 @@ impl Worker {
                 self.io.send(Command::Cancel(seq));
             }
         }
-        Ok(more_reports || (self.more && self.in_flight.len() < self.cap))
+        Ok(more_reports || (self.more && room > 0 && self.in_flight.len() < self.cap))
     }
 
     /// Removes a few jobs that are kept for no longer, where it is time for that.
@@ -492,13 +563,18 @@ impl Worker {
             } else {
                 self.watermark = self.watermark.max(job.seq);
             }
-            self.flights += 1;
-            let number = self.flights;
-            let flight = Flight { number, owner: job.owner.clone(), settled: false };
-            self.in_flight.insert(job.seq, flight);
-            self.io.send(Command::Run { job: Box::new(job), number });
+            self.hand_over(job);
         }
         Ok(())
+    }
+
+    /// Gives a claimed job to the network thread.
+    fn hand_over(&mut self, job: queue::Claimed) {
+        self.flights += 1;
+        let number = self.flights;
+        let flight = Flight { number, owner: job.owner.clone(), settled: false };
+        self.in_flight.insert(job.seq, flight);
+        self.io.send(Command::Run { job: Box::new(job), number });
     }
 
     fn reload(&mut self) {

@@ -403,11 +403,13 @@ TABLE queue (
   ready_at timestamp with time zone NOT NULL DEFAULT now(),
   attempts integer NOT NULL DEFAULT 0,
   progress jsonb NOT NULL DEFAULT '{}'::jsonb,
-  home uuid NOT NULL DEFAULT image_gen._home()
+  home uuid NOT NULL DEFAULT image_gen._home(),
+  deaths smallint NOT NULL DEFAULT 0
 ) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=10000)
   queue_check CHECK (((state = 'running'::text) = (epoch IS NOT NULL)))
   queue_pkey PRIMARY KEY (seq)
-  queue_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'ready'::text, 'running'::text])))
+  queue_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'ready'::text, 'alone'::text, 'running'::text])))
+  CREATE INDEX queue_deaths ON image_gen.queue USING btree (seq) WHERE (deaths > 0)
   CREATE INDEX queue_lanes ON image_gen.queue USING btree (owner, seq) WHERE ((state = 'ready'::text) AND (seq > 0))
   CREATE INDEX queue_ready ON image_gen.queue USING btree (seq) WHERE (state = 'ready'::text)
 
@@ -580,6 +582,7 @@ FUNCTION _keep(hash text, media_type text, picture bytea) RETURNS void VOLATILE 
 FUNCTION _key_of(kind text, key_name text) RETURNS text IMMUTABLE PARALLEL SAFE
 FUNCTION _learn(done_ids text[], done_numbers integer[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _let_go(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _let_one_run_alone() RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _limit_of(budget image_gen.budgets, at timestamp with time zone) RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _load_catalogue() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _make_room(caller name, most bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -601,6 +604,7 @@ FUNCTION _price(prices jsonb, work jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLE
 FUNCTION _prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
 FUNCTION _prune(older_than timestamp with time zone, after_seq bigint, at_most integer, OUT pruned integer, OUT last_seq bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET lock_timeout=200ms
 FUNCTION _receipt(job image_gen.jobs) RETURNS image_gen.receipt IMMUTABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _record_deaths(in_hand bigint[]) RETURNS TABLE(seq bigint, job_id text, deaths smallint) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _recount(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _refuse(balance image_gen._balance, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _release(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -625,6 +629,7 @@ FUNCTION _since(budget image_gen.budgets, at timestamp with time zone) RETURNS t
 FUNCTION _start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_worker() RETURNS void VOLATILE STRICT
 FUNCTION _submit(operation text, asked jsonb, asked_model text, metadata jsonb, preferences jsonb, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean, batch text DEFAULT NULL::text) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _suspects() RETURNS TABLE(seq bigint, ready_in double precision) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _target_for(operation text, checked jsonb, asked_model text) RETURNS image_gen._target STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp
@@ -693,6 +698,7 @@ GRANT EXECUTE ON FUNCTION _journal TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _keep TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _learn TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _let_go TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _let_one_run_alone TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _limit_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note_balance TO image_gen_worker
@@ -701,6 +707,7 @@ GRANT EXECUTE ON FUNCTION _offers TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _owed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _place TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _prune TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _record_deaths TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _reservations TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _resolve_model TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _restated TO image_gen_admin, image_gen_user
@@ -710,6 +717,7 @@ GRANT EXECUTE ON FUNCTION _rungs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _share TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _since TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _start_epoch TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _suspects TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _take_over TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _until TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _waiting TO image_gen_worker
@@ -814,6 +822,7 @@ SETTING image_gen.keep_bytes enum = 'inline' (sighup)
 SETTING image_gen.max_in_flight integer = '2000' (sighup)
 SETTING image_gen.max_queued_per_role integer = '0' (superuser)
 SETTING image_gen.max_refusals integer = '3' (sighup)
+SETTING image_gen.max_restart_pause integer = '300' (sighup)
 SETTING image_gen.min_headroom real = '0.25' (superuser)
 SETTING image_gen.on_uncertain enum = 'review' (sighup)
 SETTING image_gen.preview_when_unconfigured bool = 'off' (sighup)

@@ -24,6 +24,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 use super::queue::{Claimed, Verdict};
 use super::sleep::{Bell, Sleeper};
+use super::trace::Watched;
 use crate::keys::Keys;
 
 /// From the main thread to the network thread.
@@ -341,7 +342,8 @@ async fn dispatch(
                 tokio::spawn(async move {
                     let seq = job.seq;
                     // A panic ends this task and no other; the job is then found by the next epoch.
-                    let followed = tokio::spawn(follow::follow(*job, world.clone(), cancel)).await;
+                    let followed = follow::follow(*job, world.clone(), cancel);
+                    let followed = tokio::spawn(Watched::new(seq, followed)).await;
                     if let Err(why) = followed {
                         eprintln!("image_gen: a job's task ended: {why}");
                     }

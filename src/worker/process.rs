@@ -36,14 +36,24 @@ unsafe extern "C-unwind" fn on_sigterm(_signal: c_int) {
     }
 }
 
+/// SIGQUIT: another process of the server has crashed, or the server is stopped at once. As Postgres's own handler does, the
+/// process ends here and now; what it has in hand is not to blame for that.
+unsafe extern "C-unwind" fn on_sigquit(_signal: c_int) {
+    super::trace::ends_in_order();
+    // SAFETY: what may be called in a signal handler, and does not return.
+    unsafe { libc::_exit(2) };
+}
+
 /// Installs the handlers and unblocks signals.
 pub fn install_signal_handlers() {
     // SAFETY: before signals are unblocked, on the main thread.
     unsafe {
         #[cfg(not(feature = "pg18"))]
-        pg_sys::pqsignal(pg_sys::SIGTERM as c_int, Some(on_sigterm));
+        use pg_sys::pqsignal;
         #[cfg(feature = "pg18")]
-        pg_sys::pqsignal_be(pg_sys::SIGTERM as c_int, Some(on_sigterm));
+        use pg_sys::pqsignal_be as pqsignal;
+        pqsignal(pg_sys::SIGTERM as c_int, Some(on_sigterm));
+        pqsignal(pg_sys::SIGQUIT as c_int, Some(on_sigquit));
     }
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::io::{Balance, Commit, Rewrite};
 use super::lanes::Lane;
 use super::limits::Limit;
+use super::trace;
 use super::transaction::{Failed, within};
 use crate::{pause, settings};
 
@@ -64,14 +65,16 @@ pub fn held(extension: pg_sys::Oid) -> Result<Option<String>, Failed> {
     })
 }
 
-/// Begins this life of the worker.
+/// Begins this life of the worker, and charges jobs with the death of the one before: those that were in hand.
 pub fn start_epoch(
     extension: pg_sys::Oid,
     mode: &str,
     limit: &Limit,
     keys: &[String],
+    in_hand: &[i64],
 ) -> Result<i64, Failed> {
     within(extension, "begin an epoch", || {
+        record_deaths(in_hand).map_err(spi)?;
         let epoch = Spi::connect(|client| {
             // SAFETY: this process's own pid.
             let pid = unsafe { pg_sys::MyProcPid };
@@ -90,6 +93,60 @@ pub fn start_epoch(
     })
 }
 
+fn record_deaths(in_hand: &[i64]) -> spi::Result<()> {
+    if in_hand.is_empty() {
+        return Ok(());
+    }
+    Spi::connect(|client| {
+        let call = "SELECT job_id, deaths FROM image_gen._record_deaths($1)";
+        for row in client.select(call, None, &[in_hand.to_vec().into()])? {
+            if let (Some(job), Some(deaths)) = (row.get::<String>(1)?, row.get::<i16>(2)?) {
+                log!("image_gen: the worker died with job {job} in hand ({deaths} times so far)");
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Jobs that were in hand when a worker died and have not ended since; of those that must run alone, in how long each is ready.
+pub fn suspects(extension: pg_sys::Oid) -> Result<Vec<(i64, Option<Duration>)>, Failed> {
+    within(extension, "look for suspects", || {
+        Spi::connect(|client| {
+            let mut suspects = vec![];
+            for row in client.select("SELECT seq, ready_in FROM image_gen._suspects()", None, &[])? {
+                if let Some(seq) = row.get::<i64>(1)? {
+                    let ready_in = row.get::<f64>(2)?.and_then(|s| Duration::try_from_secs_f64(s).ok());
+                    suspects.push((seq, ready_in));
+                }
+            }
+            Ok(suspects)
+        })
+        .map_err(spi)
+    })
+}
+
+/// Takes the next job that must run alone.
+pub fn claim_alone(extension: pg_sys::Oid, epoch: i64) -> Result<Option<Claimed>, Failed> {
+    within(extension, "claim a job that runs alone", || {
+        let chosen = Spi::connect(|client| {
+            let call = "SELECT image_gen._let_one_run_alone()";
+            client.select(call, Some(1), &[])?.first().get_one::<i64>()
+        });
+        let Some(seq) = chosen.map_err(spi)? else { return Ok(None) };
+        // What was just written is to be seen.
+        // SAFETY: in a transaction, on the main thread; popped by the end of the transaction.
+        unsafe {
+            pg_sys::CommandCounterIncrement();
+            pg_sys::UpdateActiveSnapshotCommandId();
+        }
+        match claimed(epoch, 1, seq - 1, None).map_err(spi)?.pop() {
+            Some(job) if job.seq == seq => Ok(Some(job)),
+            // Rolled back: it waits on.
+            _ => Err(Failed::Error(format!("the job with seq {seq} cannot be claimed"))),
+        }
+    })
+}
+
 /// Takes ready jobs after the watermark, or by lanes.
 pub fn claim(
     extension: pg_sys::Oid,
@@ -98,22 +155,23 @@ pub fn claim(
     watermark: i64,
     lanes: Option<&[Lane]>,
 ) -> Result<Vec<Claimed>, Failed> {
-    within(extension, "claim", || {
-        Spi::connect(|client| {
-            let lanes = lanes.map(|lanes| JsonB(json!(lanes)));
-            let arguments = [epoch.into(), (room as i32).into(), watermark.into(), lanes.into()];
-            let call = "SELECT seq, id, owner::text, job::text FROM image_gen._claim($1, $2, $3, $4)";
-            let mut claimed = vec![];
-            for row in client.select(call, None, &arguments)? {
-                let (seq, id) = (row.get::<i64>(1)?, row.get::<String>(2)?);
-                let (owner, job) = (row.get::<String>(3)?, row.get::<String>(4)?);
-                if let (Some(seq), Some(id), Some(owner), Some(job)) = (seq, id, owner, job) {
-                    claimed.push(Claimed { seq, id, owner, job });
-                }
+    within(extension, "claim", || claimed(epoch, room, watermark, lanes).map_err(spi))
+}
+
+fn claimed(epoch: i64, room: usize, watermark: i64, lanes: Option<&[Lane]>) -> spi::Result<Vec<Claimed>> {
+    Spi::connect(|client| {
+        let lanes = lanes.map(|lanes| JsonB(json!(lanes)));
+        let arguments = [epoch.into(), (room as i32).into(), watermark.into(), lanes.into()];
+        let call = "SELECT seq, id, owner::text, job::text FROM image_gen._claim($1, $2, $3, $4)";
+        let mut claimed = vec![];
+        for row in client.select(call, None, &arguments)? {
+            let (seq, id) = (row.get::<i64>(1)?, row.get::<String>(2)?);
+            let (owner, job) = (row.get::<String>(3)?, row.get::<String>(4)?);
+            if let (Some(seq), Some(id), Some(owner), Some(job)) = (seq, id, owner, job) {
+                claimed.push(Claimed { seq, id, owner, job });
             }
-            Ok(claimed)
-        })
-        .map_err(spi)
+        }
+        Ok(claimed)
     })
 }
 
@@ -361,6 +419,7 @@ fn write(extension: pg_sys::Oid, epoch: i64, commits: &[Commit]) -> Result<HashM
             json!({"seq": c.seq, "job_id": c.job_id, "begins": begins, "entries": c.entries})
         })
         .collect();
+    let _in_hand = trace::hands(commits.iter().map(|c| c.seq));
     within(extension, "write the journal", || {
         Spi::connect(|client| {
             for picture in commits.iter().flat_map(|c| c.pictures()) {

@@ -40,6 +40,8 @@ pub enum ErrorCode {
     DeadlineExceeded,
     /// Cancelled by a user.
     Canceled,
+    /// The worker died several times with the job in hand.
+    WorkerDied,
     /// None of the above.
     Unknown,
 }
@@ -64,6 +66,7 @@ impl ErrorCode {
             ErrorCode::BudgetExceeded => "budget_exceeded",
             ErrorCode::DeadlineExceeded => "deadline_exceeded",
             ErrorCode::Canceled => "canceled",
+            ErrorCode::WorkerDied => "worker_died",
             ErrorCode::Unknown => "unknown",
         }
     }

@@ -23,6 +23,7 @@ use super::doors::Entrance;
 use super::{Commit, Config, Load, Report, Rewrite, World};
 use crate::pause;
 use crate::worker::queue::{Claimed, Verdict};
+use crate::worker::trace;
 
 /// The engine's part of a claimed job.
 #[derive(Debug, Deserialize)]
@@ -397,10 +398,10 @@ async fn advance(mut run: Run, event: Event, computing: &Semaphore) -> (Run, Ste
     }
     // Never closed.
     let _turn = computing.acquire().await;
-    let computed = tokio::task::spawn_blocking(move || {
+    let computed = tokio::task::spawn_blocking(trace::carry(move || {
         let step = run.on(event, now());
         (run, step)
-    });
+    }));
     match computed.await {
         Ok(result) => result,
         // The machine panicked and is lost with its thread: this task ends the same way, and nothing is guessed.

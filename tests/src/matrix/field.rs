@@ -115,6 +115,19 @@ impl Field {
         gone_is_fine(fs::remove_file(self.folder.join(format!("{place}.hold"))));
     }
 
+    /// This job is the death of the worker that brings it to this place.
+    ///
+    /// # Panics
+    /// Without room on the disk.
+    pub fn poison(&self, place: &str, job: &str) {
+        fs::write(self.folder.join(format!("{place}.poison.{job}")), "").expect("room on the disk");
+    }
+
+    /// It is so no longer.
+    pub fn cure(&self, place: &str, job: &str) {
+        gone_is_fine(fs::remove_file(self.folder.join(format!("{place}.poison.{job}"))));
+    }
+
     /// Nobody is held any more, and the providers are themselves again.
     pub fn let_go(&self) {
         self.stage.sim.clear_rules();
