@@ -142,6 +142,24 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._take_over(bigint, bigint[], text) IS 'Decides about jobs in flight that nobody follows any more: resume, begin again, cancel, or ask a person.';
 
+CREATE FUNCTION image_gen._restore_waits(seqs bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- The job that one waits for is in its request, too.
+  INSERT INTO image_gen.waits (needs, seq)
+  SELECT DISTINCT substr(r.value, 5), q.seq
+    FROM image_gen.queue q
+    JOIN image_gen.jobs j ON j.seq = q.seq
+   CROSS JOIN LATERAL unnest(ARRAY[j.parameters ->> 'image', j.parameters ->> 'mask', j.parameters ->> 'style_image',
+                                   j.parameters ->> 'reference_image']) AS r(value)
+   WHERE q.seq = ANY (seqs) AND q.attempts = 0 AND r.value LIKE 'job:%'
+     AND NOT EXISTS (SELECT FROM image_gen.jobs o WHERE o.id = substr(r.value, 5) AND o.status = 'succeeded')
+  ON CONFLICT DO NOTHING;
+  UPDATE image_gen.queue q SET state = CASE WHEN EXISTS (SELECT FROM image_gen.waits w WHERE w.seq = q.seq) THEN 'waiting' WHEN q.deaths < 2 THEN 'ready' ELSE 'alone' END
+   WHERE q.seq = ANY (seqs) AND q.attempts = 0 AND q.state <> 'running';
+END $$;
+COMMENT ON FUNCTION image_gen._restore_waits(bigint[]) IS 'Lets jobs that were given their row in the queue back wait for the jobs whose pictures they need.';
+
 CREATE FUNCTION image_gen._adopt(this_home uuid) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -178,18 +196,7 @@ BEGIN
   END LOOP;
   PERFORM image_gen._take_over(0, NULL, 'review');
 
-  -- Whom a job waits for is in its request, too.
-  INSERT INTO image_gen.waits (needs, seq)
-  SELECT DISTINCT substr(r.value, 5), q.seq
-    FROM image_gen.queue q
-    JOIN image_gen.jobs j ON j.seq = q.seq
-   CROSS JOIN LATERAL unnest(ARRAY[j.parameters ->> 'image', j.parameters ->> 'mask', j.parameters ->> 'style_image',
-                                   j.parameters ->> 'reference_image']) AS r(value)
-   WHERE q.seq = ANY (adopted) AND q.attempts = 0 AND r.value LIKE 'job:%'
-     AND NOT EXISTS (SELECT FROM image_gen.jobs o WHERE o.id = substr(r.value, 5) AND o.status = 'succeeded')
-  ON CONFLICT DO NOTHING;
-  UPDATE image_gen.queue q SET state = CASE WHEN EXISTS (SELECT FROM image_gen.waits w WHERE w.seq = q.seq) THEN 'waiting' ELSE 'ready' END
-   WHERE q.seq = ANY (adopted) AND q.attempts = 0 AND q.state <> 'running';
+  PERFORM image_gen._restore_waits(adopted);
   RETURN coalesce(adopted, '{}');
 END $$;
 COMMENT ON FUNCTION image_gen._adopt(uuid) IS 'Takes over unfinished jobs that are not this home''s, as if a worker of here had left them; which those are.';

@@ -257,9 +257,6 @@ BEGIN
   IF current_setting('image_gen.max_queued_per_role') <> '0' THEN
     PERFORM image_gen._make_room((draft.job).owner, current_setting('image_gen.max_queued_per_role')::bigint);
   END IF;
-  PERFORM image_gen._keep(k.value ->> 'sha256', k.value ->> 'content_type',
-                          decode(split_part(asked ->> k.key, ';base64,', 2), 'base64'))
-     FROM jsonb_each(draft.kept) k;
   job := draft.job;
   job.metadata := metadata;
   job.idempotency_key := idempotency_key;
@@ -275,7 +272,12 @@ BEGIN
   IF job.seq IS NULL THEN
     -- Another session committed the same key between our look and our write.
     job := image_gen._same_job(job.owner, idempotency_key, hash);
-  ELSIF batch IS NULL THEN
+    RETURN job;
+  END IF;
+  PERFORM image_gen._keep_input(job.id, k.value ->> 'sha256', k.value ->> 'content_type',
+                                decode(split_part(asked ->> k.key, ';base64,', 2), 'base64'))
+     FROM jsonb_each(draft.kept) k;
+  IF batch IS NULL THEN
     -- A batch is held as a whole, when all of it is written.
     PERFORM image_gen._reserve(ARRAY[job.id], false);
   END IF;

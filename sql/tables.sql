@@ -451,10 +451,12 @@ CREATE TABLE image_gen.worker_state (
   cap_reason    text,
   configured    text[],
   last_error    text,
-  last_error_at timestamptz
+  last_error_at timestamptz,
+  all_over_to   bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 20);
 INSERT INTO image_gen.worker_state DEFAULT VALUES;
 COMMENT ON TABLE image_gen.worker_state IS 'One row: the current life of this database''s worker. Read it through the view worker_status.';
+COMMENT ON COLUMN image_gen.worker_state.all_over_to IS 'Every job up to this jobs.seq was over when the worker last looked for open jobs that have no row in the queue.';
 
 -- The rest of the columns that users read.
 COMMENT ON COLUMN image_gen.providers.id IS 'How jobs, preferences and provider:model name it.';

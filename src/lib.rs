@@ -46,11 +46,12 @@ extension_sql_file!(
     requires = ["route", "home", wake::_wake, plan::_can_be_asked]
 );
 extension_sql_file!("../sql/deaths.sql", name = "deaths", requires = ["queue"]);
+extension_sql_file!("../sql/reconcile.sql", name = "reconcile", requires = ["deaths", wake::_tell]);
 extension_sql_file!(
     "../sql/submit.sql",
     name = "submit",
     requires = [
-        "deaths",
+        "reconcile",
         plan::_check,
         plan::_plan,
         plan::_preferences,

@@ -16,6 +16,8 @@ pub const MAX_DATABASES: usize = 64;
 pub const WORK: u32 = 1;
 /// Bit of [`Slot::wake`]: a user wants a job in flight stopped.
 pub const CANCEL: u32 = 2;
+/// Bit of [`Slot::wake`]: jobs may have lost their row in the queue.
+pub const RECONCILE: u32 = 4;
 
 /// What a database's sessions and its worker share.
 pub struct Slot {

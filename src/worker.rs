@@ -10,6 +10,7 @@ mod prune;
 mod quarantine;
 mod queue;
 mod sleep;
+mod sweep;
 mod trace;
 mod transaction;
 mod wall;
@@ -21,13 +22,14 @@ use pgrx::prelude::*;
 
 use crate::keys::Keys;
 use crate::settings;
-use crate::shared::{self, CANCEL, Slot, WORK};
+use crate::shared::{self, CANCEL, RECONCILE, Slot, WORK};
 use io::{Command, Commit, Config, Io, Load, Report, Rewrite};
 use lanes::Lanes;
 use prune::Pruner;
 use quarantine::{Quarantine, Turn};
 use queue::{Note, Outcome};
 use sleep::Sleeper;
+use sweep::Pass;
 pub use trace::forget;
 use transaction::Failed;
 use wall::Wall;
@@ -40,6 +42,10 @@ const CLAIM: usize = 500;
 const LAST_LOCK_WAIT: i32 = 100;
 /// The pause after an error that may pass.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
+/// How many jobs one look for lost rows of the queue reads, and one look for bytes that are not needed.
+const SWEEP: i32 = 1000;
+/// In steps of so many it is remembered up to where all jobs are over.
+const HISTORY: i64 = 10_000;
 /// Jobs that an earlier life had put off are looked for this soon after the start.
 const FIRST_RESCAN: Duration = Duration::from_secs(10);
 
@@ -109,6 +115,11 @@ fn serve(database: pg_sys::Oid) -> End {
         // Jobs whose fate the last life did not learn have ended just now.
         slot.complete();
     }
+    let all_over_to = match queue::all_over_to(extension) {
+        Ok(seq) => seq,
+        Err(Failed::Gone) => return absent_or_restart(slot),
+        Err(Failed::Error(why) | Failed::Poison(why)) => return cannot_start(&why),
+    };
     let io = match Io::start(config(keys.clone()), limit.cap, &sleeper) {
         Ok(io) => io,
         Err(why) => {
@@ -141,6 +152,10 @@ fn serve(database: pg_sys::Oid) -> End {
         rescan: now + FIRST_RESCAN.min(Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64)),
         held: None,
         pruner: Pruner::new(now),
+        lost_rows: Pass::new(now),
+        all_over_to: (all_over_to, all_over_to),
+        first_open: None,
+        inputs: Pass::new(now),
         wall: Wall::new(),
         last_log: None,
     };
@@ -262,6 +277,14 @@ struct Worker {
     /// Why nothing more is claimed.
     held: Option<String>,
     pruner: Pruner,
+    /// The look for open jobs that have lost their row in the queue.
+    lost_rows: Pass<i64>,
+    /// Every job up to here is over: as is known now, and as is written down.
+    all_over_to: (i64, i64),
+    /// The first open job that this pass has seen.
+    first_open: Option<i64>,
+    /// The look for bytes that no job needs any more.
+    inputs: Pass<String>,
     wall: Wall,
     last_log: Option<(Instant, String)>,
 }
@@ -279,6 +302,9 @@ impl Worker {
             }
             let round = self.flush().and_then(|more| self.look(more));
             self.prune();
+            if let Err(why) = self.sweep() {
+                self.note_failure::<()>(why);
+            }
             let pause = match round {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => self.pause(),
@@ -300,6 +326,7 @@ impl Worker {
     fn pause(&self) -> Duration {
         let due = self.put_off.keys().next().copied().into_iter();
         let due = due.chain(self.pruner.due()).chain(self.quarantine.wakes());
+        let due = due.chain(self.lost_rows.due()).chain(self.inputs.due());
         let due = due.fold(self.rescan, Instant::min);
         due.saturating_duration_since(Instant::now())
     }
@@ -361,6 +388,8 @@ impl Worker {
         if !self.lost.is_empty() && !process::must_stop() {
             queue::take_over(self.extension, self.epoch, self.lost.clone())?;
             self.look_for_suspects |= !self.quarantine.is_empty();
+            // That its row is gone may be why a job was lost.
+            self.look_for_lost_rows(self.lost.iter().copied().min().unwrap_or(1));
             self.go_back_to(self.lost.iter().copied().min().unwrap_or(0));
             self.lost.clear();
             self.more = true;
@@ -479,8 +508,15 @@ impl Worker {
         // Without shared memory every wake may mean anything.
         let (told, min_seq) = self.slot.map_or((WORK | CANCEL, 1), Slot::told);
         if told & WORK != 0 {
+            if self.slot.is_some() {
+                // A job that was over may be open again.
+                self.all_over_to.0 = self.all_over_to.0.min(min_seq.saturating_sub(1));
+            }
             self.go_back_to(min_seq);
             self.more = true;
+        }
+        if told & RECONCILE != 0 {
+            self.look_for_lost_rows(1);
         }
         while let Some(entry) = self.put_off.first_entry().filter(|e| *e.key() <= now) {
             let seq = entry.remove();
@@ -501,6 +537,8 @@ impl Worker {
             }
             if self.held.is_none() {
                 self.pruner.wake(now);
+                self.lost_rows.wake(self.all_over_to.0, now);
+                self.inputs.wake(String::new(), now);
             }
         }
         if self.look_for_suspects || rescan {
@@ -536,6 +574,52 @@ impl Worker {
             // A dropped extension is noticed by what follows.
             self.note_failure::<()>(why);
         }
+    }
+
+    /// Looks for open jobs without a row in the queue, from this one on.
+    fn look_for_lost_rows(&mut self, from: i64) {
+        self.first_open = None;
+        self.all_over_to.0 = self.all_over_to.0.min(from.saturating_sub(1));
+        self.lost_rows.begin(self.all_over_to.0, Instant::now());
+    }
+
+    /// One step of each look that is due.
+    fn sweep(&mut self) -> Result<(), Failed> {
+        let rescan = Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64);
+        let start = Instant::now();
+        if let Some(after) = self.lost_rows.step(start) {
+            let in_flight = self.in_flight.keys().copied().collect();
+            let looked = queue::reconcile(self.extension, self.epoch, in_flight, after, SWEEP)?;
+            self.lost_rows.done(start, looked.last, rescan);
+            if let Some(first) = looked.found.iter().min() {
+                log!(
+                    "image_gen: {} open jobs had lost their row in the queue, and go on",
+                    looked.found.len()
+                );
+                self.go_back_to(*first);
+                self.more = true;
+            }
+            self.first_open = self.first_open.or(looked.first_open);
+            let over = match (self.first_open, looked.last) {
+                (Some(first), _) => first - 1,
+                (None, Some(last)) => last,
+                (None, None) => after,
+            };
+            self.all_over_to.0 = self.all_over_to.0.max(over);
+            if looked.last.is_none() {
+                self.first_open = None;
+            }
+            if self.all_over_to.0 >= self.all_over_to.1 + HISTORY {
+                queue::note_all_over(self.extension, self.all_over_to.0)?;
+                self.all_over_to.1 = self.all_over_to.0;
+            }
+        }
+        let start = Instant::now();
+        if let Some(after) = self.inputs.step(start) {
+            let last = queue::sweep_inputs(self.extension, &after, SWEEP)?;
+            self.inputs.done(start, last, rescan);
+        }
+        Ok(())
     }
 
     fn go_back_to(&mut self, seq: i64) {

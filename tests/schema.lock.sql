@@ -228,6 +228,12 @@ TABLE invoices (
   invoices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
   invoices_pkey PRIMARY KEY (id)
 
+TABLE job_inputs (
+  sha256 text COLLATE "C" NOT NULL,
+  job_id text COLLATE "C" NOT NULL
+)
+  job_inputs_pkey PRIMARY KEY (sha256, job_id)
+
 TABLE jobs (
   id text COLLATE "C" NOT NULL,
   seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -496,7 +502,8 @@ TABLE worker_state (
   cap_reason text,
   configured text[],
   last_error text,
-  last_error_at timestamp with time zone
+  last_error_at timestamp with time zone,
+  all_over_to bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor=20)
   worker_state_one_check CHECK (one)
   worker_state_pkey PRIMARY KEY (one)
@@ -538,6 +545,7 @@ TYPE receipt (id text, status text, model text, estimated_seconds numeric, estim
 FUNCTION _administers(caller name) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _adopt(this_home uuid) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _afford(asking_id text, needed numeric, patient boolean DEFAULT false) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _all_over_to() RETURNS bigint STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _applicable(owner name, metadata jsonb, batch text) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION _archive(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _asked(arguments jsonb, options jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
@@ -579,6 +587,7 @@ FUNCTION _is_uncommitted(seq bigint) RETURNS boolean VOLATILE STRICT
 FUNCTION _is_worker(pid integer) RETURNS boolean VOLATILE
 FUNCTION _journal(this_epoch bigint, items jsonb) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _keep(hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _keep_input(new_job text, hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _key_of(kind text, key_name text) RETURNS text IMMUTABLE PARALLEL SAFE
 FUNCTION _learn(done_ids text[], done_numbers integer[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _let_go(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -592,6 +601,7 @@ FUNCTION _named(operation text, arguments jsonb) RETURNS jsonb IMMUTABLE SET sea
 FUNCTION _needs(checked jsonb, caller name) RETURNS text[] STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _note_all_over(to_seq bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_balance(provider text, amount numeric, credits numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_health(rows jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _offers(asked text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
@@ -603,7 +613,9 @@ FUNCTION _preferences(asked text DEFAULT NULL::text, known text[] DEFAULT NULL::
 FUNCTION _price(prices jsonb, work jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
 FUNCTION _prune(older_than timestamp with time zone, after_seq bigint, at_most integer, OUT pruned integer, OUT last_seq bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET lock_timeout=200ms
+FUNCTION _queue_truncated() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _receipt(job image_gen.jobs) RETURNS image_gen.receipt IMMUTABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _reconcile(this_epoch bigint, in_flight bigint[], after_seq bigint, at_most integer, on_uncertain text, OUT last_seq bigint, OUT first_open bigint, OUT lost bigint[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _record_deaths(in_hand bigint[]) RETURNS TABLE(seq bigint, job_id text, deaths smallint) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _recount(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _refuse(balance image_gen._balance, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
@@ -613,6 +625,7 @@ FUNCTION _reservations() RETURNS TABLE(job_id text, held numeric, reason text, s
 FUNCTION _reserve(ids text[], headroom boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION _restated(provider text, model text, at timestamp with time zone, booked numeric, booked_currency text, work jsonb, calls bigint, OUT amount numeric, OUT currency text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _restore_waits(seqs bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _retarget(target_id text, new_model text, new_provider text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _retry_buffer() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _rewrite_by(function text, prompt text, context jsonb) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
@@ -630,8 +643,10 @@ FUNCTION _start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason 
 FUNCTION _start_worker() RETURNS void VOLATILE STRICT
 FUNCTION _submit(operation text, asked jsonb, asked_model text, metadata jsonb, preferences jsonb, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean, batch text DEFAULT NULL::text) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _suspects() RETURNS TABLE(seq bigint, ready_in double precision) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT removed integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _target_for(operation text, checked jsonb, asked_model text) RETURNS image_gen._target STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _tell(what text) RETURNS void VOLATILE STRICT
 FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _until(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _usd(amount numeric) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp
@@ -671,6 +686,7 @@ FUNCTION variate(image text, n integer DEFAULT 3, variance double precision DEFA
 FUNCTION wait(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS SETOF image_gen.job_status VOLATILE SET search_path=pg_catalog, pg_temp
 
 GRANT EXECUTE ON FUNCTION _afford TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _all_over_to TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _applicable TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _await_completion TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _balances TO image_gen_worker
@@ -701,16 +717,19 @@ GRANT EXECUTE ON FUNCTION _let_go TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _let_one_run_alone TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _limit_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _note_all_over TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note_balance TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note_health TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _offers TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _owed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _place TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _prune TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _reconcile TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _record_deaths TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _reservations TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _resolve_model TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _restated TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _restore_waits TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _rewrite_by TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _roll TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _rungs TO image_gen_worker
@@ -718,7 +737,9 @@ GRANT EXECUTE ON FUNCTION _share TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _since TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _start_epoch TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _suspects TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _sweep_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _take_over TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _tell TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _until TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _waiting TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _wake TO image_gen_worker
@@ -796,7 +817,7 @@ GRANT UPDATE ON providers (max_in_flight) TO image_gen_admin
 GRANT UPDATE ON providers (options) TO image_gen_admin
 GRANT UPDATE ON providers (priority) TO image_gen_admin
 GRANT UPDATE ON providers (requests_per_minute) TO image_gen_admin
-GRANT DELETE, SELECT, UPDATE ON queue TO image_gen_worker
+GRANT DELETE, INSERT, SELECT, UPDATE ON queue TO image_gen_worker
 GRANT SELECT ON queue TO image_gen_admin
 GRANT SELECT ON queue_stats TO image_gen_admin, image_gen_user
 GRANT SELECT ON reservations TO image_gen_admin, image_gen_user
@@ -808,7 +829,7 @@ GRANT SELECT ON spending TO image_gen_admin, image_gen_user
 GRANT SELECT ON spending_archive TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON timings TO image_gen_worker
 GRANT SELECT ON timings TO image_gen_admin, image_gen_user
-GRANT DELETE, SELECT, UPDATE ON waits TO image_gen_worker
+GRANT DELETE, INSERT, SELECT, UPDATE ON waits TO image_gen_worker
 GRANT SELECT ON waits TO image_gen_admin
 GRANT SELECT ON worker_state TO image_gen_admin
 GRANT SELECT, UPDATE ON worker_state TO image_gen_worker

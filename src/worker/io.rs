@@ -361,7 +361,7 @@ async fn dispatch(
                 world.driver.allow(allowed(&config));
                 world.local.forget();
                 world.balances.forget();
-                let changes = world.doors.forget_accounts();
+                let changes = world.doors.forget_accounts(clock::now());
                 if !changes.is_empty() {
                     world.report(Report::Health(changes)).await;
                 }

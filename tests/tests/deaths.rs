@@ -12,7 +12,6 @@ use image_gen_tests::stage::DATABASE;
 use image_gen_tests::wait::secs;
 use image_gen_tests::{Stage, eventually, wait_until};
 
-const QUICK: &str = "image_gen.max_restart_pause = '1s'";
 const SMALL: &str = "model => 'bfl:flux-1.1-pro', width => 256, height => 256";
 
 /// Queues a job that kills its worker at this place.
@@ -49,7 +48,7 @@ fn a_job_that_kills_its_worker_is_left_to_a_person_after_three_deaths() {
     // Before it is sent, while it is asked for, when its picture is there, in the transaction that writes it, and where
     // pictures are computed.
     for (place, sent) in [("begin", 0), ("poll", 1), ("finish", 1), ("flush_finish", 1), ("compute", 1)] {
-        let field = Field::start(0.3, &[QUICK]);
+        let field = Field::start(0.3, &[]);
         let mut alice = field.connect("alice");
         let before: Vec<String> =
             (0..6).map(|n| alice.generate_with(&format!("prompt => '[before {n}]', {SMALL}"))).collect();
@@ -95,7 +94,7 @@ fn a_job_that_kills_its_worker_is_left_to_a_person_after_three_deaths() {
 
 #[test]
 fn after_two_deaths_a_job_runs_with_nothing_else_in_flight_and_is_cleared_by_its_success() {
-    let field = Field::start(0.2, &[QUICK]);
+    let field = Field::start(0.2, &[]);
     let innocent = poisoned(&field, "poll", "[innocent]", SMALL);
     wait_until("two deaths", secs(60), || {
         said(&field.stage, &format!("died with job {innocent} in hand (2 ")) == 1
@@ -129,7 +128,7 @@ fn after_two_deaths_a_job_runs_with_nothing_else_in_flight_and_is_cleared_by_its
 
 #[test]
 fn a_job_is_not_to_blame_when_the_server_is_stopped_or_another_process_crashes() {
-    let field = Field::start(0.1, &[QUICK]);
+    let field = Field::start(0.1, &[]);
     let deaths = |field: &Field| field.connect("postgres").number("SELECT sum(deaths) FROM image_gen.queue");
     let blame = |field: &Field, id: &String| {
         // The main thread has it in hand, in the middle of its transaction.

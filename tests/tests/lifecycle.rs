@@ -283,12 +283,27 @@ fn a_thousand_reloads_do_no_harm() {
     let stage = Stage::start();
     let worker = stage.worker();
     let mut alice = stage.alice();
+    // A provider whose key is wrong, until the keys are read again.
+    stage.sim.rule(json!({"provider": "openai", "times": 2, "fault": {"kind": "status", "code": 401}}));
+    for n in 0..2 {
+        let id = alice.generate_with(&format!("prompt => 'refused {n}', model => 'openai:gpt-image-2'"));
+        assert_eq!(alice.done(&id).error_code, "auth");
+    }
+    let said = |what: &str| stage.cluster.log().lines().filter(|l| l.contains(what)).count();
+    assert_eq!(said("provider openai is down"), 1);
     let ids: Vec<String> = (0..10).map(|n| alice.generate(&format!("reloaded {n}"))).collect();
     for _ in 0..1000 {
         image_gen_tests::process::signal(worker, rustix::process::Signal::HUP);
     }
     alice.all_succeed(&ids);
-    assert_eq!((stage.worker(), stage.sim.submits()), (worker, 10));
+    assert_eq!((stage.worker(), stage.sim.submits()), (worker, 12));
+    wait_until("its state has changed", secs(20), || said("provider openai is up") > 0);
+    // Hundreds of reloads later, one by one.
+    for _ in 0..20 {
+        image_gen_tests::process::signal(worker, rustix::process::Signal::HUP);
+        stage.sentinel();
+    }
+    assert_eq!(said("provider openai is up"), 1, "a change of state is logged, and nothing else");
 }
 
 #[test]

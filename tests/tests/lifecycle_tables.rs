@@ -1,9 +1,10 @@
 //! People who own the server do with our tables what they like.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use image_gen_tests::cluster::Mode;
 use image_gen_tests::stage::DATABASE;
 use image_gen_tests::wait::secs;
-use image_gen_tests::{Stage, wait_until};
+use image_gen_tests::{Session, Stage, eventually, wait_until};
 use serde_json::json;
 
 /// Jobs that the provider has accepted, and that take two seconds.
@@ -60,11 +61,10 @@ fn a_row_that_somebody_deletes_costs_nobody_else_anything() {
     admin.run(&format!("DELETE FROM image_gen.queue WHERE job_id IN ('{gone}', '{orphan}')"));
     let mut alice = stage.alice();
     alice.all_succeed(&ids);
-    stage.sentinel();
-    // Without its row in the queue nobody follows it; resume() finds it, and its remote id.
-    assert_eq!(alice.job(&orphan).status, "running");
-    assert_eq!(admin.rows("SELECT * FROM image_gen.resume('a row was deleted')"), [["0", "1", "0"]]);
+    // Its row in the queue is given back, and its task at the provider is followed on.
     alice.all_succeed(std::slice::from_ref(&orphan));
+    assert_eq!(admin.rows("SELECT * FROM image_gen.resume('nothing is left to do')"), [["0", "0", "0"]]);
+    stage.sentinel();
     assert_eq!((stage.worker(), stage.sim.submits()), (worker, 5));
     stage.check_money();
 }
@@ -79,8 +79,15 @@ fn a_row_that_is_deleted_while_it_is_sent_is_not_sent_again() {
     stage.submitted(1);
     let mut admin = stage.admin();
     admin.run("DELETE FROM image_gen.queue");
-    assert_eq!(admin.rows("SELECT * FROM image_gen.resume()"), [["0", "0", "1"]]);
-    assert_eq!(alice.done(&id).error_code, "uncertain");
+    // It is still on its way, so it goes on as if nothing had happened.
+    let state =
+        "SELECT q.state || ' ' || (q.epoch = w.epoch)::text FROM image_gen.queue q, image_gen.worker_state w";
+    wait_until("its row is back", secs(20), || admin.text(state) == "running true");
+    // The same while no worker runs: what was sent is treated as after a crash.
+    stage.cluster.stop(Mode::Immediate);
+    stage.cluster.start_again();
+    eventually("the server is back", secs(20), || stage.cluster.try_connect("postgres", DATABASE).ok());
+    assert_eq!(stage.alice().done(&id).error_code, "uncertain");
     stage.sentinel();
     assert_eq!(stage.sim.submits_of("silent").len(), 1);
 }
@@ -88,14 +95,91 @@ fn a_row_that_is_deleted_while_it_is_sent_is_not_sent_again() {
 #[test]
 fn a_truncated_queue_loses_no_job() {
     // worker failure mode 37
-    let (stage, ids) = in_flight(6);
+    for truncate in [
+        "TRUNCATE image_gen.queue",
+        "DELETE FROM image_gen.queue",
+        "TRUNCATE image_gen.queue, image_gen.waits",
+    ] {
+        let stage = Stage::conf(&["image_gen.rescan_interval = '100ms'"]);
+        stage.sim.configure(&json!({"render_seconds": 1.0}));
+        stage.admin().run("UPDATE image_gen.providers SET max_in_flight = 3 WHERE id = 'bfl'");
+        let mut alice = stage.alice();
+        // Some at their provider, some waiting for a place there, one for the picture of another, one put off.
+        let mut ids: Vec<String> = (0..6).map(|n| alice.generate(&format!("job {n}"))).collect();
+        let edit = alice.text(&format!(
+            "SELECT id FROM image_gen.edit('job:{}', 'its edit', model => 'openai:gpt-image-2')",
+            ids[0]
+        ));
+        stage.sim.rule(json!({"prompt_contains": "put off", "phase": "submit", "times": 1, "fault": {"kind": "rate_limited", "retry_after": 3}}));
+        ids.push(alice.generate_with("prompt => 'put off', model => 'openai:gpt-image-2'"));
+        ids.push(edit);
+        stage.accepted(3);
+        let mut admin = stage.admin();
+        wait_until("one is put off", secs(20), || {
+            admin.number(
+                "SELECT count(*) FROM image_gen.queue WHERE state = 'ready' AND ready_at > clock_timestamp()",
+            ) == 1
+        });
+        admin.run(truncate);
+        alice.all_succeed(&ids);
+        assert_eq!(
+            stage.sim.submits(),
+            ids.len() as u64 + 1,
+            "{truncate}: the one that was refused was sent again"
+        );
+        assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue"), 0, "{truncate}");
+        stage.check_money();
+    }
+}
+
+#[test]
+fn a_queue_truncated_while_no_worker_runs_loses_no_job() {
+    // worker failure mode 37
+    let stage = Stage::conf(&["image_gen.rescan_interval = '100ms'", "max_worker_processes = 2"]);
+    let mut alice = stage.alice();
+    let ids: Vec<String> = (0..3).map(|n| alice.generate(&format!("job {n}"))).collect();
+    stage.admin().run("TRUNCATE image_gen.queue");
+    assert_eq!(alice.job(&ids[0]).status, "queued");
+    stage.cluster.configure("max_worker_processes = 8");
+    stage.cluster.restart(Mode::Fast);
+    let mut alice =
+        eventually("alice is let in", secs(20), || stage.cluster.try_connect("alice", DATABASE).ok());
+    alice.all_succeed(&ids);
+    assert_eq!(stage.sim.submits(), 3);
+}
+
+#[test]
+fn looking_for_lost_rows_does_not_read_a_long_history_again() {
+    let stage = Stage::conf(&["image_gen.rescan_interval = '100ms'", "autovacuum = off"]);
     let mut admin = stage.admin();
-    admin.run("TRUNCATE image_gen.queue");
     stage.sentinel();
-    assert_eq!(admin.text("SELECT followed FROM image_gen.resume()"), "6");
-    stage.alice().all_succeed(&ids);
-    assert_eq!(stage.sim.submits(), 7);
-    stage.check_money();
+    // Forty thousand jobs that are over.
+    admin.run(
+        "INSERT INTO image_gen.jobs (id, operation, task, status, prompt, model, seed, owner, finished_at)
+         SELECT 'gen_' || lpad(n::text, 26, '0'), 'generate', 'generate', 'succeeded', 'a cup', 'flux-1.1-pro', 1, 'alice', now()
+           FROM generate_series(1, 40000) n",
+    );
+    let behind =
+        "SELECT (SELECT max(seq) FROM image_gen.jobs) - w.all_over_to < 10000 FROM image_gen.worker_state w";
+    wait_until("history is behind it", secs(60), || admin.truth(behind));
+    let fetched = |admin: &mut Session| {
+        admin.run("SELECT pg_stat_force_next_flush()");
+        admin.number("SELECT idx_tup_fetch FROM pg_stat_user_indexes WHERE schemaname = 'image_gen' AND indexrelname = 'jobs_seq_key'")
+    };
+    let worker = stage.worker();
+    let terminate = format!("SELECT pg_terminate_backend({worker})");
+    admin.run(&terminate);
+    wait_until("the next one is there", secs(20), || stage.worker() != worker);
+    stage.sentinel();
+    let before = fetched(&mut admin);
+    // Some dozens of looks later.
+    for _ in 0..20 {
+        stage.cluster.worker_looks(DATABASE);
+    }
+    stage.sentinel();
+    let read = fetched(&mut admin) - before;
+    println!("{read} rows of jobs were read");
+    assert!(read < 25_000, "{read} rows were read: history is read again");
 }
 
 #[test]

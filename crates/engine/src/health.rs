@@ -241,7 +241,7 @@ impl Health {
     }
 
     /// Forgets what a change of keys can have mended.
-    pub fn forget_accounts(&mut self) {
+    pub fn forget_accounts(&mut self, now: i64) {
         let account = |mark: &Mark| {
             matches!(
                 mark.last,
@@ -251,11 +251,12 @@ impl Health {
         let mended: Vec<_> =
             self.marks.iter().filter(|(_, m)| account(m)).map(|(key, _)| key.clone()).collect();
         for key in mended {
-            if let Some(mark) = self.marks.get_mut(&key) {
-                mark.state = State::Closed;
-                mark.failures = 0;
+            if let Some(mark) = self.marks.get_mut(&key)
+                && (mark.state != State::Closed || mark.failures > 0)
+            {
+                (mark.state, mark.since, mark.failures) = (State::Closed, now, 0);
+                self.changed.push(key);
             }
-            self.changed.push(key);
         }
     }
 
@@ -385,9 +386,13 @@ mod tests {
         health.observe("a", "m", Some(&Failure::Unauthorized), 5, 8_000);
         health.observe("a", "m", Some(&Failure::Unauthorized), 5, 8_000);
         assert!(matches!(health.enter("a", "other", 9_000), Door::Shut { code: ErrorCode::Auth, .. }));
-        health.forget_accounts();
+        health.forget_accounts(9_000);
         assert_eq!(health.enter("a", "other", 9_000), Door::Open);
-        assert!(health.changes().iter().any(|row| row.provider == "a" && row.state == "up"));
+        assert!(
+            health.changes().iter().any(|row| row.provider == "a" && row.state == "up" && row.since == 9_000)
+        );
+        // News are told once, however often the keys are read again.
+        health.forget_accounts(10_000);
         assert!(health.changes().is_empty());
     }
 

@@ -108,9 +108,9 @@ impl Doors {
     }
 
     /// New keys may have mended what the old ones could not do.
-    pub fn forget_accounts(&self) -> Vec<Row> {
+    pub fn forget_accounts(&self, now: i64) -> Vec<Row> {
         let mut health = lock(&self.health);
-        health.forget_accounts();
+        health.forget_accounts(now);
         shown(&mut health)
     }
 }

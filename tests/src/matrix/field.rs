@@ -87,7 +87,9 @@ impl Field {
         let folder = std::env::temp_dir().join(name);
         ServerUser::get().make_folder(&folder);
         let pause = format!("image_gen.pause_points = '{}'", folder.display());
-        let lines: Vec<&str> = [pause.as_str(), "image_gen.rescan_interval = '1s'"]
+        // Crashes in a row are all that happens here.
+        let quick = "image_gen.max_restart_pause = '1s'";
+        let lines: Vec<&str> = [pause.as_str(), "image_gen.rescan_interval = '1s'", quick]
             .into_iter()
             .chain(conf.iter().copied())
             .collect();

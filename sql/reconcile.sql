@@ -1,0 +1,104 @@
+-- The queue against the jobs: an open job without its row in the queue (truncated, or deleted by hand) is found and treated as
+-- a crash would treat it; bytes of inputs that no job needs any more are removed. Both go by windows: the worker asks for a few
+-- hundred rows at a time, and remembers up to where everything is over, so that a long history is not read again.
+
+CREATE FUNCTION image_gen._queue_truncated() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM image_gen._tell('reconcile');
+  RETURN NULL;
+END $$;
+COMMENT ON FUNCTION image_gen._queue_truncated() IS 'Lets the worker look for jobs that have lost their row, at COMMIT.';
+CREATE TRIGGER queue_truncated AFTER TRUNCATE ON image_gen.queue FOR EACH STATEMENT EXECUTE FUNCTION image_gen._queue_truncated();
+
+CREATE FUNCTION image_gen._all_over_to() RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT w.all_over_to FROM image_gen.worker_state w);
+END $$;
+COMMENT ON FUNCTION image_gen._all_over_to() IS 'Every job up to this queue.seq was over when the worker last looked.';
+
+CREATE FUNCTION image_gen._reconcile(this_epoch bigint, in_flight bigint[], after_seq bigint, at_most integer, on_uncertain text,
+                                     OUT last_seq bigint, OUT first_open bigint, OUT lost bigint[])
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- One statement, so one snapshot: a job and its row in the queue appear, and end, in one transaction.
+  WITH looked AS MATERIALIZED (
+    SELECT j.seq, j.finished_at IS NULL AS open FROM image_gen.jobs j WHERE j.seq > after_seq ORDER BY j.seq LIMIT at_most
+  )
+  SELECT max(l.seq), min(l.seq) FILTER (WHERE l.open),
+         array_agg(l.seq) FILTER (WHERE l.open AND NOT EXISTS (SELECT FROM image_gen.queue q WHERE q.seq = l.seq))
+    INTO last_seq, first_open, lost FROM looked l;
+  IF lost IS NULL THEN
+    RETURN;
+  END IF;
+  -- What the worker still has in flight goes on as if nothing had happened. (Intents are written before anything is sent, so
+  -- one without an attempt was not.)
+  INSERT INTO image_gen.queue (seq, job_id, owner, state, epoch, attempts)
+  SELECT j.seq, j.id, j.owner, 'running', CASE WHEN j.seq = ANY (in_flight) THEN this_epoch ELSE 0 END,
+         (SELECT coalesce(max(a.number), 0) FROM image_gen.attempts a WHERE a.job_id = j.id)
+    FROM image_gen.jobs j WHERE j.seq = ANY (lost) AND j.finished_at IS NULL
+  ON CONFLICT ON CONSTRAINT queue_pkey DO NOTHING;
+  lost := ARRAY(SELECT f FROM unnest(lost) f WHERE f <> ALL (in_flight));
+  PERFORM image_gen._take_over(this_epoch, lost, on_uncertain);
+  PERFORM image_gen._restore_waits(lost);
+END $$;
+COMMENT ON FUNCTION image_gen._reconcile(bigint, bigint[], bigint, integer, text) IS
+'Looks at the jobs after a number: gives open ones that have no row in the queue their row back, and decides about them as after a crash. last_seq: the last one looked at, NULL when there
+are none; first_open: the first that is not over; lost: those that the worker does not have in flight.';
+
+CREATE FUNCTION image_gen._note_all_over(to_seq bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE image_gen.worker_state w SET all_over_to = to_seq;
+END $$;
+COMMENT ON FUNCTION image_gen._note_all_over(bigint) IS 'Remembers up to where every job is over.';
+
+CREATE TABLE image_gen.job_inputs (
+  sha256 text COLLATE "C" NOT NULL,
+  job_id text COLLATE "C" NOT NULL,
+  PRIMARY KEY (sha256, job_id)
+);
+COMMENT ON TABLE image_gen.job_inputs IS 'Which job came with which picture of its own (a data: URI, kept in blobs). A row goes when its job is canceled or pruned, and the bytes with the last row.';
+COMMENT ON COLUMN image_gen.job_inputs.sha256 IS 'blobs.sha256.';
+COMMENT ON COLUMN image_gen.job_inputs.job_id IS 'jobs.id. No foreign key: the row outlives a job that is pruned, until the bytes are seen to.';
+SELECT pg_catalog.pg_extension_config_dump('image_gen.job_inputs', '');
+
+CREATE FUNCTION image_gen._keep_input(new_job text, hash text, media_type text, picture bytea) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO image_gen.job_inputs (sha256, job_id) VALUES (hash, new_job) ON CONFLICT ON CONSTRAINT job_inputs_pkey DO NOTHING;
+  LOOP
+    PERFORM image_gen._keep(hash, media_type, picture);
+    -- Those that are there already may be about to go: held until COMMIT, or written again.
+    PERFORM FROM image_gen.blobs b WHERE b.sha256 = hash FOR KEY SHARE;
+    EXIT WHEN FOUND;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION image_gen._keep_input(text, text, text, bytea) IS 'Stores the bytes of a picture that a new job came with.';
+
+CREATE FUNCTION image_gen._sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT removed integer)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  candidates text[];
+BEGIN
+  removed := 0;
+  SELECT max(i.sha256), array_agg(DISTINCT i.sha256) FILTER (WHERE i.over) INTO last_hash, candidates
+    FROM (SELECT n.sha256, j.id IS NULL OR j.status = 'canceled' AS over
+            FROM image_gen.job_inputs n LEFT JOIN image_gen.jobs j ON j.id = n.job_id
+           WHERE n.sha256 > after_hash ORDER BY n.sha256, n.job_id LIMIT at_most) i;
+  IF candidates IS NULL THEN
+    RETURN;
+  END IF;
+  -- Locked before it is asked who needs them: a session that is just queueing a job with one of them holds it.
+  SELECT array_agg(b.sha256) INTO candidates
+    FROM (SELECT l.sha256 FROM image_gen.blobs l WHERE l.sha256 = ANY (candidates) ORDER BY l.sha256 FOR UPDATE SKIP LOCKED) b;
+  DELETE FROM image_gen.job_inputs i
+   WHERE i.sha256 = ANY (candidates) AND NOT EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = i.job_id AND j.status <> 'canceled');
+  DELETE FROM image_gen.blobs b
+   WHERE b.sha256 = ANY (candidates) AND NOT EXISTS (SELECT FROM image_gen.job_inputs i WHERE i.sha256 = b.sha256)
+     AND NOT EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = b.sha256);
+  GET DIAGNOSTICS removed = ROW_COUNT;
+END $$;
+COMMENT ON FUNCTION image_gen._sweep_inputs(text, integer) IS
+'Removes the bytes of pictures that came with jobs that were canceled or pruned, where no other job and no asset has the same. Looks at so many after a hash; last_hash is NULL when there are none.';
