@@ -59,7 +59,7 @@ DECLARE
 BEGIN
   SELECT b.* INTO STRICT budget FROM image_gen.budgets b WHERE b.id = new_budget;
   -- No job is pruned meanwhile.
-  PERFORM pg_advisory_xact_lock(1768774510, 2);
+  PERFORM FROM image_gen.locks l WHERE l.name = 'retention' FOR UPDATE;
   start := image_gen._since(budget, clock_timestamp());
   INSERT INTO image_gen.budget_totals (budget_id, since, unsure, newer)
   SELECT new_budget, start, array_agg(q.seq), (SELECT coalesce(max(j.seq), 0) FROM image_gen.jobs j) FROM image_gen.queue q;
@@ -176,7 +176,7 @@ BEGIN
      AND b.period = CASE WHEN length IS NULL THEN $4 ELSE 'rolling' END AND b.rolling IS NOT DISTINCT FROM length;
   IF $3 IS NULL THEN
     -- No job is pruned meanwhile.
-    PERFORM pg_advisory_xact_lock(1768774510, 2);
+    PERFORM FROM image_gen.locks l WHERE l.name = 'retention' FOR UPDATE;
   END IF;
   -- Whoever queues just now is waited for.
   PERFORM FROM image_gen.budget_totals t WHERE t.budget_id = found_id FOR UPDATE;
@@ -293,7 +293,7 @@ DECLARE
 BEGIN
   PERFORM image_gen._administers(image_gen._caller());
   -- No job is pruned meanwhile.
-  PERFORM pg_advisory_xact_lock(1768774510, 2);
+  PERFORM FROM image_gen.locks l WHERE l.name = 'retention' FOR UPDATE;
   PERFORM FROM image_gen.budget_totals t ORDER BY t.budget_id FOR UPDATE;
   PERFORM image_gen._charge(j.id) FROM image_gen.jobs j
     WHERE EXISTS (SELECT FROM image_gen._applicable(j.owner, j.metadata, j.batch)) OR EXISTS (SELECT FROM image_gen.charges c WHERE c.job_id = j.id)

@@ -61,7 +61,8 @@ DECLARE
   batches text[];
 BEGIN
   pruned := 0;
-  IF NOT pg_try_advisory_xact_lock(1768774510, 2) THEN
+  PERFORM FROM image_gen.locks l WHERE l.name = 'retention' FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
     RETURN;
   END IF;
   -- A new budget may count on jobs that it could not see yet: they are counted first.
@@ -182,7 +183,7 @@ BEGIN
     RAISE EXCEPTION 'at_most is %', coalesce(at_most::text, 'NULL') USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a number from 1 up.';
   END IF;
   -- Waits for the worker's batch, or for another administrator.
-  PERFORM pg_advisory_xact_lock(1768774510, 2);
+  PERFORM FROM image_gen.locks l WHERE l.name = 'retention' FOR UPDATE;
   WHILE total < at_most LOOP
     SELECT p.* INTO round FROM image_gen._prune(ended_before, after_seq, least(at_most - total, 500)) p;
     total := total + round.pruned;

@@ -458,6 +458,14 @@ INSERT INTO image_gen.worker_state DEFAULT VALUES;
 COMMENT ON TABLE image_gen.worker_state IS 'One row: the current life of this database''s worker. Read it through the view worker_status.';
 COMMENT ON COLUMN image_gen.worker_state.all_over_to IS 'Every job up to this jobs.seq was over when the worker last looked for open jobs that have no row in the queue.';
 
+-- Not advisory locks: those of any number can be taken by any role, and held for ever.
+CREATE TABLE image_gen.locks (
+  name text COLLATE "C" PRIMARY KEY
+);
+INSERT INTO image_gen.locks (name) VALUES ('retention');
+COMMENT ON TABLE image_gen.locks IS 'Rows that functions lock so that one of them runs at a time. No role has any right on it.';
+COMMENT ON COLUMN image_gen.locks.name IS 'retention: jobs are pruned, or jobs and charges are read together.';
+
 -- The rest of the columns that users read.
 COMMENT ON COLUMN image_gen.providers.id IS 'How jobs, preferences and provider:model name it.';
 COMMENT ON COLUMN image_gen.providers.enabled IS 'Off: gets no new jobs. What it has accepted is still followed to its end.';

@@ -1,61 +1,53 @@
 //! Provider keys: from the secrets file, else from the server's environment. They exist in the worker's memory
 //! only, as a type that cannot be printed.
+//!
+//! A key that is taken away stops being used at the next reload. That is why a secrets file that is set and cannot be used
+//! leaves the worker without any key: neither with those that it had, nor with those of the environment, which may be another
+//! account's. What has been accepted by then is asked for again once there is a key.
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
 use image_gen_engine::provider::TABLE;
-use image_gen_engine::secret::Key;
+use image_gen_engine::secret::{Key, SecretsFile};
+use rustix::fs::OFlags;
 
 /// The keys of one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
     file: HashMap<String, Key>,
+    /// No key is used, because the file that decides about them is not there.
+    locked: bool,
 }
 
 /// A secrets file larger than this is a mistake.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 impl Keys {
-    /// Reads the secrets file; an empty path means that there is none. On an error the caller keeps the keys
-    /// it has.
-    pub fn load(path: &str) -> Result<Keys, String> {
+    /// Reads the secrets file; an empty path means that there is none. With what is wrong: the whole file, and then there are no
+    /// keys, or some of its lines, and then there are all others.
+    pub fn load(path: &str) -> (Keys, Option<String>) {
         if path.is_empty() {
-            return Ok(Keys::default());
+            return (Keys::default(), None);
         }
-        let refuse = |why: String| format!("image_gen.secrets_file is not used: {why}");
-        let mut file = std::fs::OpenOptions::new()
-            .read(true)
-            .custom_flags((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC).bits() as i32)
-            .open(path)
-            .map_err(|e| refuse(e.to_string()))?;
-        let facts = file.metadata().map_err(|e| refuse(e.to_string()))?;
-        if !facts.is_file() || facts.len() > MAX_FILE_BYTES {
-            return Err(refuse("it is not a regular file of at most 64 kB".into()));
-        }
-        if facts.mode() & 0o077 != 0 {
-            return Err(refuse(format!("others may read it (mode {:o}): chmod 600", facts.mode() & 0o7777)));
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(|e| refuse(e.to_string()))?;
-        let mut keys = HashMap::new();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
+        match read(path) {
+            Ok(bytes) => {
+                let SecretsFile { keys, problems } = SecretsFile::read(&bytes);
+                let wrong = format!("image_gen.secrets_file: {}", problems.join("; "));
+                (Keys { file: keys, locked: false }, (!problems.is_empty()).then_some(wrong))
             }
-            // Only the line's number goes into the error: its text may be a key.
-            let (name, value) =
-                line.split_once('=').ok_or(refuse(format!("line {} is not NAME=value", number + 1)))?;
-            keys.insert(name.trim().to_owned(), Key::new(value));
+            Err(why) => {
+                let wrong = format!("image_gen.secrets_file cannot be used, so no key is: {why}");
+                (Keys { file: HashMap::new(), locked: true }, Some(wrong))
+            }
         }
-        Ok(Keys { file: keys })
     }
 
-    /// The key of this name; an empty one is none.
+    /// The key of this name; an empty one is none, also where the environment has one.
     pub fn get(&self, name: &str) -> Option<Key> {
-        let from_environment = || std::env::var(name).ok().map(|value| Key::new(&value));
+        let from_environment =
+            || std::env::var(name).ok().map(|value| Key::new(&value)).filter(|_| !self.locked);
         self.file.get(name).cloned().or_else(from_environment).filter(|key| !key.is_empty())
     }
 
@@ -68,4 +60,49 @@ impl Keys {
         names.dedup();
         names
     }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = Key> + '_ {
+        self.names().into_iter().filter_map(|name| self.get(&name))
+    }
+}
+
+/// The bytes of a file that is ours alone. Whatever is at the path is opened without waiting for anything, and looked at through
+/// what was opened.
+fn read(path: &str) -> Result<Vec<u8>, String> {
+    // O_NONBLOCK: a FIFO without a writer would hold the worker up.
+    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path);
+    let file = file.map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP) => "it is a symbolic link: give the path of the file itself".to_owned(),
+        Some(libc::ENXIO) => "it is not a regular file but a socket or a device".to_owned(),
+        _ => error.to_string(),
+    })?;
+    let facts = file.metadata().map_err(|e| e.to_string())?;
+    let kind = facts.file_type();
+    if !kind.is_file() {
+        let what = match () {
+            () if kind.is_dir() => "a directory",
+            () if kind.is_fifo() => "a FIFO",
+            () => "a device",
+        };
+        return Err(format!("it is not a regular file but {what}"));
+    }
+    let me = rustix::process::geteuid().as_raw();
+    if facts.uid() != me && facts.uid() != 0 {
+        return Err(format!(
+            "it belongs to the user with id {}, not to the server's user or root: chown it",
+            facts.uid()
+        ));
+    }
+    if facts.mode() & 0o077 != 0 {
+        return Err(format!("others may read it (mode {:o}): chmod 600", facts.mode() & 0o7777));
+    }
+    // One byte more tells a file that is too large, also one that grows meanwhile.
+    let mut bytes = vec![];
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("it is larger than {} kB", MAX_FILE_BYTES / 1024));
+    }
+    Ok(bytes)
 }

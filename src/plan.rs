@@ -8,7 +8,7 @@ use ask::{Ask, Wrong};
 
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::cost::{self, Price, Work};
-use image_gen_engine::egress::{AllowedHosts, is_public};
+use image_gen_engine::egress::Destination;
 use image_gen_engine::input::{Reference, Role};
 use image_gen_engine::job::{Asked, Consistency, Invalid, Operation, Task};
 use image_gen_engine::{capability, catalogue, http, input, picture, seed, wording};
@@ -140,17 +140,12 @@ fn check(job_id: &str, operation: &str, asked: &str) -> Result<Value, Invalid> {
 /// A picture is fetched from the public internet, or from a host that the administrator allows.
 fn check_url(role: Role, url: &str) -> Result<(), Invalid> {
     let Some(origin) = http::origin(url) else { return Ok(()) };
-    if AllowedHosts::parse(&settings::text(&settings::ALLOW_PRIVATE_HOSTS)).contains(&origin.host) {
-        return Ok(());
-    }
-    let literal = origin.host.trim_start_matches('[').trim_end_matches(']').parse();
-    if origin.scheme != "https" || literal.is_ok_and(|address| !is_public(address)) {
-        return Err(Invalid::new(
-            format!("{}: {} is not public, or its URL is not https", role.name(), origin.host),
-            "Use an https URL of a public host, or ask the administrator for image_gen.allow_private_hosts.",
-        ));
-    }
-    Ok(())
+    settings::egress().check(Destination::Image, &origin).map(drop).map_err(|why| {
+        Invalid::new(
+            format!("{}: {why}", role.name()),
+            "Use an https URL of a public host, or ask the administrator for image_gen.allowed_image_hosts.",
+        )
+    })
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(what: &str, json: &str) -> Result<T, Invalid> {

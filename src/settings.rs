@@ -1,7 +1,8 @@
 //! `image_gen.*` settings. A key is never the value of a setting: settings can be read and are logged.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString, c_char, c_void};
 
+use image_gen_engine::egress::{AllowedHosts, Egress};
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
@@ -31,7 +32,8 @@ pub static MAX_IN_FLIGHT: GucSetting<i32> = GucSetting::<i32>::new(2000);
 pub static RESCAN_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 pub static SHUTDOWN_GRACE: GucSetting<i32> = GucSetting::<i32>::new(700);
 pub static SECRETS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
-pub static ALLOW_PRIVATE_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+pub static ALLOWED_PROVIDER_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+pub static ALLOWED_IMAGE_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static DEFAULT_MODEL: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"flux-1.1-pro"));
 pub static PREVIEW_WHEN_UNCONFIGURED: GucSetting<bool> = GucSetting::<bool>::new(false);
@@ -52,6 +54,33 @@ pub static PREFERENCES: GucSetting<Option<CString>> = GucSetting::<Option<CStrin
 /// The text of a setting, empty when it is not set.
 pub fn text(setting: &GucSetting<Option<CString>>) -> String {
     setting.get().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// What an administrator has opened; the own machine's address is not a setting.
+pub fn egress() -> Egress {
+    // A value that is no list never becomes the setting's.
+    let hosts = |setting| AllowedHosts::parse(&text(setting)).unwrap_or_default();
+    Egress {
+        providers: hosts(&ALLOWED_PROVIDER_HOSTS),
+        images: hosts(&ALLOWED_IMAGE_HOSTS),
+        own_machine: None,
+    }
+}
+
+/// Refuses a list that cannot be read, and says why.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_hosts(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: Postgres gives a pointer to the new value, which is NULL or NUL-terminated.
+    let list = unsafe { (*value).as_ref().map(|text| CStr::from_ptr(text).to_string_lossy().into_owned()) };
+    let Err(why) = AllowedHosts::parse(&list.unwrap_or_default()) else { return true };
+    let why = CString::new(why).unwrap_or_default();
+    // SAFETY: a copy in the current memory context, as Postgres's own macro makes it.
+    unsafe { pg_sys::GUC_check_errdetail_string = pg_sys::pstrdup(why.as_ptr()) };
+    false
 }
 
 /// Defines the settings and reserves the prefix, so that a misspelt name is an error.
@@ -104,14 +133,33 @@ pub fn define() {
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY | GucFlags::DISALLOW_IN_AUTO_FILE,
     );
-    GucRegistry::define_string_guc(
-        c"image_gen.allow_private_hosts",
-        c"Hosts that may be contacted although they are loopback, private, or speak plain http.",
-        c"Comma-separated names or addresses, without ports. For local back ends and tests.",
-        &ALLOW_PRIVATE_HOSTS,
-        GucContext::Sighup,
-        GucFlags::SUPERUSER_ONLY,
-    );
+    // SAFETY: the check hook has the signature that Postgres calls, and does not unwind.
+    unsafe {
+        for (name, short, setting) in [
+            (
+                c"image_gen.allowed_provider_hosts",
+                c"Providers that may be called although they are loopback, private, or speak plain http.",
+                &ALLOWED_PROVIDER_HOSTS,
+            ),
+            (
+                c"image_gen.allowed_image_hosts",
+                c"Hosts from which images may be fetched although they are loopback, private, or speak plain http.",
+                &ALLOWED_IMAGE_HOSTS,
+            ),
+        ] {
+            GucRegistry::define_string_guc_with_hooks(
+                name,
+                short,
+                c"Comma-separated host (at the port of the URL's scheme), host:port or host:*.",
+                setting,
+                GucContext::Sighup,
+                GucFlags::SUPERUSER_ONLY,
+                Some(check_hosts),
+                None,
+                None,
+            );
+        }
+    }
     GucRegistry::define_string_guc(
         c"image_gen.default_model",
         c"The model of a job whose caller names none.",

@@ -18,6 +18,8 @@ mod wall;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use image_gen_engine::egress::Egress;
+use image_gen_engine::redact::Redactor;
 use pgrx::prelude::*;
 
 use crate::keys::Keys;
@@ -86,7 +88,7 @@ fn serve(database: pg_sys::Oid) -> End {
         }
         Err(Failed::Error(_) | Failed::Poison(_)) => return End::Restart,
     };
-    let slot = match process::be_the_only_one(database) {
+    let slot = match process::be_the_only_one(database, extension) {
         Ok(slot) => slot,
         Err(()) => return End::Duplicate,
     };
@@ -103,7 +105,7 @@ fn serve(database: pg_sys::Oid) -> End {
         return End::Restart;
     }
     let limit = limits::raise(settings::MAX_IN_FLIGHT.get());
-    let keys = load_keys(None).unwrap_or_else(|(keys, _)| keys);
+    let (keys, wrong_with_keys) = load_keys();
     let epoch = match queue::start_epoch(extension, mode, &limit, &keys.names(), &before.in_hand) {
         Ok(epoch) => epoch,
         Err(Failed::Gone) => return End::Absent,
@@ -133,7 +135,7 @@ fn serve(database: pg_sys::Oid) -> End {
         epoch,
         slot,
         cap: limit.cap,
-        keys,
+        redactor: Redactor::new(keys.all()),
         io,
         in_flight: HashMap::new(),
         flights: 0,
@@ -159,6 +161,7 @@ fn serve(database: pg_sys::Oid) -> End {
         wall: Wall::new(),
         last_log: None,
     };
+    wrong_with_keys.iter().for_each(|why| worker.complain(why));
     match worker.run(&sleeper) {
         End::Absent => absent_or_restart(slot),
         end => end,
@@ -204,9 +207,10 @@ fn cannot_start(why: &str) -> End {
 }
 
 fn config(keys: Keys) -> Config {
+    let own_machine = io::own_machine(&keys);
     Config {
         keys,
-        allowed_hosts: settings::text(&settings::ALLOW_PRIVATE_HOSTS),
+        egress: Egress { own_machine, ..settings::egress() },
         keep_all_bytes: settings::KEEP_BYTES.get() == settings::KeepBytes::All,
         preview_when_unconfigured: settings::PREVIEW_WHEN_UNCONFIGURED.get(),
         resend_uncertain: settings::ON_UNCERTAIN.get() == settings::OnUncertain::Retry,
@@ -216,12 +220,9 @@ fn config(keys: Keys) -> Config {
     }
 }
 
-/// The keys of now; on an error the old ones, or none, with the reason, which is also logged.
-fn load_keys(old: Option<&Keys>) -> Result<Keys, (Keys, String)> {
-    Keys::load(&settings::text(&settings::SECRETS_FILE)).map_err(|why| {
-        warning!("{why}");
-        (old.cloned().unwrap_or_default(), why)
-    })
+/// The keys of now, with what is wrong with their file.
+fn load_keys() -> (Keys, Option<String>) {
+    Keys::load(&settings::text(&settings::SECRETS_FILE))
 }
 
 /// How often reading a picture may fail.
@@ -244,7 +245,8 @@ struct Worker {
     epoch: i64,
     slot: Option<&'static Slot>,
     cap: usize,
-    keys: Keys,
+    /// Takes keys out of what is logged and shown.
+    redactor: Redactor,
     io: Io,
     /// What is with the network thread.
     in_flight: HashMap<i64, Flight>,
@@ -663,11 +665,11 @@ impl Worker {
 
     fn reload(&mut self) {
         process::read_config_file();
-        let (keys, error) = match load_keys(Some(&self.keys)) {
-            Ok(keys) => (keys, None),
-            Err((keys, why)) => (keys, Some(why)),
-        };
-        self.keys = keys.clone();
+        let (keys, error) = load_keys();
+        if let Some(why) = &error {
+            warning!("{why}");
+        }
+        self.redactor = self.redactor.with(keys.all());
         self.rewriter_rests = None;
         let limit = limits::raise(settings::MAX_IN_FLIGHT.get());
         self.cap = limit.cap;
@@ -690,9 +692,11 @@ impl Worker {
         {
             return;
         }
-        log!("image_gen: {why}");
+        let mut shown = why.to_owned();
+        self.redactor.clean_excerpt(&mut shown);
+        log!("image_gen: {shown}");
         // If this fails too, the log has the reason of both.
-        let _ = queue::note(self.extension, Note { error: Some(why.to_owned()), ..Note::default() });
+        let _ = queue::note(self.extension, Note { error: Some(shown), ..Note::default() });
         self.last_log = Some((now, why.to_owned()));
     }
 

@@ -301,6 +301,11 @@ TABLE ladder (
   ladder_pkey PRIMARY KEY (rung)
   ladder_rung_check CHECK ((rung > 0))
 
+TABLE locks (
+  name text COLLATE "C" NOT NULL
+)
+  locks_pkey PRIMARY KEY (name)
+
 TABLE model_rules (
   position integer NOT NULL,
   rule text NOT NULL,
@@ -835,7 +840,8 @@ GRANT SELECT ON worker_state TO image_gen_admin
 GRANT SELECT, UPDATE ON worker_state TO image_gen_worker
 GRANT SELECT ON worker_status TO image_gen_admin, image_gen_user
 
-SETTING image_gen.allow_private_hosts string = NULL (sighup)
+SETTING image_gen.allowed_image_hosts string = NULL (sighup)
+SETTING image_gen.allowed_provider_hosts string = NULL (sighup)
 SETTING image_gen.balance_interval integer = '600' (sighup)
 SETTING image_gen.breaker_failures integer = '5' (sighup)
 SETTING image_gen.default_model string = 'flux-1.1-pro' (user)

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use image_gen_engine::egress::AllowedHosts;
+use image_gen_engine::egress::Egress;
 use image_gen_engine::failure::Failure;
 use image_gen_engine::health::Row;
 use image_gen_engine::http::driver::Driver;
-use image_gen_engine::http::origin;
+use image_gen_engine::http::{Origin, origin};
+use image_gen_engine::redact::Redactor;
 use image_gen_engine::run::{Entry, JobStatus, Picture};
 use rust_decimal::Decimal;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
@@ -169,8 +170,8 @@ impl Commit {
 pub struct Config {
     /// Provider keys.
     pub keys: Keys,
-    /// `image_gen.allow_private_hosts`
-    pub allowed_hosts: String,
+    /// Where requests may go.
+    pub egress: Egress,
     /// `image_gen.keep_bytes` = all
     pub keep_all_bytes: bool,
     /// `image_gen.preview_when_unconfigured`
@@ -291,10 +292,9 @@ fn serve(inbox: mpsc::UnboundedReceiver<Command>, outbox: mpsc::Sender<Report>, 
     }
 }
 
-/// The hosts that may be private: those of the setting, and the own back end that the administrator named.
-fn allowed(config: &Config) -> AllowedHosts {
-    let own = local::address(&config.keys).and_then(|url| origin(&url)).map(|o| o.host).unwrap_or_default();
-    AllowedHosts::parse(&format!("{},{own}", config.allowed_hosts))
+/// Where the back end on one's own machine listens.
+pub fn own_machine(keys: &Keys) -> Option<Origin> {
+    local::address(keys).and_then(|url| origin(&url))
 }
 
 async fn dispatch(
@@ -303,13 +303,14 @@ async fn dispatch(
     bell: Bell,
     config: Config,
 ) {
-    let driver = match Driver::new(allowed(&config)) {
+    let driver = match Driver::new(config.egress.clone()) {
         Ok(driver) => driver,
         Err(why) => {
             eprintln!("image_gen: no HTTP client: {why}");
             return;
         }
     };
+    driver.redact(Redactor::new(config.keys.all()));
     let (configure, config) = watch::channel(config);
     let (halt, stop) = watch::channel(false);
     let pictures = Arc::new(Semaphore::new(PICTURES_AT_ONCE));
@@ -345,6 +346,8 @@ async fn dispatch(
                     let followed = follow::follow(*job, world.clone(), cancel);
                     let followed = tokio::spawn(Watched::new(seq, followed)).await;
                     if let Err(why) = followed {
+                        let mut why = why.to_string();
+                        world.driver.redactor().clean_excerpt(&mut why);
                         eprintln!("image_gen: a job's task ended: {why}");
                     }
                     world.report(Report::Ended { seq, number }).await;
@@ -358,7 +361,8 @@ async fn dispatch(
                 }
             }
             Command::Configure(config) => {
-                world.driver.allow(allowed(&config));
+                world.driver.open(config.egress.clone());
+                world.driver.redact(world.driver.redactor().with(config.keys.all()));
                 world.local.forget();
                 world.balances.forget();
                 let changes = world.doors.forget_accounts(clock::now());

@@ -151,11 +151,24 @@ fn set(name: &str, value: &str) {
     }
 }
 
-/// Makes sure that a database has one worker: through its slot in shared memory, or, without that, a session-level
-/// advisory lock.
-pub fn be_the_only_one(database: pg_sys::Oid) -> Result<Option<&'static Slot>, ()> {
+/// How often a worker without shared memory looks whether another one serves its database, before it ends as a duplicate.
+const LOOKS: u32 = 6;
+
+/// Makes sure that a database has one worker: through its slot in shared memory, or, without that, a lock for as long as the
+/// process lives.
+pub fn be_the_only_one(database: pg_sys::Oid, extension: pg_sys::Oid) -> Result<Option<&'static Slot>, ()> {
     let Some(shared) = shared::get() else {
-        return if super::transaction::take_fence() { Ok(None) } else { Err(()) };
+        for look in 0..LOOKS {
+            if super::transaction::take_fence(extension) {
+                return Ok(None);
+            }
+            // The other one may be ending. Whichever ends otherwise is started again by the postmaster.
+            let pause = std::time::Duration::from_millis(100 << look);
+            if must_stop() || !BackgroundWorker::wait_latch(Some(pause)) {
+                break;
+            }
+        }
+        return Err(());
     };
     // SAFETY: this process's own pid.
     match shared.occupy(database, unsafe { pg_sys::MyProcPid }) {

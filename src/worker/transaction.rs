@@ -44,16 +44,31 @@ pub fn extension() -> Result<pg_sys::Oid, Failed> {
     })
 }
 
-/// Takes the session-level lock that only one worker of this database can have.
-pub fn take_fence() -> bool {
+/// Marks our locks among those of other extensions.
+const LOCK_CLASS: u32 = 1_768_774_510;
+/// SQL reaches the advisory locks of kinds 1 (one key) and 2 (two keys) only: no role can take one of this kind, in whatever
+/// function.
+const LOCK_KIND: u16 = 3;
+
+/// Takes the lock that only one worker of this extension can have, for as long as this process lives: it outlives
+/// transactions that fail.
+pub fn take_fence(extension: pg_sys::Oid) -> bool {
     let taken = run("fence", || {
-        let taken = Spi::connect(|client| {
-            let row = client.select("SELECT pg_catalog.pg_try_advisory_lock(1768774510, 1)", Some(1), &[])?;
-            row.first().get_one::<bool>()
-        });
-        taken.map_err(|e| Failed::Error(e.to_string()))
+        // SAFETY: plain values, in a transaction; the lock manager copies the tag.
+        let result = unsafe {
+            let tag = pg_sys::LOCKTAG {
+                locktag_field1: pg_sys::MyDatabaseId.to_u32(),
+                locktag_field2: LOCK_CLASS,
+                locktag_field3: extension.to_u32(),
+                locktag_field4: LOCK_KIND,
+                locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+                locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+            };
+            pg_sys::LockAcquire(&raw const tag, pg_sys::ExclusiveLock as _, true, true)
+        };
+        Ok(result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL)
     });
-    matches!(taken, Ok(Some(true)))
+    matches!(taken, Ok(true))
 }
 
 /// Runs nothing, but notices a dropped extension.

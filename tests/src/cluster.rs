@@ -36,8 +36,8 @@ pub struct Options {
     pub conf: Vec<String>,
     /// The server's environment, besides PATH.
     pub env: Vec<(String, String)>,
-    /// The setting `image_gen.allow_private_hosts`.
-    pub allow_private_hosts: String,
+    /// The settings `image_gen.allowed_provider_hosts` and `image_gen.allowed_image_hosts`.
+    pub allowed_hosts: String,
     /// The soft limit of open files that the server is started with.
     pub open_files: Option<u64>,
 }
@@ -50,7 +50,7 @@ impl Default for Options {
             fsync: false,
             conf: vec![],
             env: vec![key("BFL_API_KEY", BFL_KEY), key("OPENAI_API_KEY", OPENAI_KEY)],
-            allow_private_hosts: "127.0.0.1".into(),
+            allowed_hosts: "127.0.0.1:*".into(),
             open_files: None,
         }
     }
@@ -335,7 +335,8 @@ fn configuration(options: &Options, folder: &Path) -> String {
         "max_prepared_transactions = 5".into(),
         "log_line_prefix = '%m [%p] %b '".into(),
         format!("shared_preload_libraries = '{}'", if options.preload { "image_gen" } else { "" }),
-        format!("image_gen.allow_private_hosts = '{}'", options.allow_private_hosts),
+        format!("image_gen.allowed_provider_hosts = '{}'", options.allowed_hosts),
+        format!("image_gen.allowed_image_hosts = '{}'", options.allowed_hosts),
     ];
     lines.extend(options.conf.iter().cloned());
     lines.join("\n")
@@ -393,6 +394,11 @@ fn sweep() {
         }
         let _ = fs::remove_dir_all(folder);
     }
+}
+
+/// Gives a file, or whatever is there, to the user that servers run as.
+pub fn give_to_server(path: &Path) {
+    ServerUser::get().own(path);
 }
 
 /// Writes a file that only the server can read, with this mode.

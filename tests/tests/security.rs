@@ -141,7 +141,8 @@ fn users_write_through_the_functions_only() {
     assert_eq!(alice.sqlstate("SET ROLE image_gen_worker"), "42501");
     // What decides where keys go and which files are read is the superuser's.
     for setting in [
-        "image_gen.allow_private_hosts = 'evil'",
+        "image_gen.allowed_provider_hosts = 'evil'",
+        "image_gen.allowed_image_hosts = 'evil'",
         "image_gen.secrets_file = '/etc/passwd'",
         "image_gen.on_uncertain = 'retry'",
     ] {
@@ -378,7 +379,7 @@ fn an_answer_cannot_lead_into_the_servers_own_network() {
 #[test]
 fn loopback_is_forbidden_unless_it_is_allowed() {
     // worker failure mode 64
-    let stage = Stage::with(Options { allow_private_hosts: "192.0.2.1".into(), ..Options::default() });
+    let stage = Stage::with(Options { allowed_hosts: "192.0.2.1".into(), ..Options::default() });
     let mut alice = stage.alice();
     let id = alice.generate("nowhere");
     let job = alice.done(&id);

@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use image_gen_tests::Stage;
 use image_gen_tests::sim::micros;
+use image_gen_tests::stage::DATABASE;
+use image_gen_tests::wait::{secs, wait_until};
+use image_gen_tests::{Options, Stage};
 use serde_json::json;
 
 #[test]
@@ -99,7 +101,14 @@ fn users_can_hang_nothing_on_our_tables() {
                 // An administrator may lock what he may edit, as he may lock its rows; never what jobs are made of.
                 let hot = matches!(
                     table.as_str(),
-                    "queue" | "jobs" | "attempts" | "campaign_assets" | "waits" | "worker_state" | "blobs"
+                    "queue"
+                        | "jobs"
+                        | "attempts"
+                        | "campaign_assets"
+                        | "waits"
+                        | "worker_state"
+                        | "blobs"
+                        | "locks"
                 );
                 if attempt.starts_with("LOCK") && user == "bob" && !hot {
                     continue;
@@ -213,4 +222,65 @@ fn what_is_too_large_is_refused_before_it_is_queued() {
         assert!(error.message().len() < 2_000 && error.hint().is_some(), "{call}: {error:?}");
     }
     assert_eq!((alice.number("SELECT count(*) FROM image_gen.jobs"), stage.sim.submits()), (0, 0));
+}
+
+#[test]
+fn no_advisory_lock_that_a_role_holds_stops_anything() {
+    // Without shared memory the worker's singleton is a lock, and pruning and recounts keep each other out by locks.
+    for preload in [false, true] {
+        let stage = Stage::with(Options { preload, ..Options::default() });
+        stage.sentinel();
+        let mut admin = stage.admin();
+        let extension = admin.text("SELECT oid FROM pg_extension WHERE extname = 'image_gen'");
+        let mut mallory = stage.connect("mallory");
+        // Every one that has ever had a meaning here, in both key spaces.
+        for second in ["0", "1", "2", "3", &extension] {
+            mallory.run(&format!(
+                "SELECT pg_advisory_lock(1768774510, {second}), pg_advisory_lock((1768774510::bigint << 32) | {second}),
+                        pg_advisory_lock({second}, 1768774510), pg_advisory_lock({second}, {extension}), pg_advisory_lock({second})"
+            ));
+        }
+        let before = stage.worker();
+        admin.run(&format!("SELECT pg_terminate_backend({before})"));
+        wait_until("the next worker", secs(30), || {
+            stage.cluster.find_worker(DATABASE).is_some_and(|pid| pid != before)
+        });
+        stage.sentinel();
+        admin.run("SET statement_timeout = '20s'");
+        for call in [
+            "set_budget('workspace', NULL, 5)",
+            "recount_budgets()",
+            "set_budget('workspace', NULL, NULL)",
+            "prune('1 day')",
+        ] {
+            admin.run(&format!("SELECT * FROM image_gen.{call}"));
+        }
+        // The rows that are locked instead are nobody's to lock.
+        for role in ["mallory", "alice", "image_gen_admin", "image_gen_worker"] {
+            for right in ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"] {
+                assert!(
+                    !admin.truth(&format!(
+                        "SELECT has_table_privilege('{role}', 'image_gen.locks', '{right}')"
+                    )),
+                    "{role}: {right}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_second_worker_of_a_database_ends_and_the_first_one_stays() {
+    let stage = Stage::with(Options { preload: false, ..Options::default() });
+    stage.sentinel();
+    let worker = stage.worker();
+    let mut admin = stage.admin();
+    let processes = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'image_gen worker'";
+    admin.run("SELECT image_gen._start_worker()");
+    wait_until("the second one comes", secs(20), || admin.number(processes) == 2);
+    wait_until("the second one goes", secs(40), || admin.number(processes) == 1);
+    assert_eq!(stage.worker(), worker);
+    // What tells them apart outlives a transaction that fails.
+    assert_eq!(admin.number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 3"), 1);
+    stage.sentinel();
 }

@@ -164,7 +164,7 @@ fn a_server_that_answers_byte_by_byte_holds_up_nobody() {
     // worker failure modes 45 and 50: ten of them, and a name that does not exist.
     let stage = Stage::conf(&[
         "image_gen.breaker_failures = 0",
-        "image_gen.allow_private_hosts = '127.0.0.1,nowhere.invalid'",
+        "image_gen.allowed_provider_hosts = '127.0.0.1:*,nowhere.invalid'",
     ]);
     stage.worker();
     let slow = serve(|s| {

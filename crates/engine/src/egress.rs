@@ -6,21 +6,135 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Hosts that an administrator has allowed although they are loopback or private: names or addresses,
-/// lower case, without a port. They come from the setting `image_gen.allow_private_hosts`.
+use crate::http::Origin;
+
+/// What a request goes to. Each has addresses of its own that it may reach although they are not public.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Destination {
+    /// A provider: `image_gen.allowed_provider_hosts`.
+    #[default]
+    Provider,
+    /// A back end on one's own machine: its configured address, and what providers may reach.
+    OwnMachine,
+    /// A picture that a caller or an answer names: `image_gen.allowed_image_hosts`.
+    Image,
+}
+
+impl Destination {
+    /// The setting that opens further addresses.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Destination::Provider | Destination::OwnMachine => "image_gen.allowed_provider_hosts",
+            Destination::Image => "image_gen.allowed_image_hosts",
+        }
+    }
+}
+
+/// Which addresses a request may be sent to once its URL has passed [`Egress::check`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Addresses of the public internet only, whatever the name resolves to.
+    Public,
+    /// Any: an administrator has named this very origin.
+    Any,
+}
+
+/// The addresses that an administrator has opened.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct AllowedHosts(Vec<String>);
+pub struct Egress {
+    /// For providers.
+    pub providers: AllowedHosts,
+    /// For pictures of callers and answers.
+    pub images: AllowedHosts,
+    /// Where the back end on one's own machine listens.
+    pub own_machine: Option<Origin>,
+}
+
+impl Egress {
+    /// Where a request may go; the reason when it may not be sent at all. What a name resolves to is looked at when it is
+    /// connected to.
+    pub fn check(&self, destination: Destination, origin: &Origin) -> Result<Reach, String> {
+        let listed = match destination {
+            Destination::Provider => self.providers.contains(origin),
+            Destination::OwnMachine => {
+                self.own_machine.as_ref() == Some(origin) || self.providers.contains(origin)
+            }
+            Destination::Image => self.images.contains(origin),
+        };
+        if listed {
+            return Ok(Reach::Any);
+        }
+        let Origin { scheme, host, port } = origin;
+        if scheme != "https" {
+            return Err(format!("{host}:{port} is not https and not in {}", destination.setting()));
+        }
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        match literal {
+            Ok(address) if !is_public(address) => Err(format!(
+                "{host} is not a public address, and {host}:{port} not in {}",
+                destination.setting()
+            )),
+            _ => Ok(Reach::Public),
+        }
+    }
+}
+
+/// Origins that may be contacted although they are loopback or private, or speak plain http.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AllowedHosts(Vec<(String, Port)>);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Port {
+    /// That of the URL's scheme: 443, or 80.
+    OfScheme,
+    This(u16),
+    Any,
+}
 
 impl AllowedHosts {
-    /// Reads a comma-separated list.
-    pub fn parse(list: &str) -> Self {
-        let hosts = list.split(',').map(|h| bare(h.trim())).filter(|h| !h.is_empty()).collect();
-        AllowedHosts(hosts)
+    /// Reads a comma-separated list of `host` (at the port of the URL's scheme), `host:port` and `host:*`. A host is a name
+    /// or an address, an IPv6 address with a port is in brackets. The error names the entry that is none of these.
+    pub fn parse(list: &str) -> Result<Self, String> {
+        let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        entries.map(entry).collect::<Result<_, _>>().map(AllowedHosts)
     }
 
-    /// True when the host, exactly as a URL names it, is on the list.
-    pub fn contains(&self, host: &str) -> bool {
-        self.0.contains(&bare(host))
+    /// True when the origin, exactly as a URL names it, is on the list.
+    pub fn contains(&self, origin: &Origin) -> bool {
+        let host = bare(&origin.host);
+        self.0.iter().any(|(allowed, port)| {
+            *allowed == host
+                && match port {
+                    Port::Any => true,
+                    Port::This(port) => *port == origin.port,
+                    Port::OfScheme => origin.port == if origin.scheme == "https" { 443 } else { 80 },
+                }
+        })
+    }
+}
+
+fn entry(text: &str) -> Result<(String, Port), String> {
+    let wrong = || format!("'{text}' is not host, host:port or host:*");
+    // An IPv6 address has colons of its own.
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if host.starts_with('[') == host.ends_with(']') && !text.ends_with(']') => {
+            let is_address = !host.starts_with('[') && host.contains(':');
+            if is_address { (text, None) } else { (host, Some(port)) }
+        }
+        _ => (text, None),
+    };
+    let port = match port {
+        None => Port::OfScheme,
+        Some("*") => Port::Any,
+        Some(digits) => Port::This(digits.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?),
+    };
+    let is_balanced = host.starts_with('[') == host.ends_with(']');
+    let host = bare(host);
+    let named = host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    if !host.is_empty() && is_balanced && (named || host.parse::<Ipv6Addr>().is_ok()) {
+        Ok((host, port))
+    } else {
+        Err(wrong())
     }
 }
 
@@ -124,13 +238,93 @@ mod tests {
         }
     }
 
+    fn allows(list: &str, url: &str) -> bool {
+        AllowedHosts::parse(list).unwrap().contains(&crate::http::origin(url).unwrap())
+    }
+
     #[test]
-    fn an_allowed_host_is_compared_by_its_bare_name() {
-        let hosts = AllowedHosts::parse(" LocalHost , 127.0.0.1,[::1],");
-        assert!(hosts.contains("localhost."));
-        assert!(hosts.contains("127.0.0.1"));
-        assert!(hosts.contains("::1"));
-        assert!(!hosts.contains("127.0.0.2"));
-        assert!(!AllowedHosts::parse("").contains(""));
+    fn an_allowed_host_is_allowed_at_its_port_only() {
+        let list = " LocalHost:8188 , 127.0.0.1,[::1]:9,gpu.lan:*,fd00::2,[fd00::3],";
+        for good in [
+            "http://localhost:8188/",
+            "http://LOCALHOST.:8188/",
+            "http://127.0.0.1/x",
+            "https://127.0.0.1/x",
+            "http://[::1]:9/",
+            "http://gpu.lan:1/",
+            "https://gpu.lan/",
+            "http://[fd00::2]/",
+            "https://[fd00::3]/",
+        ] {
+            assert!(allows(list, good), "{good}");
+        }
+        for bad in [
+            "http://localhost/",
+            "http://localhost:9200/",
+            "http://127.0.0.1:9200/",
+            "http://127.0.0.1:443/",
+            "https://127.0.0.1:80/",
+            "http://127.0.0.2/",
+            "http://[::1]/",
+            "http://gpu.lan.example:1/",
+            "http://xgpu.lan:1/",
+        ] {
+            assert!(!allows(list, bad), "{bad}");
+        }
+        assert!(!allows("", "http://localhost/"));
+    }
+
+    #[test]
+    fn an_entry_that_is_no_host_is_an_error_and_opens_nothing() {
+        for wrong in [
+            "host:port",
+            "a:0",
+            "a:65536",
+            "a:",
+            ":80",
+            "http://a",
+            "a/b",
+            "a b",
+            "*",
+            "*:80",
+            "[::1",
+            "1::2::3",
+        ] {
+            let error = AllowedHosts::parse(&format!("good,{wrong}")).unwrap_err();
+            assert!(error.contains(wrong), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_opens_a_provider_opens_no_picture() {
+        let origin = |url: &str| crate::http::origin(url).unwrap();
+        let egress = Egress {
+            providers: AllowedHosts::parse("gpu.lan:8188").unwrap(),
+            images: AllowedHosts::parse("images.lan:80").unwrap(),
+            own_machine: Some(origin("http://127.0.0.1:7860/sd")),
+        };
+        let reach = |destination, url| egress.check(destination, &origin(url)).ok();
+        use Destination::{Image, OwnMachine, Provider};
+        for (url, allowed) in [
+            ("http://gpu.lan:8188/prompt", [true, true, false]),
+            ("http://images.lan/a.png", [false, false, true]),
+            ("http://127.0.0.1:7860/x", [false, true, false]),
+            ("http://127.0.0.1:5432/x", [false; 3]),
+            ("http://gpu.lan:9200/", [false; 3]),
+            ("https://10.0.0.1/", [false; 3]),
+            ("https://[::1]:7860/", [false; 3]),
+        ] {
+            let found = [Provider, OwnMachine, Image].map(|to| reach(to, url) == Some(Reach::Any));
+            assert_eq!(found, allowed, "{url}");
+            assert!(
+                [Provider, OwnMachine, Image].iter().all(|to| reach(*to, url) != Some(Reach::Public)),
+                "{url}"
+            );
+        }
+        // A name is only as good as what it resolves to.
+        assert_eq!(reach(Image, "https://gpu.lan:8188/"), Some(Reach::Public));
+        assert!(
+            egress.check(Image, &origin("http://gpu.lan:8188/")).unwrap_err().contains("allowed_image_hosts")
+        );
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::egress::Destination;
+
 #[cfg(feature = "async")]
 pub mod driver;
 
@@ -125,6 +127,8 @@ pub struct HttpRequest {
     pub method: Method,
     /// Absolute URL.
     pub url: String,
+    /// What it goes to: decides which private addresses it may reach.
+    pub destination: Destination,
     /// How the provider's key goes in; `None` sends none.
     pub auth: Option<Auth>,
     /// Further headers.
@@ -148,6 +152,7 @@ impl HttpRequest {
         HttpRequest {
             method: Method::Get,
             url: url.into(),
+            destination: Destination::Provider,
             auth,
             headers: vec![],
             body: Body::Empty,
@@ -169,7 +174,11 @@ impl HttpRequest {
 
     /// The download of a picture. Never with a key: the URL comes from an answer.
     pub fn picture(url: impl Into<String>) -> Self {
-        HttpRequest { max_bytes: MAX_PICTURE_BYTES, ..HttpRequest::get(url, None) }
+        HttpRequest {
+            max_bytes: MAX_PICTURE_BYTES,
+            destination: Destination::Image,
+            ..HttpRequest::get(url, None)
+        }
     }
 }
 
@@ -256,7 +265,7 @@ pub fn may_carry_key(url: &str, base_url: &str, own_domains: &[&str]) -> bool {
 }
 
 /// Scheme, host and port of a URL.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
     /// `http` or `https`.
     pub scheme: String,

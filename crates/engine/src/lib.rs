@@ -28,7 +28,8 @@
 //! | [`wording`] | what a prompt says about itself |
 //! | [`turns`] | whose turn it is at a provider |
 //! | [`egress`] | which addresses may be contacted |
-//! | [`secret`] | keys that cannot be printed |
+//! | [`secret`] | keys that cannot be printed, and the file that they are in |
+//! | [`redact`] | keys taken out of texts from outside |
 #![forbid(unsafe_code)]
 
 pub mod candidate;
@@ -46,6 +47,7 @@ pub mod picture;
 pub mod poll;
 pub mod progress;
 pub mod provider;
+pub mod redact;
 pub mod retry;
 pub mod route;
 pub mod run;

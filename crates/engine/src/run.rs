@@ -26,6 +26,7 @@ pub use journal::{AttemptStatus, Entry, JobStatus, Picture};
 
 use crate::candidate::Candidate;
 use crate::cost::Cost;
+use crate::egress::Destination;
 use crate::failure::{ErrorCode, Failure};
 use crate::http::{HttpRequest, HttpResponse, TransportError, may_carry_key};
 use crate::input::{Inputs, Role};
@@ -398,7 +399,11 @@ impl Run {
         format!("{}-{}", self.job.id, self.number + 1)
     }
 
-    fn send(&self, request: HttpRequest) -> Step {
+    fn send(&self, mut request: HttpRequest) -> Step {
+        let on_own_machine = self.provider().is_some_and(|p| p.address_name().is_some());
+        if on_own_machine && request.destination == Destination::Provider {
+            request.destination = Destination::OwnMachine;
+        }
         let key_name = self.provider().and_then(|p| provider::key_name(p, &self.candidate));
         Step::Send { key_name: request.auth.and(key_name).map(str::to_owned), request }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::cost::Cost;
 use image_gen_engine::failure::{ErrorCode, Failed, Failure};
-use image_gen_engine::http::Method;
+use image_gen_engine::http::{Method, TransportError};
 use image_gen_engine::input::Role;
 use image_gen_engine::job::{Operation, Request, Task as Work};
 use image_gen_engine::progress::{Progress, Rung};
@@ -305,7 +305,13 @@ impl Task {
                     if request.auth.is_none() && input_permit.is_none() && picture_permit.is_none() {
                         picture_permit = world.pictures.clone().acquire_owned().await.ok();
                     }
-                    let key = key_name.and_then(|name| world.config.borrow().keys.get(&name));
+                    let key = key_name.as_ref().and_then(|name| world.config.borrow().keys.get(name));
+                    if let (Some(name), None) = (&key_name, &key) {
+                        // It was taken away. What has been accepted is asked for again later: there may be one then.
+                        let why = TransportError::NotSent(format!("there is no key {name}"));
+                        event = Event::Answer(Err(why));
+                        continue;
+                    }
                     // What can be asked again is dropped at once when the worker must end. What may be paid for is
                     // given the time that is left.
                     let asks = request.method == Method::Get;
@@ -376,7 +382,10 @@ impl Task {
     }
 
     /// Asks the main thread to make entries durable.
-    async fn commit(&self, entries: Vec<Entry>) -> Verdict {
+    async fn commit(&self, mut entries: Vec<Entry>) -> Verdict {
+        // The one door to what is kept: no key passes, whatever a provider said.
+        let redactor = self.world.driver.redactor();
+        entries.iter_mut().for_each(|entry| entry.redact(&redactor));
         let (done, answer) = oneshot::channel();
         let commit = Commit { seq: self.seq, job_id: self.job_id.clone(), entries, done };
         self.world.report(Report::Commit(commit)).await;

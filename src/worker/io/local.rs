@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use image_gen_engine::candidate::Candidate;
+use image_gen_engine::egress::Destination;
 use image_gen_engine::http::HttpRequest;
 use image_gen_engine::provider;
 
@@ -63,6 +64,7 @@ impl Local {
         }
         for (kind, path) in KINDS {
             let mut request = HttpRequest::get(format!("{address}{path}"), None);
+            request.destination = Destination::OwnMachine;
             request.timeout = PATIENCE;
             request.max_bytes = 1 << 20;
             // 401 says that it is there and wants a password.

@@ -201,7 +201,7 @@ SELECT (SELECT count(*) FROM image_gen.jobs) AS jobs, (SELECT count(*) FROM imag
 \pset format aligned
 
 -- A host that the administrator allows (here 127.0.0.1) may be private, and may do without https.
-SHOW image_gen.allow_private_hosts;
+SHOW image_gen.allowed_image_hosts;
 SELECT count(*) FROM unnest('{http://127.0.0.1/a.png,https://127.0.0.1:8443/a.png}'::text[]) u CROSS JOIN LATERAL image_gen.edit(u, 'x');
 DELETE FROM image_gen.jobs;
 DELETE FROM image_gen.queue;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -13,43 +13,39 @@ use reqwest::redirect::Policy;
 use tokio::sync::Semaphore;
 
 use super::{Auth, Body, Content, HttpRequest, HttpResponse, Method, Part, TransportError, origin};
-use crate::egress::{AllowedHosts, is_public};
+use crate::egress::{Egress, Reach, is_public};
+use crate::redact::Redactor;
 use crate::secret::Key;
 
-/// A shared HTTP client behind the egress filter.
+/// HTTP clients behind the egress filter.
 #[derive(Clone)]
 pub struct Driver {
-    client: reqwest::Client,
-    allowed: Arc<RwLock<AllowedHosts>>,
+    /// Connects to public addresses only.
+    public: reqwest::Client,
+    /// Connects to any address. A client of its own, so that no connection of it is ever reused for what may not.
+    any: reqwest::Client,
+    egress: Arc<RwLock<Egress>>,
+    redactor: Arc<RwLock<Arc<Redactor>>>,
 }
 
 impl Driver {
-    /// A driver that may also reach these hosts. No proxy from the environment, no redirects (they could lead
+    /// A driver that may also reach what is opened here. No proxy from the environment, no redirects (they could lead
     /// anywhere, with our headers), no decompression (an answer cannot grow).
-    pub fn new(allowed: AllowedHosts) -> Result<Self, String> {
+    pub fn new(egress: Egress) -> Result<Self, String> {
         // Fails only when a default was installed before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let allowed = Arc::new(RwLock::new(allowed));
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("image_gen/", env!("CARGO_PKG_VERSION")))
-            .no_proxy()
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(Duration::from_secs(10))
-            .tcp_nodelay(true)
-            // Shorter than any server's own limit: a request written into a connection that the server is just
-            // closing would be an ambiguous send.
-            .pool_idle_timeout(Duration::from_secs(4))
-            .pool_max_idle_per_host(64)
-            .dns_resolver(Arc::new(Guard::new(allowed.clone())))
-            .build()
-            .map_err(|e| chain(&e))?;
-        Ok(Driver { client, allowed })
+        let public = client(Reach::Public)?;
+        Ok(Driver {
+            public,
+            any: client(Reach::Any)?,
+            egress: Arc::new(RwLock::new(egress)),
+            redactor: Arc::default(),
+        })
     }
 
-    /// Replaces the list of allowed hosts.
-    pub fn allow(&self, hosts: AllowedHosts) {
-        *self.allowed.write().unwrap_or_else(PoisonError::into_inner) = hosts;
+    /// Replaces what is opened.
+    pub fn open(&self, egress: Egress) {
+        *self.egress.write().unwrap_or_else(PoisonError::into_inner) = egress;
     }
 
     /// Sends a request and reads the whole answer, within the request's bounds.
@@ -58,13 +54,17 @@ impl Driver {
         request: &HttpRequest,
         key: Option<&Key>,
     ) -> Result<HttpResponse, TransportError> {
-        self.check(&request.url).map_err(TransportError::NotSent)?;
+        let client = self.client_for(request).map_err(TransportError::NotSent)?;
         let mut builder = match request.method {
-            Method::Get => self.client.get(&request.url),
-            Method::Post => self.client.post(&request.url),
-            Method::Put => self.client.put(&request.url),
+            Method::Get => client.get(&request.url),
+            Method::Post => client.post(&request.url),
+            Method::Put => client.put(&request.url),
         };
         if let (Some(auth), Some(key)) = (request.auth, key) {
+            if !self.redactor().covers(key) {
+                // The key of a row's own name, from the environment: nothing has listed it.
+                self.redact(self.redactor().with([key.clone()]));
+            }
             let mut value = HeaderValue::from_str(&written(auth, key)).map_err(|_| {
                 TransportError::NotSent("the key has characters that no header can carry".into())
             })?;
@@ -82,32 +82,62 @@ impl Driver {
             }
         };
         match tokio::time::timeout(request.timeout, exchange(builder, request.max_bytes)).await {
-            Ok(result) => result.map(|response| match key {
-                Some(key) => without(response, key),
-                None => response,
-            }),
+            Ok(result) => result.map(|response| self.clean(response)),
             Err(_) => {
                 Err(TransportError::MaybeSent(format!("no answer within {} s", request.timeout.as_secs())))
             }
         }
     }
 
-    /// Refuses what the resolver never sees: other schemes, plain text to strangers, literal addresses.
-    fn check(&self, url: &str) -> Result<(), String> {
-        let origin = origin(url).ok_or("not an http(s) URL without user information")?;
-        let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
-        if allowed.contains(&origin.host) {
-            return Ok(());
-        }
-        if origin.scheme != "https" {
-            return Err(format!("{} is not https and not in image_gen.allow_private_hosts", origin.host));
-        }
-        let literal = origin.host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        match literal {
-            Ok(address) if !is_public(address) => Err(forbidden(&origin.host)),
-            _ => Ok(()),
-        }
+    /// From now on these keys are taken out of what services say.
+    pub fn redact(&self, keys: Redactor) {
+        *self.redactor.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
+
+    /// What takes keys out of texts.
+    pub fn redactor(&self) -> Arc<Redactor> {
+        self.redactor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Some services repeat a rejected key in their error text, of which then a part is kept: the key must be out of it before
+    /// it is cut. (What a success says is cleaned where it is kept.)
+    fn clean(&self, mut response: HttpResponse) -> HttpResponse {
+        // Far more than is ever shown of an error.
+        const LONGEST_ERROR: usize = 256 << 10;
+        if !response.is_success() {
+            response.body.truncate(LONGEST_ERROR);
+            if let Some(clean) = self.redactor().cleaned_excerpt(&response.body) {
+                response.body = clean;
+            }
+        }
+        response
+    }
+
+    /// Refuses what the resolver never sees: other schemes, plain text to strangers, literal addresses.
+    fn client_for(&self, request: &HttpRequest) -> Result<&reqwest::Client, String> {
+        let origin = origin(&request.url).ok_or("not an http(s) URL without user information")?;
+        let egress = self.egress.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(match egress.check(request.destination, &origin)? {
+            Reach::Public => &self.public,
+            Reach::Any => &self.any,
+        })
+    }
+}
+
+fn client(reach: Reach) -> Result<reqwest::Client, String> {
+    let client = reqwest::Client::builder()
+        .user_agent(concat!("image_gen/", env!("CARGO_PKG_VERSION")))
+        .no_proxy()
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(Duration::from_secs(10))
+        .tcp_nodelay(true)
+        // Shorter than any server's own limit: a request written into a connection that the server is just
+        // closing would be an ambiguous send.
+        .pool_idle_timeout(Duration::from_secs(4))
+        .pool_max_idle_per_host(64)
+        .dns_resolver(Arc::new(Guard::new(reach)));
+    client.build().map_err(|e| chain(&e))
 }
 
 /// A key as it goes into its header.
@@ -133,31 +163,6 @@ fn form(parts: &[Part]) -> Result<reqwest::multipart::Form, reqwest::Error> {
         };
     }
     Ok(form)
-}
-
-/// Some services repeat a rejected key in their error text, which is stored and shown. Larger bodies are pictures.
-fn without(mut response: HttpResponse, key: &Key) -> HttpResponse {
-    const TEXT: usize = 64 * 1024;
-    // A shorter one is no real key, and would be found in any base64.
-    const SHORTEST: usize = 8;
-    let secret = key.reveal().as_bytes();
-    if secret.len() < SHORTEST || response.body.len() > TEXT {
-        return response;
-    }
-    let mut rest = response.body.as_slice();
-    let mut clean = Vec::with_capacity(rest.len());
-    while let Some(at) = rest.windows(secret.len()).position(|window| window == secret) {
-        clean.extend_from_slice(&rest[..at]);
-        clean.extend_from_slice(b"***");
-        rest = &rest[at + secret.len()..];
-    }
-    clean.extend_from_slice(rest);
-    response.body = clean;
-    response
-}
-
-fn forbidden(host: &str) -> String {
-    format!("{host} is not a public address and not in image_gen.allow_private_hosts")
 }
 
 async fn exchange(
@@ -205,9 +210,9 @@ fn chain(error: &reqwest::Error) -> String {
     if text.is_empty() { "the request failed".into() } else { text }
 }
 
-/// Resolves names to public addresses only, so that the address that was checked is the one that is used.
+/// Resolves names to the addresses that may be used, so that the address that was checked is the one that is connected to.
 struct Guard {
-    allowed: Arc<RwLock<AllowedHosts>>,
+    reach: Reach,
     lookup: fn(&str) -> std::io::Result<Vec<SocketAddr>>,
     /// Who looks up each host just now.
     busy: Mutex<HashMap<String, Weak<Semaphore>>>,
@@ -217,9 +222,9 @@ struct Guard {
 const LOOKUPS_OF_A_HOST: usize = 2;
 
 impl Guard {
-    fn new(allowed: Arc<RwLock<AllowedHosts>>) -> Self {
+    fn new(reach: Reach) -> Self {
         let lookup = |host: &str| (host, 0).to_socket_addrs().map(Iterator::collect);
-        Guard { allowed, lookup, busy: Mutex::default() }
+        Guard { reach, lookup, busy: Mutex::default() }
     }
 
     fn turn(&self, host: &str) -> Arc<Semaphore> {
@@ -237,8 +242,7 @@ impl Guard {
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let host = name.as_str().to_owned();
-        let private_too = self.allowed.read().unwrap_or_else(PoisonError::into_inner).contains(&host);
-        let (turn, lookup) = (self.turn(&host), self.lookup);
+        let (turn, lookup, reach) = (self.turn(&host), self.lookup, self.reach);
         Box::pin(async move {
             let turn = turn.acquire_owned().await?;
             let asked = host.clone();
@@ -249,9 +253,9 @@ impl Resolve for Guard {
                 found
             });
             let usable: Vec<SocketAddr> =
-                found.await??.into_iter().filter(|a| private_too || is_public(a.ip())).collect();
+                found.await??.into_iter().filter(|a| reach == Reach::Any || is_public(a.ip())).collect();
             if usable.is_empty() {
-                return Err(forbidden(&host).into());
+                return Err(format!("{host} is not a public address, and not among the allowed hosts").into());
             }
             Ok(Box::new(usable.into_iter()) as Addrs)
         })
@@ -265,11 +269,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_an_answer_repeats_is_masked() {
-        let answer = |body: &str| HttpResponse { status: 401, headers: vec![], body: body.into() };
-        let masked = without(answer("bad key sk-12345 and sk-12345, not sk-12"), &Key::new("sk-12345"));
-        assert_eq!(masked.body, b"bad key *** and ***, not sk-12");
-        assert_eq!(without(answer("nothing"), &Key::new("sk-12345")).body, b"nothing");
+    fn a_key_that_an_error_repeats_is_masked_before_it_is_cut() {
+        let driver = Driver::new(Egress::default()).unwrap();
+        driver.redact(Redactor::new([Key::new("sk-12345")]));
+        let said = |status: u16, body: &str| {
+            let body = driver.clean(HttpResponse { status, headers: vec![], body: body.into() }).body;
+            String::from_utf8(body).unwrap()
+        };
+        assert_eq!(said(401, "bad key sk-12345 and SK-12345, not sk-12 "), "bad key *** and ***, not sk-12 ");
+        assert_eq!(said(401, "nothing"), "nothing");
+        let long = said(500, &format!("{}sk-12345{}", " ".repeat((256 << 10) - 7), "x".repeat(1 << 20)));
+        assert!(long.trim() == "***");
     }
 
     fn runtime() -> tokio::runtime::Runtime {
@@ -291,7 +301,7 @@ mod tests {
             }
             Ok(vec![SocketAddr::from(([93, 184, 216, 34], 0))])
         }
-        let guard = Guard { lookup, ..Guard::new(Arc::default()) };
+        let guard = Guard { lookup, ..Guard::new(Reach::Public) };
         let resolve = |host: &str| guard.resolve(host.parse().unwrap());
         runtime().block_on(async {
             let slow: Vec<_> = (0..20).map(|_| tokio::spawn(resolve("slow.example"))).collect();
@@ -318,7 +328,7 @@ mod tests {
                 _ => Err(std::io::Error::other("no such host")),
             }
         }
-        let guard = Guard { lookup, ..Guard::new(Arc::default()) };
+        let guard = Guard { lookup, ..Guard::new(Reach::Public) };
         let found = |host: &str| {
             let resolving = guard.resolve(host.parse().unwrap());
             runtime().block_on(resolving).map(|all| all.map(|a| a.ip().to_string()).collect::<Vec<_>>())

@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::finish::Bill;
 use super::{AttemptStatus, Entry, JobStatus, Picture, Run, State, Step};
 use crate::cost::Cost;
+use crate::egress::Destination;
 use crate::failure::{Failure, excerpt};
-use crate::http::{HttpRequest, HttpResponse, TransportError};
+use crate::http::{HttpRequest, HttpResponse, TransportError, origin};
 use crate::job::Warning;
 use crate::picture;
-use crate::provider::{Output, Source};
+use crate::provider::{self, Output, Source};
 
 /// How often a picture is fetched in all.
 const FETCH_TRIES: u32 = 4;
@@ -40,13 +41,22 @@ fn is_web(url: &str) -> bool {
 }
 
 impl Run {
+    /// A picture that the very server has which was called: what opens that for calls opens it for this.
+    fn is_at_provider(&self, url: &str) -> bool {
+        let base = self.provider().and_then(|p| origin(provider::base_url(p, &self.candidate)));
+        base.is_some() && base == origin(url)
+    }
+
     /// Takes the next picture in, or closes the job when all are there.
     pub(super) fn collect(&mut self, mut collection: Collection) -> Step {
         while let Some(source) = collection.output.pictures.get(collection.done.len()) {
             match source {
                 Source::Url { url, .. } if !is_web(url) => return self.no_picture(collection),
                 Source::Url { url, .. } => {
-                    let request = HttpRequest::picture(url);
+                    let mut request = HttpRequest::picture(url);
+                    if self.is_at_provider(url) {
+                        request.destination = Destination::Provider;
+                    }
                     collection.tries += 1;
                     self.state = State::Collecting(Box::new(collection));
                     return self.send(request);

@@ -12,6 +12,7 @@ use crate::job::Warning;
 use crate::picture::Facts;
 use crate::progress::Progress;
 use crate::provider::Remote;
+use crate::redact::Redactor;
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -141,6 +142,67 @@ pub enum Entry {
         /// Its pictures.
         pictures: Vec<Picture>,
     },
+}
+
+impl Entry {
+    /// Takes keys out of every text that came from outside, or may hold a part of one. Each field is named here, so that none
+    /// is forgotten.
+    pub fn redact(&mut self, redactor: &Redactor) {
+        let whole = &mut |text: &mut String| redactor.clean(text);
+        let excerpt = &mut |text: &mut String| redactor.clean_excerpt(text);
+        match self {
+            Entry::Begin {
+                number: _,
+                provider: _,
+                model: _,
+                prompt,
+                seed: _,
+                seed_honored: _,
+                warnings,
+                estimated_cost: _,
+                progress,
+            } => {
+                whole(prompt);
+                warnings.iter_mut().for_each(|warning| excerpt(&mut warning.message));
+                texts_of_progress(progress, whole);
+            }
+            Entry::Checkpoint { number: _, remote, cost: _, http_status: _ } => {
+                let Remote { id, poll_url, result_url, cancel_url } = remote;
+                [Some(id), Some(poll_url), result_url.as_mut(), cancel_url.as_mut()]
+                    .into_iter()
+                    .flatten()
+                    .for_each(whole);
+            }
+            Entry::End {
+                number: _,
+                status: _,
+                failed,
+                http_status: _,
+                cost: _,
+                work,
+                tokens: _,
+                render_seconds: _,
+                seed: _,
+                warnings,
+            } => {
+                failed.iter_mut().for_each(|failed| excerpt(&mut failed.message));
+                work.iter_mut().filter_map(|work| work.quality.as_mut()).for_each(whole);
+                warnings.iter_mut().for_each(|warning| excerpt(&mut warning.message));
+            }
+            Entry::Later { after: _, progress } => texts_of_progress(progress, whole),
+            Entry::Close { status: _, failed, pictures } => {
+                failed.iter_mut().for_each(|failed| excerpt(&mut failed.message));
+                for Picture { url, lifetime: _, facts: _, bytes: _, inline: _ } in pictures {
+                    url.iter_mut().for_each(&mut *whole);
+                }
+            }
+        }
+    }
+}
+
+fn texts_of_progress(progress: &mut Progress, each: &mut dyn FnMut(&mut String)) {
+    let Progress { tries: _, failed, refused, reworded: _, climbing: _, rung: _, prompt, chosen } = progress;
+    failed.iter_mut().chain(refused).chain(prompt).chain(chosen).for_each(each);
 }
 
 fn seconds<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
