@@ -104,6 +104,11 @@ fn once(fault: Value) -> Value {
     json!({"phase": "submit", "times": 1, "fault": fault})
 }
 
+/// What a gateway writes.
+fn page(code: u16) -> Value {
+    json!({"kind": "status", "code": code, "body": "<html><title>Bad gateway</title></html>"})
+}
+
 fn status(code: u16) -> Value {
     json!({"kind": "status", "code": code})
 }
@@ -135,7 +140,17 @@ fn bfl_submissions_that_go_wrong() {
             case("429 for ever", submit(json!({"kind": "rate_limited"})), failed("rate_limited"), 4, Exact),
             case("503 once", once(status(503)), DONE, 2, Exact),
             case("503 for ever", submit(status(503)), failed("overloaded"), 4, Exact),
-            case("500 once", once(status(500)), DONE, 2, Exact),
+            // A gateway may have passed it on: never sent again, never booked as free.
+            case("408", submit(status(408)), REVIEW, 1, Unknown),
+            case("500", submit(status(500)), REVIEW, 1, Unknown),
+            case("502", submit(status(502)), REVIEW, 1, Unknown),
+            case("503 page", submit(page(503)), REVIEW, 1, Unknown),
+            case("520", submit(page(520)), REVIEW, 1, Unknown),
+            case("522", submit(page(522)), REVIEW, 1, Unknown),
+            case("524", submit(page(524)), REVIEW, 1, Unknown),
+            case("599", submit(status(599)), REVIEW, 1, Unknown),
+            case("521 once", once(page(521)), DONE, 2, Exact),
+            case("530 once", once(page(530)), DONE, 2, Exact),
             case("401", submit(status(401)), failed("auth"), 1, Exact),
             case("402", submit(status(402)), failed("insufficient_credits"), 1, Exact),
             case("422", submit(status(422)), failed("invalid_request"), 1, Exact),
@@ -275,7 +290,14 @@ fn openai_calls_that_go_wrong() {
         OPENAI,
         vec![
             case("refused prompt", submit(json!({"kind": "refuse", "stage": "request"})), REFUSED, 1, Exact),
-            case("refused picture", submit(json!({"kind": "refuse", "stage": "content"})), REFUSED, 1, Exact),
+            // That a drawing which is then refused costs nothing is documented nowhere.
+            case(
+                "refused picture",
+                submit(json!({"kind": "refuse", "stage": "content"})),
+                REFUSED,
+                1,
+                Unknown,
+            ),
             case("429 once", once(json!({"kind": "rate_limited", "retry_after": 1})), DONE, 2, Exact),
             case("429 for ever", submit(json!({"kind": "rate_limited"})), failed("rate_limited"), 4, Exact),
             case(
@@ -286,7 +308,39 @@ fn openai_calls_that_go_wrong() {
                 Exact,
             ),
             case("503 once", once(status(503)), DONE, 2, Exact),
-            case("500 once", once(status(500)), DONE, 2, Exact),
+            // The provider does not say that it costs nothing; a gateway does not know.
+            case("500", submit(status(500)), REVIEW, 1, Unknown),
+            case("502 page", submit(page(502)), REVIEW, 1, Unknown),
+            case("503 page", submit(page(503)), REVIEW, 1, Unknown),
+            case("524", submit(page(524)), REVIEW, 1, Unknown),
+            case("521 once", once(page(521)), DONE, 2, Exact),
+            case(
+                "quota without a code",
+                submit(
+                    json!({"kind": "status", "code": 429, "body": {"error": {"code": "", "type": "insufficient_quota"}}}),
+                ),
+                failed("insufficient_credits"),
+                1,
+                Exact,
+            ),
+            case(
+                "refused inside of a success",
+                submit(
+                    json!({"kind": "status", "code": 200, "body": {"error": {"code": "content_filter", "message": "no"}}}),
+                ),
+                REFUSED,
+                1,
+                Unknown,
+            ),
+            case(
+                "content policy at a 403",
+                submit(
+                    json!({"kind": "status", "code": 403, "body": {"detail": "temporarily blocked: content policy"}}),
+                ),
+                REFUSED,
+                1,
+                Unknown,
+            ),
             case("401", submit(status(401)), failed("auth"), 1, Exact),
             case("400", submit(status(400)), failed("invalid_request"), 1, Exact),
             case("drop after accept", submit(json!("drop_after_accept")), REVIEW, 1, Unknown),
@@ -305,7 +359,7 @@ fn openai_calls_that_go_wrong() {
                 Unknown,
             ),
             case("no picture", submit(json!("empty")), failed("provider_error"), 1, Unknown),
-            case("task error once", once(json!("task_error")), DONE, 2, Exact),
+            case("task error", submit(json!("task_error")), REVIEW, 1, Unknown),
             case("not found", submit(json!("task_not_found")), failed("model_gone"), 1, Exact),
         ],
     );

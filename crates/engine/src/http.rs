@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::egress::Destination;
+use crate::lenient;
 
 #[cfg(feature = "async")]
 pub mod driver;
@@ -199,20 +200,37 @@ impl HttpResponse {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// The body as JSON, `Null` where it is none, or has more values than any honest answer.
+    /// The body as JSON, read as tolerantly as [`lenient`] allows; `Null` where it is none, or has more values than any
+    /// honest answer.
     pub fn json(&self) -> Value {
+        let plain = lenient::inflated(self, MAX_ANSWER_BYTES);
+        let body = plain.as_deref().unwrap_or(&self.body);
         // Pictures in base64 have none of these bytes.
-        let values = self.body.iter().filter(|b| matches!(b, b',' | b'[' | b'{')).count();
+        let values = body.iter().filter(|b| matches!(b, b',' | b'[' | b'{')).count();
         if values > MAX_JSON_VALUES {
             return Value::Null;
         }
-        // Postgres can store a NUL in no text. No honest answer has one.
-        const NUL: &[u8] = b"\\u0000";
-        if self.body.windows(NUL.len()).any(|window| window == NUL) {
-            let text = String::from_utf8_lossy(&self.body).replace("\\u0000", "\\ufffd");
-            return serde_json::from_str(&text).unwrap_or(Value::Null);
+        serde_json::from_slice(&lenient::repaired(body).0).unwrap_or(Value::Null)
+    }
+
+    /// The same answer with a body that needs no tolerance, and what was wrong with it.
+    pub fn mended(mut self) -> (Self, Vec<&'static str>) {
+        let mut slips = vec![];
+        if let Some(plain) = lenient::inflated(&self, MAX_ANSWER_BYTES) {
+            self.body = plain;
+            self.headers.retain(|(name, _)| name != "content-encoding");
+            slips.push(lenient::COMPRESSED);
         }
-        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+        let first = self.body.iter().find(|b| !b.is_ascii_whitespace());
+        // Only what may be JSON: the bytes of a picture are what they are.
+        if matches!(first, Some(b'{' | b'[' | 0xef)) {
+            let (body, wrong) = lenient::repaired(&self.body);
+            if !wrong.is_empty() {
+                self.body = body.into_owned();
+                slips.extend(wrong);
+            }
+        }
+        (self, slips)
     }
 
     /// True for 200..=299.

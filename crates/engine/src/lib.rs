@@ -16,6 +16,8 @@
 //! | [`route`] | the order in which candidates are tried |
 //! | [`provider`] | the trait of an adapter and the one table of adapters |
 //! | [`http`] | a request and a response as values |
+//! | [`verdict`] | what may be done after an answer: one table for all providers
+//! | [`lenient`] | answers that are slightly wrong, read all the same
 //! | [`failure`] | what went wrong, by what to do about it |
 //! | [`retry`] | the rule that says what follows a failure |
 //! | [`health`] | which providers are well, for all jobs together |
@@ -43,6 +45,7 @@ pub mod health;
 pub mod http;
 pub mod input;
 pub mod job;
+pub mod lenient;
 pub mod picture;
 pub mod poll;
 pub mod progress;
@@ -55,4 +58,5 @@ pub mod secret;
 pub mod seed;
 pub mod size;
 pub mod turns;
+pub mod verdict;
 pub mod wording;

@@ -8,12 +8,14 @@ mod balance;
 mod bfl;
 mod comfyui;
 mod draft;
+mod error;
 mod fal;
 mod google;
 mod ideogram;
 mod openai;
 mod openrouter;
 mod preview;
+pub mod refusal;
 mod replicate;
 mod stability;
 
@@ -21,6 +23,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use balance::Balance;
+pub use error::{ErrorAnswer, OUT_OF_CREDIT, OUT_OF_CREDIT_WORDS};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +35,7 @@ use crate::http::{HttpRequest, HttpResponse};
 use crate::input::{Input, Inputs, Role};
 use crate::job::{Invalid, Request, Task, Warning};
 use crate::size::Size;
+use crate::verdict::Documented;
 
 /// All adapters. Documentation, conformance tests, fuzzing and routing follow from this table.
 pub const TABLE: &[&dyn Provider] = &[
@@ -164,6 +168,8 @@ pub struct Output {
     pub tokens: Option<Tokens>,
     /// How long the rendering itself took, where the answer says so.
     pub render_seconds: Option<f64>,
+    /// What is to be known about the pictures.
+    pub warnings: Vec<Warning>,
 }
 
 /// What a response means.
@@ -311,9 +317,39 @@ pub trait Provider: Sync {
         Err(Rejection::free(Failure::NotSupported, "this provider draws nothing itself"))
     }
 
-    /// The meaning of an answer that is no success.
+    /// Whether calls cost money. Where they do not, what is lost is simply made again.
+    fn bills(&self) -> bool {
+        true
+    }
+
+    /// Whether this JSON has the shape of the provider's own errors: what a gateway in front of it writes has another.
+    fn speaks(&self, json: &Value) -> bool {
+        error::usual_shape(json)
+    }
+
+    /// What only this provider means by an error; `None` where its words mean the same as everywhere.
+    fn own_word(&self, _error: &ErrorAnswer<'_>) -> Option<Failure> {
+        None
+    }
+
+    /// Statuses after which more may be done than [`crate::verdict`] says, because the provider documents it.
+    fn documented(&self) -> &'static [Documented] {
+        &[]
+    }
+
+    /// Whether the provider documents that such a refusal is not charged.
+    fn refuses_for_free(&self, _error: &ErrorAnswer<'_>) -> bool {
+        false
+    }
+
+    /// The sentence about an error, where the provider puts it together in its own way.
+    fn describe(&self, _error: &ErrorAnswer<'_>) -> Option<String> {
+        None
+    }
+
+    /// The meaning of an answer that is no success, at a request that costs money.
     fn read_error(&self, response: &HttpResponse) -> Rejection {
-        Rejection::free(by_status(response), format!("HTTP {}", response.status))
+        error::rejection(self, response)
     }
 }
 
@@ -416,19 +452,38 @@ pub fn key_name<'a>(provider: &dyn Provider, candidate: &'a Candidate) -> Option
     candidate.key_name.as_deref().or(provider.key_name())
 }
 
-/// What an HTTP status says where the body says nothing more precise.
-fn by_status(response: &HttpResponse) -> Failure {
-    match response.status {
-        401 | 403 => Failure::Unauthorized,
-        402 => Failure::OutOfCredit,
-        404 | 410 => Failure::ModelGone,
-        408 | 425 | 429 => Failure::RateLimited { after: response.retry_after() },
-        400..=499 => Failure::Invalid,
-        // A gateway gave up waiting; whoever stands behind it may still be drawing, and send a bill.
-        504 => Failure::Uncertain,
-        500..=599 => Failure::Overloaded { after: response.retry_after() },
-        _ => Failure::Broken,
+/// Whether calls to providers of this kind cost money. What nothing is known of may.
+pub fn bills(kind: &str) -> bool {
+    find(kind).is_none_or(Provider::bills)
+}
+
+/// The longest id of a task.
+const MAX_ID_BYTES: usize = 512;
+
+/// The id of a task, whatever it is made of. `None` where it is none that could be kept and asked for.
+fn task_id(json: &Value, pointer: &str) -> Option<String> {
+    let id = match json.pointer(pointer)? {
+        Value::String(id) => id.trim().to_owned(),
+        Value::Number(id) if id.is_u64() || id.is_i64() => id.to_string(),
+        _ => return None,
+    };
+    // A name of dots would lead elsewhere, however it is written.
+    let fits = !id.is_empty() && id.len() <= MAX_ID_BYTES && !id.bytes().all(|b| b == b'.');
+    (fits && !id.chars().any(char::is_control)).then_some(id)
+}
+
+/// A text as one segment of a path, or one value of a query.
+fn segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                segment.push(char::from(byte))
+            }
+            other => segment.push_str(&format!("%{other:02X}")),
+        }
     }
+    segment
 }
 
 /// Whether a name that callers can write is fit to become part of a URL: nothing in it leads elsewhere.
@@ -443,6 +498,15 @@ fn text_at<'a>(json: &'a Value, pointers: &[&str]) -> Option<&'a str> {
         .iter()
         .find_map(|p| json.pointer(p).and_then(Value::as_str))
         .filter(|s| !s.is_empty() && !s.contains('\0'))
+}
+
+/// A seed as a number, or as a text with its digits.
+fn seed_of(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(seed) => seed.as_i64(),
+        Value::String(seed) => seed.trim().parse().ok(),
+        _ => None,
+    }
 }
 
 /// A JSON number as an exact decimal: its digits, not its double.

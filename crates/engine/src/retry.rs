@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::failure::Failure;
+use crate::verdict::Voice;
 
 /// What to do after a failed call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,13 +92,16 @@ pub fn after(failure: &Failure, now: Situation) -> Next {
 
 /// True when a poll that failed like this has ended the task; otherwise it is asked again. A task is paid for, so only
 /// a word about the task itself ends it: a wrong key or a bad gateway says nothing about it. `said`: it was said in an
-/// answer with a success status. `at_result`: the question was for the result of a task that has ended.
-pub fn poll_is_final(failure: &Failure, said: bool, at_result: bool) -> bool {
+/// answer with a success status. `at_result`: the question was for the result of a task that has ended. `voice`: whose
+/// words they are.
+pub fn poll_is_final(failure: &Failure, said: bool, at_result: bool, voice: Voice) -> bool {
     match failure {
-        Failure::Refused | Failure::Broken | Failure::NotFound => true,
-        Failure::Garbled => false,
-        Failure::Invalid => said || at_result,
-        _ => said,
+        Failure::Garbled | Failure::Uncertain => false,
+        _ if said => true,
+        Failure::NotFound => voice != Voice::Intermediary,
+        Failure::Refused => voice == Voice::Provider,
+        Failure::Invalid => at_result && voice == Voice::Provider,
+        _ => false,
     }
 }
 

@@ -349,7 +349,8 @@ impl Run {
                     return self.call_off(unsure);
                 }
                 let failed = Failure::Canceled.because("canceled while the request was on its way");
-                self.end(AttemptStatus::Uncertain, failed, Cost::unknown(), JobStatus::Canceled)
+                let cost = self.not_known();
+                self.end(AttemptStatus::Uncertain, failed, cost, JobStatus::Canceled)
             }
             (State::Drawing, Event::Compute) => self.draw(now),
             (State::Checkpointing(accepted), Event::Committed) => self.wait(accepted, None),

@@ -1,4 +1,4 @@
-//! The tables of `docs/providers.md` say what the code does.
+//! The tables of `docs/providers.md` and `docs/statuses.md` say what the code does.
 //!
 //! After a wanted change: `UPDATE_EXPECT=1 cargo test -p image_gen_engine --test docs`, then read the diff.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -9,7 +9,8 @@ use std::path::Path;
 use image_gen_engine::capability::{self, Capability, PARAMETERS, State};
 use image_gen_engine::catalogue::{Model, shipped};
 use image_gen_engine::job::Task;
-use image_gen_engine::provider::{TABLE, can};
+use image_gen_engine::provider::{OUT_OF_CREDIT, OUT_OF_CREDIT_WORDS, TABLE, can, refusal};
+use image_gen_engine::verdict::{self, Documented, Outcome, Phase, Reason, Verdict, Voice};
 
 /// A reference picture with `consistency_mode` strict: no task, but some models are made for it.
 const CHARACTER: &str = "character";
@@ -18,10 +19,25 @@ const NOT_OFFERED: &str = "–";
 #[test]
 fn the_page_about_providers_says_what_the_code_does() {
     // N17, S138
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/providers.md");
+    check("providers.md", &[("operations", operations()), ("parameters", parameters())]);
+}
+
+#[test]
+fn the_page_about_statuses_says_what_the_code_does() {
+    let tables = [
+        ("statuses", statuses()),
+        ("documented", documented()),
+        ("refusals", refusals()),
+        ("credit", credit()),
+    ];
+    check("statuses.md", &tables);
+}
+
+/// Holds a page against its tables, or writes them into it.
+fn check(name: &str, tables: &[(&str, String)]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
     let page = fs::read_to_string(&path).unwrap();
-    let wanted = with_table(&page, "operations", &operations());
-    let wanted = with_table(&wanted, "parameters", &parameters());
+    let wanted = tables.iter().fold(page.clone(), |page, (name, table)| with_table(&page, name, table));
     if page == wanted {
         return;
     }
@@ -30,7 +46,116 @@ fn the_page_about_providers_says_what_the_code_does() {
     }
     let differs = |(old, new): &(&str, &str)| old != new;
     let (old, new) = page.lines().zip(wanted.lines()).find(differs).unwrap_or_default();
-    panic!("docs/providers.md says\n{old}\nand should say\n{new}\nUPDATE_EXPECT=1 writes it.");
+    panic!("docs/{name} says\n{old}\nand should say\n{new}\nUPDATE_EXPECT=1 writes it.");
+}
+
+/// A row for each status and whose words its body is, a column for each phase. Rows that say the same are one.
+fn statuses() -> String {
+    let word = |verdict: Verdict| match verdict {
+        Verdict::Read => "its body says",
+        Verdict::Unprocessed => "**again**, free",
+        Verdict::Limited => "**again** later, free",
+        Verdict::Rejected(Reason::Unauthorized) => "end: auth, free",
+        Verdict::Rejected(Reason::OutOfCredit) => "end: out of credit, free",
+        Verdict::Rejected(Reason::ModelGone) => "end: no such model, free",
+        Verdict::Rejected(Reason::Invalid) => "end: wrong request, free",
+        Verdict::Rejected(Reason::Moved) => "end: not followed, free",
+        Verdict::Uncertain => "**uncertain**, cost unknown",
+        Verdict::Unusable => "end, cost unknown",
+        Verdict::Repeat => "repeated",
+        Verdict::Gone => "end: not found, cost unknown",
+    };
+    let cells = |outcome, voice| Phase::ALL.map(|phase| word(verdict::of(phase, outcome, voice)));
+    let mut rows: Vec<(Vec<String>, String, [&str; 4])> = vec![];
+    let mut add = |name: String, body: String, cells: [&'static str; 4]| match rows
+        .iter_mut()
+        .find(|(_, b, c)| *b == body && *c == cells)
+    {
+        Some((names, ..)) => names.push(name),
+        None => rows.push((vec![name], body, cells)),
+    };
+    for (name, outcome) in [
+        ("nothing was sent (refused, no such name, TLS)", Outcome::NotSent),
+        ("sent, no complete answer", Outcome::Lost),
+        ("an answer larger than allowed", Outcome::TooLarge),
+    ] {
+        add(name.into(), String::new(), cells(outcome, Voice::Silent));
+    }
+    let statuses = [
+        200, 301, 302, 303, 307, 308, 400, 401, 402, 403, 404, 405, 408, 409, 410, 413, 415, 422, 425, 429,
+        451, 499, 500, 501, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 529, 530, 598, 599,
+    ];
+    for status in statuses {
+        let of = |voice| cells(Outcome::Status(status), voice);
+        let (own, silent, others) = (of(Voice::Provider), of(Voice::Silent), of(Voice::Intermediary));
+        if own == silent && silent == others {
+            add(status.to_string(), "any".into(), own);
+        } else {
+            assert_eq!(own, silent, "a column for it is missing");
+            add(status.to_string(), "the provider's, or none".into(), own);
+            add(status.to_string(), "anything else".into(), others);
+        }
+    }
+    let any_other = cells(Outcome::Status(999), Voice::Provider);
+    add("any other".into(), "any".into(), any_other);
+    let mut table =
+        "| answer | body | prerequisite | submission | poll | fetch |\n|---|---|---|---|---|---|\n"
+            .to_owned();
+    for (names, body, cells) in rows {
+        table += &format!("| {} | {body} | {} |\n", names.join(", "), cells.join(" | "));
+    }
+    table
+}
+
+/// What providers document about their own errors, and who costs nothing.
+fn documented() -> String {
+    let mut table = "| provider | status | at a submission | source |\n|---|---|---|---|\n".to_owned();
+    for adapter in TABLE {
+        for Documented { status, verdict, source } in adapter.documented() {
+            assert!(verdict.is_free(), "an exception that is none");
+            table += &format!(
+                "| {} | {status}, in its own words | **again**, free | {source} |\n",
+                adapter.kind()
+            );
+        }
+    }
+    for adapter in TABLE.iter().filter(|adapter| !adapter.bills()) {
+        let how = match adapter.named_task("", "") {
+            Some(_) => "asked for by its id, then **again**, free",
+            None => "**again**, free",
+        };
+        table +=
+            &format!("| {} | what is uncertain elsewhere | {how} | it costs nothing |\n", adapter.kind());
+    }
+    table
+}
+
+fn refusals() -> String {
+    let mut table = "| where | what | who says so |\n|---|---|---|\n".to_owned();
+    for (code, who) in refusal::CODES {
+        table += &format!("| code | `{code}` | {who} |\n");
+    }
+    for (end, who) in refusal::ENDS {
+        table += &format!("| end of a generation | `{end}` | {who} |\n");
+    }
+    for (flag, value) in refusal::FLAGS {
+        table += &format!("| flag | `{flag}: {value}` | |\n");
+    }
+    for words in refusal::WORDS {
+        table += &format!("| sentence | {words} | |\n");
+    }
+    table
+}
+
+fn credit() -> String {
+    let mut table = "| where | what |\n|---|---|\n".to_owned();
+    for code in OUT_OF_CREDIT {
+        table += &format!("| code | `{code}` |\n");
+    }
+    for words in OUT_OF_CREDIT_WORDS {
+        table += &format!("| sentence | {words} |\n");
+    }
+    table
 }
 
 /// The page with this in the place of what stands between two markers.

@@ -56,7 +56,8 @@ fn expected(class: &str, offer: &Offer) -> Expected {
         ("refused prompt" | "refused picture", _) if is_local => done(1),
         // Google charges for what it reads; a refused run at fal or Replicate may have cost time of computing.
         ("refused prompt", "fal" | "google" | "replicate") => review("safety_filter").unknown(),
-        ("refused picture", "google" | "replicate") => review("safety_filter").unknown(),
+        // Nor does OpenAI say that a drawing which it then refuses costs nothing.
+        ("refused picture", "google" | "replicate" | "openai") => review("safety_filter").unknown(),
         // A blackened picture is one that was made; partners' models refuse without one.
         ("refused picture", "fal") => review("safety_filter").known_if(per_pixel && task != "outpaint"),
         ("refused prompt" | "refused picture", _) => review("safety_filter"),
@@ -66,11 +67,13 @@ fn expected(class: &str, offer: &Offer) -> Expected {
         ("429", _) => failed("rate_limited", 4),
         // An exception of the program says nothing about the next time.
         ("500 once", "a1111") => failed("provider_error", 1),
-        ("500 once", _) => done(2),
+        // Documented as not charged there, and free on one's own machine; elsewhere it may have been accepted.
+        ("500 once", "comfyui" | "fal" | "google" | "stability") => done(2),
+        ("500 once", _) => review("uncertain").unknown(),
         ("503", _) => failed("overloaded", 4),
         // fal's queue says of itself that it has given up; elsewhere a gateway knows nothing of who stands behind it.
         // ComfyUI is asked for the task by the name that was chosen for it: it never arrived.
-        ("504", "fal" | "comfyui") => failed("overloaded", 4),
+        ("504", "fal" | "comfyui" | "a1111") => failed("overloaded", 4),
         ("504", _) => review("uncertain").unknown(),
         ("401", _) => failed("auth", 1),
         ("no credit", _) if is_local => done(1),
@@ -90,10 +93,13 @@ fn expected(class: &str, offer: &Offer) -> Expected {
         ("task error", "ideogram") if offer.is_followed() => failed("provider_error", 1),
         // Inside of a success: who was asked may have begun.
         ("task error", "openrouter") => failed("overloaded", 1).unknown(),
+        ("task error", "ideogram" | "openai") => review("uncertain").unknown(),
         ("task error", _) => failed("overloaded", 4),
-        ("task lost", "bfl" | "fal" | "replicate") => failed("not_found", 1).unknown(),
-        ("task lost", _) if offer.is_followed() => failed("not_found", 1),
+        // It was accepted: whether it is billed, nobody knows.
+        ("task lost", _) if offer.is_followed() => failed("not_found", 1).known_if(is_local),
         ("task lost", _) => failed("model_gone", 1),
+        // What is lost there costs nothing, and is made again.
+        ("dropped" | "cut off", "a1111") => failed("overloaded", 4),
         ("dropped" | "cut off", _) => review("uncertain").unknown(),
 
         ("poll: garbage" | "poll: 503" | "poll: 401" | "poll: lost" | "poll: dropped", _) => done(1),

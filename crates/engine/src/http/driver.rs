@@ -30,7 +30,8 @@ pub struct Driver {
 
 impl Driver {
     /// A driver that may also reach what is opened here. No proxy from the environment, no redirects (they could lead
-    /// anywhere, with our headers), no decompression (an answer cannot grow).
+    /// anywhere, with our headers), and nothing is unpacked here: an answer that was packed unasked is unpacked within
+    /// bounds by the reader.
     pub fn new(egress: Egress) -> Result<Self, String> {
         // Fails only when a default was installed before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, Encoding, decoded};
-use super::{
-    Call, Errand, Output, Prepared, Provider, Rejection, Reply, Source, base_url, by_status, text_at,
-};
+use super::draft::{Draft, Encoding};
+use super::error::{ErrorAnswer, without_result};
+use super::{Call, Errand, Output, Prepared, Provider, Rejection, Reply, Source, base_url, seed_of, text_at};
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse};
 use crate::input::Role;
 use crate::job::{Invalid, Task, Warning};
+use crate::lenient;
 
 #[cfg(test)]
 mod tests;
@@ -125,7 +125,7 @@ impl Provider for A1111 {
         let answer = response.json();
         let (mut pictures, mut seed) = (vec![], None);
         if call.task == Task::Upscale {
-            pictures.extend(text_at(&answer, &["/image"]).and_then(decoded));
+            pictures.extend(text_at(&answer, &["/image"]).and_then(lenient::base64));
         } else {
             let seeds = seeds(&answer);
             seed = seeds.first().copied();
@@ -134,43 +134,46 @@ impl Provider for A1111 {
             let skip = usize::from(seeds.len() > 1 && images.len() > seeds.len());
             let most = if seeds.is_empty() { images.len() } else { seeds.len() };
             let texts = images.iter().skip(skip).take(most).filter_map(Value::as_str);
-            pictures.extend(texts.filter_map(decoded));
+            pictures.extend(texts.filter_map(lenient::base64));
         }
         if pictures.is_empty() {
-            // On one's own machine that costs nothing.
-            return Err(Rejection::free(Failure::Broken, "success, but no picture in the answer"));
+            return Err(without_result(self, response, &answer));
         }
         let pictures = pictures.into_iter().map(Source::Inline).collect();
         Ok(Reply::Finished(Output { pictures, seed, ..Output::default() }))
     }
 
-    fn read_error(&self, response: &HttpResponse) -> Rejection {
-        let answer = response.json();
-        let class = text_at(&answer, &["/error"]).unwrap_or_default();
-        let message = ["/detail", "/errors", "/detail/0/msg", "/error"]
-            .iter()
-            .find_map(|p| text_at(&answer, &[p]))
-            .unwrap_or("no details");
-        let said = format!("{class} {message}").to_ascii_lowercase();
-        let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
-        // The codes differ between the web UI and its descendants, so the words come first.
-        let failure = match response.status {
-            401 | 403 => Failure::Unauthorized,
-            _ if says(&["outofmemory", "out of memory"]) => Failure::Overloaded { after: None },
-            _ if says(&["always on script"]) => Failure::NotSupported,
-            _ if says(&["invalid encoded image", "init image not found"]) => Failure::Invalid,
+    fn bills(&self) -> bool {
+        false
+    }
+
+    /// The codes differ between the web UI and its descendants, so the words come first.
+    fn own_word(&self, error: &ErrorAnswer<'_>) -> Option<Failure> {
+        let says = |words: &[&str]| {
+            error.says(words)
+                || error.codes.iter().any(|code| {
+                    let code = code.to_ascii_lowercase();
+                    words.iter().any(|word| code.contains(word))
+                })
+        };
+        match error.status {
+            401 | 403 => Some(Failure::Unauthorized),
+            _ if says(&["outofmemory", "out of memory"]) => Some(Failure::Overloaded { after: None }),
+            _ if says(&["always on script"]) => Some(Failure::NotSupported),
+            _ if says(&["invalid encoded image", "init image not found"]) => Some(Failure::Invalid),
             _ if says(&["sampler not found", "model not found", "checkpoint not found"]) => {
-                Failure::ModelGone
+                Some(Failure::ModelGone)
             }
-            _ if says(&["not found in supported models"]) => Failure::ModelGone,
-            500 => Failure::Broken,
-            _ => by_status(response),
-        };
-        let hint = match (response.status, message) {
-            (404, "Not Found" | "no details") => " (is the server started with --api?)",
-            _ => "",
-        };
-        Rejection::free(failure, format!("HTTP {}: {message}{hint}", response.status))
+            _ if says(&["not found in supported models"]) => Some(Failure::ModelGone),
+            // An exception of the program says nothing about the next time.
+            500 => Some(Failure::Broken),
+            _ => None,
+        }
+    }
+
+    fn describe(&self, error: &ErrorAnswer<'_>) -> Option<String> {
+        let is_missing = error.status == 404 && matches!(error.message.as_str(), "Not Found" | "no details");
+        is_missing.then(|| format!("{} (is the server started with --api?)", error.message))
     }
 }
 
@@ -223,6 +226,6 @@ fn seeds(answer: &Value) -> Vec<i64> {
         None => Value::Null,
     };
     let all = info.get("all_seeds").and_then(Value::as_array);
-    let all: Vec<i64> = all.into_iter().flatten().filter_map(Value::as_i64).collect();
-    if all.is_empty() { info.get("seed").and_then(Value::as_i64).into_iter().collect() } else { all }
+    let all: Vec<i64> = all.into_iter().flatten().filter_map(seed_of).collect();
+    if all.is_empty() { info.get("seed").and_then(seed_of).into_iter().collect() } else { all }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, Encoding, no_picture};
+use super::draft::{Draft, Encoding};
+use super::error::{ErrorAnswer, usual_shape, without_result, without_task};
 use super::{Balance, Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source, balance, base_url};
-use super::{by_status, decimal, text_at};
+use super::{decimal, seed_of, segment, task_id, text_at};
 use crate::cost::Cost;
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse};
@@ -60,14 +61,15 @@ impl Provider for Bfl {
             return Err(self.read_error(response));
         }
         let answer = response.json();
-        let (Some(id), Some(poll_url)) = (text_at(&answer, &["/id"]), text_at(&answer, &["/polling_url"]))
+        let (Some(id), Some(poll_url)) = (task_id(&answer, "/id"), text_at(&answer, &["/polling_url"]))
         else {
             // A success that names no task: something was accepted, and nobody can ask for it.
-            return Err(Rejection::unknown(Failure::Uncertain, "accepted, but the answer names no task"));
+            return Err(without_task(self, response, &answer));
         };
+        let poll_url = with_id(poll_url, &segment(&id));
         // `cost` is in credits; one credit is 0.01 USD.
         let cost = answer.get("cost").and_then(decimal).map(|credits| Cost::reported(credits / HUNDRED));
-        Ok(Reply::Accepted { remote: Remote::new(id, with_id(poll_url, id)), cost })
+        Ok(Reply::Accepted { remote: Remote::new(id, poll_url), cost })
     }
 
     fn poll(&self, remote: &Remote) -> HttpRequest {
@@ -77,27 +79,29 @@ impl Provider for Bfl {
     fn read_poll(&self, _remote: &Remote, response: &HttpResponse) -> Result<Reply, Rejection> {
         let answer = response.json();
         // Some answers say `state`; "Task not found" also comes with a 404.
-        let status = text_at(&answer, &["/status", "/state"]);
-        match status {
-            Some("Ready") => read_ready(&answer),
+        let status = ["/status", "/state"].iter().find_map(|p| text_at(&answer, &[*p]));
+        let ended = match status {
+            Some("Ready") => return read_ready(&answer, || without_result(self, response, &answer)),
             // A moderated task is not charged (BFL help centre, 2026-06-12: only Ready consumes credits).
             Some("Request Moderated") => {
-                Err(Rejection::free(Failure::Refused, refusal("the request was moderated", &answer)))
+                Rejection::free(Failure::Refused, refusal("the request was moderated", &answer))
             }
             Some("Content Moderated") => {
-                Err(Rejection::free(Failure::Refused, refusal("the result was moderated", &answer)))
+                Rejection::free(Failure::Refused, refusal("the result was moderated", &answer))
             }
             Some("Error" | "Failed") => {
                 let why =
                     text_at(&answer, &["/details/error", "/details", "/error"]).unwrap_or("no reason given");
-                Err(Rejection::free(Failure::Broken, format!("the render failed: {why}")))
+                Rejection::free(Failure::Broken, format!("the render failed: {why}"))
             }
-            Some("Task not found") => Err(Rejection::unknown(Failure::NotFound, "task not found")),
-            _ if !response.is_success() => Err(self.read_error(response)),
+            Some("Task not found") => return Err(Rejection::unknown(Failure::NotFound, "task not found")),
+            _ if !response.is_success() => return Err(self.read_error(response)),
             // `Pending`, and any state that did not exist when this was written: only an end is an end.
-            Some(_) => Ok(Reply::Pending { after: response.retry_after() }),
-            None => Err(Rejection::unknown(Failure::Garbled, "the answer has no status")),
-        }
+            Some(_) => return Ok(Reply::Pending { after: response.retry_after() }),
+            None => return Err(Rejection::unknown(Failure::Garbled, "the answer has no status")),
+        };
+        // The task's own word, whatever the status of the answer.
+        if response.is_success() { Err(ended) } else { Ok(Reply::Failed(ended)) }
     }
 
     fn balance(&self, base: &str) -> Option<HttpRequest> {
@@ -109,12 +113,13 @@ impl Provider for Bfl {
         Balance::cents(answer.get("credits")?)
     }
 
-    fn read_error(&self, response: &HttpResponse) -> Rejection {
-        let answer = response.json();
-        let message =
-            text_at(&answer, &["/detail", "/detail/0/msg", "/message", "/error"]).unwrap_or("no details");
-        let field = text_at(&answer, &["/detail/0/loc/1"]).map(|f| format!(" ({f})")).unwrap_or_default();
-        Rejection::free(by_status(response), format!("HTTP {}: {message}{field}", response.status))
+    fn speaks(&self, json: &Value) -> bool {
+        usual_shape(json) || json.get("status").or(json.get("state")).is_some_and(Value::is_string)
+    }
+
+    /// Only what is ready consumes credits (BFL help centre, 2026-06-12).
+    fn refuses_for_free(&self, _error: &ErrorAnswer<'_>) -> bool {
+        true
     }
 }
 
@@ -130,13 +135,13 @@ fn with_id(poll_url: &str, id: &str) -> String {
     }
 }
 
-fn read_ready(answer: &Value) -> Result<Reply, Rejection> {
+fn read_ready(answer: &Value, missing: impl FnOnce() -> Rejection) -> Result<Reply, Rejection> {
     let Some(url) = text_at(answer, &["/result/sample"]) else {
-        return Err(no_picture());
+        return Err(missing());
     };
     Ok(Reply::Finished(Output {
         pictures: vec![Source::Url { url: url.into(), lifetime: Some(SAMPLE_LIFETIME) }],
-        seed: answer.pointer("/result/seed").and_then(Value::as_i64),
+        seed: answer.pointer("/result/seed").and_then(seed_of),
         render_seconds: answer.pointer("/result/duration").and_then(Value::as_f64).filter(|s| *s > 0.0),
         ..Output::default()
     }))
@@ -243,7 +248,7 @@ mod tests {
             (403, Failure::Unauthorized),
             (422, Failure::Invalid),
             (429, Failure::RateLimited { after: None }),
-            (500, Failure::Overloaded { after: None }),
+            (500, Failure::Uncertain),
             (503, Failure::Overloaded { after: None }),
         ] {
             let body = json!({"detail": [{"loc": ["body", "width"], "msg": "too large", "type": "x"}]});

@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
 use super::draft::{Draft, file};
+use super::error::{ErrorAnswer, without_task};
 use super::{Call, Errand, Output, Prepared, Provider, Rejection, Remote, Reply, Source};
-use super::{base_url, by_status, text_at};
+use super::{base_url, seed_of, segment, task_id, text_at};
 use crate::failure::Failure;
 use crate::http::{Body, Content, HttpRequest, HttpResponse, Part};
 use crate::input::{Input, Role};
@@ -107,10 +108,10 @@ impl Provider for ComfyUi {
         }
         let answer = response.json();
         // Older servers pass over the id that we chose.
-        let Some(id) = text_at(&answer, &["/prompt_id"]) else {
-            return Err(Rejection::unknown(Failure::Uncertain, "accepted, but the answer names no task"));
+        let Some(id) = task_id(&answer, "/prompt_id") else {
+            return Err(without_task(self, response, &answer));
         };
-        Ok(Reply::Accepted { remote: remote(base_url(self, call.candidate), id), cost: None })
+        Ok(Reply::Accepted { remote: remote(base_url(self, call.candidate), &id), cost: None })
     }
 
     /// (An older server that gave its own id to a task does not know it by ours: what it renders then is nobody's, and free.)
@@ -168,7 +169,7 @@ impl Provider for ComfyUi {
         }
         Ok(Reply::Finished(Output {
             pictures,
-            seed: entry.pointer("/prompt/2/3/inputs/seed").and_then(Value::as_i64),
+            seed: entry.pointer("/prompt/2/3/inputs/seed").and_then(seed_of),
             render_seconds: seconds(entry),
             ..Output::default()
         }))
@@ -182,32 +183,37 @@ impl Provider for ComfyUi {
         Some(HttpRequest::post(url, None, body, CANCEL_TIMEOUT))
     }
 
-    fn read_error(&self, response: &HttpResponse) -> Rejection {
-        let answer = response.json();
-        let nodes = answer.get("node_errors").and_then(Value::as_object).into_iter().flatten();
-        let errors: Vec<&Value> = nodes
-            .flat_map(|(_, node)| node.get("errors").and_then(Value::as_array).into_iter().flatten())
-            .collect();
-        let is_missing = text_at(&answer, &["/error/type"]) == Some("missing_node_type")
-            || errors.iter().any(|error| names_missing_model(error));
-        let failure = match response.status {
-            400 if is_missing => Failure::ModelGone,
-            // Another program, or an old version: what is asked for is not here.
-            404 | 405 => Failure::ModelGone,
-            _ => by_status(response),
-        };
-        let detail = errors.first().copied().unwrap_or(&Value::Null);
-        let message = match (response.status, text_at(&answer, &["/error/message", "/error"])) {
-            (404 | 405, None) => "there is no ComfyUI at this address".to_owned(),
-            (_, message) => [message, text_at(detail, &["/message"]), text_at(detail, &["/details"])]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-                .join(": "),
-        };
-        let message = if message.is_empty() { "no details" } else { &message };
-        Rejection::free(failure, format!("HTTP {}: {message}", response.status))
+    fn bills(&self) -> bool {
+        false
     }
+
+    fn own_word(&self, error: &ErrorAnswer<'_>) -> Option<Failure> {
+        let is_missing = text_at(&error.json, &["/error/type"]) == Some("missing_node_type")
+            || node_errors(&error.json).any(names_missing_model);
+        match error.status {
+            400 if is_missing => Some(Failure::ModelGone),
+            // Another program, or an old version: what is asked for is not here.
+            405 => Some(Failure::ModelGone),
+            _ => None,
+        }
+    }
+
+    fn describe(&self, error: &ErrorAnswer<'_>) -> Option<String> {
+        let detail = node_errors(&error.json).next().unwrap_or(&Value::Null);
+        let said = Some(error.message.as_str()).filter(|said| *said != "no details");
+        if matches!(error.status, 404 | 405) && error.json.get("error").is_none() {
+            return Some("there is no ComfyUI at this address".to_owned());
+        }
+        let parts = [said, text_at(detail, &["/message"]), text_at(detail, &["/details"])];
+        let said = parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
+        (!said.is_empty()).then_some(said)
+    }
+}
+
+/// What is wrong with single nodes of a graph.
+fn node_errors(answer: &Value) -> impl Iterator<Item = &Value> {
+    let nodes = answer.get("node_errors").and_then(Value::as_object).into_iter().flatten();
+    nodes.flat_map(|(_, node)| node.get("errors").and_then(Value::as_array).into_iter().flatten())
 }
 
 impl ComfyUi {
@@ -226,7 +232,7 @@ fn remote(base: &str, id: &str) -> Remote {
     Remote {
         id: id.to_owned(),
         poll_url: format!("{base}/queue"),
-        result_url: Some(format!("{base}/history/{id}")),
+        result_url: Some(format!("{base}/history/{}", segment(id))),
         cancel_url: Some(format!("{base}/queue")),
     }
 }

@@ -3,12 +3,10 @@
 //! The catalogue says which parameters a model takes and what it calls them. All adapters write requests
 //! through this one door, so what is forwarded, renamed or left out is the same fact everywhere.
 
-use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
-use super::{Call, Charge, Prepared, Rejection, Submission};
+use super::{Call, Prepared, Submission};
 use crate::canvas::{self, Ink};
-use crate::failure::Failure;
 use crate::http::{Body, Content, HttpRequest, Part};
 use crate::input::{Input, Role};
 use crate::job::{Consistency, Invalid, Task, Warning};
@@ -459,18 +457,4 @@ pub(super) fn file(field: &str, stem: &str, input: &Input) -> Part {
         bytes: input.bytes.clone(),
     };
     Part { name: field.to_owned(), content }
-}
-
-/// The bytes of base64, bare or in a `data:` URI.
-pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
-    let bare = text.split_once(";base64,").map_or(text, |(_, data)| data);
-    base64::engine::general_purpose::STANDARD.decode(bare).ok().filter(|b| !b.is_empty())
-}
-
-/// Success without a picture: it was accepted and may have been billed; it is not sent again.
-pub(super) fn no_picture() -> Rejection {
-    Rejection {
-        failed: Failure::Broken.because("success, but no picture in the answer"),
-        charge: Charge::Unknown,
-    }
 }

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, Encoding, decoded, no_picture};
+use super::draft::{Draft, Encoding};
+use super::error::{ErrorAnswer, without_result, without_task};
 use super::{Balance, Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source};
-use super::{balance, base_url, is_path, text_at};
+use super::{balance, base_url, is_path, seed_of, segment, task_id, text_at};
 use crate::cost::USD;
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse, Method};
 use crate::input::Role;
 use crate::job::{Invalid, Task, Warning};
+use crate::lenient;
 
 pub(super) struct Fal;
 
@@ -62,18 +64,13 @@ impl Provider for Fal {
         }
         let answer = response.json();
         let named = |pointer: &str| text_at(&answer, &[pointer]).map(str::to_owned);
-        let Some(id) = named("/request_id").filter(|id| is_path(id)) else {
+        let Some(id) = task_id(&answer, "/request_id") else {
             // The address of fal's direct service, which has no queue, answers with the pictures.
-            return match read_pictures(&answer) {
-                Err(failed) if failed.failed.failure == Failure::Broken => {
-                    Err(Rejection::unknown(Failure::Uncertain, "accepted, but the answer names no task"))
-                }
-                reply => reply,
-            };
+            return read_pictures(&answer, || without_task(self, response, &answer));
         };
         // Should an answer leave a URL out: tasks are below owner and app, whatever the rest of the endpoint's name is.
         let app: Vec<&str> = call.candidate.remote_name.splitn(3, '/').take(2).collect();
-        let task = format!("{}/{}/requests/{id}", base_url(self, call.candidate), app.join("/"));
+        let task = format!("{}/{}/requests/{}", base_url(self, call.candidate), app.join("/"), segment(&id));
         let poll_url = named("/status_url").unwrap_or_else(|| format!("{task}/status"));
         let remote = Remote {
             result_url: Some(named("/response_url").unwrap_or(task)),
@@ -94,7 +91,7 @@ impl Provider for Fal {
         let answer = response.json();
         match text_at(&answer, &["/status"]) {
             // A run that failed is completed, too. Where the state does not say of which kind the failure is, the result does.
-            Some("COMPLETED") => match failure::of_completed(response, &answer) {
+            Some("COMPLETED") => match failure::of_completed(&ErrorAnswer::read(self, response)) {
                 Some(rejection) => Err(rejection),
                 None => {
                     let url = remote.result_url.clone().unwrap_or_else(|| {
@@ -113,12 +110,12 @@ impl Provider for Fal {
         let answer = response.json();
         match response.status {
             202 => Ok(Reply::Pending { after: response.retry_after() }),
-            400 if failure::message(&answer).contains("still in progress") => {
+            400 if ErrorAnswer::read(self, response).says(&["still in progress"]) => {
                 Ok(Reply::Pending { after: response.retry_after() })
             }
-            _ if response.is_success() => read_pictures(&answer),
-            _ if failure::is_about_the_task(response, &answer) => {
-                Ok(Reply::Failed(failure::of_result(response)))
+            _ if response.is_success() => read_pictures(&answer, || without_result(self, response, &answer)),
+            _ if failure::is_about_the_task(&ErrorAnswer::read(self, response)) => {
+                Ok(Reply::Failed(failure::of_result(self.read_error(response))))
             }
             _ => Err(self.read_later_error(response)),
         }
@@ -150,8 +147,8 @@ impl Provider for Fal {
             .and_then(Balance::dollars)
     }
 
-    fn read_error(&self, response: &HttpResponse) -> Rejection {
-        Rejection::free(failure::of(response), failure::described(response))
+    fn own_word(&self, error: &ErrorAnswer<'_>) -> Option<Failure> {
+        failure::of(error)
     }
 }
 
@@ -232,7 +229,7 @@ fn write_borders(call: &Call<'_>, draft: &mut Draft<'_>) -> Result<(), Invalid> 
 
 /// Pictures are in `images`, or alone in `image`. One that the safety checker found is there, but black: it is no picture,
 /// and it is charged for.
-fn read_pictures(answer: &Value) -> Result<Reply, Rejection> {
+fn read_pictures(answer: &Value, missing: impl FnOnce() -> Rejection) -> Result<Reply, Rejection> {
     let flags = ["has_nsfw_concepts", "nsfw_content_detected"].iter().find_map(|name| answer.get(*name));
     let is_flagged = |index: usize| match flags {
         Some(Value::Array(flags)) => flags.get(index) == Some(&Value::Bool(true)),
@@ -245,7 +242,7 @@ fn read_pictures(answer: &Value) -> Result<Reply, Rejection> {
         _ => answer.get("image").into_iter().collect(),
     };
     let mut output = Output {
-        seed: answer.get("seed").and_then(Value::as_i64),
+        seed: answer.get("seed").and_then(seed_of),
         render_seconds: seconds(answer, "/timings/inference"),
         ..Output::default()
     };
@@ -254,7 +251,7 @@ fn read_pictures(answer: &Value) -> Result<Reply, Rejection> {
         match url {
             _ if is_flagged(index) => output.withheld += 1,
             Some(data) if data.starts_with("data:") => {
-                output.pictures.extend(decoded(data).map(Source::Inline));
+                output.pictures.extend(lenient::base64(data).map(Source::Inline));
             }
             // How long it works is a setting of the account.
             Some(url) => output.pictures.push(Source::Url { url: url.into(), lifetime: None }),
@@ -268,7 +265,7 @@ fn read_pictures(answer: &Value) -> Result<Reply, Rejection> {
         let message = "the safety checker withheld the picture (has_nsfw_concepts)";
         return Err(Rejection::charged(Failure::Refused, message));
     }
-    Err(no_picture())
+    Err(missing())
 }
 
 fn seconds(answer: &Value, pointer: &str) -> Option<f64> {

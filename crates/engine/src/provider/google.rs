@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, decoded, no_picture};
-use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, base_url, by_status, text_at};
+use super::draft::Draft;
+use super::error::{ErrorAnswer, without_result};
+use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, base_url, refusal, text_at};
 use crate::cost::Tokens;
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse, MAX_RETRY_AFTER};
 use crate::job::Invalid;
+use crate::lenient;
+use crate::verdict::{Documented, Verdict};
 
 #[cfg(test)]
 mod tests;
@@ -66,13 +69,13 @@ impl Provider for Google {
             // With thinking on, parts marked as thoughts hold drafts.
             let said = list(candidate, "/content/parts").filter(|p| p.get("thought") != Some(&json!(true)));
             for part in said {
-                let bytes = text_at(part, &["/inlineData/data"]).and_then(decoded);
+                let bytes = text_at(part, &["/inlineData/data"]).and_then(lenient::base64);
                 output.pictures.extend(bytes.map(Source::Inline));
                 words = words.or(text_at(part, &["/text"]));
             }
             let end = text_at(candidate, &["/finishReason"]);
             if output.pictures.len() == before {
-                if end.is_some_and(is_refusal) {
+                if end.is_some_and(refusal::is_end) {
                     refused = true;
                     output.withheld += 1;
                 }
@@ -87,7 +90,7 @@ impl Provider for Google {
         match (refused, why.is_empty()) {
             // What was read and thought until then may be billed by the token.
             (true, _) => Err(Rejection::unknown(Failure::Refused, why)),
-            (false, true) => Err(no_picture()),
+            (false, true) => Err(without_result(self, response, &answer)),
             (false, false) => {
                 let message = format!("success, but no picture in the answer: {why}");
                 Err(Rejection::unknown(Failure::Broken, message))
@@ -95,38 +98,31 @@ impl Provider for Google {
         }
     }
 
-    fn read_error(&self, response: &HttpResponse) -> Rejection {
-        let answer = response.json();
-        let message = text_at(&answer, &["/error/message"]).unwrap_or("no details");
-        let status = text_at(&answer, &["/error/status"]).unwrap_or_default();
-        let wrong_key = message.contains("API key not valid")
-            || list(&answer, "/error/details").any(|d| text_at(d, &["/reason"]) == Some("API_KEY_INVALID"));
-        let failure = match (response.status, status) {
-            _ if wrong_key => Failure::Unauthorized,
-            // The region is not served, or needs a paid plan.
-            (400, "FAILED_PRECONDITION") => Failure::PolicyBlocked,
-            (429, _) if is_spent(&answer) => Failure::OutOfCredit,
-            (429, _) => Failure::RateLimited { after: delay(&answer).or_else(|| response.retry_after()) },
-            _ => by_status(response),
-        };
-        // The vendor charges for no request that ends with an error status.
-        Rejection::free(failure, format!("HTTP {}: {message}", response.status))
+    fn speaks(&self, json: &Value) -> bool {
+        json.pointer("/error/code").is_some() || json.pointer("/error/status").is_some()
     }
-}
 
-/// Whether a `finishReason` says that the picture was refused. OpenRouter hands these words on.
-pub(super) fn is_refusal(reason: &str) -> bool {
-    matches!(
-        reason,
-        "SAFETY"
-            | "IMAGE_SAFETY"
-            | "PROHIBITED_CONTENT"
-            | "IMAGE_PROHIBITED_CONTENT"
-            | "BLOCKLIST"
-            | "SPII"
-            | "RECITATION"
-            | "IMAGE_RECITATION"
-    )
+    fn own_word(&self, error: &ErrorAnswer<'_>) -> Option<Failure> {
+        let wrong_key = error.message.contains("API key not valid") || error.has_code(&["API_KEY_INVALID"]);
+        match error.status {
+            _ if wrong_key => Some(Failure::Unauthorized),
+            // The region is not served, or needs a paid plan.
+            400 if error.has_code(&["FAILED_PRECONDITION"]) => Some(Failure::PolicyBlocked),
+            429 if is_spent(&error.json) => Some(Failure::OutOfCredit),
+            429 => Some(Failure::RateLimited { after: delay(&error.json).or(error.after) }),
+            _ => None,
+        }
+    }
+
+    fn documented(&self) -> &'static [Documented] {
+        const FREE: &str = "Gemini API billing: a request that fails with a 400 or 500 error is not charged";
+        &[Documented { status: 500, verdict: Verdict::Unprocessed, source: FREE }]
+    }
+
+    /// The vendor charges for no request that fails with a 400 (Gemini API billing).
+    fn refuses_for_free(&self, error: &ErrorAnswer<'_>) -> bool {
+        error.status == 400
+    }
 }
 
 fn list<'a>(json: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> + use<'a> {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
-use super::draft::{Draft, no_picture};
+use super::draft::Draft;
+use super::error::{ErrorAnswer, usual_shape, without_result, without_task};
 use super::{Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source};
-use super::{base_url, by_status, decimal, text_at};
+use super::{base_url, decimal, refusal, seed_of, segment, task_id, text_at};
 use crate::cost::Cost;
 use crate::failure::Failure;
 use crate::http::{Auth, Body, Content, HttpRequest, HttpResponse, Part};
@@ -101,15 +102,16 @@ impl Provider for Ideogram {
             return Err(self.read_error(response));
         }
         let (answer, current) = (response.json(), api(call) == Api::Current);
-        match (current, answer.get("data"), text_at(&answer, &["/generation_id"])) {
+        match (current, answer.get("data"), task_id(&answer, "/generation_id")) {
             (true, None, Some(id)) => {
-                let url = format!("{}/v2/generations/{id}", base_url(self, call.candidate));
+                let url = format!("{}/v2/generations/{}", base_url(self, call.candidate), segment(&id));
                 Ok(Reply::Accepted { remote: Remote::new(id, url), cost: None })
             }
-            (true, None, None) => {
-                Err(Rejection::unknown(Failure::Uncertain, "accepted, but the answer names no task"))
+            (true, None, None) => Err(without_task(self, response, &answer)),
+            _ => {
+                let missing = || without_result(self, response, &answer);
+                read_pictures(&answer, current.then_some(LINK_LIFETIME), missing)
             }
-            _ => read_pictures(&answer, current.then_some(LINK_LIFETIME)),
         }
     }
 
@@ -127,7 +129,9 @@ impl Provider for Ideogram {
         }
         let answer = response.json();
         match text_at(&answer, &["/status"]).or_else(|| text_at(&answer, &["/state"])) {
-            Some("completed") => read_pictures(&answer, Some(LINK_LIFETIME)),
+            Some("completed") => {
+                read_pictures(&answer, Some(LINK_LIFETIME), || without_result(self, response, &answer))
+            }
             // A failed generation is not charged (Ideogram API reference).
             Some("failed") => {
                 let why = text_at(&answer, &["/failure_reason"]).unwrap_or("no reason given");
@@ -140,29 +144,31 @@ impl Provider for Ideogram {
         }
     }
 
-    fn read_error(&self, response: &HttpResponse) -> Rejection {
-        let answer = response.json();
-        let message = ["/error", "/message", "/detail", "/error/message", "/detail/0/msg"]
-            .iter()
-            .find_map(|p| text_at(&answer, &[p]))
-            .unwrap_or("no details");
-        let reason = text_at(&answer, &["/reject_reason"]).unwrap_or_default();
-        let failure = match (response.status, reason) {
-            (400 | 422, _) if is_refusal(message) => Failure::Refused,
-            (402, _) => Failure::OutOfCredit,
+    fn speaks(&self, json: &Value) -> bool {
+        usual_shape(json) || json.get("reject_reason").is_some()
+    }
+
+    fn own_word(&self, error: &ErrorAnswer<'_>) -> Option<Failure> {
+        match error.status {
+            400 | 422 if is_refusal(&error.message) => Some(Failure::Refused),
             // A quota that is used up does not come back in seconds, whatever the status.
-            (_, "insufficient_funds" | "priority_credit_required" | "daily_limit") => Failure::OutOfCredit,
-            (_, "subscription_required" | "feature_limit") => Failure::PolicyBlocked,
-            _ => by_status(response),
-        };
-        // What is turned down before it runs is free, and so is what fails (Ideogram API reference).
-        Rejection::free(failure, format!("HTTP {}: {message}", response.status))
+            _ if error.has_code(&["insufficient_funds", "priority_credit_required", "daily_limit"]) => {
+                Some(Failure::OutOfCredit)
+            }
+            _ if error.has_code(&["subscription_required", "feature_limit"]) => Some(Failure::PolicyBlocked),
+            _ => None,
+        }
+    }
+
+    /// What is turned down before it runs is free (Ideogram API reference).
+    fn refuses_for_free(&self, _error: &ErrorAnswer<'_>) -> bool {
+        true
     }
 }
 
 fn is_refusal(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    ["safety", "moderat", "unsafe"].iter().any(|word| text.contains(word))
+    ["safety", "moderat", "unsafe"].iter().chain(refusal::WORDS).any(|word| text.contains(word))
 }
 
 /// The oldest generation writes ratios its own way and, except in `edit`, wraps the fields.
@@ -200,7 +206,11 @@ fn legacy(call: &Call<'_>, draft: &mut Draft<'_>) -> (String, Body) {
 }
 
 /// The pictures of an answer. One that the safety check withheld after it was made is charged like the others.
-fn read_pictures(answer: &Value, lifetime: Option<Duration>) -> Result<Reply, Rejection> {
+fn read_pictures(
+    answer: &Value,
+    lifetime: Option<Duration>,
+    missing: impl FnOnce() -> Rejection,
+) -> Result<Reply, Rejection> {
     let items = answer.get("data").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let is_unsafe = |item: &&Value| item.get("is_image_safe") == Some(&json!(false));
     let (withheld, delivered): (Vec<&Value>, Vec<&Value>) =
@@ -209,14 +219,14 @@ fn read_pictures(answer: &Value, lifetime: Option<Duration>) -> Result<Reply, Re
         delivered.into_iter().filter_map(|item| Some((item, text_at(item, &["/url"])?))).collect();
     let Some((first, _)) = with_url.first() else {
         if withheld.is_empty() {
-            return Err(no_picture());
+            return Err(missing());
         }
         let message = "the picture was made and withheld by the safety check";
         return Err(Rejection::charged(Failure::Refused, message));
     };
     let micros = answer.get("usage_cost_usd_micros").and_then(decimal);
     Ok(Reply::Finished(Output {
-        seed: first.get("seed").or_else(|| answer.get("seed")).and_then(Value::as_i64),
+        seed: first.get("seed").or_else(|| answer.get("seed")).and_then(seed_of),
         revised_prompt: text_at(first, &["/prompt"]).map(str::to_owned),
         pictures: with_url.iter().map(|(_, url)| Source::Url { url: (*url).to_owned(), lifetime }).collect(),
         withheld: u32::try_from(withheld.len()).unwrap_or(u32::MAX),

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::draft::{Draft, decoded, no_picture};
-use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, base_url, by_status, text_at};
+use super::draft::Draft;
+use super::error::{ErrorAnswer, without_result};
+use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, base_url, text_at};
 use crate::cost::Tokens;
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse};
 use crate::job::{Invalid, Task};
+use crate::lenient;
 
 pub(super) struct OpenAi;
 
@@ -62,7 +64,7 @@ impl Provider for OpenAi {
         for datum in answer.get("data").and_then(Value::as_array).into_iter().flatten() {
             if let Some(text) = text_at(datum, &["/b64_json"]) {
                 // Bytes that do not decode are not a picture; whether the rest is enough is decided below.
-                pictures.extend(decoded(text).map(Source::Inline));
+                pictures.extend(lenient::base64(text).map(Source::Inline));
             } else if let Some(url) = text_at(datum, &["/url"]) {
                 // Compatible endpoints and the older models answer with a URL that works for an hour.
                 let lifetime = Some(Duration::from_secs(3600));
@@ -70,7 +72,7 @@ impl Provider for OpenAi {
             }
         }
         if pictures.is_empty() {
-            return Err(no_picture());
+            return Err(without_result(self, response, &answer));
         }
         let tokens = answer.get("usage").map(|usage| {
             let count = |p: &str| usage.pointer(p).and_then(Value::as_u64);
@@ -92,32 +94,30 @@ impl Provider for OpenAi {
         }))
     }
 
-    fn read_error(&self, response: &HttpResponse) -> Rejection {
-        let answer = response.json();
-        let code = text_at(&answer, &["/error/code", "/error/type"]).unwrap_or_default();
-        let message = text_at(&answer, &["/error/message"]).unwrap_or("no details");
-        let after = response.retry_after();
-        let spent = ["_spend_limit_exceeded", "_usage_limit_exceeded"];
-        let failure = match (response.status, code) {
-            (_, "moderation_blocked" | "content_policy_violation") => Failure::Refused,
-            (
-                _,
-                "billing_hard_limit_reached"
-                | "insufficient_quota"
-                | "credit_balance_exhausted"
-                | "billing_not_active",
-            ) => Failure::OutOfCredit,
-            (_, code) if spent.iter().any(|s| code.ends_with(s)) => Failure::OutOfCredit,
-            (_, "model_not_found") => Failure::ModelGone,
-            (_, "unsupported_country_region_territory") => Failure::PolicyBlocked,
-            (400 | 403, _) if message.contains("must be verified") => Failure::PolicyBlocked,
-            (_, "rate_limit_exceeded") => Failure::RateLimited { after },
-            (503, "slow_down") => Failure::Overloaded { after },
-            (_, "slow_down") => Failure::RateLimited { after },
-            (409, _) => Failure::Overloaded { after },
-            _ => by_status(response),
-        };
-        Rejection::free(failure, format!("HTTP {}: {message}", response.status))
+    fn own_word(&self, error: &ErrorAnswer<'_>) -> Option<Failure> {
+        let after = error.after;
+        Some(match error.status {
+            _ if error.has_code(&["unsupported_country_region_territory"]) => Failure::PolicyBlocked,
+            400 | 403 if error.says(&["must be verified"]) => Failure::PolicyBlocked,
+            _ if error.has_code(&["rate_limit_exceeded"]) && !error.has_code(&["insufficient_quota"]) => {
+                Failure::RateLimited { after }
+            }
+            429 if error.has_code(&["slow_down"]) => Failure::RateLimited { after },
+            // Said before anything is begun, also with a 500.
+            500..=599 if error.has_code(&["slow_down", "server_is_overloaded"]) => {
+                Failure::Overloaded { after }
+            }
+            // A lock that was not got in time: the vendor's own SDK asks again.
+            409 => Failure::Overloaded { after },
+            _ => return None,
+        })
+    }
+
+    /// What is refused before it is drawn costs nothing. Of a refused drawing nothing is documented, and Azure charges for
+    /// what its filter has read ("you will be charged even if the status code is not successful", Azure OpenAI costs).
+    fn refuses_for_free(&self, error: &ErrorAnswer<'_>) -> bool {
+        let stage = text_at(&error.json, &["/error/moderation_details/moderation_stage"]);
+        error.has_code(&["moderation_blocked"]) && stage == Some("input")
     }
 }
 
@@ -213,6 +213,8 @@ mod tests {
         assert_eq!(failure(404, "model_not_found", ""), Failure::ModelGone);
         assert_eq!(failure(400, "unknown_parameter", ""), Failure::Invalid);
         assert_eq!(failure(503, "slow_down", ""), Failure::Overloaded { after: None });
-        assert_eq!(failure(500, "server_error", ""), Failure::Overloaded { after: None });
+        assert_eq!(failure(500, "server_is_overloaded", ""), Failure::Overloaded { after: None });
+        // Nobody documents that it costs nothing.
+        assert_eq!(failure(500, "server_error", ""), Failure::Uncertain);
     }
 }

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, decoded, no_picture};
+use super::draft::Draft;
+use super::error::{ErrorAnswer, without_result};
 use super::{Balance, Call, Output, Prepared, Provider, Rejection, Reply, Source, balance, base_url};
-use super::{by_status, decimal, google, openai, text_at};
+use super::{decimal, google, openai, refusal, text_at};
 use crate::cost::{Cost, Tokens};
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse};
 use crate::job::Invalid;
+use crate::lenient;
+use crate::verdict::{self, Outcome, Phase, Voice};
 
 #[cfg(test)]
 mod tests;
@@ -22,18 +25,6 @@ pub(super) struct OpenRouter;
 const AUTH: Auth = Auth::header("authorization", "Bearer ");
 /// Rendering happens while the connection is silent.
 const RENDER_TIMEOUT: Duration = Duration::from_secs(300);
-/// The words with which the providers behind it refuse, where those have no adapter that reads an error.
-const REFUSALS: [&str; 8] = [
-    "moderation_blocked",
-    "content_policy_violation",
-    "content_moderation",
-    "content_filter",
-    "Request Moderated",
-    "Content Moderated",
-    "flagged as sensitive",
-    "failed safety check",
-];
-
 impl Provider for OpenRouter {
     fn kind(&self) -> &'static str {
         "openrouter"
@@ -95,29 +86,16 @@ impl Provider for OpenRouter {
             return Ok(Reply::Finished(Output { pictures, cost, tokens, ..Output::default() }));
         }
         // Once a provider behind it has begun, errors come inside of a success.
-        for error in ["/error", "/choices/0/error"].iter().filter_map(|p| answer.pointer(p)) {
-            if error.is_object() {
-                let failed = classified(error, response);
-                return Err(Rejection::unknown(failed.failure, failed.message));
+        let missing = without_result(self, response, &answer);
+        let words = text_at(&answer, &["/choices/0/message/refusal"])
+            .or_else(|| text_at(&answer, &["/choices/0/message/content"]));
+        Err(match words {
+            Some(words) => {
+                let message = format!("{}: {words}", missing.failed.message);
+                Rejection { failed: missing.failed.failure.because(message), ..missing }
             }
-        }
-        let words = text_at(&answer, &["/choices/0/message/refusal", "/choices/0/message/content"]);
-        let reasons = ["/choices/0/native_finish_reason", "/choices/0/finish_reason"];
-        let refusal = reasons
-            .iter()
-            .filter_map(|p| text_at(&answer, &[*p]))
-            .find(|reason| google::is_refusal(reason) || *reason == "content_filter");
-        match (refusal, words) {
-            (Some(reason), words) => {
-                let why = words.map(|w| format!(": {w}")).unwrap_or_default();
-                Err(Rejection::unknown(Failure::Refused, format!("{reason}{why}")))
-            }
-            (None, Some(words)) => {
-                let message = format!("success, but no picture in the answer: {words}");
-                Err(Rejection::unknown(Failure::Broken, message))
-            }
-            (None, None) => Err(no_picture()),
-        }
+            None => missing,
+        })
     }
 
     fn balance(&self, base: &str) -> Option<HttpRequest> {
@@ -131,15 +109,47 @@ impl Provider for OpenRouter {
         Balance::dollars(answer.pointer("/data/limit_remaining")?)
     }
 
-    fn read_error(&self, response: &HttpResponse) -> Rejection {
-        let answer = response.json();
-        let failed = classified(answer.get("error").unwrap_or(&Value::Null), response);
-        match response.status {
-            // Nobody answered in time; the provider behind it may have worked all the same.
-            408 | 504 => Rejection::unknown(failed.failure, failed.message),
-            _ => Rejection::free(failed.failure, failed.message),
+    fn own_word(&self, error: &ErrorAnswer<'_>) -> Option<Failure> {
+        let metadata = error.json.pointer("/error/metadata").unwrap_or(&Value::Null);
+        let status = inner_status(error);
+        match status {
+            403 if reasons(metadata).next().is_some() => Some(Failure::Refused),
+            _ => upstream(metadata, status).or_else(|| match status {
+                403 if !refusal::is_in(error) => Some(Failure::PolicyBlocked),
+                // The code inside counts.
+                status if status != error.status => {
+                    verdict::of(Phase::Submission, Outcome::Status(status), Voice::Provider)
+                        .failure(error.after)
+                }
+                _ => None,
+            }),
         }
     }
+
+    /// Input that is flagged is not passed on (OpenRouter documentation, error 403).
+    fn refuses_for_free(&self, error: &ErrorAnswer<'_>) -> bool {
+        let metadata = error.json.pointer("/error/metadata").unwrap_or(&Value::Null);
+        error.status == 403 && metadata.get("raw").is_none() && reasons(metadata).next().is_some()
+    }
+
+    fn describe(&self, error: &ErrorAnswer<'_>) -> Option<String> {
+        let metadata = error.json.pointer("/error/metadata")?;
+        let who = text_at(metadata, &["/provider_name"]).map(|name| format!("{name}: ")).unwrap_or_default();
+        let reasons = reasons(metadata).collect::<Vec<_>>().join(", ");
+        let reasons = if reasons.is_empty() { reasons } else { format!(" ({reasons})") };
+        Some(format!("{who}{}{reasons}", text_at(&error.json, &["/error/message"]).unwrap_or(&error.message)))
+    }
+}
+
+/// The status of the provider behind it.
+fn inner_status(error: &ErrorAnswer<'_>) -> u16 {
+    let code =
+        error.json.pointer("/error/code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+    code.filter(|code| *code >= 400).unwrap_or(error.status)
+}
+
+fn reasons(metadata: &Value) -> impl Iterator<Item = &str> {
+    metadata.get("reasons").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// Where the images endpoint has a picture.
@@ -151,7 +161,7 @@ fn source(text: &str) -> Option<Source> {
     if text.starts_with("https://") {
         return Some(Source::Url { url: text.to_owned(), lifetime: None });
     }
-    decoded(text).map(Source::Inline)
+    lenient::base64(text).map(Source::Inline)
 }
 
 /// `usage.cost` is what the account is charged, in USD. With a key of one's own the provider behind it bills too.
@@ -170,33 +180,6 @@ fn tokens(usage: &Value) -> Option<Tokens> {
     (image_out > 0).then_some(Tokens { text_in, image_in: 0, image_out, text_out: 0 })
 }
 
-/// The meaning of an `error` object, wherever it stands.
-fn classified(error: &Value, response: &HttpResponse) -> crate::failure::Failed {
-    let code = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
-    // The code inside counts: outside there may be a 200.
-    let status =
-        code.filter(|code| *code >= 400).unwrap_or(if response.is_success() { 502 } else { response.status });
-    let metadata = error.get("metadata").unwrap_or(&Value::Null);
-    let after = response.retry_after();
-    let is_moderated = metadata.get("reasons").is_some_and(|r| r.as_array().is_some_and(|r| !r.is_empty()));
-    let failure = match status {
-        403 if is_moderated => Failure::Refused,
-        _ => upstream(metadata, status).unwrap_or_else(|| match status {
-            403 => Failure::PolicyBlocked,
-            408 => Failure::Overloaded { after },
-            status => by_status(&HttpResponse { status, headers: response.headers.clone(), body: vec![] }),
-        }),
-    };
-    let message = text_at(error, &["/message"]).unwrap_or("no details");
-    let who = text_at(metadata, &["/provider_name"]).map(|name| format!("{name}: ")).unwrap_or_default();
-    let reasons: Vec<&str> = match metadata.get("reasons") {
-        Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect(),
-        _ => vec![],
-    };
-    let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
-    failure.because(format!("HTTP {status}: {who}{message}{reasons}"))
-}
-
 /// What the provider behind it said, by that provider's own rules. What it says of accounts is about
 /// OpenRouter's account there and not about ours.
 fn upstream(metadata: &Value, status: u16) -> Option<Failure> {
@@ -205,7 +188,11 @@ fn upstream(metadata: &Value, status: u16) -> Option<Failure> {
         Value::Null => return None,
         other => other.to_string(),
     };
-    if REFUSALS.iter().any(|words| raw.contains(words)) {
+    let said = raw.to_ascii_lowercase();
+    let is_refused = |words: &&str| said.contains(*words);
+    if refusal::CODES.iter().any(|(code, _)| raw.contains(code))
+        || refusal::WORDS.iter().any(|words| is_refused(words))
+    {
         return Some(Failure::Refused);
     }
     let json: Value = serde_json::from_str(&raw).unwrap_or(Value::Null);
@@ -220,8 +207,7 @@ fn upstream(metadata: &Value, status: u16) -> Option<Failure> {
                 &json,
                 &["/promptFeedback/blockReason", "/candidates/0/finishReason", "/error/status"],
             );
-            if json.pointer("/promptFeedback/blockReason").is_some() || reason.is_some_and(google::is_refusal)
-            {
+            if json.pointer("/promptFeedback/blockReason").is_some() || reason.is_some_and(refusal::is_end) {
                 return Some(Failure::Refused);
             }
             &google::Google

@@ -39,6 +39,10 @@ impl Provider for Preview {
         Err(Rejection::free(Failure::NotSupported, "the preview is never sent anywhere"))
     }
 
+    fn bills(&self) -> bool {
+        false
+    }
+
     fn draw(&self, call: &Call<'_>) -> Result<Output, Rejection> {
         let made = crate::size::choose(&call.candidate.sizes, call.request, None)
             .map_err(|invalid| Rejection::free(Failure::Invalid, invalid.message))?;

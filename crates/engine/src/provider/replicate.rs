@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, Encoding, decoded, file, no_picture};
+use super::draft::{Draft, Encoding, file};
+use super::error::{ErrorAnswer, usual_shape, without_result, without_task};
 use super::{Call, Errand, Output, Prepared, Provider, Rejection, Remote, Reply, Source};
-use super::{base_url, is_path, text_at};
+use super::{base_url, is_path, segment, task_id, text_at};
 use crate::failure::Failure;
 use crate::http::{Auth, Body, HttpRequest, HttpResponse};
 use crate::job::Invalid;
+use crate::lenient;
 
 pub(super) struct Replicate;
 
@@ -62,13 +64,7 @@ impl Provider for Replicate {
 
     fn read_errand(&self, name: &str, response: &HttpResponse) -> Result<String, Rejection> {
         if !response.is_success() {
-            return Err(match self.read_error(response) {
-                // An errand leaves nothing behind that could be charged, whatever became of it.
-                lost if lost.failed.failure == Failure::Uncertain => {
-                    Rejection::free(Failure::Overloaded { after: None }, lost.failed.message)
-                }
-                other => other,
-            });
+            return Err(self.read_error(response));
         }
         let answer = response.json();
         if name == "version" {
@@ -109,10 +105,10 @@ impl Provider for Replicate {
             return Err(self.read_error(response));
         }
         let answer = response.json();
-        let Some(id) = text_at(&answer, &["/id"]).filter(|id| is_plain(id)) else {
-            return Err(Rejection::unknown(Failure::Uncertain, "accepted, but the answer names no task"));
+        let Some(id) = task_id(&answer, "/id") else {
+            return Err(without_task(self, response, &answer));
         };
-        let task = format!("{}/predictions/{id}", base_url(self, call.candidate));
+        let task = format!("{}/predictions/{}", base_url(self, call.candidate), segment(&id));
         let remote = Remote {
             cancel_url: text_at(&answer, &["/urls/cancel"]).map(str::to_owned),
             ..Remote::new(id, text_at(&answer, &["/urls/get"]).unwrap_or(&task))
@@ -137,7 +133,7 @@ impl Provider for Replicate {
         }
         let answer = response.json();
         match text_at(&answer, &["/status"]) {
-            Some("succeeded") => read_output(&answer),
+            Some("succeeded") => read_output(&answer, || without_result(self, response, &answer)),
             Some("failed") => Err(failure::of_prediction(&answer)),
             // Not by us: then nobody asks any more. Somebody wanted it, so it is not sent again.
             Some("canceled") => {
@@ -161,8 +157,17 @@ impl Provider for Replicate {
         Some(HttpRequest::post(remote.cancel_url.as_ref()?, Some(AUTH), Body::Empty, CANCEL_TIMEOUT))
     }
 
-    fn read_error(&self, response: &HttpResponse) -> Rejection {
-        failure::of(response)
+    fn speaks(&self, json: &Value) -> bool {
+        usual_shape(json) || json.get("title").is_some() && json.get("status").is_some()
+    }
+
+    fn own_word(&self, error: &ErrorAnswer<'_>) -> Option<Failure> {
+        failure::of(error)
+    }
+
+    /// Where nothing was created, nothing is charged: only time of computing is (Replicate documentation).
+    fn refuses_for_free(&self, _error: &ErrorAnswer<'_>) -> bool {
+        true
     }
 }
 
@@ -195,7 +200,7 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-fn read_output(answer: &Value) -> Result<Reply, Rejection> {
+fn read_output(answer: &Value, missing: impl FnOnce() -> Rejection) -> Result<Reply, Rejection> {
     let mut pictures = vec![];
     collect(answer.get("output").unwrap_or(&Value::Null), &mut pictures);
     if pictures.is_empty() {
@@ -203,7 +208,7 @@ fn read_output(answer: &Value) -> Result<Reply, Rejection> {
             let message = "the prediction succeeded, and its files were removed after an hour";
             return Err(Rejection::charged(Failure::NotFound, message));
         }
-        return Err(no_picture());
+        return Err(missing());
     }
     let logs = text_at(answer, &["/logs"]).unwrap_or_default();
     Ok(Reply::Finished(Output {
@@ -225,7 +230,7 @@ fn collect(output: &Value, pictures: &mut Vec<Source>) {
             pictures.push(Source::Url { url: text.clone(), lifetime: Some(OUTPUT_LIFETIME) });
         }
         Value::String(text) if text.starts_with("data:image/") => {
-            pictures.extend(decoded(text).map(Source::Inline));
+            pictures.extend(lenient::base64(text).map(Source::Inline));
         }
         Value::Array(all) => all.iter().for_each(|one| collect(one, pictures)),
         Value::Object(fields) => fields.values().for_each(|one| collect(one, pictures)),

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, decoded, no_picture};
+use super::draft::Draft;
+use super::error::{ErrorAnswer, usual_shape, without_result, without_task};
 use super::{
-    Balance, Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source, balance, base_url,
-    by_status, text_at,
+    Balance, Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source, balance, base_url, seed_of,
+    segment, task_id, text_at,
 };
 use crate::failure::Failure;
 use crate::http::{Auth, Content, HttpRequest, HttpResponse};
 use crate::job::{Invalid, Task};
+use crate::lenient;
 use crate::size::SizeRule;
+use crate::verdict::{Documented, Verdict};
 
 #[cfg(test)]
 mod tests;
@@ -88,14 +91,14 @@ impl Provider for Stability {
         }
         let answer = response.json();
         if call.candidate.api.as_deref() != Some("async") {
-            return read_picture(&answer);
+            return read_picture(&answer, || without_result(self, response, &answer));
         }
-        match text_at(&answer, &["/id"]) {
+        match task_id(&answer, "/id") {
             Some(id) => {
-                let url = format!("{}/v2beta/results/{id}", base_url(self, call.candidate));
+                let url = format!("{}/v2beta/results/{}", base_url(self, call.candidate), segment(&id));
                 Ok(Reply::Accepted { remote: Remote::new(id, url), cost: None })
             }
-            None => Err(Rejection::unknown(Failure::Uncertain, "accepted, but the answer names no task")),
+            None => Err(without_task(self, response, &answer)),
         }
     }
 
@@ -125,7 +128,7 @@ impl Provider for Stability {
             (false, None, None) if !answer.is_object() => {
                 Err(Rejection::unknown(Failure::Garbled, "the answer is not JSON"))
             }
-            _ => read_picture(&answer),
+            _ => read_picture(&answer, || without_result(self, response, &answer)),
         }
     }
 
@@ -138,30 +141,36 @@ impl Provider for Stability {
         Balance::cents(answer.get("credits")?)
     }
 
-    fn read_error(&self, response: &HttpResponse) -> Rejection {
-        let answer = response.json();
-        let name = text_at(&answer, &["/name"]).unwrap_or_default();
-        let message = text_at(&answer, &["/errors/0"])
-            .or_else(|| text_at(&answer, &["/message"]))
-            .or_else(|| text_at(&answer, &["/name"]))
-            .unwrap_or("no details");
-        // A 403 is a refused prompt or a key without rights: only the name tells.
-        let failure = match (response.status, name) {
-            (_, "content_moderation" | "invalid_prompts") => Failure::Refused,
-            (_, "payment_required" | "insufficient_balance") => Failure::OutOfCredit,
-            (_, "unauthorized" | "permission_denied") => Failure::Unauthorized,
-            (429, _) | (_, "rate_limit_exceeded") => {
-                Failure::RateLimited { after: Some(response.retry_after().unwrap_or(LOCK_OUT)) }
+    fn speaks(&self, json: &Value) -> bool {
+        usual_shape(json) || json.get("name").is_some() && json.get("message").is_some()
+    }
+
+    /// A 403 is a refused prompt or a key without rights: only the name tells.
+    fn own_word(&self, error: &ErrorAnswer<'_>) -> Option<Failure> {
+        match error.status {
+            _ if error.has_code(&["unauthorized", "permission_denied"]) => Some(Failure::Unauthorized),
+            429 if error.has_code(&["insufficient_balance"]) => Some(Failure::OutOfCredit),
+            429 => Some(Failure::RateLimited { after: Some(error.after.unwrap_or(LOCK_OUT)) }),
+            _ if error.has_code(&["rate_limit_exceeded"]) => {
+                Some(Failure::RateLimited { after: Some(error.after.unwrap_or(LOCK_OUT)) })
             }
-            _ => by_status(response),
-        };
-        // Failed and refused requests are not charged (Stability pricing page).
-        Rejection::free(failure, format!("HTTP {}: {message}", response.status))
+            _ => None,
+        }
+    }
+
+    fn documented(&self) -> &'static [Documented] {
+        const FREE: &str = "Stability API pricing: failed requests are not charged";
+        &[Documented { status: 500, verdict: Verdict::Unprocessed, source: FREE }]
+    }
+
+    /// Failed and refused requests are not charged (Stability API pricing).
+    fn refuses_for_free(&self, _error: &ErrorAnswer<'_>) -> bool {
+        true
     }
 }
 
 /// The picture of a finished answer. The upscaler's result calls it `result`.
-fn read_picture(answer: &Value) -> Result<Reply, Rejection> {
+fn read_picture(answer: &Value, missing: impl FnOnce() -> Rejection) -> Result<Reply, Rejection> {
     match text_at(answer, &["/finish_reason"]) {
         // It comes with HTTP 200 and a blurred picture.
         Some("CONTENT_FILTERED") => {
@@ -171,10 +180,10 @@ fn read_picture(answer: &Value) -> Result<Reply, Rejection> {
         _ => {}
     }
     let text = ["/image", "/result"].iter().find_map(|p| text_at(answer, &[p]));
-    let Some(bytes) = text.and_then(decoded) else {
-        return Err(no_picture());
+    let Some(bytes) = text.and_then(lenient::base64) else {
+        return Err(missing());
     };
-    let seed = answer.get("seed").and_then(|s| s.as_i64().or_else(|| s.as_str()?.parse().ok()));
+    let seed = answer.get("seed").and_then(seed_of);
     Ok(Reply::Finished(Output { pictures: vec![Source::Inline(bytes)], seed, ..Output::default() }))
 }
 

@@ -184,7 +184,7 @@ impl Run {
                 Err(Rejection::free(Failure::Overloaded { after: None }, why))
             }
             Err(TransportError::TooLarge) => {
-                Err(Rejection::free(Failure::Broken, "the answer is larger than allowed"))
+                Err(Rejection::free(Failure::Overloaded { after: None }, "the answer is larger than allowed"))
             }
         };
         match result {
@@ -198,6 +198,13 @@ impl Run {
                 Step::Compute
             }
             Err(rejection) => {
+                // It costs nothing and can be asked for again, whatever became of it.
+                let rejection = match rejection.failed.failure {
+                    Failure::Uncertain => {
+                        Rejection::free(Failure::Overloaded { after: None }, rejection.failed.message)
+                    }
+                    _ => rejection,
+                };
                 // It counts as an attempt, so that everybody sees where the job got stuck.
                 let begin = self.begin_entry(false, Some(Decimal::ZERO));
                 let free = Rejection { charge: Charge::Free, ..rejection };

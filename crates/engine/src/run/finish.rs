@@ -27,6 +27,7 @@ impl Run {
         // An answer does not decide how much is downloaded and stored, nor what an estimate learns.
         output.pictures.truncate(crate::job::MAX_N as usize);
         output.render_seconds = output.render_seconds.filter(|s| (0.0..86_400.0).contains(s));
+        self.warnings.append(&mut output.warnings);
         let waited = (now - self.sent_at).max(0) as f64 / 1000.0;
         let collection = Collection::new(output, cost, waited);
         self.state = State::Collecting(Box::new(collection));

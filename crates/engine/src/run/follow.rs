@@ -7,9 +7,11 @@ use crate::cost::Cost;
 use crate::failure::{Failed, Failure};
 use crate::http::{HttpResponse, TransportError};
 use crate::input::Inputs;
+use crate::job::Warning;
 use crate::poll::Schedule;
-use crate::provider::{self, Remote, Reply, Submission};
+use crate::provider::{self, Charge, ErrorAnswer, Remote, Reply, Submission};
 use crate::retry;
+use crate::verdict::{self, Outcome, Phase, Voice};
 
 /// How long an accepted task is followed before a person is asked. Cold starts of community models take
 /// minutes; nothing known takes a quarter of an hour.
@@ -38,45 +40,81 @@ impl Run {
 
     pub(super) fn submitted(&mut self, answer: Result<HttpResponse, TransportError>, now: i64) -> Step {
         let response = match answer {
-            Ok(response) => response,
-            Err(TransportError::NotSent(why)) => {
-                let failed = Failure::Overloaded { after: None }.because(format!("could not be sent: {why}"));
-                return self.failed(failed, Cost::free());
-            }
-            Err(TransportError::MaybeSent(why)) => {
-                if let Some(unsure) = self.unsure() {
-                    return self.wait(unsure, None);
-                }
-                let failed = Failure::Uncertain.because(format!("sent, and no answer came: {why}"));
-                return self.failed(failed, Cost::unknown());
-            }
-            Err(TransportError::TooLarge) => {
-                return self
-                    .failed(Failure::Broken.because("the answer is larger than allowed"), Cost::unknown());
-            }
+            Ok(response) => self.mended(response),
+            Err(error) => return self.unanswered(&error),
         };
         self.last_status = Some(response.status);
         let Some(provider) = self.provider() else { return Step::Stop };
         match provider.read_submit(&self.call(&self.tag()), &response) {
-            Err(rejection) => match self.unsure() {
-                Some(unsure) if rejection.failed.failure == Failure::Uncertain => self.wait(unsure, None),
-                _ => self.rejected(rejection, None),
-            },
+            Err(lost) if lost.failed.failure == Failure::Uncertain => self.lost(lost.failed.message),
+            Err(rejection) => self.rejected(rejection, None),
             Ok(Reply::Finished(output)) => self.finished(output, None, now),
             Ok(Reply::Failed(rejection)) => self.rejected(rejection, None),
-            Ok(Reply::Pending { .. } | Reply::Ask(_)) => self.failed(
-                Failure::Uncertain.because("accepted, but the answer names no task"),
-                Cost::unknown(),
-            ),
+            Ok(Reply::Pending { .. } | Reply::Ask(_)) => {
+                self.lost("accepted, but the answer names no task".into())
+            }
             Ok(Reply::Accepted { remote, cost }) => {
                 if let Some(refused) = self.foreign(&remote) {
-                    return self.failed(refused, cost.unwrap_or_else(Cost::unknown));
+                    return self.failed(refused, cost.unwrap_or_else(|| self.not_known()));
                 }
                 let estimate = Duration::from_secs_f64(self.candidate.typical_seconds.clamp(0.0, 600.0));
                 let schedule = Schedule::new(estimate);
                 self.checkpoint(Accepted { remote, cost, schedule, unsure: false, render_seconds: None })
             }
         }
+    }
+
+    /// A submission without an answer: what may be done is in the table.
+    fn unanswered(&mut self, error: &TransportError) -> Step {
+        let (outcome, why) = match error {
+            TransportError::NotSent(why) => (Outcome::NotSent, format!("could not be sent: {why}")),
+            TransportError::MaybeSent(why) => (Outcome::Lost, format!("sent, and no answer came: {why}")),
+            TransportError::TooLarge => (Outcome::TooLarge, "the answer is larger than allowed".into()),
+        };
+        let verdict = verdict::of(Phase::Submission, outcome, Voice::Silent);
+        match verdict.failure(None) {
+            None | Some(Failure::Uncertain) => self.lost(why),
+            Some(failure) if verdict.is_free() => self.failed(failure.because(why), Cost::free()),
+            Some(failure) => {
+                let cost = self.not_known();
+                self.failed(failure.because(why), cost)
+            }
+        }
+    }
+
+    /// What was sent may have been accepted. It is asked for where it can be; where it costs nothing, it is made again;
+    /// everywhere else a person decides.
+    fn lost(&mut self, why: String) -> Step {
+        if let Some(unsure) = self.unsure() {
+            return self.wait(unsure, None);
+        }
+        match self.bills() {
+            true => self.failed(Failure::Uncertain.because(why), Cost::unknown()),
+            false => self.failed(Failure::Overloaded { after: None }.because(why), Cost::free()),
+        }
+    }
+
+    /// Whether calls to the candidate cost money.
+    fn bills(&self) -> bool {
+        provider::bills(&self.candidate.kind)
+    }
+
+    /// The cost of what nothing more is known of.
+    pub(super) fn not_known(&self) -> Cost {
+        if self.bills() { Cost::unknown() } else { Cost::free() }
+    }
+
+    /// An answer that is slightly wrong is read all the same, and what was wrong is said.
+    fn mended(&mut self, response: HttpResponse) -> HttpResponse {
+        let (response, slips) = response.mended();
+        if !slips.is_empty() {
+            let message = format!("the answer was not as it should be: {}", slips.join("; "));
+            let warning = Warning::new("answer_repaired", message);
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+        response
     }
 
     fn checkpoint(&mut self, accepted: Accepted) -> Step {
@@ -121,7 +159,7 @@ impl Run {
     pub(super) fn poll(&mut self, accepted: Accepted) -> Step {
         let Some(provider) = self.provider() else { return Step::Stop };
         if let Some(refused) = self.foreign(&accepted.remote) {
-            return self.failed(refused, accepted.cost.unwrap_or_else(Cost::unknown));
+            return self.failed(refused, accepted.cost.unwrap_or_else(|| self.not_known()));
         }
         let request = provider.poll(&accepted.remote);
         self.state = State::Polling(accepted);
@@ -138,11 +176,16 @@ impl Run {
     ) -> Step {
         let Some(provider) = self.provider() else { return Step::Stop };
         let said = matches!(&answer, Ok(response) if response.is_success());
+        let mut voice = Voice::Silent;
         let age = Duration::from_millis(u64::try_from(now - self.sent_at).unwrap_or(0));
         // A poll can be repeated at no cost, so a lost one is only a late one.
         let reply = match answer {
             Ok(response) => {
+                let response = self.mended(response);
                 self.last_status = Some(response.status);
+                if !said {
+                    voice = ErrorAnswer::read(provider, &response).voice;
+                }
                 match at_result {
                     false => {
                         accepted.render_seconds = provider.read_seconds(&response);
@@ -152,8 +195,8 @@ impl Run {
                 }
             }
             Err(TransportError::TooLarge) if at_result => {
-                return self
-                    .failed(Failure::Broken.because("the answer is larger than allowed"), Cost::unknown());
+                let cost = self.not_known();
+                return self.failed(Failure::Broken.because("the answer is larger than allowed"), cost);
             }
             Err(_) => Ok(Reply::Pending { after: None }),
         };
@@ -191,9 +234,13 @@ impl Run {
                 if rejection.failed.failure == Failure::ModelGone {
                     rejection.failed.failure = Failure::NotFound;
                 }
+                // Said in an answer that is no success, it is not the task's own word: whatever it costs, it was accepted.
+                if !said && self.bills() {
+                    rejection.charge = Charge::Unknown;
+                }
                 match &rejection.failed.failure {
                     Failure::NotFound if age < NOT_FOUND_GRACE => None,
-                    failure if retry::poll_is_final(failure, said, at_result) => {
+                    failure if retry::poll_is_final(failure, said, at_result, voice) => {
                         return self.rejected(rejection, accepted.cost);
                     }
                     Failure::RateLimited { after } | Failure::Overloaded { after } => *after,
@@ -203,7 +250,7 @@ impl Run {
         };
         if age > PATIENCE {
             let message = format!("accepted, and not finished after {} s", age.as_secs());
-            let cost = accepted.cost.unwrap_or_else(Cost::unknown);
+            let cost = accepted.cost.unwrap_or_else(|| self.not_known());
             return self.failed(Failure::TimedOut.because(message), cost);
         }
         self.wait(accepted, after)
@@ -223,7 +270,7 @@ impl Run {
 
     pub(super) fn called_off(&mut self, accepted: Accepted) -> Step {
         // It was accepted: what it costs is what the provider said.
-        let cost = accepted.cost.unwrap_or_else(Cost::unknown);
+        let cost = accepted.cost.unwrap_or_else(|| self.not_known());
         let failed = Failure::Canceled.because("canceled after the provider had accepted it");
         self.end(AttemptStatus::Canceled, failed, cost, JobStatus::Canceled)
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// The id of the task that answers are about.
 pub const ID: &str = "I";
-const PNG: &str =
+pub const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 const URL: &str = "https://cdn.example/x.png?sig=1";
 

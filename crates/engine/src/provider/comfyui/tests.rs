@@ -192,7 +192,7 @@ fn what_is_accepted_is_asked_for_in_the_queue_and_then_in_the_history() {
     let accepted = answer(200, json!({"prompt_id": "I", "number": 1, "node_errors": {}}));
     let reply = ComfyUi.read_submit(&call, &accepted).unwrap();
     assert_eq!(reply, Reply::Accepted { remote: remote(), cost: None });
-    for garbage in [json!({}), json!({"prompt_id": 7}), json!("x"), Value::Null] {
+    for garbage in [json!({}), json!({"prompt_id": []}), json!("x"), Value::Null] {
         let rejection = ComfyUi.read_submit(&call, &answer(200, garbage)).unwrap_err();
         assert_eq!(rejection.failed.failure, Failure::Uncertain);
     }
@@ -270,7 +270,8 @@ fn a_task_that_is_nowhere_is_lost_and_nonsense_is_asked_again() {
         assert_eq!(poll(200, garbage), Failure::Garbled);
     }
     assert_eq!(poll(404, Value::Null), Failure::Garbled);
-    assert_eq!(result(502, Value::Null), Failure::Overloaded { after: None });
+    // What a gateway says tells nothing of the task: it is asked again.
+    assert_eq!(result(502, Value::Null), Failure::Uncertain);
 }
 
 #[test]
@@ -305,5 +306,6 @@ fn each_documented_error_has_one_class() {
     assert_eq!(other.failure, Failure::ModelGone);
     assert_eq!(other.message, "HTTP 404: there is no ComfyUI at this address");
     assert_eq!(error(401, Value::Null).failure, Failure::Unauthorized);
-    assert_eq!(error(500, Value::Null).failure, Failure::Overloaded { after: None });
+    // It is asked for by its name.
+    assert_eq!(error(500, Value::Null).failure, Failure::Uncertain);
 }

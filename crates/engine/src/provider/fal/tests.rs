@@ -315,7 +315,9 @@ fn each_documented_error_has_one_class() {
         (503, json!({"detail": "x", "error_type": "runner_connection_refused"}), unwell.clone()),
         (500, detail("downstream_service_unavailable"), unwell.clone()),
         (500, detail("internal_server_error"), unwell.clone()),
-        (502, Value::Null, unwell.clone()),
+        (502, Value::Null, Failure::Uncertain),
+        (500, json!({"detail": "oops"}), Failure::Uncertain),
+        (503, Value::Null, unwell.clone()),
         (400, detail("downstream_service_error"), Failure::Invalid),
         (429, json!({"detail": "too many"}), Failure::RateLimited { after: None }),
         (400, wrapped.clone(), Failure::RateLimited { after: None }),
@@ -326,7 +328,9 @@ fn each_documented_error_has_one_class() {
         (400, json!({"detail": "bad"}), Failure::Invalid),
     ] {
         let rejection = Fal.read_error(&answer(status, body.clone()));
-        let charge = if failure == Failure::Uncertain { Charge::Unknown } else { Charge::Free };
+        // What its filter has looked at may be charged.
+        let unknown = matches!(failure, Failure::Uncertain | Failure::Refused);
+        let charge = if unknown { Charge::Unknown } else { Charge::Free };
         assert_eq!((rejection.failed.failure, rejection.charge), (failure, charge), "{status} {body}");
     }
     let named = Fal.read_error(&answer(422, detail("missing")));
@@ -358,11 +362,9 @@ fn a_run_that_failed_ends_the_task_and_a_fault_of_the_moment_does_not() {
     let Ok(Reply::Failed(busy)) = result(500, detail("downstream_service_unavailable")) else { panic!() };
     assert_eq!((busy.failed.failure, busy.charge), (Failure::Overloaded { after: None }, Charge::Free));
     // A gateway, a key, the pace: asked again.
-    for (status, failure) in [
-        (502, Failure::Overloaded { after: None }),
-        (401, Failure::Unauthorized),
-        (429, Failure::RateLimited { after: None }),
-    ] {
+    for (status, failure) in
+        [(502, Failure::Uncertain), (401, Failure::Unauthorized), (429, Failure::RateLimited { after: None })]
+    {
         assert_eq!(result(status, json!("x")).unwrap_err().failed.failure, failure);
     }
     assert_eq!(
@@ -399,7 +401,12 @@ fn garbage_is_an_error_and_success_without_a_picture_no_success() {
         assert_eq!(Fal.read_poll(&task, &response).unwrap_err().failed.failure, Failure::Garbled);
         Fal.read_error(&response);
     }
-    let strange = json!({"request_id": "../../x", "status_url": "https://queue.fal.run/x"});
-    let rejection = Fal.read_submit(&call(&request, &candidate), &answer(200, strange)).unwrap_err();
-    assert_eq!(rejection.failed.failure, Failure::Uncertain);
+    // Any id is followed, and none leads elsewhere.
+    let submitted =
+        |id: &str| Fal.read_submit(&call(&request, &candidate), &answer(200, json!({"request_id": id})));
+    let Ok(Reply::Accepted { remote, .. }) = submitted("../a-b c") else { panic!() };
+    assert_eq!(remote.poll_url, "https://queue.fal.run/fal-ai/flux/requests/..%2Fa-b%20c/status");
+    for none in ["", "..", "a\nb", &"x".repeat(513)] {
+        assert_eq!(submitted(none).unwrap_err().failed.failure, Failure::Uncertain);
+    }
 }

@@ -239,12 +239,13 @@ fn each_documented_error_has_one_class() {
         (429, json!({"error": "x", "reject_reason": "daily_limit"}), Failure::OutOfCredit),
         (403, json!({"error": "x", "reject_reason": "feature_limit"}), Failure::PolicyBlocked),
         (404, json!({"error": "Not found"}), Failure::ModelGone),
-        (500, json!({"error": "Internal server error"}), Failure::Overloaded { after: None }),
+        (500, json!({"error": "Internal server error"}), Failure::Uncertain),
         (503, Value::Null, Failure::Overloaded { after: None }),
     ] {
         let rejection = Ideogram.read_error(&answer(status, body.clone()));
-        assert_eq!(rejection.failed.failure, failure, "{status} {body}");
-        assert_eq!(rejection.charge, Charge::Free);
+        assert_eq!(rejection.failed.failure, failure.clone(), "{status} {body}");
+        let charge = if failure == Failure::Uncertain { Charge::Unknown } else { Charge::Free };
+        assert_eq!(rejection.charge, charge);
     }
     let garbage = HttpResponse { status: 422, headers: vec![], body: b"<html>".to_vec() };
     assert_eq!(Ideogram.read_error(&garbage).failed.failure, Failure::Invalid);

@@ -135,12 +135,10 @@ fn each_documented_code_has_one_class() {
         (402, Failure::OutOfCredit),
         (403, Failure::PolicyBlocked),
         (404, Failure::ModelGone),
-        (408, Failure::Overloaded { after }),
+        (408, Failure::Uncertain),
         (413, Failure::Invalid),
         (422, Failure::Invalid),
         (429, Failure::RateLimited { after }),
-        (500, Failure::Overloaded { after }),
-        (502, Failure::Overloaded { after }),
         (503, Failure::Overloaded { after }),
         (504, Failure::Uncertain),
     ] {
@@ -149,7 +147,19 @@ fn each_documented_code_has_one_class() {
         // The same inside of a success, in both places.
         assert_eq!(failure(200, error.clone()), expected, "{status} in a 200");
         let rejection = read(200, json!({"choices": [{"error": error}]})).unwrap_err();
-        assert_eq!((rejection.failed.failure, rejection.charge), (expected, Charge::Unknown), "{status}");
+        // Of what a provider had begun with, nothing is known.
+        let unstarted = matches!(status, 401 | 402 | 404 | 429);
+        let charge = if unstarted { Charge::Free } else { Charge::Unknown };
+        assert_eq!((rejection.failed.failure, rejection.charge), (expected, charge), "{status}");
+    }
+    for status in [500, 502] {
+        let error = json!({"code": status, "message": "why"});
+        assert_eq!(failure(status, error.clone()), Failure::Uncertain);
+        let rejection = read(200, json!({"choices": [{"error": error}]})).unwrap_err();
+        assert_eq!(
+            (rejection.failed.failure, rejection.charge),
+            (Failure::Overloaded { after }, Charge::Unknown)
+        );
     }
     let rejection = read(
         403,
@@ -180,7 +190,11 @@ fn what_the_provider_behind_it_says_comes_first() {
     );
     assert_eq!(raw(400, "OpenAI", json!(openai("unknown_parameter"))), Failure::Invalid);
     // OpenRouter's own account there is not ours.
-    assert_eq!(raw(502, "OpenAI", json!(openai("insufficient_quota"))), Failure::Overloaded { after: None });
+    assert_eq!(raw(502, "OpenAI", json!(openai("insufficient_quota"))), Failure::Uncertain);
+    assert_eq!(
+        raw(502, "OpenAI", serde_json::from_str(&openai("insufficient_quota")).unwrap()),
+        Failure::Uncertain
+    );
     let google = json!({"error": {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}});
     assert_eq!(raw(502, "Google AI Studio", google), Failure::Invalid);
     let google = json!({"candidates": [{"finishReason": "IMAGE_SAFETY"}]});
@@ -224,5 +238,5 @@ fn success_without_a_picture_is_no_success() {
         let rejection = read(200, body).unwrap_err();
         assert_eq!((rejection.failed.failure, rejection.charge), (Failure::Broken, Charge::Unknown));
     }
-    assert_eq!(read(502, json!("garbage")).unwrap_err().failed.failure, Failure::Overloaded { after: None });
+    assert_eq!(read(502, json!("garbage")).unwrap_err().failed.failure, Failure::Uncertain);
 }

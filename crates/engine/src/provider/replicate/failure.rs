@@ -5,21 +5,15 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::http::{HttpResponse, MAX_RETRY_AFTER};
-use crate::provider::{Rejection, by_status, text_at};
+use crate::http::MAX_RETRY_AFTER;
+use crate::provider::error::ErrorAnswer;
+use crate::provider::{Rejection, refusal};
 
-/// What an answer that is no success means. Nothing was created, so nothing is charged.
-pub(super) fn of(response: &HttpResponse) -> Rejection {
-    let answer = response.json();
-    let message = text_at(&answer, &["/detail", "/error", "/title", "/message"]).unwrap_or("no details");
-    let failure = match by_status(response) {
-        Failure::RateLimited { after } => {
-            // The body says it where no header does.
-            Failure::RateLimited { after: after.or_else(|| seconds(answer.get("retry_after")?)) }
-        }
-        other => other,
-    };
-    Rejection::free(failure, format!("HTTP {}: {message}", response.status))
+/// What an answer that is no success means, where Replicate means something of its own.
+pub(super) fn of(error: &ErrorAnswer<'_>) -> Option<Failure> {
+    // The body says how long to wait where no header does.
+    let after = || error.after.or_else(|| seconds(error.json.get("retry_after")?));
+    (error.status == 429).then(|| Failure::RateLimited { after: after() })
 }
 
 fn seconds(value: &Value) -> Option<Duration> {
@@ -54,7 +48,7 @@ fn of_text(error: &str) -> Failure {
     }
     let words = error.to_ascii_lowercase();
     let has = |any: &[&str]| any.iter().any(|word| words.contains(word));
-    if has(&["nsfw", "sensitive", "flagged"]) {
+    if has(&["nsfw", "sensitive", "flagged"]) || has(refusal::WORDS) {
         Failure::Refused
     } else if has(&["prediction interrupted", "out of memory"]) {
         unwell
