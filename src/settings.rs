@@ -118,9 +118,9 @@ pub fn define() {
     GucRegistry::define_int_guc(
         c"image_gen.max_restart_pause",
         c"The longest pause before a worker that has crashed begins again.",
-        c"It is a second after the first crash, and doubles with each further one; a worker that lives for five minutes begins anew.",
+        c"It is a second after the first crash, and doubles with each further one; a worker that lives for five minutes begins anew. 0 is no pause.",
         &MAX_RESTART_PAUSE,
-        1,
+        0,
         3600,
         GucContext::Sighup,
         GucFlags::UNIT_S,

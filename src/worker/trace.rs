@@ -91,7 +91,7 @@ impl Before {
     pub fn pause(&self, longest: Duration) -> Duration {
         match self.deaths {
             0 => Duration::ZERO,
-            n => FIRST_PAUSE.saturating_mul(1 << (n - 1).min(16)).min(longest.max(FIRST_PAUSE)),
+            n => FIRST_PAUSE.saturating_mul(1 << (n - 1).min(16)).min(longest),
         }
     }
 }

@@ -46,6 +46,12 @@ pub struct Report {
     pub never_arrived: u64,
     /// Those of which more could have been known.
     pub avoidable: u64,
+    /// Jobs that kill their worker.
+    pub poisons: u64,
+    /// How often they did.
+    pub poison_deaths: u64,
+    /// How often another job was in hand when the worker died.
+    pub innocent_deaths: u64,
     /// Promises that were broken, in words.
     pub violations: Vec<String>,
 }
@@ -62,6 +68,9 @@ impl AddAssign for Report {
             (&mut self.uncertain_billed, other.uncertain_billed),
             (&mut self.never_arrived, other.never_arrived),
             (&mut self.avoidable, other.avoidable),
+            (&mut self.poisons, other.poisons),
+            (&mut self.poison_deaths, other.poison_deaths),
+            (&mut self.innocent_deaths, other.innocent_deaths),
         ] {
             *sum += more;
         }
@@ -80,6 +89,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "jobs {}, kills {}, lost {}, paid twice {}, money differences {}, uncertain {} ({avoidable}; {} of them billed, {} never arrived)\n\
+             poisons {} (with {} deaths; {} others in hand)\n\
              ended: {}",
             self.jobs,
             self.kills,
@@ -89,6 +99,9 @@ impl fmt::Display for Report {
             self.uncertain,
             self.uncertain_billed,
             self.never_arrived,
+            self.poisons,
+            self.poison_deaths,
+            self.innocent_deaths,
             ended.join(", ")
         )?;
         self.violations.iter().take(40).try_for_each(|v| write!(f, "\nVIOLATION: {v}"))

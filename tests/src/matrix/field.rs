@@ -88,7 +88,7 @@ impl Field {
         ServerUser::get().make_folder(&folder);
         let pause = format!("image_gen.pause_points = '{}'", folder.display());
         // Crashes in a row are all that happens here.
-        let quick = "image_gen.max_restart_pause = '1s'";
+        let quick = "image_gen.max_restart_pause = 0";
         let lines: Vec<&str> = [pause.as_str(), "image_gen.rescan_interval = '1s'", quick]
             .into_iter()
             .chain(conf.iter().copied())

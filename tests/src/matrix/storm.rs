@@ -14,6 +14,15 @@ use super::kill::Kill;
 
 /// So many jobs are open at a time, as long as there are kills to come.
 const OPEN: i64 = 30;
+/// One job in so many kills the worker that brings it to one of these places.
+const POISON: u32 = 25;
+const POISONS: [[&str; 2]; 5] = [
+    ["begin", "model => 'bfl:flux-1.1-pro', width => 256, height => 256"],
+    ["poll", "model => 'bfl:flux-1.1-pro', width => 256, height => 256"],
+    ["finish", "model => 'fal:flux-schnell', width => 512, height => 512"],
+    ["flush_finish", "model => 'replicate:flux-schnell'"],
+    ["finish", "model => 'preview:preview', width => 64, height => 64"],
+];
 /// In so long one job ends, when the killing is over.
 const PATIENCE: Duration = Duration::from_secs(45);
 
@@ -25,7 +34,7 @@ pub fn play(kills: u64, seed: u64) -> Report {
     // Who is cut off is well again in a moment: a breaker would only make everybody wait.
     let field = Field::start(0.4, &["image_gen.breaker_failures = 0", "max_worker_processes = 12"]);
     let (stop, struck) = (AtomicBool::new(false), AtomicU64::new(0));
-    let known = std::thread::scope(|scope| {
+    let (known, poisons) = std::thread::scope(|scope| {
         let submitter = scope.spawn(|| submit(&field, seed, &stop));
         let mut random = StdRng::seed_from_u64(seed);
         let start = Instant::now();
@@ -42,7 +51,39 @@ pub fn play(kills: u64, seed: u64) -> Report {
         submitter.join().expect("the submitter")
     });
     settle(&field);
-    Report { kills, ..audit::check(&field, &known) }
+    let mut report = Report { kills, ..audit::check(&field, &known) };
+    judge(&field, &poisons, &mut report);
+    report
+}
+
+/// Each job that kills its worker is out of the way after three deaths, and no other job is taken for one.
+fn judge(field: &Field, poisons: &[String], report: &mut Report) {
+    let mut admin = field.connect("postgres");
+    let log = field.stage.cluster.log();
+    let rows = admin.rows("SELECT id, status, coalesce(error_code, ''), error_message FROM image_gen.jobs");
+    for row in &rows {
+        let [id, status, code, message] = row.as_slice() else { unreachable!("four columns") };
+        let deaths = log.lines().filter(|l| l.contains(&format!("died with job {id} in hand"))).count();
+        if !poisons.contains(id) {
+            report.innocent_deaths += deaths as u64;
+            if code == "worker_died" {
+                report
+                    .violations
+                    .push(format!("{id} is taken for a poison after {deaths} deaths: {message}"));
+            }
+            continue;
+        }
+        report.poisons += 1;
+        report.poison_deaths += deaths as u64;
+        // Its fate may be unknown before its third death; and a provider that has lost all it knew may not let it come that far.
+        let out = matches!(
+            (status.as_str(), code.as_str()),
+            ("needs_review", "worker_died" | "uncertain") | ("failed", "not_found")
+        );
+        if !out || deaths > 3 || code == "worker_died" && deaths != 3 {
+            report.violations.push(format!("poison {id}: {status} {code} after {deaths} deaths"));
+        }
+    }
 }
 
 /// Waits until all jobs have ended. Those that have not are the audit's to find.
@@ -86,9 +127,9 @@ fn pick(random: &mut StdRng) -> Kill {
 }
 
 /// Keeps the worker busy, and gives the ids of the jobs whose commit it has seen.
-fn submit(field: &Field, seed: u64, stop: &AtomicBool) -> Vec<String> {
+fn submit(field: &Field, seed: u64, stop: &AtomicBool) -> (Vec<String>, Vec<String>) {
     let mut random = StdRng::seed_from_u64(!seed);
-    let mut known = vec![];
+    let (mut known, mut poisons) = (vec![], vec![]);
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         let mut alice = field.connect("alice");
@@ -99,6 +140,20 @@ fn submit(field: &Field, seed: u64, stop: &AtomicBool) -> Vec<String> {
                 let open: i64 = alice.try_rows(open)?[0][0].parse().expect("a count");
                 for _ in open..OPEN {
                     number += 1;
+                    if random.random_range(0..POISON) == 0 {
+                        // Nobody has it before it is one.
+                        let [place, arguments] = POISONS[random.random_range(0..POISONS.len())];
+                        let prompt = format!("[job {number:06}] poison");
+                        alice.try_rows("BEGIN")?;
+                        let call =
+                            format!("SELECT id FROM image_gen.generate(prompt => '{prompt}', {arguments})");
+                        let id = alice.try_rows(&call)?.swap_remove(0).swap_remove(0);
+                        field.poison(place, &id);
+                        poisons.push(id.clone());
+                        alice.try_rows("COMMIT")?;
+                        known.push(id);
+                        continue;
+                    }
                     let call = job(field, &mut random, number, known.last());
                     let id = alice
                         .try_rows(&format!("SELECT id FROM image_gen.{call}"))?
@@ -117,7 +172,7 @@ fn submit(field: &Field, seed: u64, stop: &AtomicBool) -> Vec<String> {
         // Nobody but the kills ends it.
         drop(lived);
     }
-    known
+    (known, poisons)
 }
 
 /// A job of any kind, most of them without trouble of their own.
