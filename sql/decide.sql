@@ -42,20 +42,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen.rewrite_prompt(text) IS 'The prompt in softer words, by image_gen.rewrite_rules; the same prompt when none applies. What the first rung of the ladder does.';
 
-CREATE FUNCTION image_gen._rewrite_by(function text, prompt text, context jsonb) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  softer text;
-BEGIN
-  -- A name, not a text: to_regprocedure knows what it is and nothing else is called.
-  EXECUTE format('SELECT %s($1, $2)', (SELECT format('%I.%I', n.nspname, p.proname)
-      FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-     WHERE p.oid = (CASE WHEN function LIKE '%(%' THEN function ELSE function || '(text, jsonb)' END)::regprocedure))
-    INTO softer USING prompt, context;
-  RETURN softer;
-END $$;
-COMMENT ON FUNCTION image_gen._rewrite_by(text, text, jsonb) IS 'Calls the function that image_gen.prompt_rewriter names.';
-
 CREATE FUNCTION image_gen.lint_prompt(prompt text)
 RETURNS TABLE (word text, softer text, note text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -371,6 +371,7 @@ BEGIN
     FROM image_gen._cost_of($1) c
    WHERE j.id = $1 AND j.status IN ('queued', 'running');
   PERFORM image_gen._charge($1);
+  PERFORM image_gen._due_callbacks(ARRAY[$1]);
   IF new_status <> 'needs_review' THEN
     PERFORM image_gen._let_go($1, $2);
   END IF;

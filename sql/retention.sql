@@ -108,6 +108,7 @@ BEGIN
     PERFORM image_gen._archive(ids);
     PERFORM image_gen._release(ids);
     SELECT array_agg(DISTINCT j.batch) FILTER (WHERE j.batch IS NOT NULL) INTO batches FROM image_gen.jobs j WHERE j.id = ANY (ids);
+    DELETE FROM image_gen.callback_queue c WHERE c.job_id = ANY (ids);
     DELETE FROM image_gen.jobs j WHERE j.id = ANY (ids);
     -- The cap of a batch ends with its last job.
     WITH ended AS (

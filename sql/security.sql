@@ -42,7 +42,8 @@ GRANT UPDATE (enabled, priority, max_in_flight, requests_per_minute, options) ON
 GRANT SELECT ON image_gen.queue, image_gen.waits, image_gen.cancels, image_gen.worker_state, image_gen.budgets, image_gen.budget_changes, image_gen.budget_totals, image_gen.charges,
                 image_gen.invoices, image_gen.invoice_lines, image_gen.invoice_diff, image_gen.home TO image_gen_admin;
 GRANT EXECUTE ON FUNCTION image_gen.set_budget, image_gen.grant_credits, image_gen.check_budgets, image_gen.recount_budgets, image_gen.settle_cost,
-  image_gen.import_invoice, image_gen.resume, image_gen.prune TO image_gen_admin;
+  image_gen.import_invoice, image_gen.resume, image_gen.prune, image_gen.on_finish, image_gen.drop_on_finish, image_gen.retry_callbacks TO image_gen_admin;
+GRANT SELECT ON image_gen.finish_hooks, image_gen.callbacks TO image_gen_admin;
 
 -- The worker: what the functions in queue.sql do, and no more.
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.queue, image_gen.waits TO image_gen_worker;
@@ -56,13 +57,15 @@ GRANT SELECT, INSERT, UPDATE ON image_gen.provider_balances TO image_gen_worker;
 GRANT SELECT ON image_gen.budgets, image_gen.budget_changes TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.budget_totals TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.charges TO image_gen_worker;
+GRANT SELECT, UPDATE ON image_gen.finish_hooks TO image_gen_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.callback_queue TO image_gen_worker;
 GRANT EXECUTE ON FUNCTION
   image_gen._hold, image_gen._held, image_gen._home, image_gen._start_epoch, image_gen._clock_set_back, image_gen._take_over, image_gen._claim, image_gen._waiting, image_gen._cancellations, image_gen._keep, image_gen._journal,
   image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._candidates, image_gen._place,
   image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake, image_gen._rungs, image_gen._offers, image_gen._has_access, image_gen._resolve_model,
   image_gen._cost_of, image_gen._share, image_gen._afford, image_gen._applicable, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,
   image_gen._balances, image_gen._since, image_gen._until, image_gen._limit_of,
-  image_gen._all_over_to, image_gen._reconcile, image_gen._note_all_over, image_gen._restore_waits, image_gen._sweep_inputs, image_gen._tell, image_gen._record_deaths, image_gen._suspects, image_gen._let_one_run_alone, image_gen._can_be_asked, image_gen._note_health, image_gen._note_balance, image_gen._prune, image_gen._rewrite_by, image_gen.rewrite_prompt
+  image_gen._all_over_to, image_gen._reconcile, image_gen._note_all_over, image_gen._restore_waits, image_gen._sweep_inputs, image_gen._tell, image_gen._record_deaths, image_gen._suspects, image_gen._let_one_run_alone, image_gen._can_be_asked, image_gen._note_health, image_gen._note_balance, image_gen._prune, image_gen._callable, image_gen._due_callbacks, image_gen._callbacks_due, image_gen._next_callback, image_gen._callback_done, image_gen._callback_failed, image_gen.rewrite_prompt
   TO image_gen_worker;
 
 ALTER TABLE image_gen.jobs ENABLE ROW LEVEL SECURITY;

@@ -47,11 +47,12 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/deaths.sql", name = "deaths", requires = ["queue"]);
 extension_sql_file!("../sql/reconcile.sql", name = "reconcile", requires = ["deaths", wake::_tell]);
+extension_sql_file!("../sql/callbacks.sql", name = "callbacks", requires = ["reconcile"]);
 extension_sql_file!(
     "../sql/submit.sql",
     name = "submit",
     requires = [
-        "reconcile",
+        "callbacks",
         plan::_check,
         plan::_plan,
         plan::_preferences,

@@ -48,6 +48,7 @@ pub static RETRY_BUFFER: GucSetting<f64> = GucSetting::<f64>::new(0.10);
 pub static MIN_HEADROOM: GucSetting<f64> = GucSetting::<f64>::new(0.25);
 pub static PAUSE_POINTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static MAX_QUEUED_PER_ROLE: GucSetting<i32> = GucSetting::<i32>::new(0);
+pub static CALLBACK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(2_000);
 pub static MAX_RESTART_PAUSE: GucSetting<i32> = GucSetting::<i32>::new(300);
 pub static PREFERENCES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
@@ -112,6 +113,16 @@ pub fn define() {
         &SHUTDOWN_GRACE,
         0,
         60_000,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"image_gen.callback_timeout",
+        c"How long a function that was registered with on_finish() may take.",
+        c"It is canceled then, and called again later.",
+        &CALLBACK_TIMEOUT,
+        10,
+        600_000,
         GucContext::Sighup,
         GucFlags::UNIT_MS,
     );
@@ -215,7 +226,7 @@ pub fn define() {
     GucRegistry::define_string_guc(
         c"image_gen.prompt_rewriter",
         c"Function (prompt text, context jsonb) returns text that softens a refused prompt.",
-        c"It has two seconds. NULL from it leaves the prompt to image_gen.rewrite_rules; after an error, for a minute.",
+        c"It runs as its owner, who may be no superuser, and has two seconds. NULL leaves the prompt to image_gen.rewrite_rules; an error, for a minute.",
         &PROMPT_REWRITER,
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY,

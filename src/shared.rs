@@ -18,6 +18,8 @@ pub const WORK: u32 = 1;
 pub const CANCEL: u32 = 2;
 /// Bit of [`Slot::wake`]: jobs may have lost their row in the queue.
 pub const RECONCILE: u32 = 4;
+/// Bit of [`Slot::wake`]: a callback may be due.
+pub const CALLBACKS: u32 = 8;
 
 /// What a database's sessions and its worker share.
 pub struct Slot {

@@ -9,7 +9,7 @@ use std::ffi::c_void;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::shared::{self, CANCEL, RECONCILE, WORK};
+use crate::shared::{self, CALLBACKS, CANCEL, RECONCILE, WORK};
 
 /// What this transaction has to tell at COMMIT.
 #[derive(Clone, Copy)]
@@ -116,12 +116,14 @@ pub fn _wake(seq: Option<i64>) {
     PENDING.set(pending);
 }
 
-/// Tells the worker at COMMIT that something else has happened: `reconcile`, jobs may have lost their row in the queue.
+/// Tells the worker at COMMIT that something else has happened: `reconcile`, jobs may have lost their row in the queue;
+/// `callbacks`, one may be due.
 #[pg_extern(volatile, parallel_unsafe)]
 fn _tell(what: &str) {
     let mut pending = PENDING.get();
     pending.bits |= match what {
         "reconcile" => RECONCILE,
+        "callbacks" => CALLBACKS,
         _ => 0,
     };
     PENDING.set(pending);

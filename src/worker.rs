@@ -1,6 +1,7 @@
 //! The worker of one database: this thread talks to Postgres in short transactions and sleeps on a wait event set,
 //! the other one ([`io`]) talks HTTP. No transaction, lock or snapshot is held while a provider works.
 
+mod callbacks;
 mod hold;
 mod io;
 mod lanes;
@@ -13,6 +14,7 @@ mod sleep;
 mod sweep;
 mod trace;
 mod transaction;
+mod user_code;
 mod wall;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -24,7 +26,8 @@ use pgrx::prelude::*;
 
 use crate::keys::Keys;
 use crate::settings;
-use crate::shared::{self, CANCEL, RECONCILE, Slot, WORK};
+use crate::shared::{self, CALLBACKS, CANCEL, RECONCILE, Slot, WORK};
+use callbacks::Callbacks;
 use io::{Command, Commit, Config, Io, Load, Report, Rewrite};
 use lanes::Lanes;
 use prune::Pruner;
@@ -60,7 +63,8 @@ pub extern "C-unwind" fn image_gen_worker_main(arg: pg_sys::Datum) {
     // SAFETY: once, at the start. As the bootstrap superuser, because a role without LOGIN cannot connect before
     // PostgreSQL 17; every transaction then runs as image_gen_worker.
     unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0) };
-    process::pin_settings();
+    process::pin_settings(process::Code::Ours);
+    user_code::watch_triggers();
     crate::pause::start();
     let end = serve(database);
     process::end(end);
@@ -143,6 +147,9 @@ fn serve(database: pg_sys::Oid) -> End {
         loads: vec![],
         unanswered: vec![],
         rewriter_rests: None,
+        rewrites: VecDeque::new(),
+        rewriter_next: now,
+        callbacks: Callbacks::new(now),
         lost: vec![],
         watermark: 0,
         more: true,
@@ -230,6 +237,10 @@ const LOAD_TRIES: u32 = 3;
 /// How long a rewriting function is left alone after an error.
 const REWRITER_REST: Duration = Duration::from_secs(60);
 
+/// A rewrite that takes so long is followed by a pause, in rewrites.
+const SLOW_REWRITE: Duration = Duration::from_millis(50);
+const REWRITER_PAUSES: u32 = 4;
+
 /// A job with the network thread.
 struct Flight {
     /// A job that goes back to the queue can be handed over again before its old task has said good-bye.
@@ -260,6 +271,11 @@ struct Worker {
     unanswered: Vec<Rewrite>,
     /// After an error `image_gen.prompt_rewriter` is left alone until then.
     rewriter_rests: Option<Instant>,
+    /// Prompts that wait for softer words, and when the next one has its turn: the administrator's function has a share of this thread.
+    rewrites: VecDeque<Rewrite>,
+    rewriter_next: Instant,
+    /// The process that calls registered functions.
+    callbacks: Callbacks,
     /// Jobs whose task ended and left them open.
     lost: Vec<i64>,
     /// Every ready job up to here was claimed. New ones have a higher seq; what commits late says so itself.
@@ -328,7 +344,8 @@ impl Worker {
     fn pause(&self) -> Duration {
         let due = self.put_off.keys().next().copied().into_iter();
         let due = due.chain(self.pruner.due()).chain(self.quarantine.wakes());
-        let due = due.chain(self.lost_rows.due()).chain(self.inputs.due());
+        let due = due.chain(self.lost_rows.due()).chain(self.inputs.due()).chain(self.callbacks.due());
+        let due = due.chain((!self.rewrites.is_empty()).then_some(self.rewriter_next));
         let due = due.fold(self.rescan, Instant::min);
         due.saturating_duration_since(Instant::now())
     }
@@ -342,16 +359,7 @@ impl Worker {
         for report in reports {
             match report {
                 Report::Commit(commit) => self.pending.push_back(commit),
-                // What goes wrong with these is theirs alone: the reports behind them are heard all the same.
-                Report::Rewrite(rewrite) => match self.rewrite(&rewrite) {
-                    // A SIGTERM has cancelled the question: the next life asks it again. No answer is not "nothing softer".
-                    _ if process::must_stop() => self.unanswered.push(rewrite),
-                    Ok(prompt) => drop(rewrite.done.send(prompt)),
-                    Err(why) => {
-                        let nothing = self.note_failure(why);
-                        let _ = rewrite.done.send(nothing);
-                    }
-                },
+                Report::Rewrite(rewrite) => self.rewrites.push_back(rewrite),
                 Report::Health(rows) => {
                     for row in &rows {
                         // A change of state only: an hour's outage is a handful of lines.
@@ -385,6 +393,7 @@ impl Worker {
             }
         }
         self.lost.extend(lost);
+        self.soften();
         written?;
         self.load();
         if !self.lost.is_empty() && !process::must_stop() {
@@ -449,6 +458,29 @@ impl Worker {
             self.complain(&why);
         }
         None
+    }
+
+    /// Looks for softer words for the prompts that wait for them. A function that takes long has its turn less often.
+    fn soften(&mut self) {
+        while Instant::now() >= self.rewriter_next
+            && let Some(rewrite) = self.rewrites.pop_front()
+        {
+            let start = Instant::now();
+            match self.rewrite(&rewrite) {
+                // A SIGTERM has cancelled the question: the next life asks it again. No answer is not "nothing softer".
+                _ if process::must_stop() => self.unanswered.push(rewrite),
+                Ok(prompt) => drop(rewrite.done.send(prompt)),
+                // What goes wrong with these is theirs alone.
+                Err(why) => {
+                    let nothing = self.note_failure(why);
+                    let _ = rewrite.done.send(nothing);
+                }
+            }
+            let took = start.elapsed();
+            if took >= SLOW_REWRITE {
+                self.rewriter_next = Instant::now() + took * REWRITER_PAUSES;
+            }
+        }
     }
 
     /// A softer prompt: from the administrator's own function, else from the rules.
@@ -517,6 +549,9 @@ impl Worker {
             self.go_back_to(min_seq);
             self.more = true;
         }
+        if told & CALLBACKS != 0 {
+            self.callbacks.want();
+        }
         if told & RECONCILE != 0 {
             self.look_for_lost_rows(1);
         }
@@ -541,8 +576,13 @@ impl Worker {
                 self.pruner.wake(now);
                 self.lost_rows.wake(self.all_over_to.0, now);
                 self.inputs.wake(String::new(), now);
+                // Those that failed are called again, and those that nobody told about.
+                if queue::callbacks_due(self.extension)?.is_some_and(|due| due < FIRST_RESCAN) {
+                    self.callbacks.want();
+                }
             }
         }
+        self.callbacks.tend(now);
         if self.look_for_suspects || rescan {
             self.quarantine.seen(queue::suspects(self.extension)?, now);
             self.look_for_suspects = false;
@@ -572,6 +612,9 @@ impl Worker {
 
     /// Removes a few jobs that are kept for no longer, where it is time for that.
     fn prune(&mut self) {
+        if user_code::triggers_rest() {
+            return;
+        }
         if let Err(why) = self.pruner.step(self.extension) {
             // A dropped extension is noticed by what follows.
             self.note_failure::<()>(why);

@@ -115,6 +115,21 @@ TABLE budgets (
   budgets_scope_check CHECK (((scope = ANY (ARRAY['workspace'::text, 'role'::text, 'campaign'::text, 'ticket'::text, 'batch'::text])) OR (scope ~ '^metadata:.'::text)))
   CREATE UNIQUE INDEX budgets_one ON image_gen.budgets USING btree (scope, COALESCE(key, ''::text), period, COALESCE(rolling, '@ 0'::interval))
 
+TABLE callback_queue (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  hook bigint NOT NULL,
+  job_id text COLLATE "C" NOT NULL,
+  status text NOT NULL,
+  tries integer NOT NULL DEFAULT 0,
+  due_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  failed boolean NOT NULL DEFAULT false,
+  last_error text,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor=70)
+  callback_queue_pkey PRIMARY KEY (id)
+  CREATE INDEX callback_queue_due ON image_gen.callback_queue USING btree (hook, due_at) WHERE (NOT failed)
+  CREATE INDEX callback_queue_job ON image_gen.callback_queue USING btree (job_id)
+
 TABLE campaign_assets (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   job_id text COLLATE "C" NOT NULL,
@@ -176,6 +191,22 @@ TABLE charges (
   CREATE INDEX charges_pruned ON image_gen.charges USING btree (budget_id, at) WHERE pruned
   CREATE INDEX charges_unbooked ON image_gen.charges USING btree (budget_id) WHERE ((held <> booked_held) OR (spent <> booked_spent))
   CREATE INDEX charges_window ON image_gen.charges USING btree (budget_id, at)
+
+TABLE finish_hooks (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  function text NOT NULL,
+  owner name NOT NULL,
+  filter jsonb NOT NULL DEFAULT '{}'::jsonb,
+  created_by name NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  last_run_at timestamp with time zone,
+  runs bigint NOT NULL DEFAULT 0,
+  failures bigint NOT NULL DEFAULT 0,
+  last_error text
+) WITH (fillfactor=50)
+  finish_hooks_filter_check CHECK ((jsonb_typeof(filter) = 'object'::text))
+  finish_hooks_function_filter_key UNIQUE (function, filter)
+  finish_hooks_pkey PRIMARY KEY (id)
 
 TABLE health (
   provider text COLLATE "C" NOT NULL,
@@ -517,6 +548,8 @@ VIEW _listed (provider text, enabled boolean, priority integer, kind text, name 
 
 VIEW _spending (at timestamp with time zone, last_call timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, calls bigint, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text, work jsonb) WITH (security_invoker=true)
 
+VIEW callbacks (id bigint, hook bigint, function text, owner name, job_id text, status text, state text, tries integer, due_at timestamp with time zone, last_error text, created_at timestamp with time zone)
+
 VIEW capabilities (provider text, model text, task text, parameter text, state text, sent_as text)
 
 VIEW cost_by_campaign (campaign text, currency text, jobs bigint, images bigint, calls bigint, billed numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
@@ -559,6 +592,10 @@ FUNCTION _balances(wanted bigint[], at timestamp with time zone) RETURNS SETOF i
 FUNCTION _book() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _bring(brought_id text, bringer name, cost numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _bytes(hash text) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _callable(signature text, OUT function oid, OUT owner oid, OUT called text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _callback_done(done bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _callback_failed(failed_one bigint, hook bigint, error text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _callbacks_due() RETURNS double precision STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _caller() RETURNS text STABLE STRICT PARALLEL SAFE
 FUNCTION _can_be_asked(kind text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _cancel(canceled_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -579,6 +616,7 @@ FUNCTION _count_in(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_c
 FUNCTION _default_model() RETURNS text STABLE STRICT PARALLEL SAFE
 FUNCTION _deliver(done_id text, pictures jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _draft(operation text, asked jsonb, asked_model text, preferences jsonb, max_cost numeric, allow_unpriced boolean) RETURNS image_gen._draft VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _due_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _enqueue(job image_gen.jobs, needs text[]) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _explain(job_id text, operation text, request text, provider text, model text, candidates text, preferences text DEFAULT NULL::text, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[], priority text DEFAULT NULL::text) RETURNS jsonb STABLE PARALLEL SAFE
 FUNCTION _finite(name text, number double precision) RETURNS double precision IMMUTABLE SET search_path=pg_catalog, pg_temp
@@ -605,6 +643,7 @@ FUNCTION _min_headroom() RETURNS numeric STABLE SET search_path=pg_catalog, pg_t
 FUNCTION _named(operation text, arguments jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _needs(checked jsonb, caller name) RETURNS text[] STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
+FUNCTION _next_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner name, OUT event jsonb) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_all_over(to_seq bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_balance(provider text, amount numeric, credits numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -633,7 +672,6 @@ FUNCTION _restated(provider text, model text, at timestamp with time zone, booke
 FUNCTION _restore_waits(seqs bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _retarget(target_id text, new_model text, new_provider text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _retry_buffer() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _rewrite_by(function text, prompt text, context jsonb) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _roll(locked bigint[], at timestamp with time zone) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _rolling(asked text) RETURNS interval IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _rungs() RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
@@ -665,6 +703,7 @@ FUNCTION claim_review(n integer DEFAULT 1, stale interval DEFAULT '@ 30 mins'::i
 FUNCTION cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean, period text, since timestamp with time zone, until timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION drop_on_finish(id bigint) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION edit(image text, prompt text DEFAULT NULL::text, mask text DEFAULT NULL::text, mode text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, border_top integer DEFAULT NULL::integer, border_right integer DEFAULT NULL::integer, border_bottom integer DEFAULT NULL::integer, border_left integer DEFAULT NULL::integer, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION estimate(operation text DEFAULT 'generate'::text, arguments jsonb DEFAULT NULL::jsonb, OUT model text, OUT provider text, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT currency text, OUT estimated_seconds numeric, OUT warnings jsonb) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION estimate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT needed numeric, OUT currency text, OUT unpriced integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -675,12 +714,14 @@ FUNCTION grant_credits(amount numeric, scope text DEFAULT 'workspace'::text, key
 FUNCTION import_invoice(provider text, period_from timestamp with time zone, period_to timestamp with time zone, amount numeric DEFAULT NULL::numeric, lines jsonb DEFAULT NULL::jsonb, currency text DEFAULT 'USD'::text, note text DEFAULT NULL::text, OUT invoice_id bigint, OUT matched bigint, OUT settled bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION lint_prompt(prompt text) RETURNS TABLE(word text, softer text, note text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION needs_text(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION on_finish(function regprocedure, filter jsonb DEFAULT '{}'::jsonb) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION picture(asset_id bigint) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION prune(older_than interval, at_most integer DEFAULT 10000) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION recent(n integer DEFAULT 20, status text DEFAULT NULL::text, campaign text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION recount_budgets() RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION resolve_review(id text, action text, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, url text DEFAULT NULL::text, billed_cost numeric DEFAULT NULL::numeric, note text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION resume(note text DEFAULT NULL::text) RETURNS TABLE(requeued integer, followed integer, ended integer) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION retry_callbacks(hook bigint DEFAULT NULL::bigint) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION rewrite_prompt(prompt text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION set_budget(scope text, key text, amount numeric, period text DEFAULT 'total'::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT 'UTC'::text, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION settle_cost(job_id text, number integer, billed_cost numeric) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -697,6 +738,10 @@ GRANT EXECUTE ON FUNCTION _await_completion TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _balances TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _book TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _bytes TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _callable TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _callback_done TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _callback_failed TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _callbacks_due TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _can_be_asked TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _cancellations TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _candidates TO image_gen_admin, image_gen_user, image_gen_worker
@@ -709,6 +754,7 @@ GRANT EXECUTE ON FUNCTION _close TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _completions TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _cost_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _deliver TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _due_callbacks TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _has_access TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _held TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _hold TO image_gen_worker
@@ -721,6 +767,7 @@ GRANT EXECUTE ON FUNCTION _learn TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _let_go TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _let_one_run_alone TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _limit_of TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _next_callback TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note_all_over TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note_balance TO image_gen_worker
@@ -735,7 +782,6 @@ GRANT EXECUTE ON FUNCTION _reservations TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _resolve_model TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _restated TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _restore_waits TO image_gen_worker
-GRANT EXECUTE ON FUNCTION _rewrite_by TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _roll TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _rungs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _share TO image_gen_worker
@@ -755,6 +801,7 @@ GRANT EXECUTE ON FUNCTION claim_review TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION cost_report TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION credits TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION derive_seed TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION drop_on_finish TO image_gen_admin
 GRANT EXECUTE ON FUNCTION edit TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION estimate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION estimate_batch TO image_gen_admin, image_gen_user
@@ -765,12 +812,14 @@ GRANT EXECUTE ON FUNCTION grant_credits TO image_gen_admin
 GRANT EXECUTE ON FUNCTION import_invoice TO image_gen_admin
 GRANT EXECUTE ON FUNCTION lint_prompt TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION needs_text TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION on_finish TO image_gen_admin
 GRANT EXECUTE ON FUNCTION picture TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION prune TO image_gen_admin
 GRANT EXECUTE ON FUNCTION recent TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION recount_budgets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION resolve_review TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION resume TO image_gen_admin
+GRANT EXECUTE ON FUNCTION retry_callbacks TO image_gen_admin
 GRANT EXECUTE ON FUNCTION rewrite_prompt TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION set_budget TO image_gen_admin
 GRANT EXECUTE ON FUNCTION settle_cost TO image_gen_admin
@@ -789,6 +838,8 @@ GRANT SELECT ON budget_changes TO image_gen_admin, image_gen_worker
 GRANT SELECT ON budget_totals TO image_gen_admin
 GRANT SELECT, UPDATE ON budget_totals TO image_gen_worker
 GRANT SELECT ON budgets TO image_gen_admin, image_gen_worker
+GRANT DELETE, INSERT, SELECT, UPDATE ON callback_queue TO image_gen_worker
+GRANT SELECT ON callbacks TO image_gen_admin
 GRANT INSERT, SELECT ON campaign_assets TO image_gen_worker
 GRANT SELECT ON campaign_assets TO image_gen_admin, image_gen_user
 GRANT DELETE, SELECT ON cancels TO image_gen_worker
@@ -798,6 +849,8 @@ GRANT INSERT, SELECT, UPDATE ON charges TO image_gen_worker
 GRANT SELECT ON charges TO image_gen_admin
 GRANT SELECT ON cost_by_campaign TO image_gen_admin, image_gen_user
 GRANT SELECT ON cost_by_ticket TO image_gen_admin, image_gen_user
+GRANT SELECT ON finish_hooks TO image_gen_admin
+GRANT SELECT, UPDATE ON finish_hooks TO image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON health TO image_gen_worker
 GRANT SELECT ON home TO image_gen_admin
 GRANT SELECT ON invoice_diff TO image_gen_admin
@@ -844,6 +897,7 @@ SETTING image_gen.allowed_image_hosts string = NULL (sighup)
 SETTING image_gen.allowed_provider_hosts string = NULL (sighup)
 SETTING image_gen.balance_interval integer = '600' (sighup)
 SETTING image_gen.breaker_failures integer = '5' (sighup)
+SETTING image_gen.callback_timeout integer = '2000' (sighup)
 SETTING image_gen.default_model string = 'flux-1.1-pro' (user)
 SETTING image_gen.keep_bytes enum = 'inline' (sighup)
 SETTING image_gen.max_in_flight integer = '2000' (sighup)

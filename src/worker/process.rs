@@ -19,6 +19,7 @@ mod raw {
         pub fn SetLatch(latch: *mut pgrx::pg_sys::Latch);
         pub fn enable_timeout_after(id: std::ffi::c_int, delay_ms: std::ffi::c_int);
         pub fn disable_timeout(id: std::ffi::c_int, keep_indicator: bool);
+        pub fn die(signal: std::ffi::c_int);
     }
 }
 
@@ -56,6 +57,52 @@ pub fn install_signal_handlers() {
         pqsignal(pg_sys::SIGQUIT as c_int, Some(on_sigquit));
     }
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
+}
+
+/// For a process without a loop of its own to end in order: SIGTERM ends it at the next place where it can be interrupted.
+pub fn die_on_sigterm() {
+    // SAFETY: before signals are unblocked, on the main thread; Postgres's own handler.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        use pg_sys::pqsignal;
+        #[cfg(feature = "pg18")]
+        use pg_sys::pqsignal_be as pqsignal;
+        pqsignal(pg_sys::SIGTERM as c_int, Some(raw::die));
+    }
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
+}
+
+/// Ends the process with a SIGTERM, unless it is dropped in time.
+pub struct Deadline(Option<libc::timer_t>);
+
+impl Deadline {
+    /// From now on.
+    pub fn start(after: std::time::Duration) -> Self {
+        // SAFETY: a timer of this process, which is deleted when this is dropped.
+        unsafe {
+            let mut timer: libc::timer_t = std::ptr::null_mut();
+            let mut event: libc::sigevent = std::mem::zeroed();
+            event.sigev_notify = libc::SIGEV_SIGNAL;
+            event.sigev_signo = libc::SIGTERM;
+            if libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) != 0 {
+                return Deadline(None);
+            }
+            let mut once: libc::itimerspec = std::mem::zeroed();
+            once.it_value.tv_sec = after.as_secs() as _;
+            once.it_value.tv_nsec = after.subsec_nanos() as _;
+            libc::timer_settime(timer, 0, &once, std::ptr::null_mut());
+            Deadline(Some(timer))
+        }
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        if let Some(timer) = self.0 {
+            // SAFETY: made by `start`, and deleted once.
+            unsafe { libc::timer_delete(timer) };
+        }
+    }
 }
 
 /// True after SIGTERM.
@@ -107,8 +154,17 @@ pub fn read_config_file() {
     unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
 }
 
+/// Whose statements a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Ours: how they are planned is known.
+    Ours,
+    /// Others' as well.
+    Theirs,
+}
+
 /// Settings of the database, of a role or of the cluster that must not reach the worker's transactions.
-pub fn pin_settings() {
+pub fn pin_settings(code: Code) {
     let mut pins = vec![
         ("search_path", "pg_catalog, pg_temp"),
         ("default_transaction_isolation", "read committed"),
@@ -120,6 +176,8 @@ pub fn pin_settings() {
         ("idle_in_transaction_session_timeout", "0"),
         ("row_security", "on"),
         ("client_min_messages", "warning"),
+    ];
+    let plans = [
         // Everything here is about a few rows, found by an index. Plans are kept for long, because making one takes longer than
         // running it: one that was made while the tables were small must not read all of them when they have grown.
         ("plan_cache_mode", "force_generic_plan"),
@@ -129,6 +187,9 @@ pub fn pin_settings() {
         ("enable_mergejoin", "off"),
         ("jit", "off"),
     ];
+    if code == Code::Ours {
+        pins.extend(plans);
+    }
     // The intent to send must survive a crash, or it is paid twice.
     // SAFETY: a setting's current value, copied at once.
     let commit = unsafe {

@@ -15,7 +15,8 @@ use super::io::{Balance, Commit, Rewrite};
 use super::lanes::Lane;
 use super::limits::Limit;
 use super::trace;
-use super::transaction::{Failed, within};
+use super::transaction::{Failed, as_worker, within};
+use super::user_code;
 use crate::{pause, settings};
 
 /// A claimed job with all that the network thread must know.
@@ -73,8 +74,8 @@ pub fn start_epoch(
     keys: &[String],
     in_hand: &[i64],
 ) -> Result<i64, Failed> {
-    within(extension, "begin an epoch", || {
-        record_deaths(in_hand).map_err(spi)?;
+    let (epoch, deaths) = within(extension, "begin an epoch", || {
+        let deaths = record_deaths(in_hand).map_err(spi)?;
         let epoch = Spi::connect(|client| {
             // SAFETY: this process's own pid.
             let pid = unsafe { pg_sys::MyProcPid };
@@ -89,23 +90,28 @@ pub fn start_epoch(
             let call = "SELECT image_gen._start_epoch($1, $2, $3, $4, $5, $6)";
             client.select(call, Some(1), &arguments)?.first().get_one::<i64>()
         });
-        epoch.map_err(spi)?.ok_or_else(|| Failed::Error("image_gen.worker_state has no row".into()))
-    })
+        let epoch = epoch.map_err(spi)?;
+        let epoch = epoch.ok_or_else(|| Failed::Error("image_gen.worker_state has no row".into()))?;
+        Ok((epoch, deaths))
+    })?;
+    for (job, deaths) in deaths {
+        log!("image_gen: the worker died with job {job} in hand ({deaths} times so far)");
+    }
+    Ok(epoch)
 }
 
-fn record_deaths(in_hand: &[i64]) -> spi::Result<()> {
-    if in_hand.is_empty() {
-        return Ok(());
-    }
-    Spi::connect(|client| {
-        let call = "SELECT job_id, deaths FROM image_gen._record_deaths($1)";
-        for row in client.select(call, None, &[in_hand.to_vec().into()])? {
-            if let (Some(job), Some(deaths)) = (row.get::<String>(1)?, row.get::<i16>(2)?) {
-                log!("image_gen: the worker died with job {job} in hand ({deaths} times so far)");
+fn record_deaths(in_hand: &[i64]) -> spi::Result<Vec<(String, i16)>> {
+    let mut deaths = vec![];
+    if !in_hand.is_empty() {
+        Spi::connect(|client| {
+            let call = "SELECT job_id, deaths FROM image_gen._record_deaths($1)";
+            for row in client.select(call, None, &[in_hand.to_vec().into()])? {
+                deaths.extend(row.get::<String>(1)?.zip(row.get::<i16>(2)?));
             }
-        }
-        Ok(())
-    })
+            Ok::<_, spi::Error>(())
+        })?;
+    }
+    Ok(deaths)
 }
 
 /// Jobs that were in hand when a worker died and have not ended since; of those that must run alone, in how long each is ready.
@@ -255,22 +261,34 @@ pub fn rewrite(extension: pg_sys::Oid, prompt: &str) -> Result<Option<String>, F
     })
 }
 
-/// A softer prompt by the administrator's own function, which gets two seconds.
+/// A softer prompt by the administrator's own function, which runs as its owner and gets two seconds.
 pub fn rewrite_by(
     extension: pg_sys::Oid,
     function: &str,
     refused: &Rewrite,
 ) -> Result<Option<String>, Failed> {
     let context = json!({"job_id": refused.job_id, "refused_by": refused.refused_by});
-    within(extension, "call image_gen.prompt_rewriter", || {
-        let _limit = super::process::StatementTimeout::start(2_000);
-        Spi::connect(|client| {
-            let arguments = [function.into(), refused.prompt.as_str().into(), JsonB(context.clone()).into()];
-            client
-                .select("SELECT image_gen._rewrite_by($1, $2, $3)", Some(1), &arguments)?
-                .first()
-                .get_one::<String>()
+    let signature =
+        if function.contains('(') { function.to_owned() } else { format!("{function}(text, jsonb)") };
+    as_worker(extension, "call image_gen.prompt_rewriter", || {
+        user_code::call(&signature, None, Duration::from_secs(2), |name| {
+            Spi::connect_mut(|client| {
+                let arguments = [refused.prompt.as_str().into(), JsonB(context).into()];
+                let call = format!("SELECT {name}($1, $2)::text");
+                client.update(&call, Some(1), &arguments)?.first().get_one::<String>()
+            })
+            .map_err(spi)
         })
+    })
+}
+
+/// In how long the next callback is due.
+pub fn callbacks_due(extension: pg_sys::Oid) -> Result<Option<Duration>, Failed> {
+    within(extension, "look for callbacks", || {
+        Spi::connect(|client| {
+            client.select("SELECT image_gen._callbacks_due()", Some(1), &[])?.first().get_one::<f64>()
+        })
+        .map(|due| due.and_then(|s| Duration::try_from_secs_f64(s).ok()))
         .map_err(spi)
     })
 }
@@ -427,15 +445,25 @@ pub struct Outcome {
 }
 
 /// Makes commits durable and answers each: in one transaction, and one by one when the data of one of them is the
-/// trouble, so that it cannot hold up the others. After an error that may pass, what is left in `commits` is tried
-/// again by the next call.
+/// trouble, so that it cannot hold up the others. What a trigger that is not ours would keep from being written is written
+/// without it. After an error that may pass, what is left in `commits` is tried again by the next call.
 pub fn journal(
     extension: pg_sys::Oid,
     epoch: i64,
     commits: &mut VecDeque<Commit>,
     outcome: &mut Outcome,
 ) -> Result<(), Failed> {
-    match write(extension, epoch, commits.make_contiguous()) {
+    let all = commits.make_contiguous();
+    let fire = user_code::triggers_fire();
+    let mut written = write(extension, epoch, all);
+    if fire && user_code::triggers_rest() {
+        // They took too long.
+        outcome
+            .errors
+            .extend(written.err().map(|why| format!("triggers are left out for a minute: {why:?}")));
+        written = write(extension, epoch, all);
+    }
+    match written {
         Ok(verdicts) => {
             commits.drain(..).for_each(|commit| outcome.answer(commit, &verdicts));
             return Ok(());
@@ -444,11 +472,20 @@ pub fn journal(
         Err(passing) => return Err(passing),
     }
     while let Some(mut commit) = commits.pop_front() {
-        let verdicts = match write(extension, epoch, std::slice::from_ref(&commit)) {
+        let one = std::slice::from_ref(&commit);
+        let fire = user_code::triggers_fire();
+        let verdicts = match write(extension, epoch, one) {
+            Err(why) if fire && (user_code::triggers_rest() || matches!(why, Failed::Poison(_))) => {
+                outcome.errors.push(format!("job {}: written without triggers: {why:?}", commit.job_id));
+                user_code::without_triggers(|| write(extension, epoch, one))
+            }
+            result => result,
+        };
+        let verdicts = match verdicts {
             Err(Failed::Poison(why)) => {
                 outcome.errors.push(format!("job {}: {why}", commit.job_id));
                 commit = commit.minimal(&why);
-                write(extension, epoch, std::slice::from_ref(&commit))
+                user_code::without_triggers(|| write(extension, epoch, std::slice::from_ref(&commit)))
             }
             result => result,
         };

@@ -4,11 +4,13 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 
 use super::process::{IN_TRANSACTION, forget_pending_cancel};
+use super::user_code;
 
 /// Why a transaction did not commit.
 #[derive(Debug)]
@@ -76,8 +78,29 @@ pub fn check(extension: pg_sys::Oid) -> Result<(), Failed> {
     within(extension, "check", || Ok(()))
 }
 
-/// Runs a transaction as image_gen_worker.
+/// Runs a transaction as image_gen_worker, in which triggers that are not ours have little time.
 pub fn within<R>(
+    extension: pg_sys::Oid,
+    what: &str,
+    body: impl FnOnce() -> Result<R, Failed>,
+) -> Result<R, Failed> {
+    let start = Instant::now();
+    let mut bounded = false;
+    let result = as_worker(extension, what, || {
+        let limit = user_code::bound_triggers()?;
+        bounded = limit.is_some();
+        body()
+    });
+    if let Err(Failed::Error(why)) = &result
+        && bounded
+    {
+        user_code::blame_triggers(start, why);
+    }
+    result
+}
+
+/// Runs a transaction as image_gen_worker, which may take its time.
+pub fn as_worker<R>(
     extension: pg_sys::Oid,
     what: &str,
     body: impl FnOnce() -> Result<R, Failed>,

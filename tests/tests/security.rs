@@ -190,25 +190,60 @@ fn the_worker_is_no_superuser_and_cannot_become_one() {
 }
 
 #[test]
-fn a_failing_trigger_on_our_tables_stops_that_job_only() {
-    // worker failure modes 5, 6 and 69: the picture is paid for, and that is booked.
+fn a_failing_trigger_on_our_tables_loses_no_picture() {
+    // worker failure modes 5, 6 and 69: the picture is paid for, so it is written without the trigger.
     let stage = Stage::start();
     stage.admin().run(
         "CREATE FUNCTION public.poison() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN
            IF NEW.prompt LIKE '%poison%' THEN RAISE 'poisoned'; END IF;
+           NEW.metadata := NEW.metadata || '{\"seen\": true}';
            RETURN NEW;
          END $$;
          CREATE TRIGGER poison BEFORE INSERT ON image_gen.campaign_assets FOR EACH ROW EXECUTE FUNCTION public.poison()",
     );
     let mut alice = stage.alice();
     let ids: Vec<String> = ["one", "poison", "two"].map(|p| alice.generate(p)).to_vec();
-    let jobs = alice.all_done(&ids);
-    let ends: Vec<&str> = jobs.iter().map(|j| j.status.as_str()).collect();
-    assert_eq!((ends[0], ends[2]), ("succeeded", "succeeded"));
-    assert!(matches!(ends[1], "failed" | "needs_review"), "{:?}", jobs[1]);
-    assert_eq!(micros(&jobs[1].billed_cost), 40_000, "{:?}", jobs[1]);
+    alice.all_succeed(&ids);
+    let mut admin = stage.admin();
+    assert_eq!(
+        admin.column(
+            "SELECT (metadata ? 'seen')::text FROM image_gen.campaign_assets ORDER BY prompt = 'poison'"
+        ),
+        ["true", "true", "false"],
+        "only the one that failed was left out"
+    );
+    let why = admin.text("SELECT last_error FROM image_gen.worker_status");
+    assert!(why.contains("poisoned") && why.contains("without triggers"), "{why}");
     assert_eq!(stage.sim.submits(), 3);
+    stage.check_money();
+}
+
+#[test]
+fn a_sleeping_trigger_on_our_tables_holds_up_neither_pictures_nor_its_own_drop() {
+    // worker failure mode 69
+    let stage = Stage::start();
+    let worker = stage.worker();
+    let mut admin = stage.admin();
+    for table in ["campaign_assets", "attempts", "jobs"] {
+        admin.run(&format!(
+            "CREATE OR REPLACE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$;
+             CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON image_gen.{table} FOR EACH ROW
+                WHEN (session_user = 'postgres' AND pg_backend_pid() = {worker}) EXECUTE FUNCTION public.slow()"
+        ));
+        let mut alice = stage.alice();
+        let ids: Vec<String> = (0..10).map(|n| alice.generate(&format!("{table} {n}"))).collect();
+        alice.all_succeed(&ids);
+        admin.run("SET statement_timeout = '20 s'");
+        admin.run(&format!("DROP TRIGGER slow ON image_gen.{table}"));
+        assert_eq!(admin.number("SELECT count(*) FROM image_gen.jobs j WHERE NOT EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.job_id = j.id)"), 0, "{table}");
+    }
+    assert_eq!((stage.worker(), stage.sim.submits()), (worker, 30));
+    let why = admin.text("SELECT last_error FROM image_gen.worker_status");
+    assert!(why.contains("left out for a minute"), "{why}");
+    let said = stage.cluster.log().lines().filter(|l| l.contains("left out for a minute")).count();
+    assert!(said <= 3, "{said} lines");
+    stage.check_money();
 }
 
 #[test]

@@ -222,7 +222,10 @@ fn one_job(report: &mut Report, job: &str, tried: &[Attempt], called: &[Call]) {
             report.uncertain_billed += u64::from(billed.is_some());
             report.never_arrived += u64::from(arrived.is_none());
             // What is known by an id can be asked for; what is not sent anywhere cannot be on its way.
-            if !attempt.remote_id.is_empty() || ["preview", "comfyui"].contains(&attempt.provider.as_str()) {
+            // (But for a job that is not touched any more, because it kills whoever touches it.)
+            let known =
+                !attempt.remote_id.is_empty() || ["preview", "comfyui"].contains(&attempt.provider.as_str());
+            if known && !job.contains("worker_died") {
                 report.avoidable += 1;
                 report.violations.push(format!("{job}: avoidable: {attempt:?}"));
             }

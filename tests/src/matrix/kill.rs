@@ -49,7 +49,10 @@ impl Kill {
         };
         match self {
             Kill::Terminate => {
-                cluster.admin("postgres").run(&format!("SELECT pg_terminate_backend({worker})"));
+                // A poison may have ended it, and everybody's sessions, meanwhile.
+                let told =
+                    field.connect("postgres").try_rows(&format!("SELECT pg_terminate_backend({worker})"));
+                drop(told);
                 // A worker that must end is not held.
                 wait_until("the worker ends", secs(20), || !is_alive(worker));
             }

@@ -63,7 +63,9 @@ fn judge(field: &Field, poisons: &[String], report: &mut Report) {
     let rows = admin.rows("SELECT id, status, coalesce(error_code, ''), error_message FROM image_gen.jobs");
     for row in &rows {
         let [id, status, code, message] = row.as_slice() else { unreachable!("four columns") };
-        let deaths = log.lines().filter(|l| l.contains(&format!("died with job {id} in hand"))).count();
+        // (A life that was killed while it wrote this down has the next one say it again.)
+        let said = |n: u32| log.contains(&format!("died with job {id} in hand ({n} times so far)"));
+        let deaths = (1..10).filter(|n| said(*n)).count();
         if !poisons.contains(id) {
             report.innocent_deaths += deaths as u64;
             if code == "worker_died" {
@@ -75,10 +77,11 @@ fn judge(field: &Field, poisons: &[String], report: &mut Report) {
         }
         report.poisons += 1;
         report.poison_deaths += deaths as u64;
-        // Its fate may be unknown before its third death; and a provider that has lost all it knew may not let it come that far.
+        // Its fate may be unknown before its third death; a provider that has lost all it knew may not let it come that far; and
+        // a review that another job waits for is closed.
         let out = matches!(
             (status.as_str(), code.as_str()),
-            ("needs_review", "worker_died" | "uncertain") | ("failed", "not_found")
+            ("needs_review" | "failed", "worker_died" | "uncertain") | ("failed", "not_found")
         );
         if !out || deaths > 3 || code == "worker_died" && deaths != 3 {
             report.violations.push(format!("poison {id}: {status} {code} after {deaths} deaths"));

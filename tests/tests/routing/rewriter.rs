@@ -24,8 +24,12 @@ fn with_rewriter(conf: &[&str]) -> Stage {
            WHEN 'same' THEN RETURN prompt;
            WHEN 'endless' THEN RETURN repeat('x', 100000);
            WHEN 'meddles' THEN DELETE FROM image_gen.providers; RETURN 'gone';
+           WHEN 'writes' THEN UPDATE image_gen.jobs SET billed_cost = 0; RETURN 'free';
+           WHEN 'climbs' THEN SET ROLE image_gen_worker; RETURN 'as the worker';
            END CASE;
-         END $$",
+         END $$;
+         CREATE ROLE softener;
+         ALTER FUNCTION public.soften(text, jsonb) OWNER TO softener",
     );
     // The first try is refused; whatever comes next passes.
     stage.sim.rule(json!({"phase": "submit", "prompt_contains": "a woman", "fault": "refuse"}));
@@ -58,7 +62,7 @@ fn the_administrators_function_rewrites_and_the_rules_stand_behind_it() {
         ["bfl: a woman <works>", "bfl: soft words for ID, refused by bfl:flux-1.1-pro <works>"]
     );
     // An error or NULL leaves it to the rules.
-    for what in ["fails", "divides", "null", "meddles", "no such case"] {
+    for what in ["fails", "divides", "null", "meddles", "writes", "climbs", "no such case"] {
         assert_eq!(
             sent(&stage, what),
             [format!("bfl: a woman <{what}>"), format!("bfl: a person <{what}>")],
@@ -96,6 +100,15 @@ fn a_function_that_is_not_there_leaves_it_to_the_rules() {
         assert_eq!(sent(&stage, name), [format!("bfl: a woman <{name}>"), format!("bfl: a person <{name}>")]);
         check_ledger(&stage);
     }
+}
+
+#[test]
+fn a_superusers_function_is_not_run_with_its_rights() {
+    let stage = with_rewriter(&[SOFTEN]);
+    stage.admin().run("ALTER FUNCTION public.soften(text, jsonb) OWNER TO postgres");
+    assert_eq!(sent(&stage, "works"), ["bfl: a woman <works>", "bfl: a person <works>"]);
+    let why = stage.admin().text("SELECT last_error FROM image_gen.worker_status");
+    assert!(why.contains("belongs to the superuser postgres"), "{why}");
 }
 
 #[test]
@@ -171,7 +184,9 @@ fn a_job_that_is_stopped_or_late_between_two_rungs_makes_no_further_call() {
     let stage = stage(&["bfl", "stability"], &[SOFTEN]);
     stage.admin().run(
         "CREATE FUNCTION public.soften(prompt text, context jsonb) RETURNS text LANGUAGE sql AS
-         $$ SELECT 'soft: ' || replace(prompt, 'a woman', 'somebody') FROM pg_sleep(1.5) $$",
+         $$ SELECT 'soft: ' || replace(prompt, 'a woman', 'somebody') FROM pg_sleep(1.5) $$;
+         CREATE ROLE softener;
+         ALTER FUNCTION public.soften(text, jsonb) OWNER TO softener",
     );
     stage.sim.rule(json!({"phase": "submit", "prompt_contains": "a woman", "fault": "refuse"}));
     let (mut alice, mut admin) = (stage.alice(), stage.admin());

@@ -1,0 +1,207 @@
+//! The process that calls functions registered with `image_gen.on_finish()`: a process of its own, so that the worker waits for
+//! none of them, and nothing that they leave in a session reaches it. The worker starts it when a callback is due; it ends when
+//! none has been for some seconds.
+
+use std::time::{Duration, Instant};
+
+use pgrx::JsonB;
+use pgrx::bgworkers::{
+    BackgroundWorker, BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker,
+};
+use pgrx::prelude::*;
+
+use super::process;
+use super::transaction::{self, Failed, as_worker};
+use super::user_code;
+use crate::settings;
+
+const TYPE: &str = "image_gen callbacks";
+/// It waits so long for the next callback before it ends.
+const LINGER: Duration = Duration::from_secs(5);
+/// Between two starts of it.
+const BETWEEN: Duration = Duration::from_secs(1);
+/// While there is no place for another process.
+const NO_PLACE: Duration = Duration::from_secs(60);
+
+/// The process, as the worker sees it.
+pub struct Callbacks {
+    process: Option<DynamicBackgroundWorker>,
+    /// A callback may be due.
+    wanted: bool,
+    not_before: Instant,
+}
+
+impl Callbacks {
+    /// None runs.
+    pub fn new(now: Instant) -> Self {
+        Callbacks { process: None, wanted: false, not_before: now }
+    }
+
+    /// A callback may be due.
+    pub fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// When to look after the process again.
+    pub fn due(&self) -> Option<Instant> {
+        (self.wanted && self.process.is_none()).then_some(self.not_before)
+    }
+
+    /// Starts the process, or wakes it, where a callback may be due.
+    pub fn tend(&mut self, now: Instant) {
+        match self.process.as_ref().map(DynamicBackgroundWorker::pid) {
+            Some(Ok(pid)) if self.wanted => {
+                self.wanted = false;
+                // SAFETY: the process is looked up under a lock; a latch in PGPROC outlives its process.
+                unsafe {
+                    let process = pg_sys::BackendPidGetProc(pid);
+                    if !process.is_null() {
+                        pg_sys::SetLatch(&raw mut (*process).procLatch);
+                    }
+                }
+            }
+            Some(Err(BackgroundWorkerStatus::Stopped)) => {
+                self.process = None;
+                // What came while it was ending is found by the next one.
+                self.wanted = true;
+                self.not_before = now + BETWEEN;
+            }
+            _ => {}
+        }
+        if self.process.is_none() && self.wanted && now >= self.not_before {
+            self.start(now);
+        }
+    }
+
+    fn start(&mut self, now: Instant) {
+        // SAFETY: set when the process connected.
+        let (database, me) = unsafe { (pg_sys::MyDatabaseId, pg_sys::MyProcPid) };
+        let process = BackgroundWorkerBuilder::new(TYPE)
+            .set_type(TYPE)
+            .set_library("image_gen")
+            .set_function("image_gen_callbacks_main")
+            .enable_spi_access()
+            .set_argument(Some(pg_sys::Datum::from(database)))
+            .set_notify_pid(me)
+            .load_dynamic();
+        match process {
+            Ok(process) => {
+                self.process = Some(process);
+                self.wanted = false;
+            }
+            Err(_) => {
+                log!("image_gen: no process for callbacks (max_worker_processes); trying again");
+                self.not_before = now + NO_PLACE;
+            }
+        }
+    }
+}
+
+/// A call that is due.
+struct Call {
+    id: i64,
+    hook: i64,
+    signature: String,
+    owner: String,
+    /// `None`: its job was pruned.
+    event: Option<JsonB>,
+}
+
+/// The process's main function; its argument is the oid of the database.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn image_gen_callbacks_main(arg: pg_sys::Datum) {
+    process::die_on_sigterm();
+    // SAFETY: once, at the start, as the worker does.
+    unsafe {
+        let database = pg_sys::Oid::from(arg.value() as u32);
+        pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0);
+    }
+    process::pin_settings(process::Code::Theirs);
+    let Ok(extension) = transaction::extension() else { return };
+    let mut idle_since = Instant::now();
+    loop {
+        match next(extension) {
+            Ok(Some(call)) => {
+                run(extension, &call);
+                idle_since = Instant::now();
+                continue;
+            }
+            Ok(None) if idle_since.elapsed() < LINGER => {}
+            Ok(None) | Err(Failed::Gone) => return,
+            Err(Failed::Error(why) | Failed::Poison(why)) => {
+                log!("image_gen: callbacks: {why}");
+                return;
+            }
+        }
+        transaction::report_statistics();
+        if !BackgroundWorker::wait_latch(Some(LINGER)) {
+            return;
+        }
+        if BackgroundWorker::sighup_received() {
+            process::read_config_file();
+        }
+    }
+}
+
+fn spi(error: spi::Error) -> Failed {
+    Failed::Error(error.to_string())
+}
+
+fn next(extension: pg_sys::Oid) -> Result<Option<Call>, Failed> {
+    as_worker(extension, "look for callbacks", || {
+        Spi::connect(|client| {
+            let question = "SELECT id, hook, signature, owner::text, event FROM image_gen._next_callback()";
+            let row = client.select(question, Some(1), &[])?.first();
+            let (id, hook) = (row.get::<i64>(1)?, row.get::<i64>(2)?);
+            let (signature, owner) = (row.get::<String>(3)?, row.get::<String>(4)?);
+            let event = row.get::<JsonB>(5)?;
+            Ok(match (id, hook, signature, owner) {
+                (Some(id), Some(hook), Some(signature), Some(owner)) => {
+                    Some(Call { id, hook, signature, owner, event })
+                }
+                _ => None,
+            })
+        })
+        .map_err(spi)
+    })
+}
+
+/// Calls the function, and notes in the same transaction that it was called; or, in another one, why not.
+fn run(extension: pg_sys::Oid, call: &Call) {
+    let limit = Duration::from_millis(settings::CALLBACK_TIMEOUT.get() as u64);
+    // Code that goes on after a cancel ends with the process.
+    let last = process::Deadline::start(limit * 2 + Duration::from_secs(1));
+    let called = as_worker(extension, "call back", || {
+        if let Some(event) = &call.event {
+            user_code::call(&call.signature, Some(&call.owner), limit, |name| {
+                Spi::connect_mut(|client| {
+                    let event = JsonB(event.0.clone());
+                    client.update(&format!("SELECT {name}($1)"), Some(1), &[event.into()]).map(drop)
+                })
+                .map_err(spi)
+            })?;
+        }
+        Spi::connect(|client| {
+            client.select("SELECT image_gen._callback_done($1)", None, &[call.id.into()]).map(drop)
+        })
+        .map_err(spi)
+    });
+    drop(last);
+    // SAFETY: outside a transaction. What code can leave in a session is gone before the next one's runs.
+    unsafe {
+        pg_sys::LockReleaseAll(pg_sys::USER_LOCKMETHOD as _, true);
+        pg_sys::DropAllPreparedStatements();
+    }
+    let (Err(Failed::Error(why)) | Err(Failed::Poison(why))) = called else { return };
+    let noted = as_worker(extension, "note a callback", || {
+        Spi::connect(|client| {
+            let arguments = [call.id.into(), call.hook.into(), why.as_str().into()];
+            client.select("SELECT image_gen._callback_failed($1, $2, $3)", None, &arguments).map(drop)
+        })
+        .map_err(spi)
+    });
+    if let Err(Failed::Error(second) | Failed::Poison(second)) = noted {
+        log!("image_gen: callback {} ({}): {why}; and: {second}", call.id, call.signature);
+    }
+}
