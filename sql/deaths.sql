@@ -1,6 +1,6 @@
 -- Jobs that were in hand when the worker died. The worker keeps that in a file (src/worker/trace.rs), so that no job costs a write;
 -- its next life charges them here. Two deaths: the job runs alone, so that the next one tells who was to blame, and its
--- innocent neighbours are cleared by their success. Three: a person decides.
+-- innocent neighbours are cleared by their success. Three, the last with nothing else in hand: a person decides.
 
 CREATE FUNCTION image_gen._record_deaths(in_hand bigint[]) RETURNS TABLE (seq bigint, job_id text, deaths smallint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -12,6 +12,8 @@ BEGIN
     UPDATE image_gen.queue q
        SET deaths = q.deaths + 1, state = CASE WHEN q.deaths >= 1 AND q.state = 'ready' THEN 'alone' ELSE q.state END
      WHERE q.seq = ANY (in_hand) AND q.home = image_gen._home()
+       -- The third one condemns, so it must be this job's alone: with another in hand, that one may be to blame.
+       AND (q.deaths < 2 OR cardinality(in_hand) = 1)
     RETURNING q.seq, q.job_id, q.deaths
   LOOP
     IF one.deaths >= 3 THEN

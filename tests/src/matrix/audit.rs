@@ -52,6 +52,8 @@ pub struct Report {
     pub poison_deaths: u64,
     /// How often another job was in hand when the worker died.
     pub innocent_deaths: u64,
+    /// Jobs without poison that the storm itself has killed the worker with, the third time while they ran alone.
+    pub condemned_by_kills: u64,
     /// Promises that were broken, in words.
     pub violations: Vec<String>,
 }
@@ -71,6 +73,7 @@ impl AddAssign for Report {
             (&mut self.poisons, other.poisons),
             (&mut self.poison_deaths, other.poison_deaths),
             (&mut self.innocent_deaths, other.innocent_deaths),
+            (&mut self.condemned_by_kills, other.condemned_by_kills),
         ] {
             *sum += more;
         }
@@ -89,7 +92,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "jobs {}, kills {}, lost {}, paid twice {}, money differences {}, uncertain {} ({avoidable}; {} of them billed, {} never arrived)\n\
-             poisons {} (with {} deaths; {} others in hand)\n\
+             poisons {} (with {} deaths; {} others in hand, {} condemned by kills of the storm)\n\
              ended: {}",
             self.jobs,
             self.kills,
@@ -102,6 +105,7 @@ impl fmt::Display for Report {
             self.poisons,
             self.poison_deaths,
             self.innocent_deaths,
+            self.condemned_by_kills,
             ended.join(", ")
         )?;
         self.violations.iter().take(40).try_for_each(|v| write!(f, "\nVIOLATION: {v}"))

@@ -68,7 +68,10 @@ fn judge(field: &Field, poisons: &[String], report: &mut Report) {
         let deaths = (1..10).filter(|n| said(*n)).count();
         if !poisons.contains(id) {
             report.innocent_deaths += deaths as u64;
-            if code == "worker_died" {
+            // A job that runs alone, and is in hand just when the storm kills the worker, cannot be told from a poison.
+            if code == "worker_died" && last_death(&log, id) == Some("9") {
+                report.condemned_by_kills += 1;
+            } else if code == "worker_died" {
                 report
                     .violations
                     .push(format!("{id} is taken for a poison after {deaths} deaths: {message}"));
@@ -116,6 +119,13 @@ fn settle(field: &Field) {
         }
         sleep(Duration::from_millis(50));
     }
+}
+
+/// The signal of the crash after which this job had its third death.
+fn last_death<'a>(log: &'a str, id: &str) -> Option<&'a str> {
+    let before = &log[..log.find(&format!("died with job {id} in hand (3 "))?];
+    let (_, signal) = before.rsplit_once("was terminated by signal ")?;
+    signal.split(':').next()
 }
 
 fn pick(random: &mut StdRng) -> Kill {
