@@ -98,18 +98,24 @@ fn settle(field: &Field) {
     let mut last = (0, Instant::now());
     loop {
         // Who waits for the picture of a job that waits for a person, waits for that person.
-        admin.run(
+        let rejected = admin.try_rows(
             "SELECT image_gen.resolve_review(j.id, 'reject') FROM image_gen.jobs j
               WHERE j.status = 'needs_review' AND j.id IN (SELECT w.needs FROM image_gen.waits w)",
         );
-        let open = admin.number("SELECT count(*) FROM image_gen.jobs WHERE status IN ('queued', 'running')");
+        let open = "SELECT count(*) FROM image_gen.jobs WHERE status IN ('queued', 'running')";
+        let open = rejected.and_then(|_| admin.try_rows(open));
+        // The poisons kill on.
+        let Ok(open) = open.map(|rows| rows[0][0].parse::<i64>().expect("a count")) else {
+            admin = field.connect("postgres");
+            continue;
+        };
         if open == 0 {
             return;
         } else if open != last.0 {
             last = (open, Instant::now());
         } else if last.1.elapsed() > PATIENCE {
             let worker = field.any_worker();
-            let stuck = admin.rows(
+            let stuck = admin.try_rows(
                 "SELECT q.*, (SELECT array_agg(w.needs || ' ' || coalesce(j.status, 'gone')) FROM image_gen.waits w
                                LEFT JOIN image_gen.jobs j ON j.id = w.needs WHERE w.seq = q.seq)
                    FROM image_gen.queue q ORDER BY q.seq",
