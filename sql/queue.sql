@@ -496,7 +496,7 @@ BEGIN
   SELECT j.id, p.position, j.metadata ->> 'campaign', j.metadata ->> 'shot', j.metadata ->> 'ticket',
          coalesce(p.value ->> 'url', 'image-gen:sha256:' || (p.value ->> 'sha256')),
          clock_timestamp() + make_interval(secs => (p.value ->> 'lifetime_seconds')::float8),
-         a.provider, a.model, a.seed, a.prompt, j.parameters ->> 'negative_prompt',
+         a.provider, a.model, coalesce((p.value ->> 'seed')::bigint, a.seed), a.prompt, j.parameters ->> 'negative_prompt',
          (p.value ->> 'width')::int, (p.value ->> 'height')::int, p.value ->> 'content_type',
          (p.value ->> 'byte_size')::bigint, p.value ->> 'sha256',
          image_gen._share(j.billed_cost, n.pictures, p.position),

@@ -29,7 +29,7 @@ CREATE TABLE image_gen.providers (
 COMMENT ON TABLE image_gen.providers IS 'Endpoints that make pictures. Rows may share an adapter kind: an OpenAI-compatible endpoint is one more row.';
 COMMENT ON COLUMN image_gen.providers.kind IS 'The adapter: bfl, openai, stability, fal, replicate, openrouter, google, ideogram, a1111, comfyui or preview.';
 COMMENT ON COLUMN image_gen.providers.base_url IS 'NULL is the real service. Only a superuser may change it: it decides where the key is sent.';
-COMMENT ON COLUMN image_gen.providers.key_name IS 'Name of the environment variable or of the line in image_gen.secrets_file; NULL is the adapter''s own. Never a key.';
+COMMENT ON COLUMN image_gen.providers.key_name IS 'Name of the environment variable or of the line in image_gen.secrets_file; NULL is the adapter''s own, NONE is for a server that wants none. Never a key.';
 COMMENT ON COLUMN image_gen.providers.priority IS 'Lower is tried first where the caller has no preference.';
 COMMENT ON COLUMN image_gen.providers.max_in_flight IS 'Most tasks submitted and not finished; NULL is no limit. BFL documents 24.';
 COMMENT ON COLUMN image_gen.providers.requests_per_minute IS 'Most submissions in a minute; NULL is no limit.';

@@ -48,7 +48,7 @@ pub fn _caller() -> String {
 #[pg_extern(immutable, parallel_safe)]
 pub fn _key_of(kind: &str, key_name: Option<&str>) -> Option<String> {
     let adapter = provider::find(kind)?;
-    key_name.or(adapter.key_name()).or(adapter.address_name()).map(str::to_owned)
+    provider::named_key(adapter, key_name).or(adapter.address_name()).map(str::to_owned)
 }
 
 /// Whether a provider has what it needs among the names of the keys that are there.
@@ -62,7 +62,7 @@ pub fn _has_access(
     let Some(adapter) = provider::find(kind) else { return false };
     let keys = keys.unwrap_or_default();
     let has = |name: Option<&str>| name.is_none_or(|name| keys.iter().any(|k| k == name));
-    has(key_name.or(adapter.key_name())) && has(adapter.address_name().filter(|_| base_url.is_none()))
+    has(provider::named_key(adapter, key_name)) && has(adapter.address_name().filter(|_| base_url.is_none()))
 }
 
 /// Whether a provider of this kind can say what became of a request whose answer was lost.

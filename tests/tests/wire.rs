@@ -17,6 +17,11 @@ type Answer = fn(&mut TcpStream);
 
 /// A server that answers every request in the same way. Gives its base URL.
 fn serve(answer: Answer) -> String {
+    serve_by_head(move |_, stream| answer(stream))
+}
+
+/// The same for answers that depend on the request's head, in lower case.
+fn serve_by_head(answer: impl Fn(&str, &mut TcpStream) + Copy + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -33,7 +38,7 @@ fn serve(answer: Answer) -> String {
                     head.split("content-length: ").nth(1).and_then(|l| l.split('\r').next()?.parse().ok());
                 let mut body = vec![0; length.unwrap_or(0)];
                 let _ = stream.read_exact(&mut body);
-                answer(&mut stream);
+                answer(&head, &mut stream);
             });
         }
     });
@@ -66,6 +71,43 @@ fn ask(stage: &Stage, answers: &[(&'static str, Answer)]) -> Vec<(&'static str, 
 
 fn calls_of(admin: &mut Session, provider: &str) -> i64 {
     admin.number(&format!("SELECT count(*) FROM image_gen.attempts WHERE provider = '{provider}'"))
+}
+
+#[test]
+fn a_server_without_keys_is_sent_none_and_a_slip_in_its_answer_loses_no_picture() {
+    let stage = Stage::new();
+    let url = serve_by_head(|head, stream| {
+        if head.contains("authorization") {
+            return send(stream, "401 Unauthorized", b"{}");
+        }
+        // Half a character in the prompt, and base64 in lines without its padding.
+        let body = br#"{"created": 1, "data": [{"revised_prompt": "a cup \ud83d", "b64_json":
+            "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="}]}"#;
+        send(stream, "200 OK", body);
+    });
+    let mut admin = stage.admin();
+    admin.run(&format!(
+        "INSERT INTO image_gen.providers (id, kind, base_url, key_name) VALUES ('own', 'openai', '{url}/v1', 'NONE')"
+    ));
+    let mut alice = stage.alice();
+    let id = alice.generate_with("prompt => 'a cup', model => 'own:gpt-image'");
+    alice.all_succeed(std::slice::from_ref(&id));
+    let warned = format!(
+        "SELECT count(*) FROM image_gen.attempts WHERE job_id = '{id}' AND warnings @> '[{{\"code\": \"answer_repaired\"}}]'"
+    );
+    assert_eq!(admin.number(&warned), 1);
+}
+
+#[test]
+fn each_picture_of_a_call_has_its_own_seed() {
+    let stage = Stage::new();
+    let mut alice = stage.alice();
+    let id = alice.generate_with("prompt => 'a cup', model => 'preview', n => 3, seed => 41");
+    alice.all_succeed(std::slice::from_ref(&id));
+    let seeds = alice.rows(&format!(
+        "SELECT string_agg(seed::text, ' ' ORDER BY position) FROM image_gen.campaign_assets WHERE job_id = '{id}'"
+    ));
+    assert_eq!(seeds[0][0], "41 42 43");
 }
 
 #[test]

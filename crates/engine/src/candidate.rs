@@ -19,7 +19,7 @@ pub struct Candidate {
     /// Where it is; the adapter's default when absent.
     #[serde(default)]
     pub base_url: Option<String>,
-    /// The name of its key; the adapter's default when absent.
+    /// The name of its key; the adapter's default when absent, none for `NONE`.
     #[serde(default)]
     pub key_name: Option<String>,
     /// The model's name in the catalogue.

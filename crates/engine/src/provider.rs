@@ -160,6 +160,8 @@ pub struct Output {
     pub withheld: u32,
     /// The seed as the provider reports it.
     pub seed: Option<i64>,
+    /// The seed of each picture, in order, where they differ.
+    pub seeds: Vec<i64>,
     /// The prompt after the provider's own rewriting.
     pub revised_prompt: Option<String>,
     /// What it cost, where the answer says so.
@@ -449,8 +451,20 @@ pub fn base_url<'a>(provider: &dyn Provider, candidate: &'a Candidate) -> &'a st
 
 /// The name of a candidate's key.
 pub fn key_name<'a>(provider: &dyn Provider, candidate: &'a Candidate) -> Option<&'a str> {
-    candidate.key_name.as_deref().or(provider.key_name())
+    named_key(provider, candidate.key_name.as_deref())
 }
+
+/// The name of the key of a provider whose row says this: the adapter's own where it says nothing, none for [`NO_KEY`].
+pub fn named_key<'a>(provider: &dyn Provider, key_name: Option<&'a str>) -> Option<&'a str> {
+    match key_name {
+        Some(NO_KEY) => None,
+        Some(name) => Some(name),
+        None => provider.key_name(),
+    }
+}
+
+/// The name of the key of a server that wants none, such as an OpenAI-compatible one of one's own.
+pub const NO_KEY: &str = "NONE";
 
 /// Whether calls to providers of this kind cost money. What nothing is known of may.
 pub fn bills(kind: &str) -> bool {

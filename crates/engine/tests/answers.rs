@@ -179,9 +179,20 @@ struct Way {
     warnings: Vec<String>,
 }
 
-/// Drives a job to its end. The answers of each kind are given in turn; the last one of each stays.
+/// Drives a job for one picture to its end.
 fn drive(
     candidate: &Candidate,
+    submits: &[Answer],
+    polls: &[Answer],
+    fetches: &[Answer],
+) -> Result<Way, TestCaseError> {
+    drive_n(candidate, 1, submits, polls, fetches)
+}
+
+/// Drives a job to its end. The answers of each kind are given in turn; the last one of each stays.
+fn drive_n(
+    candidate: &Candidate,
+    n: u32,
     submits: &[Answer],
     polls: &[Answer],
     fetches: &[Answer],
@@ -197,7 +208,7 @@ fn drive(
     let mut last: Option<Answer> = None;
     let mut asked: Vec<Answer> = vec![];
     for _life in 0..40 {
-        let request = serde_json::from_value(value!({"prompt": "a lighthouse", "seed": 7})).unwrap();
+        let request = serde_json::from_value(value!({"prompt": "a lighthouse", "seed": 7, "n": n})).unwrap();
         let job = Job {
             id: "gen_1".into(),
             operation: Operation::Generate,
@@ -344,8 +355,29 @@ fn what_costs_nothing_is_made_again_when_it_is_lost() {
     }
 }
 
+#[test]
+fn each_picture_has_its_own_seed_and_fewer_than_asked_are_reported() {
+    let a1111 = CANDIDATES.iter().find(|c| c.kind == "a1111").unwrap();
+    let png = bodies::PNG;
+    // As a number, as a text, and beyond what a double can hold.
+    let info = r#"{"seed": 9007199254740993, "all_seeds": [9007199254740993, "9007199254740994", 9]}"#;
+    let body = |images: usize| {
+        http(200, value!({"images": vec![png; images], "info": info}).to_string().into_bytes())
+    };
+    let none = [Answer::Lost];
+    let way = drive_n(a1111, 3, &[body(3)], &none, &none).unwrap();
+    let seeds: Vec<Option<i64>> = way.pictures.iter().map(|p| p.seed).collect();
+    assert_eq!(seeds, [Some(9_007_199_254_740_993), Some(9_007_199_254_740_994), Some(9)]);
+    assert_eq!(way.warnings, Vec::<String>::new());
+    let way = drive_n(a1111, 3, &[body(2)], &none, &none).unwrap();
+    assert_eq!((way.pictures.len(), way.warnings), (2, vec!["fewer_pictures".to_owned()]));
+}
+
+/// A slip, the bytes with it in them, and the headers.
+type Slip = (&'static str, Vec<u8>, Vec<(String, String)>);
+
 /// Ways to spoil JSON that leave it readable for whoever is patient.
-fn slips(body: &Value) -> Vec<(&'static str, Vec<u8>, Vec<(String, String)>)> {
+fn slips(body: &Value) -> Vec<Slip> {
     let text = body.to_string();
     let inner = text.strip_prefix('{').unwrap();
     let plain = |name, text: Vec<u8>| (name, text, vec![]);

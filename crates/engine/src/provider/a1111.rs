@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::draft::{Draft, Encoding};
 use super::error::{ErrorAnswer, without_result};
-use super::{Call, Errand, Output, Prepared, Provider, Rejection, Reply, Source, base_url, seed_of, text_at};
+use super::{
+    Call, Errand, NO_KEY, Output, Prepared, Provider, Rejection, Reply, Source, base_url, seed_of, text_at,
+};
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse};
 use crate::input::Role;
@@ -123,24 +125,25 @@ impl Provider for A1111 {
             return Err(self.read_error(response));
         }
         let answer = response.json();
-        let (mut pictures, mut seed) = (vec![], None);
+        let (mut pictures, mut all_seeds) = (vec![], vec![]);
         if call.task == Task::Upscale {
             pictures.extend(text_at(&answer, &["/image"]).and_then(lenient::base64));
         } else {
             let seeds = seeds(&answer);
-            seed = seeds.first().copied();
             let images = answer.get("images").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             // Of several pictures the first one can be an overview of all, and what ControlNet saw comes last.
             let skip = usize::from(seeds.len() > 1 && images.len() > seeds.len());
             let most = if seeds.is_empty() { images.len() } else { seeds.len() };
             let texts = images.iter().skip(skip).take(most).filter_map(Value::as_str);
             pictures.extend(texts.filter_map(lenient::base64));
+            all_seeds = seeds;
         }
         if pictures.is_empty() {
             return Err(without_result(self, response, &answer));
         }
-        let pictures = pictures.into_iter().map(Source::Inline).collect();
-        Ok(Reply::Finished(Output { pictures, seed, ..Output::default() }))
+        let (pictures, seed) =
+            (pictures.into_iter().map(Source::Inline).collect(), all_seeds.first().copied());
+        Ok(Reply::Finished(Output { pictures, seed, seeds: all_seeds, ..Output::default() }))
     }
 
     fn bills(&self) -> bool {
@@ -179,7 +182,7 @@ impl Provider for A1111 {
 
 /// A key only where the provider's row names one.
 fn auth(call: &Call<'_>) -> Option<Auth> {
-    call.candidate.key_name.as_ref().map(|_| AUTH)
+    call.candidate.key_name.as_deref().filter(|name| *name != NO_KEY).map(|_| AUTH)
 }
 
 fn option<'a>(call: &Call<'a>, name: &str) -> Option<&'a str> {

@@ -97,7 +97,7 @@ impl<'a> ErrorAnswer<'a> {
         });
         let voice = match &json {
             _ if says_nothing(&response.body) => Voice::Silent,
-            json if provider.speaks(json) => Voice::Provider,
+            json if !is_of_a_gateway(json) && provider.speaks(json) => Voice::Provider,
             _ => Voice::Intermediary,
         };
         ErrorAnswer {
@@ -406,13 +406,14 @@ fn text(body: &[u8]) -> Option<String> {
     (!said.is_empty()).then_some(said)
 }
 
+/// What networks in front of a provider write, in JSON that resembles an error of the provider.
+fn is_of_a_gateway(json: &Value) -> bool {
+    ["cloudflare_error", "ray_id"].iter().any(|name| json.get(name).is_some())
+}
+
 /// The shape of most errors: an object with `error` or `detail`. What gateways write looks otherwise.
 pub fn usual_shape(json: &Value) -> bool {
-    let is_gateways = json.get("cloudflare_error").is_some() || json.get("ray_id").is_some();
-    !is_gateways
-        && ["error", "detail", "errors", "node_errors"]
-            .iter()
-            .any(|name| json.get(name).is_some_and(is_an_error))
+    ["error", "detail", "errors", "node_errors"].iter().any(|name| json.get(name).is_some_and(is_an_error))
 }
 
 #[cfg(test)]

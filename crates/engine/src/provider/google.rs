@@ -162,7 +162,8 @@ fn tokens(answer: &Value) -> Option<Tokens> {
         text_in: count("promptTokenCount").saturating_sub(image_in),
         image_in,
         image_out,
-        text_out: all_out.saturating_sub(image_out),
+        // What it thought is billed as text, and not counted among the candidates.
+        text_out: all_out.saturating_sub(image_out).saturating_add(count("thoughtsTokenCount")),
     };
     (tokens.image_out > 0).then_some(tokens)
 }

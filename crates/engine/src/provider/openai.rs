@@ -79,7 +79,10 @@ impl Provider for OpenAi {
             let image_in = count("/input_tokens_details/image_tokens").unwrap_or(0);
             let text_in = count("/input_tokens_details/text_tokens")
                 .unwrap_or_else(|| count("/input_tokens").unwrap_or(0).saturating_sub(image_in));
-            Tokens { text_in, image_in, image_out: count("/output_tokens").unwrap_or(0), text_out: 0 }
+            let all_out = count("/output_tokens").unwrap_or(0);
+            // Text written beside a picture has its own rate. Without details everything counts as picture, the dearer.
+            let text_out = count("/output_tokens_details/text_tokens").unwrap_or(0).min(all_out);
+            Tokens { text_in, image_in, image_out: all_out - text_out, text_out }
         });
         Ok(Reply::Finished(Output {
             pictures,
@@ -183,6 +186,17 @@ mod tests {
         let Reply::Finished(output) = reply else { panic!("{reply:?}") };
         assert_eq!(output.pictures, [Source::Inline(b"\x89PNG".to_vec())]);
         assert_eq!(output.tokens, Some(Tokens { text_in: 9, image_in: 0, image_out: 196, text_out: 0 }));
+    }
+
+    #[test]
+    fn text_beside_a_picture_has_its_own_rate() {
+        let candidate = candidate("openai", "gpt-image-2.6-flare");
+        let request = request(json!({"prompt": "x", "seed": 1}));
+        let body = json!({"data": [{"b64_json": "iVBORw=="}], "usage": {
+            "input_tokens": 9, "output_tokens": 236, "output_tokens_details": {"image_tokens": 196, "text_tokens": 40}}});
+        let reply = OpenAi.read_submit(&call(&request, &candidate), &answer(200, body)).unwrap();
+        let Reply::Finished(output) = reply else { panic!("{reply:?}") };
+        assert_eq!(output.tokens, Some(Tokens { text_in: 9, image_in: 0, image_out: 196, text_out: 40 }));
     }
 
     #[test]

@@ -168,7 +168,13 @@ fn source(text: &str) -> Option<Source> {
 fn cost(usage: &Value) -> Option<Cost> {
     let charged = usage.get("cost").and_then(decimal)?;
     let upstream = match usage.get("is_byok") {
-        Some(Value::Bool(true)) => usage.pointer("/cost_details/upstream_inference_cost").and_then(decimal),
+        Some(Value::Bool(true)) => {
+            match usage.pointer("/cost_details/upstream_inference_cost").and_then(decimal) {
+                Some(upstream) => Some(upstream),
+                // The larger part of the bill comes from elsewhere, and is not said.
+                None => return Some(Cost::unknown()),
+            }
+        }
         _ => None,
     };
     charged.checked_add(upstream.unwrap_or_default()).map(Cost::reported)
@@ -190,9 +196,7 @@ fn upstream(metadata: &Value, status: u16) -> Option<Failure> {
     };
     let said = raw.to_ascii_lowercase();
     let is_refused = |words: &&str| said.contains(*words);
-    if refusal::CODES.iter().any(|(code, _)| raw.contains(code))
-        || refusal::WORDS.iter().any(|words| is_refused(words))
-    {
+    if refusal::CODES.iter().any(|(code, _)| raw.contains(code)) || refusal::WORDS.iter().any(is_refused) {
         return Some(Failure::Refused);
     }
     let json: Value = serde_json::from_str(&raw).unwrap_or(Value::Null);

@@ -58,7 +58,9 @@ impl Provider for Preview {
                 .map_err(|e| Rejection::free(Failure::Broken, e.to_string()))?;
             pictures.push(Source::Inline(png));
         }
-        Ok(Output { pictures, seed: Some(call.request.seed), cost: Some(Cost::free()), ..Output::default() })
+        let seeds = (0..call.request.n).map(|index| call.request.seed + i64::from(index)).collect();
+        let seed = Some(call.request.seed);
+        Ok(Output { pictures, seed, seeds, cost: Some(Cost::free()), ..Output::default() })
     }
 }
 

@@ -70,6 +70,7 @@ impl Run {
                             facts: Some(facts),
                             bytes,
                             inline: true,
+                            seed: None,
                         });
                     }
                     None => return self.no_picture(collection),
@@ -93,7 +94,14 @@ impl Run {
             Ok(response) if response.is_success() => match picture::inspect(&response.body) {
                 Some(facts) => {
                     let bytes = Some(response.body);
-                    collection.done.push(Picture { url, lifetime, facts: Some(facts), bytes, inline: false });
+                    collection.done.push(Picture {
+                        url,
+                        lifetime,
+                        facts: Some(facts),
+                        bytes,
+                        inline: false,
+                        seed: None,
+                    });
                     collection.tries = 0;
                     self.collect(collection)
                 }
@@ -113,7 +121,14 @@ impl Run {
                 };
                 let message = format!("the picture could not be fetched: {}", excerpt(&why));
                 self.warnings.push(Warning::new("unverified", message));
-                collection.done.push(Picture { url, lifetime, facts: None, bytes: None, inline: false });
+                collection.done.push(Picture {
+                    url,
+                    lifetime,
+                    facts: None,
+                    bytes: None,
+                    inline: false,
+                    seed: None,
+                });
                 collection.tries = 0;
                 self.collect(collection)
             }
@@ -142,7 +157,9 @@ impl Run {
         }
     }
 
-    fn succeed(&mut self, collection: Collection) -> Step {
+    fn succeed(&mut self, mut collection: Collection) -> Step {
+        let Collection { output, done, .. } = &mut collection;
+        done.iter_mut().zip(&output.seeds).for_each(|(picture, seed)| picture.seed = Some(*seed));
         let bill = self.settle(&collection);
         if collection.output.withheld > 0 {
             let message = format!("the provider withheld {} of the pictures", collection.output.withheld);

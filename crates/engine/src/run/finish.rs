@@ -6,6 +6,7 @@ use super::collect::Collection;
 use super::{AttemptStatus, Entry, JobStatus, Run, State, Step};
 use crate::cost::{self, Cost, Work};
 use crate::failure::{Failed, Failure};
+use crate::job::Warning;
 use crate::provider::{Charge, Output, Rejection};
 use crate::retry::{self, Next, Situation};
 
@@ -28,6 +29,11 @@ impl Run {
         output.pictures.truncate(crate::job::MAX_N as usize);
         output.render_seconds = output.render_seconds.filter(|s| (0.0..86_400.0).contains(s));
         self.warnings.append(&mut output.warnings);
+        let (made, asked) = (output.pictures.len() as u64 + u64::from(output.withheld), self.job.request.n);
+        if made < u64::from(asked) {
+            let message = format!("{made} of {asked} pictures were made");
+            self.warnings.push(Warning::new("fewer_pictures", message));
+        }
         let waited = (now - self.sent_at).max(0) as f64 / 1000.0;
         let collection = Collection::new(output, cost, waited);
         self.state = State::Collecting(Box::new(collection));

@@ -60,6 +60,9 @@ pub struct Picture {
     pub bytes: Option<Vec<u8>>,
     /// True when the bytes came in the answer: the database then is the only place that has them.
     pub inline: bool,
+    /// Its own seed, where the pictures of a call have one each; `None` is that of the attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
 }
 
 /// One durable fact about a job. Entries of one commit are written in order, all or none.
@@ -192,7 +195,7 @@ impl Entry {
             Entry::Later { after: _, progress } => texts_of_progress(progress, whole),
             Entry::Close { status: _, failed, pictures } => {
                 failed.iter_mut().for_each(|failed| excerpt(&mut failed.message));
-                for Picture { url, lifetime: _, facts: _, bytes: _, inline: _ } in pictures {
+                for Picture { url, lifetime: _, facts: _, bytes: _, inline: _, seed: _ } in pictures {
                     url.iter_mut().for_each(&mut *whole);
                 }
             }

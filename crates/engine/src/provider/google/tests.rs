@@ -99,6 +99,10 @@ fn tokens_are_split_by_kind_where_the_answer_does_that() {
         "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1120}]
     }});
     assert_eq!(tokens(&usage), Some(Tokens { text_in: 10, image_in: 1120, image_out: 1120, text_out: 30 }));
+    // Thoughts are billed as text, beside the candidates.
+    let mut thought = usage.clone();
+    thought["usageMetadata"]["thoughtsTokenCount"] = json!(400);
+    assert_eq!(tokens(&thought).unwrap().text_out, 430);
     assert_eq!(tokens(&json!({"usageMetadata": {"promptTokenCount": 5}})), None);
 }
 
