@@ -75,7 +75,7 @@ fn calls_of(admin: &mut Session, provider: &str) -> i64 {
 
 #[test]
 fn a_server_without_keys_is_sent_none_and_a_slip_in_its_answer_loses_no_picture() {
-    let stage = Stage::new();
+    let stage = Stage::start();
     let url = serve_by_head(|head, stream| {
         if head.contains("authorization") {
             return send(stream, "401 Unauthorized", b"{}");
@@ -100,7 +100,7 @@ fn a_server_without_keys_is_sent_none_and_a_slip_in_its_answer_loses_no_picture(
 
 #[test]
 fn each_picture_of_a_call_has_its_own_seed() {
-    let stage = Stage::new();
+    let stage = Stage::start();
     let mut alice = stage.alice();
     let id = alice.generate_with("prompt => 'a cup', model => 'preview', n => 3, seed => 41");
     alice.all_succeed(std::slice::from_ref(&id));

@@ -81,6 +81,69 @@ fn brackets_without_end_are_no_json() {
     }
 }
 
+#[test]
+fn answers_of_any_depth_fit_a_small_stack() {
+    // A stack that overflows aborts the process, and with it the server: nothing catches that.
+    let deep =
+        |depth: usize, open: &str, close: &str| format!("{}0{}", open.repeat(depth), close.repeat(depth));
+    let shapes = [("[", "]"), ("{\"error\":", "}"), ("[{\"detail\":", "}]"), ("{\"a\":[", "]}")];
+    let read = move || {
+        for depth in [120, 128, 2000] {
+            for (open, close) in shapes {
+                for body in [
+                    deep(depth, open, close),
+                    format!("{{\"error\":{}}}", deep(depth, open, close)),
+                    format!("{{\"data\":[{}],\"status\":\"Ready\"}}", deep(depth, open, close)),
+                ] {
+                    for status in [200, 500] {
+                        let response = answer((status, vec![]), body.clone().into_bytes());
+                        READERS.iter().for_each(|reader| check(reader, &response));
+                    }
+                }
+            }
+        }
+    };
+    // The network thread of the worker has two megabytes; a build without optimisation takes more of it.
+    std::thread::Builder::new().stack_size(1 << 20).spawn(read).unwrap().join().unwrap();
+}
+
+#[test]
+fn numbers_beyond_all_bounds_are_read_wherever_they_are() {
+    let huge = "9".repeat(400);
+    for reader in READERS.iter() {
+        for body in bodies::of(reader.adapter.kind()) {
+            let [marked, ..] = replaced(&body, &serde_json::json!("\u{1}number\u{1}"));
+            let text = marked.to_string();
+            for number in [
+                "1e999",
+                "-1e999",
+                "1e-999",
+                "NaN",
+                "-Infinity",
+                &huge,
+                "18446744073709551616",
+                "-9223372036854775809",
+            ] {
+                let body = text.replace("\"\\u0001number\\u0001\"", number);
+                check(reader, &answer((200, vec![]), body.into_bytes()));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_unpacks_to_more_than_is_allowed_is_no_answer() {
+    use std::io::Write as _;
+    let mut packer = flate2::write::GzEncoder::new(vec![], flate2::Compression::best());
+    let zeros = vec![b' '; 1 << 20];
+    (0..65).for_each(|_| packer.write_all(&zeros).unwrap());
+    let bomb = packer.finish().unwrap();
+    assert!(bomb.len() < 80 << 10);
+    let response = answer((200, vec![]), bomb);
+    assert!(response.json().is_null());
+    check(&READERS[0], &response);
+}
+
 fn check(reader: &Reader, response: &HttpResponse) {
     reader.read(response, |role, run| {
         let shown = || {
