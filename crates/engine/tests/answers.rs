@@ -345,6 +345,17 @@ fn one_post_whatever_a_gateway_says_after_it_may_have_passed_the_request_on() {
 }
 
 #[test]
+fn a_task_whose_end_is_not_known_is_not_free_because_nothing_was_asked_for_at_first() {
+    let bfl = CANDIDATES.iter().find(|c| c.kind == "bfl").unwrap();
+    let url = "https://api.us1.bfl.ai/v1/get_result?id=I";
+    for (cost, booked) in [(value!(0), None), (value!(-0.0), None), (value!(4), Some("0.04".to_owned()))] {
+        let body = value!({"id": "I", "polling_url": url, "cost": cost}).to_string().into_bytes();
+        let way = drive(bfl, &[http(200, body)], &[Answer::Lost], &[Answer::Lost]).unwrap();
+        assert_eq!(way.ends, [(AttemptStatus::Uncertain, booked)]);
+    }
+}
+
+#[test]
 fn what_costs_nothing_is_made_again_when_it_is_lost() {
     let a1111 = CANDIDATES.iter().find(|c| c.kind == "a1111").unwrap();
     let done = http(200, bodies::of("a1111")[0].to_string().into_bytes());

@@ -55,7 +55,7 @@ impl Run {
             }
             Ok(Reply::Accepted { remote, cost }) => {
                 if let Some(refused) = self.foreign(&remote) {
-                    return self.failed(refused, cost.unwrap_or_else(|| self.not_known()));
+                    return self.failed(refused, self.as_told(cost));
                 }
                 let estimate = Duration::from_secs_f64(self.candidate.typical_seconds.clamp(0.0, 600.0));
                 let schedule = Schedule::new(estimate);
@@ -102,6 +102,13 @@ impl Run {
     /// The cost of what nothing more is known of.
     pub(super) fn not_known(&self) -> Cost {
         if self.bills() { Cost::unknown() } else { Cost::free() }
+    }
+
+    /// The cost of a task whose end is not known: what was said when it was accepted. That nothing was asked for then does
+    /// not say that nothing will be.
+    fn as_told(&self, told: Option<Cost>) -> Cost {
+        let said = told.filter(|cost| !cost.amount.is_some_and(|amount| amount.is_zero()));
+        said.unwrap_or_else(|| self.not_known())
     }
 
     /// An answer that is slightly wrong is read all the same, and what was wrong is said.
@@ -159,7 +166,7 @@ impl Run {
     pub(super) fn poll(&mut self, accepted: Accepted) -> Step {
         let Some(provider) = self.provider() else { return Step::Stop };
         if let Some(refused) = self.foreign(&accepted.remote) {
-            return self.failed(refused, accepted.cost.unwrap_or_else(|| self.not_known()));
+            return self.failed(refused, self.as_told(accepted.cost));
         }
         let request = provider.poll(&accepted.remote);
         self.state = State::Polling(accepted);
@@ -250,7 +257,7 @@ impl Run {
         };
         if age > PATIENCE {
             let message = format!("accepted, and not finished after {} s", age.as_secs());
-            let cost = accepted.cost.unwrap_or_else(|| self.not_known());
+            let cost = self.as_told(accepted.cost);
             return self.failed(Failure::TimedOut.because(message), cost);
         }
         self.wait(accepted, after)
@@ -270,7 +277,7 @@ impl Run {
 
     pub(super) fn called_off(&mut self, accepted: Accepted) -> Step {
         // It was accepted: what it costs is what the provider said.
-        let cost = accepted.cost.unwrap_or_else(|| self.not_known());
+        let cost = self.as_told(accepted.cost);
         let failed = Failure::Canceled.because("canceled after the provider had accepted it");
         self.end(AttemptStatus::Canceled, failed, cost, JobStatus::Canceled)
     }
