@@ -1,10 +1,11 @@
--- The queue against the jobs: an open job without its row in the queue (truncated, or deleted by hand) is found and treated as
--- a crash would treat it; bytes of inputs that no job needs any more are removed. Both go by windows: the worker asks for a few
+-- The queue against the jobs: an open job whose row in the queue was truncated, or deleted while it was in flight, is found and treated
+-- as a crash would treat it (what was deleted while it waited is resume()'s to find); bytes of inputs that no job needs any more are removed. Both go by windows: the worker asks for a few
 -- hundred rows at a time, and remembers up to where everything is over, so that a long history is not read again.
 
 CREATE FUNCTION image_gen._queue_truncated() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  UPDATE image_gen.worker_state w SET truncated_by = pg_current_xact_id()::xid;
   PERFORM image_gen._tell('reconcile');
   RETURN NULL;
 END $$;
@@ -24,10 +25,16 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   -- One statement, so one snapshot: a job and its row in the queue appear, and end, in one transaction.
   WITH looked AS MATERIALIZED (
-    SELECT j.seq, j.finished_at IS NULL AS open FROM image_gen.jobs j WHERE j.seq > after_seq ORDER BY j.seq LIMIT at_most
+    -- Open jobs that a restore is just bringing have no row either, yet: only what is known to be of here is taken up by itself, which
+    -- is what is in flight, what is followed at a provider in this life, and what was there before the queue was truncated.
+    SELECT j.seq, j.finished_at IS NULL AS open,
+           j.seq = ANY (in_flight) OR age(j.xmin) >= (SELECT age(w.truncated_by) FROM image_gen.worker_state w)
+             OR EXISTS (SELECT FROM image_gen.attempts a
+                         WHERE j.finished_at IS NULL AND a.job_id = j.id AND a.status = 'running' AND a.epoch = this_epoch AND a.remote_id IS NOT NULL) AS ours
+      FROM image_gen.jobs j WHERE j.seq > after_seq ORDER BY j.seq LIMIT at_most
   )
   SELECT max(l.seq), min(l.seq) FILTER (WHERE l.open),
-         array_agg(l.seq) FILTER (WHERE l.open AND NOT EXISTS (SELECT FROM image_gen.queue q WHERE q.seq = l.seq))
+         array_agg(l.seq) FILTER (WHERE l.open AND l.ours AND NOT EXISTS (SELECT FROM image_gen.queue q WHERE q.seq = l.seq))
     INTO last_seq, first_open, lost FROM looked l;
   IF lost IS NULL THEN
     RETURN;

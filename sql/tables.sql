@@ -452,10 +452,12 @@ CREATE TABLE image_gen.worker_state (
   configured    text[],
   last_error    text,
   last_error_at timestamptz,
-  all_over_to   bigint NOT NULL DEFAULT 0
+  all_over_to   bigint NOT NULL DEFAULT 0,
+  truncated_by  xid
 ) WITH (fillfactor = 20);
 INSERT INTO image_gen.worker_state DEFAULT VALUES;
 COMMENT ON TABLE image_gen.worker_state IS 'One row: the current life of this database''s worker. Read it through the view worker_status.';
+COMMENT ON COLUMN image_gen.worker_state.truncated_by IS 'The transaction that truncated the queue last: open jobs that are older have lost their row.';
 COMMENT ON COLUMN image_gen.worker_state.all_over_to IS 'Every job up to this jobs.seq was over when the worker last looked for open jobs that have no row in the queue.';
 
 -- Not advisory locks: those of any number can be taken by any role, and held for ever.

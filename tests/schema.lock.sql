@@ -539,7 +539,8 @@ TABLE worker_state (
   configured text[],
   last_error text,
   last_error_at timestamp with time zone,
-  all_over_to bigint NOT NULL DEFAULT 0
+  all_over_to bigint NOT NULL DEFAULT 0,
+  truncated_by xid
 ) WITH (fillfactor=20)
   worker_state_one_check CHECK (one)
   worker_state_pkey PRIMARY KEY (one)

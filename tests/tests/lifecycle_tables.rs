@@ -95,11 +95,7 @@ fn a_row_that_is_deleted_while_it_is_sent_is_not_sent_again() {
 #[test]
 fn a_truncated_queue_loses_no_job() {
     // worker failure mode 37
-    for truncate in [
-        "TRUNCATE image_gen.queue",
-        "DELETE FROM image_gen.queue",
-        "TRUNCATE image_gen.queue, image_gen.waits",
-    ] {
+    for truncate in ["TRUNCATE image_gen.queue", "TRUNCATE image_gen.queue, image_gen.waits"] {
         let stage = Stage::conf(&["image_gen.rescan_interval = '100ms'"]);
         stage.sim.configure(&json!({"render_seconds": 1.0}));
         stage.admin().run("UPDATE image_gen.providers SET max_in_flight = 3 WHERE id = 'bfl'");
