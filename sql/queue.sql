@@ -382,6 +382,26 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._close(text, text, text, text) IS 'Ends a job: its status, its cost from its attempts, and a notification.';
 
+CREATE FUNCTION image_gen._join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- The worker may remove no attempt; this removes one only where nothing of it is lost.
+  UPDATE image_gen.attempts a
+     SET sends = a.sends + t.sends, error_code = t.error_code, error_message = t.error_message, http_status = t.http_status,
+         sent_at = t.sent_at, finished_at = t.finished_at
+    FROM image_gen.attempts t
+   WHERE a.job_id = of_job AND a.number = earlier AND a.status = 'failed' AND a.billed_cost = 0 AND a.remote_id IS NULL
+     AND t.job_id = of_job AND t.number = joining AND t.status = 'failed' AND t.billed_cost = 0 AND t.remote_id IS NULL
+     AND (t.provider, t.model) = (a.provider, a.model) AND joining > earlier;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  DELETE FROM image_gen.attempts t WHERE t.job_id = of_job AND t.number = joining;
+  RETURN true;
+END $$;
+COMMENT ON FUNCTION image_gen._join_attempt(text, integer, integer) IS
+'Counts a call that was turned away, at no cost, in the attempt of an earlier one at the same provider and model, which says why it was turned away last. False where it is none.';
+
 CREATE FUNCTION image_gen._journal(this_epoch bigint, items jsonb) RETURNS TABLE (seq bigint, verdict text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -446,8 +466,12 @@ BEGIN
              currency = entry.e #>> '{cost,currency}',
              work = nullif(entry.e -> 'work', 'null'), tokens = nullif(entry.e -> 'tokens', 'null'), render_seconds = (entry.e ->> 'render_seconds')::numeric,
              seed = coalesce((entry.e ->> 'seed')::bigint, a.seed),
+             sends = a.sends - CASE WHEN (entry.e ->> 'unsent')::boolean THEN 1 ELSE 0 END,
              warnings = entry.e -> 'warnings', finished_at = clock_timestamp()
        WHERE a.job_id = entry.job_id AND a.number = (entry.e ->> 'number')::int AND a.status = 'running';
+      IF (entry.e ->> 'joins')::int IS NOT NULL AND image_gen._join_attempt(entry.job_id, (entry.e ->> 'number')::int, (entry.e ->> 'joins')::int) THEN
+        UPDATE image_gen.queue SET attempts = (entry.e ->> 'joins')::int WHERE seq = entry.seq;
+      END IF;
       IF entry.e ->> 'status' = 'succeeded' THEN
         done_ids := done_ids || entry.job_id;
         done_numbers := done_numbers || (entry.e ->> 'number')::int;

@@ -65,7 +65,7 @@ GRANT EXECUTE ON FUNCTION
   image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake, image_gen._rungs, image_gen._offers, image_gen._has_access, image_gen._resolve_model,
   image_gen._cost_of, image_gen._share, image_gen._afford, image_gen._applicable, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,
   image_gen._balances, image_gen._since, image_gen._until, image_gen._limit_of,
-  image_gen._all_over_to, image_gen._reconcile, image_gen._note_all_over, image_gen._restore_waits, image_gen._sweep_inputs, image_gen._tell, image_gen._record_deaths, image_gen._suspects, image_gen._let_one_run_alone, image_gen._can_be_asked, image_gen._note_health, image_gen._note_balance, image_gen._prune, image_gen._callable, image_gen._due_callbacks, image_gen._callbacks_due, image_gen._next_callback, image_gen._callback_done, image_gen._callback_failed, image_gen.rewrite_prompt
+  image_gen._all_over_to, image_gen._reconcile, image_gen._note_all_over, image_gen._restore_waits, image_gen._sweep_inputs, image_gen._tell, image_gen._record_deaths, image_gen._suspects, image_gen._let_one_run_alone, image_gen._join_attempt, image_gen._can_be_asked, image_gen._note_health, image_gen._note_balance, image_gen._prune, image_gen._callable, image_gen._due_callbacks, image_gen._callbacks_due, image_gen._next_callback, image_gen._callback_done, image_gen._callback_failed, image_gen.rewrite_prompt
   TO image_gen_worker;
 
 ALTER TABLE image_gen.jobs ENABLE ROW LEVEL SECURITY;

@@ -259,6 +259,7 @@ CREATE TABLE image_gen.attempts (
   warnings       jsonb NOT NULL DEFAULT '[]',
   owner          name NOT NULL,
   epoch          bigint NOT NULL,
+  sends          integer NOT NULL DEFAULT 1 CHECK (sends >= 0),
   created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
   sent_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
   finished_at    timestamptz,
@@ -270,12 +271,13 @@ CREATE TABLE image_gen.attempts (
 CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at);
 CREATE INDEX attempts_unknown ON image_gen.attempts (job_id) WHERE billed_cost IS NULL AND status <> 'running';
 CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts (job_id) WHERE status = 'succeeded';
-COMMENT ON TABLE image_gen.attempts IS 'Calls to providers: one row a call, never deleted alone (see prune). The row is committed before the request is sent.';
+COMMENT ON TABLE image_gen.attempts IS 'Calls to providers: one row a call, never deleted alone (see prune). The row is committed before the request is sent. Calls that a provider in an outage turned away are one row, see sends.';
 COMMENT ON COLUMN image_gen.attempts.status IS 'uncertain: sent, and nobody knows whether it was accepted. It is never sent again by itself.';
 COMMENT ON COLUMN image_gen.attempts.remote_id IS 'The provider''s id of the task, committed before the first poll.';
 COMMENT ON COLUMN image_gen.attempts.seed_honored IS 'Whether the request carried the seed.';
 COMMENT ON COLUMN image_gen.attempts.billed_cost IS 'What the provider said, else computed from a price, else NULL.';
-COMMENT ON COLUMN image_gen.attempts.sent_at IS 'When the intent to send was written.';
+COMMENT ON COLUMN image_gen.attempts.sent_at IS 'When the intent to send was written; the last one of several.';
+COMMENT ON COLUMN image_gen.attempts.sends IS 'How often the request was sent: more than once where the provider turned it away, at no cost, in one outage; 0 where it is known never to have left.';
 
 CREATE TABLE image_gen.campaign_assets (
   id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

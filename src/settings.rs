@@ -41,6 +41,7 @@ pub static KEEP_BYTES: GucSetting<KeepBytes> = GucSetting::<KeepBytes>::new(Keep
 pub static ON_UNCERTAIN: GucSetting<OnUncertain> = GucSetting::<OnUncertain>::new(OnUncertain::Review);
 pub static MAX_REFUSALS: GucSetting<i32> = GucSetting::<i32>::new(3);
 pub static BREAKER_FAILURES: GucSetting<i32> = GucSetting::<i32>::new(5);
+pub static OUTAGE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(3600);
 pub static PROMPT_REWRITER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static BALANCE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(600);
 pub static RETAIN_JOBS: GucSetting<i32> = GucSetting::<i32>::new(0);
@@ -216,12 +217,22 @@ pub fn define() {
     GucRegistry::define_int_guc(
         c"image_gen.breaker_failures",
         c"A provider is left alone after so many failures in a row; 0 switches this off.",
-        c"It is probed after a pause of 10 s, doubled up to 2 min; see image_gen.provider_health.",
+        c"It is probed after a pause of 10 s, doubled up to 2 min, or 15 s where jobs have nowhere else to go; see image_gen.provider_health.",
         &BREAKER_FAILURES,
         0,
         1000,
         GucContext::Sighup,
         GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"image_gen.outage_timeout",
+        c"How long a job waits for a provider that is down, restarts or turns calls away, when it has nowhere else to go.",
+        c"From its first failed call on, in which it is tried four times at least; then it fails. A deadline ends it earlier.",
+        &OUTAGE_TIMEOUT,
+        0,
+        604_800,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
     );
     GucRegistry::define_string_guc(
         c"image_gen.prompt_rewriter",

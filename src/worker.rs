@@ -223,6 +223,7 @@ fn config(keys: Keys) -> Config {
         resend_uncertain: settings::ON_UNCERTAIN.get() == settings::OnUncertain::Retry,
         max_refusals: settings::MAX_REFUSALS.get() as u32,
         breaker_failures: settings::BREAKER_FAILURES.get() as u32,
+        outage_timeout: Duration::from_secs(settings::OUTAGE_TIMEOUT.get() as u64),
         balance_interval: Duration::from_secs(settings::BALANCE_INTERVAL.get() as u64),
     }
 }
@@ -361,12 +362,11 @@ impl Worker {
                 Report::Commit(commit) => self.pending.push_back(commit),
                 Report::Rewrite(rewrite) => self.rewrites.push_back(rewrite),
                 Report::Health(rows) => {
-                    for row in &rows {
-                        // A change of state only: an hour's outage is a handful of lines.
+                    for (row, news) in rows.iter().filter_map(|row| row.news.map(|news| (row, news))) {
                         let whom = [row.provider.as_str(), row.model.as_str()].join(" ");
                         let why = row.last_error_code.filter(|_| row.state != "up");
                         let why = why.map(|code| format!(" ({})", code.as_str())).unwrap_or_default();
-                        log!("image_gen: provider {} is {}{why}", whom.trim_end(), row.state);
+                        log!("image_gen: provider {} is {news}{why}", whom.trim_end());
                     }
                     if let Err(why) = queue::health(self.extension, rows) {
                         self.note_failure::<()>(why);

@@ -29,6 +29,7 @@ TABLE attempts (
   warnings jsonb NOT NULL DEFAULT '[]'::jsonb,
   owner name NOT NULL,
   epoch bigint NOT NULL,
+  sends integer NOT NULL DEFAULT 1,
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   sent_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   finished_at timestamp with time zone
@@ -42,6 +43,7 @@ TABLE attempts (
   attempts_job_id_number_key UNIQUE (job_id, number)
   attempts_number_check CHECK ((number > 0))
   attempts_pkey PRIMARY KEY (id)
+  attempts_sends_check CHECK ((sends >= 0))
   attempts_status_check CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'uncertain'::text, 'canceled'::text])))
   CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts USING btree (job_id) WHERE (status = 'succeeded'::text)
   CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at)
@@ -629,6 +631,7 @@ FUNCTION _home() RETURNS uuid STABLE SECURITY DEFINER SET search_path=pg_catalog
 FUNCTION _is_configured(asked text) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _is_uncommitted(seq bigint) RETURNS boolean VOLATILE STRICT
 FUNCTION _is_worker(pid integer) RETURNS boolean VOLATILE
+FUNCTION _join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _journal(this_epoch bigint, items jsonb) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _keep(hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _keep_input(new_job text, hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -762,6 +765,7 @@ GRANT EXECUTE ON FUNCTION _hold TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _home TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _is_uncommitted TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _is_worker TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _join_attempt TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _journal TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _keep TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _learn TO image_gen_worker
@@ -907,6 +911,7 @@ SETTING image_gen.max_refusals integer = '3' (sighup)
 SETTING image_gen.max_restart_pause integer = '300' (sighup)
 SETTING image_gen.min_headroom real = '0.25' (superuser)
 SETTING image_gen.on_uncertain enum = 'review' (sighup)
+SETTING image_gen.outage_timeout integer = '3600' (sighup)
 SETTING image_gen.preview_when_unconfigured bool = 'off' (sighup)
 SETTING image_gen.prompt_rewriter string = NULL (sighup)
 SETTING image_gen.provider_preferences string = NULL (user)

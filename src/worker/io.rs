@@ -6,6 +6,7 @@ mod clock;
 mod doors;
 mod follow;
 mod local;
+mod renders;
 mod throttle;
 
 use std::collections::HashMap;
@@ -144,7 +145,7 @@ impl Commit {
             .entries
             .into_iter()
             .filter_map(|entry| match entry {
-                Entry::End { number, status, cost, work, render_seconds, .. } => Some(Entry::End {
+                Entry::End { number, status, cost, work, render_seconds, unsent, .. } => Some(Entry::End {
                     number,
                     status,
                     failed: failed(),
@@ -155,6 +156,8 @@ impl Commit {
                     render_seconds,
                     seed: None,
                     warnings: vec![],
+                    unsent,
+                    joins: None,
                 }),
                 _ => None,
             })
@@ -182,6 +185,8 @@ pub struct Config {
     pub max_refusals: u32,
     /// `image_gen.breaker_failures`
     pub breaker_failures: u32,
+    /// `image_gen.outage_timeout`
+    pub outage_timeout: Duration,
     /// `image_gen.balance_interval`; zero is never.
     pub balance_interval: Duration,
 }
@@ -271,6 +276,7 @@ struct World {
     inputs: Arc<Semaphore>,
     computing: Arc<Semaphore>,
     local: local::Local,
+    renders: renders::History,
 }
 
 impl World {
@@ -331,6 +337,7 @@ async fn dispatch(
         inputs,
         computing,
         local,
+        renders: renders::History::default(),
     });
     let mut cancels: HashMap<i64, Arc<Notify>> = HashMap::new();
     while let Some(command) = inbox.recv().await {
@@ -365,7 +372,7 @@ async fn dispatch(
                 world.driver.redact(world.driver.redactor().with(config.keys.all()));
                 world.local.forget();
                 world.balances.forget();
-                let changes = world.doors.forget_accounts(clock::now());
+                let changes = world.doors.forget_accounts();
                 if !changes.is_empty() {
                     world.report(Report::Health(changes)).await;
                 }

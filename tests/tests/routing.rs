@@ -11,6 +11,8 @@ mod explain;
 mod health;
 #[path = "routing/ladder.rs"]
 mod ladder;
+#[path = "routing/limits.rs"]
+mod limits;
 #[path = "routing/outages.rs"]
 mod outages;
 #[path = "routing/preferences.rs"]

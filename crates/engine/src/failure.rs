@@ -124,6 +124,7 @@ impl Failure {
         match self {
             Failure::Refused => ErrorCode::SafetyFilter,
             Failure::PolicyBlocked => ErrorCode::PolicyBlock,
+            _ if self.is_used_up_quota() => ErrorCode::InsufficientCredits,
             Failure::RateLimited { .. } => ErrorCode::RateLimited,
             Failure::Overloaded { .. } => ErrorCode::Overloaded,
             Failure::Unauthorized => ErrorCode::Auth,
@@ -139,6 +140,11 @@ impl Failure {
             Failure::DeadlineExceeded => ErrorCode::DeadlineExceeded,
             Failure::Canceled => ErrorCode::Canceled,
         }
+    }
+
+    /// True when the provider turns calls away for hours: a quota of the account is used up.
+    pub fn is_used_up_quota(&self) -> bool {
+        matches!(self, Failure::RateLimited { after: Some(after) } if *after >= crate::retry::QUOTA)
     }
 
     /// Puts a message for people beside the failure.

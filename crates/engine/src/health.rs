@@ -1,8 +1,15 @@
 //! Which providers are well: what one job learns spares all others.
 //!
-//! A circuit breaker for each provider and model. It opens after several failures in a row, lets a single probe through
-//! after a pause, and then opens wider with every success, so that nobody is overrun at his recovery. Refusals and bad
+//! A circuit breaker for each provider and model. It opens when calls fail, lets a single probe through after a pause that
+//! grows, and then opens wider with every success, so that no provider is overrun at its recovery. Refusals and bad
 //! requests say nothing about a provider's health.
+//!
+//! Jobs that have nowhere else to go wait in line at a circuit that is recovering, in the order of the queue; probes are
+//! given to the one that has been turned away least often, so that a job that is always refused holds up no other.
+
+mod line;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,36 +17,55 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::failure::{ErrorCode, Failure};
+use line::Line;
 
 /// The first pause of a breaker that opens; it doubles with every probe that fails.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
-/// The longest pause for an outage.
+/// The longest pause for an outage, as long as every job has another candidate.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+/// The longest pause for an outage where jobs have nowhere else to go.
+const LONGEST_PAUSE_ALONE: Duration = Duration::from_secs(15);
 /// A wrong key or an empty account is a matter of minutes, not of requests.
 const ACCOUNT_PAUSE: Duration = Duration::from_secs(300);
-/// What a provider that says "too many" without saying for how long is given.
+/// The first pause of a provider that says "too many" without saying for how long.
 const RATE_PAUSE: Duration = Duration::from_secs(1);
-/// When to ask again at a door where others are being let in one by one.
+/// When to ask again at a circuit where others are being let in one by one.
 const CROWDED: Duration = Duration::from_secs(2);
 /// From so many at a time on, a recovering provider counts as well.
 const WELL: u32 = 64;
+/// Jobs that wait for an open circuit come back in groups of this size,
+const GROUP: usize = 50;
+/// and one group after the other.
+const GROUP_PAUSE: Duration = Duration::from_millis(500);
+/// So many lines about one circuit go into the log in an hour.
+const LINES_AN_HOUR: usize = 4;
+const HOUR: i64 = 3_600_000;
 
 /// What is known about one provider, or one of its models.
 #[derive(Clone, Debug)]
-struct Mark {
+struct Circuit {
     state: State,
     /// When the state began, in milliseconds of Unix time.
     since: i64,
     /// Failures in a row.
     failures: u32,
     last: Option<(ErrorCode, i64)>,
+    /// The jobs that were told to come back since it opened, by their place in the queue.
+    told_later: Vec<i64>,
+    /// Which time of recovering it is: those that were let in earlier are none of its probes.
+    round: u64,
+    /// What the log says: whether it is down, and when the last lines were written.
+    logged: (bool, Vec<i64>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Closed,
     Open {
+        /// When it is probed by a job that could go elsewhere.
         until: i64,
+        /// When it is probed by a job that could not.
+        until_alone: i64,
         pause: Duration,
     },
     /// So many may be at it at a time, so many are.
@@ -50,23 +76,45 @@ enum State {
     },
 }
 
-/// The answer to whoever wants to call a provider.
+/// A job that wants to call a provider.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Caller {
+    /// Names it while it waits.
+    pub ticket: u64,
+    /// Its place in the queue.
+    pub seq: i64,
+    /// How often the provider has turned it away so far.
+    pub tries: u32,
+    /// It has nowhere else to go.
+    pub alone: bool,
+}
+
+/// The answer to a job that wants to call a provider.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Door {
-    /// Come in.
-    Open,
-    /// Come in, as one of few: it is just recovering.
-    Ajar,
-    /// Come back later, or go elsewhere.
-    Shut {
-        /// When it can open at the earliest.
+pub enum Verdict {
+    /// It may. [`Health::leave`] takes the permit back.
+    Admitted(Permit),
+    /// [`Health::decide`] will say.
+    Waiting,
+    /// Not now: come back later, or go elsewhere.
+    Refused {
+        /// When to ask again at the earliest.
         after: Duration,
-        /// Why it is shut.
+        /// What the provider suffers from.
         code: ErrorCode,
     },
 }
 
-/// What everybody may see.
+/// The permission to call a provider.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Permit {
+    provider: String,
+    model: String,
+    /// In which round of recovering it was given, for the provider and for the model; `None` where the circuit was closed.
+    rounds: [Option<u64>; 2],
+}
+
+/// What may be seen of a circuit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     /// The provider's id.
@@ -83,63 +131,174 @@ pub struct Row {
     pub last_error_code: Option<ErrorCode>,
     /// When it was.
     pub last_error_at: Option<i64>,
+    /// What the log should say about it, where that is news: a probe is none.
+    #[serde(skip)]
+    pub news: Option<&'static str>,
 }
 
 /// The health of all providers.
 #[derive(Debug, Default)]
 pub struct Health {
-    marks: HashMap<(String, String), Mark>,
-    changed: Vec<(String, String)>,
+    circuits: HashMap<Key, Circuit>,
+    lines: HashMap<Key, Line>,
+    changed: Vec<Key>,
+}
+
+/// A provider and a model; an empty model is the provider as a whole.
+type Key = (String, String);
+
+/// What a circuit says to one more caller.
+enum Gate {
+    Free,
+    /// The next one is the probe.
+    Due,
+    /// As many are inside as may be.
+    Crowded(ErrorCode),
+    Shut(Duration, ErrorCode),
 }
 
 impl Health {
-    /// What [`Health::enter`] would say, for whoever still has to wait in line.
-    pub fn look(&self, provider: &str, model: &str, now: i64) -> Door {
-        for key in keys(provider, model) {
-            let Some(mark) = self.marks.get(&key) else { continue };
-            let code = mark.last.map_or(ErrorCode::Overloaded, |(code, _)| code);
-            match mark.state {
-                State::Open { until, .. } if now < until => {
-                    return Door::Shut { after: until_from(until, now), code };
-                }
-                State::HalfOpen { allowed, inside, .. } if inside >= allowed => {
-                    return Door::Shut { after: CROWDED, code };
-                }
-                _ => {}
+    /// Asks to be let in at a provider and model.
+    pub fn ask(&mut self, provider: &str, model: &str, caller: Caller, now: i64) -> Verdict {
+        let line = (provider.to_owned(), model.to_owned());
+        let waits = self.lines.get(&line).is_some_and(|line| !line.is_empty());
+        match self.gate(provider, model, caller.alone, now) {
+            Gate::Shut(after, code) => self.refuse(&line, caller.alone.then_some(caller.seq), after, code),
+            Gate::Free if !waits => Verdict::Admitted(self.admit(provider, model, now)),
+            Gate::Due if !caller.alone => Verdict::Admitted(self.admit(provider, model, now)),
+            Gate::Crowded(code) if !caller.alone => Verdict::Refused { after: CROWDED, code },
+            Gate::Free | Gate::Due | Gate::Crowded(_) => {
+                self.lines.entry(line).or_default().join(caller, now);
+                Verdict::Waiting
             }
         }
-        Door::Open
     }
 
-    /// Asks to be let in at a provider and model. Whoever is let in says [`Health::leave`] at the end.
-    pub fn enter(&mut self, provider: &str, model: &str, now: i64) -> Door {
-        if let shut @ Door::Shut { .. } = self.look(provider, model, now) {
-            return shut;
+    /// One that waits has gone.
+    pub fn withdraw(&mut self, provider: &str, model: &str, ticket: u64) {
+        let key = (provider.to_owned(), model.to_owned());
+        if let Some(line) = self.lines.get_mut(&key) {
+            line.remove(ticket);
+            if line.is_empty() {
+                self.lines.remove(&key);
+            }
         }
+    }
+
+    /// Decides about those that wait, where it is time to; each is told by its ticket.
+    pub fn decide(&mut self, now: i64) -> Vec<(u64, Verdict)> {
+        let mut decided = vec![];
+        let keys: Vec<Key> = self.lines.keys().cloned().collect();
+        for (provider, model) in keys {
+            let key = (provider.clone(), model.clone());
+            while let Some(line) = self.lines.get(&key) {
+                let next = match self.gate(&provider, &model, true, now) {
+                    Gate::Crowded(_) => break,
+                    Gate::Due if !line.is_gathered(now) => break,
+                    Gate::Due => line.fairest(),
+                    Gate::Free => line.first(),
+                    Gate::Shut(after, code) => {
+                        for (seq, ticket) in self.lines.remove(&key).into_iter().flat_map(Line::into_order) {
+                            decided.push((ticket, self.refuse(&key, Some(seq), after, code)));
+                        }
+                        break;
+                    }
+                };
+                let Some(ticket) = next else { break };
+                self.withdraw(&provider, &model, ticket);
+                decided.push((ticket, Verdict::Admitted(self.admit(&provider, &model, now))));
+            }
+        }
+        decided
+    }
+
+    /// When [`Health::decide`] has something to say although nothing has happened.
+    pub fn next_decision(&self, now: i64) -> Option<i64> {
+        self.lines.values().map(Line::gathered_at).filter(|at| *at > now).min()
+    }
+
+    fn gate(&self, provider: &str, model: &str, alone: bool, now: i64) -> Gate {
+        let mut gate = Gate::Free;
         for key in keys(provider, model) {
-            if let Some(mark) = self.marks.get_mut(&key)
-                && let State::Open { pause, .. } = mark.state
-            {
-                mark.state = State::HalfOpen { allowed: 1, inside: 0, pause };
-                mark.since = now;
+            let Some(circuit) = self.circuits.get(&key) else { continue };
+            let code = circuit.last.map_or(ErrorCode::Overloaded, |(code, _)| code);
+            match circuit.state {
+                State::Open { until, until_alone, .. } => {
+                    let until = if alone { until_alone } else { until };
+                    if now < until {
+                        return Gate::Shut(until_from(until, now), code);
+                    }
+                    gate = Gate::Due;
+                }
+                State::HalfOpen { allowed, inside, .. } if inside >= allowed => {
+                    return Gate::Crowded(code);
+                }
+                State::HalfOpen { .. } | State::Closed => {}
+            }
+        }
+        gate
+    }
+
+    /// A job that has nowhere else to go comes back in the order of the queue, a group at a time.
+    fn refuse(&mut self, key: &Key, seq: Option<i64>, after: Duration, code: ErrorCode) -> Verdict {
+        let mut before = 0;
+        if let (Some(seq), Some(circuit)) = (seq, self.circuits.get_mut(key)) {
+            let told = &mut circuit.told_later;
+            before = told.binary_search(&seq).unwrap_or_else(|place| {
+                told.insert(place, seq);
+                place
+            });
+        }
+        let groups = u32::try_from(before / GROUP).unwrap_or(u32::MAX);
+        Verdict::Refused { after: after.saturating_add(GROUP_PAUSE.saturating_mul(groups)), code }
+    }
+
+    fn admit(&mut self, provider: &str, model: &str, now: i64) -> Permit {
+        let rounds = keys(provider, model).map(|key| {
+            let circuit = self.circuits.get_mut(&key)?;
+            if let State::Open { pause, .. } = circuit.state {
+                circuit.state = State::HalfOpen { allowed: 1, inside: 0, pause };
+                circuit.since = now;
+                circuit.round += 1;
                 self.changed.push(key);
             }
-        }
-        let mut door = Door::Open;
-        for key in keys(provider, model) {
-            if let Some(Mark { state: State::HalfOpen { inside, .. }, .. }) = self.marks.get_mut(&key) {
-                *inside += 1;
-                door = Door::Ajar;
+            let State::HalfOpen { inside, .. } = &mut circuit.state else { return None };
+            *inside += 1;
+            Some(circuit.round)
+        });
+        Permit { provider: provider.to_owned(), model: model.to_owned(), rounds }
+    }
+
+    /// True while a permit is worth what it was when it was given: no circuit has opened since.
+    pub fn is_valid(&self, permit: &Permit) -> bool {
+        keys(&permit.provider, &permit.model).iter().zip(permit.rounds).all(|(key, round)| {
+            let Some(circuit) = self.circuits.get(key) else { return true };
+            match circuit.state {
+                State::Closed => true,
+                State::Open { .. } => false,
+                State::HalfOpen { .. } => round == Some(circuit.round),
             }
-        }
-        door
+        })
     }
 
     /// A call is over, however it ended.
-    pub fn leave(&mut self, provider: &str, model: &str) {
-        for key in keys(provider, model) {
-            if let Some(Mark { state: State::HalfOpen { inside, .. }, .. }) = self.marks.get_mut(&key) {
+    pub fn leave(&mut self, permit: &Permit) {
+        for (key, given) in keys(&permit.provider, &permit.model).into_iter().zip(permit.rounds) {
+            if let Some(Circuit { state: State::HalfOpen { inside, .. }, round, .. }) =
+                self.circuits.get_mut(&key)
+                && given == Some(*round)
+            {
                 *inside = inside.saturating_sub(1);
+            }
+        }
+    }
+
+    /// A provider has accepted a call. Where it had turned calls away for their number, that is what a recovery looks like.
+    pub fn accepted(&mut self, provider: &str, model: &str, now: i64) {
+        for key in keys(provider, model) {
+            let limited = |circuit: &Circuit| matches!(circuit.last, Some((ErrorCode::RateLimited, _)));
+            if self.circuits.get(&key).is_some_and(limited) {
+                self.succeeded(key, now);
             }
         }
     }
@@ -152,60 +311,83 @@ impl Health {
         };
         let whole = || (provider.to_owned(), String::new());
         let one = || (provider.to_owned(), model.to_owned());
-        let code = failure.code();
+        let outage = |limit, pause, hint: Option<Duration>| Trouble {
+            code: failure.code(),
+            limit,
+            pause,
+            hint: hint.unwrap_or_default(),
+            alone: LONGEST_PAUSE_ALONE,
+        };
+        let account = |limit, pause| Trouble { alone: Duration::MAX, ..outage(limit, pause, None) };
         match failure {
+            // A quota is a model's own, as far as providers say what it is of.
+            Failure::RateLimited { after: Some(after) } if failure.is_used_up_quota() => {
+                self.failed(one(), account(limit.min(1), *after), now);
+            }
+            // It works, and wants fewer calls: from the first word on.
             Failure::RateLimited { after } => {
-                // It works, and says when to come back. Then it is asked by one first, not by all who waited.
-                let pause = after.unwrap_or(RATE_PAUSE);
-                let mark = self.mark(one(), now);
-                mark.last = Some((code, now));
-                if limit > 0 {
-                    mark.state = State::Open { until: now + pause.as_millis() as i64, pause };
-                    mark.since = now;
-                    self.changed.push(one());
-                }
+                self.failed(one(), outage(limit.min(1), RATE_PAUSE, *after), now);
             }
-            Failure::Overloaded { .. } | Failure::TimedOut | Failure::Uncertain => {
-                self.failed(one(), code, limit, FIRST_PAUSE, now);
+            Failure::Overloaded { after } => self.failed(one(), outage(limit, FIRST_PAUSE, *after), now),
+            Failure::TimedOut | Failure::Uncertain => {
+                self.failed(one(), outage(limit, FIRST_PAUSE, None), now);
             }
-            Failure::Unauthorized => self.failed(whole(), code, limit.min(2), ACCOUNT_PAUSE, now),
+            Failure::Unauthorized => self.failed(whole(), account(limit.min(2), ACCOUNT_PAUSE), now),
             // An empty account does not fill itself: the next call would say the same.
-            Failure::OutOfCredit => self.failed(whole(), code, limit.min(1), ACCOUNT_PAUSE, now),
+            Failure::OutOfCredit => self.failed(whole(), account(limit.min(1), ACCOUNT_PAUSE), now),
             Failure::ModelGone | Failure::PolicyBlocked => {
-                self.failed(one(), code, limit.min(2), ACCOUNT_PAUSE, now)
+                self.failed(one(), account(limit.min(2), ACCOUNT_PAUSE), now);
             }
             _ => {}
         }
     }
 
-    fn mark(&mut self, key: (String, String), now: i64) -> &mut Mark {
-        let fresh = || Mark { state: State::Closed, since: now, failures: 0, last: None };
-        self.marks.entry(key).or_insert_with(fresh)
+    fn circuit(&mut self, key: Key, now: i64) -> &mut Circuit {
+        self.circuits.entry(key).or_insert_with(|| Circuit {
+            state: State::Closed,
+            since: now,
+            failures: 0,
+            last: None,
+            told_later: vec![],
+            round: 0,
+            logged: (false, vec![]),
+        })
     }
 
-    fn failed(&mut self, key: (String, String), code: ErrorCode, limit: u32, first: Duration, now: i64) {
-        let mark = self.mark(key.clone(), now);
-        mark.failures = mark.failures.saturating_add(1);
-        mark.last = Some((code, now));
-        let pause = match mark.state {
-            State::HalfOpen { pause, .. } => (pause * 2).clamp(first, LONGEST_PAUSE.max(first)),
-            State::Closed if limit > 0 && mark.failures >= limit => first,
-            // Those that were let in before it opened tell nothing new.
-            State::Closed | State::Open { .. } => return,
+    fn failed(&mut self, key: Key, trouble: Trouble, now: i64) {
+        let circuit = self.circuit(key.clone(), now);
+        circuit.failures = circuit.failures.saturating_add(1);
+        circuit.last = Some((trouble.code, now));
+        let longest = LONGEST_PAUSE.max(trouble.pause);
+        let pause = match &mut circuit.state {
+            // The first probe: nothing has become better.
+            State::HalfOpen { allowed: 1, pause, .. } => (*pause * 2).clamp(trouble.pause, longest),
+            State::HalfOpen { .. } => trouble.pause,
+            State::Closed if trouble.limit > 0 && circuit.failures >= trouble.limit => trouble.pause,
+            State::Closed => return,
+            // Those that were let in before it opened tell nothing new but for how long.
+            State::Open { until, until_alone, .. } => {
+                let said = after(now, trouble.hint);
+                (*until, *until_alone) = ((*until).max(said), (*until_alone).max(said));
+                return;
+            }
         };
-        mark.state = State::Open { until: now + pause.as_millis() as i64, pause };
-        mark.since = now;
+        let wait = pause.max(trouble.hint);
+        let wait_alone = pause.min(trouble.alone).max(trouble.hint);
+        circuit.state = State::Open { until: after(now, wait), until_alone: after(now, wait_alone), pause };
+        circuit.since = now;
+        circuit.told_later.clear();
         self.changed.push(key);
     }
 
-    fn succeeded(&mut self, key: (String, String), now: i64) {
-        let Some(mark) = self.marks.get_mut(&key) else { return };
-        mark.failures = 0;
-        match &mut mark.state {
+    fn succeeded(&mut self, key: Key, now: i64) {
+        let Some(circuit) = self.circuits.get_mut(&key) else { return };
+        circuit.failures = 0;
+        match &mut circuit.state {
             State::HalfOpen { allowed, .. } if *allowed < WELL => *allowed *= 2,
             State::HalfOpen { .. } => {
-                mark.state = State::Closed;
-                mark.since = now;
+                circuit.state = State::Closed;
+                circuit.since = now;
                 self.changed.push(key);
             }
             // A straggler from before does not prove a recovery; a probe will.
@@ -218,23 +400,23 @@ impl Health {
     /// `limit` of 0 it never is.
     pub fn credit(&mut self, provider: &str, has_credit: bool, limit: u32, now: i64) {
         let key = (provider.to_owned(), String::new());
-        let broke = |mark: &Mark| matches!(mark.last, Some((ErrorCode::InsufficientCredits, _)));
+        let broke = |circuit: &Circuit| matches!(circuit.last, Some((ErrorCode::InsufficientCredits, _)));
         if has_credit {
-            if let Some(mark) = self.marks.get_mut(&key).filter(|mark| broke(mark))
-                && (mark.state != State::Closed || mark.failures > 0)
+            if let Some(circuit) = self.circuits.get_mut(&key).filter(|circuit| broke(circuit))
+                && (circuit.state != State::Closed || circuit.failures > 0)
             {
-                (mark.state, mark.since, mark.failures) = (State::Closed, now, 0);
+                (circuit.state, circuit.since, circuit.failures) = (State::Closed, now, 0);
                 self.changed.push(key);
             }
         } else if limit > 0 {
-            let mark = self.mark(key.clone(), now);
-            let news = !broke(mark) || !matches!(mark.state, State::Open { .. });
-            let until = now + ACCOUNT_PAUSE.as_millis() as i64;
-            mark.state = State::Open { until, pause: ACCOUNT_PAUSE };
-            mark.last = Some((ErrorCode::InsufficientCredits, now));
-            mark.failures = mark.failures.max(1);
+            let circuit = self.circuit(key.clone(), now);
+            let news = !broke(circuit) || !matches!(circuit.state, State::Open { .. });
+            let until = after(now, ACCOUNT_PAUSE);
+            circuit.state = State::Open { until, until_alone: until, pause: ACCOUNT_PAUSE };
+            circuit.last = Some((ErrorCode::InsufficientCredits, now));
+            circuit.failures = circuit.failures.max(1);
             if news {
-                mark.since = now;
+                circuit.since = now;
                 self.changed.push(key);
             }
         }
@@ -242,230 +424,90 @@ impl Health {
 
     /// Forgets what a change of keys can have mended.
     pub fn forget_accounts(&mut self, now: i64) {
-        let account = |mark: &Mark| {
+        let account = |circuit: &Circuit| {
             matches!(
-                mark.last,
+                circuit.last,
                 Some((ErrorCode::Auth | ErrorCode::InsufficientCredits | ErrorCode::PolicyBlock, _))
             )
         };
-        let mended: Vec<_> =
-            self.marks.iter().filter(|(_, m)| account(m)).map(|(key, _)| key.clone()).collect();
-        for key in mended {
-            if let Some(mark) = self.marks.get_mut(&key)
-                && (mark.state != State::Closed || mark.failures > 0)
-            {
-                (mark.state, mark.since, mark.failures) = (State::Closed, now, 0);
-                self.changed.push(key);
+        for (key, circuit) in self.circuits.iter_mut().filter(|(_, circuit)| account(circuit)) {
+            if circuit.state != State::Closed || circuit.failures > 0 {
+                (circuit.state, circuit.since, circuit.failures) = (State::Closed, now, 0);
+                self.changed.push(key.clone());
             }
         }
     }
 
     /// What has changed since the last call of this.
-    pub fn changes(&mut self) -> Vec<Row> {
+    pub fn changes(&mut self, now: i64) -> Vec<Row> {
         let mut keys = std::mem::take(&mut self.changed);
         keys.sort();
         keys.dedup();
         keys.into_iter()
             .filter_map(|key| {
-                let mark = self.marks.get(&key)?;
+                let circuit = self.circuits.get_mut(&key)?;
+                let news = circuit.news(now);
                 Some(Row {
                     provider: key.0,
                     model: key.1,
-                    state: match mark.state {
+                    state: match circuit.state {
                         State::Closed => "up",
                         State::Open { .. } => "down",
                         State::HalfOpen { .. } => "recovering",
                     },
-                    since: mark.since,
-                    failures: mark.failures,
-                    last_error_code: mark.last.map(|(code, _)| code),
-                    last_error_at: mark.last.map(|(_, at)| at),
+                    since: circuit.since,
+                    failures: circuit.failures,
+                    last_error_code: circuit.last.map(|(code, _)| code),
+                    last_error_at: circuit.last.map(|(_, at)| at),
+                    news,
                 })
             })
             .collect()
     }
 }
 
+/// A failure, as far as it concerns a circuit.
+struct Trouble {
+    code: ErrorCode,
+    /// So many in a row open it; 0 never.
+    limit: u32,
+    /// Its first pause.
+    pause: Duration,
+    /// What the provider said.
+    hint: Duration,
+    /// The longest pause for jobs that have nowhere else to go.
+    alone: Duration,
+}
+
+impl Circuit {
+    /// What the log should say: that it went down, or came back; of one that does both often, only so much in an hour.
+    fn news(&mut self, now: i64) -> Option<&'static str> {
+        let (was_down, lines) = &mut self.logged;
+        let is_down = self.state != State::Closed;
+        lines.retain(|at| now - at < HOUR);
+        if *was_down == is_down || lines.len() >= LINES_AN_HOUR {
+            return None;
+        }
+        *was_down = is_down;
+        lines.push(now);
+        Some(match (is_down, lines.len() < LINES_AN_HOUR) {
+            (true, true) => "down",
+            (false, true) => "up",
+            (true, false) => "down, and changes often: no more is said about it for a while",
+            (false, false) => "up, and changes often: no more is said about it for a while",
+        })
+    }
+}
+
 /// The provider as a whole, and one of its models.
-fn keys(provider: &str, model: &str) -> [(String, String); 2] {
+fn keys(provider: &str, model: &str) -> [Key; 2] {
     [(provider.to_owned(), String::new()), (provider.to_owned(), model.to_owned())]
 }
 
-fn until_from(until: i64, now: i64) -> Duration {
-    Duration::from_millis(u64::try_from(until - now).unwrap_or(0))
+fn after(now: i64, pause: Duration) -> i64 {
+    now.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DOWN: Failure = Failure::Overloaded { after: None };
-
-    fn is_open(health: &mut Health, now: i64) -> bool {
-        !matches!(health.enter("a", "m", now), Door::Shut { .. })
-    }
-
-    fn broken() -> Health {
-        let mut health = Health::default();
-        for _ in 0..5 {
-            health.observe("a", "m", Some(&DOWN), 5, 0);
-        }
-        health
-    }
-
-    #[test]
-    fn a_dead_provider_is_left_alone_and_probed_by_one() {
-        let mut health = broken();
-        assert!(!is_open(&mut health, 0) && !is_open(&mut health, 9_999));
-        // Other models and other providers are not touched.
-        assert_eq!(health.enter("a", "other", 0), Door::Open);
-        assert_eq!(health.enter("b", "m", 0), Door::Open);
-        assert_eq!(health.look("a", "m", 10_000), Door::Open, "looking lets nobody in");
-        let inside = (0..500).filter(|_| is_open(&mut health, 10_000)).count();
-        assert_eq!(inside, 1, "one probe for all jobs");
-        health.observe("a", "m", Some(&DOWN), 5, 10_500);
-        health.leave("a", "m");
-        assert!(!is_open(&mut health, 30_499), "the pause doubles");
-        assert!(is_open(&mut health, 30_500));
-    }
-
-    #[test]
-    fn in_a_minute_of_outage_a_handful_of_probes_goes_out() {
-        let (mut health, mut probes) = (broken(), 0);
-        for now in (0..60_000).step_by(100) {
-            for _ in 0..5 {
-                if is_open(&mut health, now) {
-                    probes += 1;
-                    health.observe("a", "m", Some(&DOWN), 5, now);
-                    health.leave("a", "m");
-                }
-            }
-        }
-        assert!((2..=3).contains(&probes), "{probes}");
-    }
-
-    #[test]
-    fn recovery_is_gradual() {
-        let mut health = broken();
-        let mut admitted = vec![];
-        for round in 0..8 {
-            let now = 10_000 + round * 1_000;
-            let inside = (0..1_000).filter(|_| is_open(&mut health, now)).count();
-            admitted.push(inside);
-            health.observe("a", "m", None, 5, now);
-            (0..inside).for_each(|_| health.leave("a", "m"));
-        }
-        assert_eq!(admitted[..7], [1, 2, 4, 8, 16, 32, 64]);
-        assert_eq!(admitted[7], 1_000);
-    }
-
-    #[test]
-    fn what_says_nothing_about_health_changes_nothing() {
-        let mut health = Health::default();
-        for failure in [Failure::Refused, Failure::Invalid, Failure::Canceled, Failure::Broken] {
-            for _ in 0..20 {
-                health.observe("a", "m", Some(&failure), 5, 0);
-            }
-        }
-        assert!(is_open(&mut health, 0));
-        for _ in 0..20 {
-            health.observe("a", "m", Some(&DOWN), 0, 0);
-        }
-        assert!(is_open(&mut health, 0), "0 switches the breaker off");
-    }
-
-    #[test]
-    fn a_provider_that_says_later_is_asked_later_and_an_account_stops_all_its_models() {
-        let mut health = Health::default();
-        health.observe("a", "m", Some(&Failure::RateLimited { after: Some(Duration::from_secs(7)) }), 5, 0);
-        assert_eq!(
-            health.enter("a", "m", 1_000),
-            Door::Shut { after: Duration::from_secs(6), code: ErrorCode::RateLimited }
-        );
-        assert!(is_open(&mut health, 7_000));
-        health.observe("a", "m", Some(&Failure::Unauthorized), 5, 8_000);
-        health.observe("a", "m", Some(&Failure::Unauthorized), 5, 8_000);
-        assert!(matches!(health.enter("a", "other", 9_000), Door::Shut { code: ErrorCode::Auth, .. }));
-        health.forget_accounts(9_000);
-        assert_eq!(health.enter("a", "other", 9_000), Door::Open);
-        assert!(
-            health.changes().iter().any(|row| row.provider == "a" && row.state == "up" && row.since == 9_000)
-        );
-        // News are told once, however often the keys are read again.
-        health.forget_accounts(10_000);
-        assert!(health.changes().is_empty());
-    }
-
-    #[test]
-    fn the_first_word_of_an_empty_account_shuts_the_whole_provider() {
-        let mut health = Health::default();
-        health.observe("a", "m", Some(&Failure::OutOfCredit), 5, 0);
-        let shut =
-            |after| Door::Shut { after: Duration::from_secs(after), code: ErrorCode::InsufficientCredits };
-        assert_eq!(health.enter("a", "other", 0), shut(300));
-        assert_eq!(health.enter("b", "m", 0), Door::Open);
-        // Between probes it stays shut for as long.
-        let mut now = 0;
-        for _ in 0..4 {
-            now += 300_000;
-            assert_eq!(health.enter("a", "m", now), Door::Ajar);
-            health.observe("a", "m", Some(&Failure::OutOfCredit), 5, now);
-            health.leave("a", "m");
-            assert_eq!(health.look("a", "m", now), shut(300));
-        }
-        // A probe that is paid for shows that there is credit again.
-        assert_eq!(health.enter("a", "m", now + 300_000), Door::Ajar);
-        health.observe("a", "m", None, 5, now + 300_000);
-        assert_eq!(health.enter("a", "m", now + 300_000), Door::Ajar);
-    }
-
-    #[test]
-    fn a_balance_opens_and_shuts_a_provider() {
-        let mut health = Health::default();
-        health.observe("a", "m", Some(&Failure::OutOfCredit), 5, 0);
-        assert_eq!(health.changes().len(), 1);
-        health.credit("a", true, 5, 1_000);
-        assert_eq!(health.enter("a", "m", 1_000), Door::Open);
-        let rows = health.changes();
-        assert_eq!((rows.len(), rows[0].state, rows[0].failures, rows[0].since), (1, "up", 0, 1_000));
-        health.credit("a", true, 5, 2_000);
-        assert!(health.changes().is_empty(), "the same again is no news");
-
-        health.credit("a", false, 5, 3_000);
-        let rows = health.changes();
-        assert_eq!((rows[0].provider.as_str(), rows[0].model.as_str(), rows[0].state), ("a", "", "down"));
-        assert_eq!(rows[0].last_error_code, Some(ErrorCode::InsufficientCredits));
-        health.credit("a", false, 5, 200_000);
-        assert!(health.changes().is_empty());
-        assert!(matches!(
-            health.look("a", "m", 499_999),
-            Door::Shut { code: ErrorCode::InsufficientCredits, .. }
-        ));
-        assert_eq!(health.enter("a", "m", 500_000), Door::Ajar);
-        // Word of an empty account shuts it again while the probe is out, and the probe's leaving is harmless.
-        health.credit("a", false, 5, 500_001);
-        health.leave("a", "m");
-        assert!(!is_open(&mut health, 500_002));
-    }
-
-    #[test]
-    fn credit_mends_nothing_but_an_empty_account() {
-        let mut health = Health::default();
-        health.observe("a", "m", Some(&Failure::Unauthorized), 1, 0);
-        health.credit("a", true, 5, 1);
-        assert!(matches!(health.look("a", "m", 1), Door::Shut { code: ErrorCode::Auth, .. }));
-        let mut down = broken();
-        down.credit("a", true, 5, 1);
-        assert!(!is_open(&mut down, 1), "an overloaded model stays shut");
-    }
-
-    #[test]
-    fn a_breaker_that_is_switched_off_is_off_for_empty_accounts_too() {
-        let mut health = Health::default();
-        for _ in 0..20 {
-            health.observe("a", "m", Some(&Failure::OutOfCredit), 0, 0);
-        }
-        health.credit("a", false, 0, 0);
-        assert_eq!(health.enter("a", "m", 0), Door::Open);
-    }
+fn until_from(until: i64, now: i64) -> Duration {
+    Duration::from_millis(u64::try_from(until.saturating_sub(now)).unwrap_or(0))
 }

@@ -9,6 +9,8 @@ use crate::egress::Destination;
 use crate::lenient;
 
 #[cfg(feature = "async")]
+pub mod departure;
+#[cfg(feature = "async")]
 pub mod driver;
 
 /// The method of a request.
@@ -256,8 +258,9 @@ impl HttpResponse {
 /// The most values in a JSON answer that is read: in memory each can take a hundred times its bytes.
 const MAX_JSON_VALUES: usize = 1 << 17;
 
-/// The longest time that a provider can make us wait.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
+/// The longest time that a provider can ask us to wait: what is longer is read as this. From [`crate::retry::QUOTA`] on
+/// it is no longer waited for.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 
 /// Why there is no response.
 #[derive(Clone, Debug, PartialEq)]

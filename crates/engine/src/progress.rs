@@ -1,5 +1,7 @@
 //! How far a job has come along its route and up its ladder: what must survive a crash besides its attempts.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::Candidate;
@@ -8,9 +10,12 @@ use crate::candidate::Candidate;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Progress {
-    /// Calls to the current candidate.
+    /// How often it was put off because a candidate was unwell, although another one was left.
     #[serde(skip_serializing_if = "is_zero")]
-    pub tries: u32,
+    pub waits: u32,
+    /// Candidates that turned it away and are tried again, as `provider:model`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub outages: BTreeMap<String, Outage>,
     /// Candidates that were given up after an outage, as `provider:model`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<String>,
@@ -32,6 +37,19 @@ pub struct Progress {
     /// The candidate that the ladder or a reviewer chose, as `provider:model`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chosen: Option<String>,
+}
+
+/// What a job knows of the outage of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outage {
+    /// How often the candidate was called.
+    pub tries: u32,
+    /// When its first call was turned away, in milliseconds of Unix time.
+    pub since: i64,
+    /// The attempt that stands for all of them; `None` where the last call got further.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
 }
 
 fn is_zero(n: &u32) -> bool {
@@ -89,8 +107,13 @@ mod tests {
     #[test]
     fn what_is_written_is_short_and_comes_back() {
         assert_eq!(serde_json::to_string(&Progress::default()).unwrap(), "{}");
-        let progress =
-            Progress { tries: 1, refused: vec!["bfl:flux-1.1-pro".into()], rung: 1, ..Progress::default() };
+        let outage = Outage { tries: 2, since: 7, attempt: Some(1) };
+        let progress = Progress {
+            outages: BTreeMap::from([("bfl:flux-2-pro".into(), outage)]),
+            refused: vec!["bfl:flux-1.1-pro".into()],
+            rung: 1,
+            ..Progress::default()
+        };
         let text = serde_json::to_string(&progress).unwrap();
         assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);
         let rung: Rung = serde_json::from_str("{\"action\": \"switch_model\"}").unwrap();

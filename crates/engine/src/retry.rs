@@ -32,49 +32,60 @@ pub struct Situation {
     pub others: bool,
     /// Whether the failed call is known to have cost nothing.
     pub free: bool,
+    /// Whether the provider had accepted the call, and failed while it worked.
+    pub accepted: bool,
+    /// How long ago the first of these calls failed.
+    pub waited: Duration,
+    /// How long a job waits for the only provider that could do it: `image_gen.outage_timeout`.
+    pub patience: Duration,
     /// A number in `0.0..1.0` that spreads the pauses of many jobs.
     pub jitter: f64,
 }
 
-/// How often one request is sent to one candidate in all when no other is left.
+/// How often one request is sent to one candidate at least when no other is left; how often at most when each call was
+/// accepted and failed later.
 pub const MAX_TRIES: u32 = 4;
-/// How often when the provider is well and says when to come back: being busy is no reason to lose a job.
-pub const MAX_RATE_TRIES: u32 = 20;
 /// How often when another is left: once more is cheaper than another model, twice is not.
 const TRIES_BEFORE_OTHERS: u32 = 2;
 /// A longer wait than this is not worth it when another candidate is left.
 pub const SHORT: Duration = Duration::from_secs(3);
+/// A provider that turns calls away for this long or longer has used up a quota: that is a matter of the account.
+pub const QUOTA: Duration = Duration::from_secs(3600);
+
+/// How long a job waits for a provider in an outage when it has nowhere else to go and nothing else is set.
+pub const PATIENCE: Duration = Duration::from_secs(3600);
 
 const FIRST: Duration = Duration::from_millis(500);
-const CAP: Duration = Duration::from_secs(8);
+const CAP: Duration = Duration::from_secs(15);
 
 /// What follows the failure of a call.
 pub fn after(failure: &Failure, now: Situation) -> Next {
     let elsewhere = if now.others { Next::Elsewhere } else { Next::Fail };
     match failure {
+        _ if failure.is_used_up_quota() && now.free => elsewhere,
         // Nothing was started.
         Failure::RateLimited { after } | Failure::Overloaded { after } if now.free => {
-            let busy = matches!(failure, Failure::RateLimited { after: Some(_) });
-            let enough = match (now.others, busy) {
-                (true, _) => TRIES_BEFORE_OTHERS,
-                (false, true) => MAX_RATE_TRIES,
-                (false, false) => MAX_TRIES,
+            let enough = match (now.others, now.accepted) {
+                (true, _) => now.tries >= TRIES_BEFORE_OTHERS || after.is_some_and(|after| after > SHORT),
+                (false, true) => now.tries >= MAX_TRIES,
+                (false, false) => now.tries >= MAX_TRIES && now.waited >= now.patience,
             };
-            let long = now.others && after.is_some_and(|after| after > SHORT);
-            if now.tries >= enough || long {
+            if enough {
                 return elsewhere;
             }
             let pause = FIRST.saturating_mul(1 << now.tries.saturating_sub(1).min(10)).min(CAP);
             let spread = pause.mul_f64(0.8 + 0.4 * now.jitter.clamp(0.0, 1.0));
-            Next::Again { after: spread.max(after.unwrap_or_default()) }
+            // As long as the provider says, but no longer than the job waits at all.
+            let left = now.patience.saturating_sub(now.waited);
+            Next::Again { after: spread.max(after.unwrap_or_default().min(left)) }
         }
-        // It will say the same to everybody for a while.
+        // It will say the same to every job for a while.
         Failure::Unauthorized
         | Failure::OutOfCredit
         | Failure::PolicyBlocked
         | Failure::ModelGone
         | Failure::NotSupported => elsewhere,
-        // It tried and failed. Whoever may have been paid for that is not followed by a second bill.
+        // It tried and failed. What may have been paid for is not followed by a second bill.
         Failure::Broken | Failure::NotFound | Failure::TimedOut if now.free => elsewhere,
         // A refusal never travels along the route: what follows it is the ladder's to say.
         Failure::Refused => Next::Climb,
@@ -109,7 +120,15 @@ pub fn poll_is_final(failure: &Failure, said: bool, at_result: bool, voice: Voic
 mod tests {
     use super::*;
 
-    const ALONE: Situation = Situation { tries: 1, others: false, free: true, jitter: 0.5 };
+    const ALONE: Situation = Situation {
+        tries: 1,
+        others: false,
+        free: true,
+        accepted: false,
+        waited: Duration::ZERO,
+        patience: Duration::from_secs(3600),
+        jitter: 0.5,
+    };
     const NOT_ALONE: Situation = Situation { others: true, ..ALONE };
 
     fn word(next: Next) -> &'static str {
@@ -149,18 +168,51 @@ mod tests {
             let got = [ALONE, NOT_ALONE, Situation { free: false, ..NOT_ALONE }]
                 .map(|s| word(super::after(&failure, s)));
             assert_eq!(got, [alone, others, charged], "{failure:?}");
-            let exhausted = Situation { tries: MAX_TRIES, ..ALONE };
+            let exhausted = Situation { tries: MAX_TRIES, waited: ALONE.patience, ..ALONE };
             assert_ne!(word(super::after(&failure, exhausted)), "again", "{failure:?}");
         }
     }
 
     #[test]
-    fn with_others_left_nobody_waits_long() {
+    fn with_others_left_a_job_moves_on_after_two_tries_whatever_the_provider_says() {
+        for hint in [None, Some(0), Some(1), Some(3)] {
+            for limited in [|after| Failure::RateLimited { after }, |after| Failure::Overloaded { after }] {
+                let failure = limited(hint.map(Duration::from_secs));
+                assert_eq!(word(after(&failure, NOT_ALONE)), "again", "{failure:?}");
+                let twice = Situation { tries: 2, ..NOT_ALONE };
+                assert_eq!(word(after(&failure, twice)), "elsewhere", "{failure:?}");
+            }
+        }
         let limited = |seconds| Failure::RateLimited { after: Some(Duration::from_secs(seconds)) };
-        assert_eq!(word(after(&limited(2), NOT_ALONE)), "again");
         assert_eq!(word(after(&limited(30), NOT_ALONE)), "elsewhere");
         assert_eq!(word(after(&limited(30), ALONE)), "again");
-        assert_eq!(word(after(&limited(1), Situation { tries: 2, ..NOT_ALONE })), "elsewhere");
+    }
+
+    #[test]
+    fn a_job_with_nowhere_else_to_go_waits_for_a_bounded_time() {
+        let down = Failure::Overloaded { after: None };
+        let waiting = |tries, waited| {
+            let situation = Situation { tries, waited: Duration::from_secs(waited), ..ALONE };
+            word(after(&down, situation))
+        };
+        assert_eq!([waiting(4, 4), waiting(200, 3599), waiting(200, 3600)], ["again", "again", "fail"]);
+        assert_eq!(waiting(3, 7200), "again", "but it is tried a few times in any case");
+        // What the provider accepted and failed at is not done over and over.
+        let accepted = Situation { accepted: true, ..ALONE };
+        assert_eq!(word(after(&down, accepted)), "again");
+        assert_eq!(word(after(&down, Situation { tries: MAX_TRIES, ..accepted })), "fail");
+    }
+
+    #[test]
+    fn a_quota_that_resets_in_hours_is_not_waited_for() {
+        for after_seconds in [3600, 86_400] {
+            let quota = Failure::RateLimited { after: Some(Duration::from_secs(after_seconds)) };
+            assert_eq!(word(after(&quota, ALONE)), "fail");
+            assert_eq!(word(after(&quota, NOT_ALONE)), "elsewhere");
+            assert_eq!(quota.code(), crate::failure::ErrorCode::InsufficientCredits);
+        }
+        let minutes = Failure::RateLimited { after: Some(Duration::from_secs(3599)) };
+        assert_eq!(minutes.code(), crate::failure::ErrorCode::RateLimited);
     }
 
     #[test]
@@ -172,7 +224,8 @@ mod tests {
             Next::Again { after } => after.as_millis(),
             other => panic!("{other:?}"),
         };
-        assert_eq!([pause(1, 0.5, None), pause(2, 0.5, None), pause(3, 0.5, None)], [500, 1000, 2000]);
+        let first = [1, 2, 3, 4, 5, 6, 7, 70].map(|tries| pause(tries, 0.5, None));
+        assert_eq!(first, [500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]);
         assert_eq!([pause(1, 0.0, None), pause(1, 1.0, None)], [400, 600]);
         assert_eq!(pause(1, 0.5, Some(Duration::from_secs(30))), 30_000);
     }

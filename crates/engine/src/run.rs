@@ -31,9 +31,10 @@ use crate::failure::{ErrorCode, Failure};
 use crate::http::{HttpRequest, HttpResponse, TransportError, may_carry_key};
 use crate::input::{Inputs, Role};
 use crate::job::{Operation, Request, Task, Warning};
-use crate::poll::Schedule;
+use crate::poll::{Renders, Schedule, Seen};
 use crate::progress::{Progress, Rung};
 use crate::provider::{self, Call, Prepared, Provider, Remote};
+use crate::retry;
 
 /// A job as the machine sees it.
 #[derive(Clone, Debug)]
@@ -74,10 +75,10 @@ pub enum Event {
     Busy,
     /// What came of the last [`Step::Rewrite`]: a softer prompt, where there is one.
     Rewritten(Option<String>),
-    /// The last [`Step::Enter`] succeeded: there is a place at the candidate.
+    /// The last [`Step::Enter`] succeeded: the job may call the candidate.
     Entered {
-        /// The candidate is just recovering, and this job is one of few that are sent ahead.
-        probe: bool,
+        /// What renders of the candidate's model took lately.
+        renders: Renders,
     },
     /// It did not: the candidate is unwell.
     Shut {
@@ -90,7 +91,7 @@ pub enum Event {
     Loaded(Option<Vec<u8>>),
     /// What came of the last [`Step::Send`].
     Answer(Result<HttpResponse, TransportError>),
-    /// The pause of the last [`Step::Wait`] is over.
+    /// The pause of the last [`Step::Wait`] is over; after [`Step::Enter`]: the deadline has come.
     Elapsed,
     /// The machine is now where computing is allowed.
     Compute,
@@ -98,6 +99,8 @@ pub enum Event {
     Halted,
     /// A user wants the job stopped. Ignored once the result is there: it is paid for.
     Cancel,
+    /// A user wants the job stopped, and the submission of the last [`Step::Send`] never left this machine.
+    Withdrawn,
 }
 
 /// What to do next.
@@ -172,6 +175,16 @@ struct Accepted {
     unsure: bool,
     /// How long the rendering took, as the last poll said.
     render_seconds: Option<f64>,
+    /// The last poll that found it unfinished, and the first one that found its end, in seconds after it was sent.
+    unfinished: f64,
+    finished: Option<f64>,
+}
+
+impl Accepted {
+    fn new(remote: Remote, cost: Option<Cost>, schedule: Schedule) -> Self {
+        let (unsure, render_seconds, unfinished, finished) = (false, None, 0.0, None);
+        Accepted { remote, cost, schedule, unsure, render_seconds, unfinished, finished }
+    }
 }
 
 /// Where a job may go, and what it has behind it.
@@ -192,8 +205,10 @@ pub struct Plan {
 pub struct Run {
     job: Job,
     plan: Plan,
-    /// Candidates that are unwell just now.
-    unwell: Vec<String>,
+    /// Candidates that are unwell just now, when to ask for each of them again, and what it suffers from.
+    unwell: Vec<(String, Duration, ErrorCode)>,
+    /// All of them are: those that can be waited for are asked once more, as the last resort.
+    desperate: bool,
     candidate: Candidate,
     /// What is asked of the candidate: the job's task, or one that comes to the same.
     task: Task,
@@ -206,9 +221,15 @@ pub struct Run {
     warnings: Vec<Warning>,
     number: u32,
     tries: u32,
-    /// Sent ahead to a provider that is just recovering.
-    probing: bool,
+    /// The provider has accepted the current call, or may have.
+    accepted: bool,
+    /// How long the job waits for the only provider that could do it.
+    patience: Duration,
+    /// The time of the last event.
+    now: i64,
     sent_at: i64,
+    renders: Renders,
+    seen: Option<Seen>,
     last_status: Option<u16>,
     resend_uncertain: bool,
     state: State,
@@ -224,9 +245,10 @@ impl Run {
         }
         Some(Run {
             job,
-            tries: plan.progress.tries,
+            tries: 0,
             plan,
             unwell: vec![],
+            desperate: false,
             candidate,
             task,
             inputs: Inputs::default(),
@@ -236,8 +258,12 @@ impl Run {
             prepared: None,
             warnings: vec![],
             number: attempts,
-            probing: false,
+            accepted: false,
+            patience: retry::PATIENCE,
+            now: 0,
             sent_at: 0,
+            renders: Renders::default(),
+            seen: None,
             last_status: None,
             resend_uncertain: false,
             state: State::New,
@@ -260,12 +286,12 @@ impl Run {
         let mut run = Run::new(job, Plan { route, ..plan }, number)?;
         run.sent_at = sent_at;
         let accepted = match remote {
-            Some(remote) => {
-                Accepted { remote, cost, schedule: Schedule::overdue(), unsure: false, render_seconds: None }
-            }
+            Some(remote) => Accepted::new(remote, cost, Schedule::overdue()),
             None => run.unsure()?,
         };
         run.state = State::Resumed(accepted);
+        run.accepted = true;
+        run.tries = 1 + run.plan.progress.outages.get(&candidate.name()).map_or(0, |outage| outage.tries);
         // For the price: what was prepared then is prepared again, with stand-ins for the pictures.
         run.inputs = Inputs::stand_ins(&run.job.request);
         run.prepared = run.provider().and_then(|p| p.prepare(&run.call(&run.tag())).ok());
@@ -277,6 +303,27 @@ impl Run {
     /// The administrator's explicit choice to send an ambiguous request again, at the risk of paying twice.
     pub fn resend_uncertain(self, resend: bool) -> Self {
         Run { resend_uncertain: resend, ..self }
+    }
+
+    /// How long the job waits for a provider in an outage when it has nowhere else to go: `image_gen.outage_timeout`.
+    pub fn patience(self, patience: Duration) -> Self {
+        Run { patience, ..self }
+    }
+
+    /// How often the candidate has turned the job away, and whether it has nowhere else to go.
+    pub fn standing(&self) -> (u32, bool) {
+        let here = self.candidate.name();
+        (self.tries, self.desperate || !self.is_open_elsewhere(&here))
+    }
+
+    /// What polls saw of the render, where it has ended and was polled from its beginning on.
+    pub fn seen(&self) -> Option<Seen> {
+        self.seen
+    }
+
+    /// Not sent after this moment, in milliseconds of Unix time.
+    pub fn deadline(&self) -> Option<i64> {
+        self.job.deadline
     }
 
     /// The provider that the job is at.
@@ -318,6 +365,7 @@ impl Run {
     /// Takes an event, gives the next step. `now` is Unix time in milliseconds.
     pub fn on(&mut self, event: Event, now: i64) -> Step {
         let state = std::mem::replace(&mut self.state, State::Closed);
+        self.now = now;
         match (state, event) {
             (State::Closed, _) | (_, Event::Disowned) => Step::Stop,
             (State::Closing, Event::Committed) => Step::Stop,
@@ -333,7 +381,11 @@ impl Run {
             ) => self.close_unsent(Failure::Canceled, "canceled before it was sent"),
             (State::New, Event::Start) => self.start(now),
             (State::Rewriting, Event::Rewritten(prompt)) => self.rewritten(prompt, now),
-            (State::Entering, Event::Entered { probe }) => self.entered(probe, now),
+            (State::Entering, Event::Entered { renders }) => {
+                self.renders = renders;
+                self.entered(now)
+            }
+            (State::Entering, Event::Elapsed) => self.too_late(),
             (State::Entering, Event::Shut { after, code }) => self.shut(after, code, now),
             (State::Gathering(index, tries), event) => self.gathered(index, tries, event, now),
             (State::Gathered, Event::Compute) => self.arrange(now),
@@ -344,6 +396,7 @@ impl Run {
             (State::Beginning, Event::Busy) => self.busy(now),
             (State::Submitting, Event::Answer(answer)) => self.submitted(answer, now),
             (State::Submitting, Event::Halted) => self.halted(),
+            (State::Submitting, Event::Withdrawn) => self.withdrawn(),
             (State::Submitting, Event::Cancel) => {
                 if let Some(unsure) = self.unsure() {
                     return self.call_off(unsure);

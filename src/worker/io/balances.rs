@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::provider;
 
-use super::clock::now;
 use super::{Balance, Report, World};
 
 /// An empty account is looked at again this soon: somebody may have paid.
@@ -82,7 +81,7 @@ impl World {
             // be another limit of the account.
             if occasion == Occasion::Shut || !left.has_credit() {
                 let limit = world.config.borrow().breaker_failures;
-                let changes = world.doors.credit(&id, left.has_credit(), limit, now());
+                let changes = world.doors.credit(&id, left.has_credit(), limit);
                 if !changes.is_empty() {
                     world.report(Report::Health(changes)).await;
                 }

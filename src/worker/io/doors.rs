@@ -1,31 +1,30 @@
-//! The doors to the providers: who is well, and how many may be inside.
+//! The way to the providers: which of them are well, and how many calls each may have.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::failure::{ErrorCode, Failure};
-use image_gen_engine::health::{Door, Health, Row};
+use image_gen_engine::health::{Caller, Health, Permit, Row, Verdict};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
-use super::clock;
+use super::clock::{self, now};
 use super::throttle::{Seat, Throttle};
 
 /// What all jobs know together about the providers.
 #[derive(Default)]
 pub(super) struct Doors {
     throttle: Throttle,
-    health: Arc<Mutex<Health>>,
+    breaker: Breaker,
 }
 
-/// The answer at a door.
+/// The answer to a job that wants to call a provider.
 pub(super) enum Entrance {
-    /// Inside, until the place is dropped.
-    Place {
-        /// Held.
-        place: Place,
-        /// One of few that are sent ahead to a provider that is just recovering.
-        probe: bool,
-    },
+    /// It may, until the place is dropped.
+    Place(Place),
     /// Not now.
     Shut {
         /// When to ask again at the earliest.
@@ -38,79 +37,195 @@ pub(super) enum Entrance {
 /// A place at a provider.
 pub(super) struct Place {
     _seat: Option<Seat>,
-    visit: Option<(Arc<Mutex<Health>>, String, String)>,
+    _visit: Option<Visit>,
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some((health, provider, model)) = &self.visit {
-            lock(health).leave(provider, model);
-        }
-    }
-}
-
-fn lock(health: &Mutex<Health>) -> MutexGuard<'_, Health> {
-    health.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What has changed, by the clock that everybody sees.
-fn shown(health: &mut Health) -> Vec<Row> {
-    let mut rows = health.changes();
-    for row in &mut rows {
-        row.since = clock::to_wall(row.since);
-        row.last_error_at = row.last_error_at.map(clock::to_wall);
-    }
-    rows
+/// A job at the door.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visitor<'a> {
+    /// Whose it is: places are shared out among owners.
+    pub owner: &'a str,
+    /// Its place in the queue.
+    pub seq: i64,
+    /// How often the candidate has turned it away so far.
+    pub tries: u32,
+    /// It has nowhere else to go.
+    pub alone: bool,
 }
 
 impl Doors {
     /// Waits for a place and for the owner's turn, unless the provider is unwell.
-    pub async fn enter(&self, candidate: &Candidate, owner: &str, clock: impl Fn() -> i64) -> Entrance {
-        let (provider, model) = (&candidate.provider, &candidate.model);
-        // Nobody waits in line for a door that is shut,
-        if let Door::Shut { after, code } = lock(&self.health).look(provider, model, clock()) {
-            return Entrance::Shut { after, code };
-        }
-        let seat = self.throttle.enter(candidate, owner).await;
-        // and nobody goes in who stood in line while it was shut.
-        match lock(&self.health).enter(provider, model, clock()) {
-            Door::Shut { after, code } => Entrance::Shut { after, code },
-            door => {
-                let visit = Some((self.health.clone(), provider.clone(), model.clone()));
-                Entrance::Place { place: Place { _seat: seat, visit }, probe: door == Door::Ajar }
+    pub async fn enter(&self, candidate: &Candidate, visitor: Visitor<'_>) -> Entrance {
+        loop {
+            // No job waits in line for a place at a provider that is down,
+            let visit = match self.breaker.ask(candidate, visitor).await {
+                Ok(visit) => visit,
+                Err((after, code)) => return Entrance::Shut { after, code },
+            };
+            let seat = self.throttle.enter(candidate, visitor.owner).await;
+            // and none goes in that stood in line while it went down.
+            if visit.is_valid() {
+                return Entrance::Place(Place { _seat: seat, _visit: Some(visit) });
             }
         }
     }
 
     /// A place for a task that is at the provider already.
     pub fn resume(&self, candidate: &Candidate, owner: &str) -> Place {
-        Place { _seat: self.throttle.resume(candidate, owner), visit: None }
+        Place { _seat: self.throttle.resume(candidate, owner), _visit: None }
     }
 
-    /// Learns from a call, and says what everybody should know now.
-    pub fn observe(
-        &self,
-        candidate: &Candidate,
-        failure: Option<&Failure>,
-        limit: u32,
-        now: i64,
-    ) -> Vec<Row> {
-        let mut health = lock(&self.health);
-        health.observe(&candidate.provider, &candidate.model, failure, limit, now);
-        shown(&mut health)
+    /// Learns from a call, and says what is to be shown now.
+    pub fn observe(&self, candidate: &Candidate, failure: Option<&Failure>, limit: u32) -> Vec<Row> {
+        let (provider, model) = (&candidate.provider, &candidate.model);
+        self.breaker.learn(|health| health.observe(provider, model, failure, limit, now()))
     }
 
-    /// Learns from a balance, and says what everybody should know now.
-    pub fn credit(&self, provider: &str, has_credit: bool, limit: u32, now: i64) -> Vec<Row> {
-        let mut health = lock(&self.health);
-        health.credit(provider, has_credit, limit, now);
-        shown(&mut health)
+    /// Learns that a call was accepted.
+    pub fn accepted(&self, candidate: &Candidate) -> Vec<Row> {
+        self.breaker.learn(|health| health.accepted(&candidate.provider, &candidate.model, now()))
+    }
+
+    /// Learns from a balance, and says what is to be shown now.
+    pub fn credit(&self, provider: &str, has_credit: bool, limit: u32) -> Vec<Row> {
+        self.breaker.learn(|health| health.credit(provider, has_credit, limit, now()))
     }
 
     /// New keys may have mended what the old ones could not do.
-    pub fn forget_accounts(&self, now: i64) -> Vec<Row> {
-        let mut health = lock(&self.health);
-        health.forget_accounts(now);
-        shown(&mut health)
+    pub fn forget_accounts(&self) -> Vec<Row> {
+        self.breaker.learn(|health| health.forget_accounts(now()))
+    }
+}
+
+/// The health of the providers, and the jobs that wait for one to recover.
+#[derive(Clone, Default)]
+struct Breaker(Arc<Mutex<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    health: Health,
+    waiting: HashMap<u64, oneshot::Sender<Answer>>,
+    tickets: u64,
+    /// When the lines are looked at next although nothing has happened.
+    alarm: Option<i64>,
+}
+
+type Answer = Result<Visit, (Duration, ErrorCode)>;
+
+/// A permit that is given back when it is dropped.
+struct Visit {
+    breaker: Breaker,
+    permit: Permit,
+}
+
+impl Visit {
+    fn is_valid(&self) -> bool {
+        self.breaker.lock().health.is_valid(&self.permit)
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.breaker.lock().health.leave(&self.permit);
+        self.breaker.decide();
+    }
+}
+
+/// A place in a line that is left when it is dropped.
+struct Ticket<'a> {
+    breaker: &'a Breaker,
+    candidate: &'a Candidate,
+    number: u64,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.breaker.lock();
+        // Whoever has an answer stands in no line any more.
+        if waiting.waiting.remove(&self.number).is_some() {
+            waiting.health.withdraw(&self.candidate.provider, &self.candidate.model, self.number);
+        }
+    }
+}
+
+impl Breaker {
+    async fn ask(&self, candidate: &Candidate, visitor: Visitor<'_>) -> Answer {
+        let (provider, model) = (&candidate.provider, &candidate.model);
+        let (ticket, answer) = {
+            let mut waiting = self.lock();
+            waiting.tickets += 1;
+            let number = waiting.tickets;
+            let caller =
+                Caller { ticket: number, seq: visitor.seq, tries: visitor.tries, alone: visitor.alone };
+            match waiting.health.ask(provider, model, caller, now()) {
+                Verdict::Admitted(permit) => return Ok(Visit { breaker: self.clone(), permit }),
+                Verdict::Refused { after, code } => return Err((after, code)),
+                Verdict::Waiting => {
+                    let (sender, answer) = oneshot::channel();
+                    waiting.waiting.insert(number, sender);
+                    (Ticket { breaker: self, candidate, number }, answer)
+                }
+            }
+        };
+        self.decide();
+        let answer = answer.await;
+        drop(ticket);
+        // Only a line that is lost has no answer; then it is tried again soon.
+        answer.unwrap_or(Err((Duration::from_secs(1), ErrorCode::Overloaded)))
+    }
+
+    /// Changes what is known, lets in those that wait and may, and says what is to be shown.
+    fn learn(&self, change: impl FnOnce(&mut Health)) -> Vec<Row> {
+        let mut rows = {
+            let mut waiting = self.lock();
+            change(&mut waiting.health);
+            waiting.health.changes(now())
+        };
+        self.decide();
+        for row in &mut rows {
+            row.since = clock::to_wall(row.since);
+            row.last_error_at = row.last_error_at.map(clock::to_wall);
+        }
+        rows
+    }
+
+    /// Tells those that wait what has been decided about them.
+    fn decide(&self) {
+        let (answers, alarm) = {
+            let mut guard = self.lock();
+            let waiting = &mut *guard;
+            let decided = waiting.health.decide(now());
+            let told = decided.into_iter().map(|(ticket, verdict)| {
+                let answer = match verdict {
+                    Verdict::Admitted(permit) => Ok(Visit { breaker: self.clone(), permit }),
+                    Verdict::Refused { after, code } => Err((after, code)),
+                    Verdict::Waiting => Err((Duration::ZERO, ErrorCode::Overloaded)),
+                };
+                (waiting.waiting.remove(&ticket), answer)
+            });
+            let answers: Vec<_> = told.collect();
+            let next = waiting.health.next_decision(now());
+            let alarm = next.filter(|next| waiting.alarm.is_none_or(|alarm| *next < alarm));
+            waiting.alarm = alarm.or(waiting.alarm);
+            (answers, alarm)
+        };
+        // Outside the lock: a permit that is not taken comes back at once.
+        for (sender, answer) in answers {
+            if let Some(sender) = sender {
+                drop(sender.send(answer));
+            }
+        }
+        if let (Some(at), Ok(runtime)) = (alarm, Handle::try_current()) {
+            let breaker = self.clone();
+            runtime.spawn(async move {
+                sleep(Duration::from_millis(u64::try_from(at - now()).unwrap_or(0))).await;
+                breaker.lock().alarm = None;
+                breaker.decide();
+            });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,24 +2,27 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::cost::Cost;
 use image_gen_engine::failure::{ErrorCode, Failed, Failure};
-use image_gen_engine::http::{Method, TransportError};
+use image_gen_engine::http::departure::Departure;
+use image_gen_engine::http::{HttpRequest, Method, TransportError};
 use image_gen_engine::input::Role;
 use image_gen_engine::job::{Operation, Request, Task as Work};
 use image_gen_engine::progress::{Progress, Rung};
 use image_gen_engine::provider::{self, Remote};
 use image_gen_engine::route::{self, Out, Preferences, Priority, Route};
 use image_gen_engine::run::{self, AttemptStatus, Entry, Event, Job, JobStatus, Place, Plan, Run, Step};
+use image_gen_engine::secret::Key;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::balances::Occasion;
 use super::clock::{self, now};
-use super::doors::Entrance;
+use super::doors::{Entrance, Visitor};
 use super::{Commit, Config, Load, Report, Rewrite, World};
 use crate::pause;
 use crate::worker::queue::{Claimed, Verdict};
@@ -134,7 +137,7 @@ fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool),
         let plan = plan(route.candidates);
         let sent_at = clock::from_wall(resume.sent_at);
         let run = Run::resume(job, plan, candidate, resume.number, remote, cost.clone(), sent_at);
-        return run.map(|run| (run, true)).ok_or_else(lost);
+        return run.map(|run| (run.patience(config.outage_timeout), true)).ok_or_else(lost);
     }
     let candidates = match route.candidates.is_empty() {
         false => route.candidates,
@@ -145,7 +148,7 @@ fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool),
     };
     let run = Run::new(job, plan(candidates), attempts);
     let run = run.ok_or_else(|| vec![closed(Failure::NotSupported.because("nobody can do it"))])?;
-    Ok((run.resend_uncertain(config.resend_uncertain), false))
+    Ok((run.resend_uncertain(config.resend_uncertain).patience(config.outage_timeout), false))
 }
 
 /// Decides which candidates can do a job.
@@ -253,6 +256,9 @@ impl Task {
                         // Nothing is on its way yet: the next life begins.
                         return;
                     }
+                    if let Some(seen) = run.seen() {
+                        world.renders.learn(run.candidate(), seen);
+                    }
                     self.learn(run.candidate(), &entries).await;
                     match self.commit(self.keep(entries)).await {
                         Verdict::Written => {
@@ -276,15 +282,18 @@ impl Task {
                     // Nobody waits at one door while he holds a place behind another: two could wait for each other.
                     _place = None;
                     input_permit = None;
+                    let (tries, alone) = run.standing();
+                    let visitor = Visitor { owner: &self.owner, seq: self.seq, tries, alone };
                     tokio::select! {
                         // First: the places that an ending worker's jobs leave are for nobody.
                         biased;
                         _ = stop.wait_for(|stop| *stop) => return,
                         () = self.cancel.notified() => Event::Cancel,
-                        entrance = world.doors.enter(&candidate, &self.owner, now) => match entrance {
-                            Entrance::Place { place, probe } => {
+                        () = at(run.deadline()) => Event::Elapsed,
+                        entrance = world.doors.enter(&candidate, visitor) => match entrance {
+                            Entrance::Place(place) => {
                                 _place = Some(place);
-                                Event::Entered { probe }
+                                Event::Entered { renders: world.renders.of(&candidate) }
                             }
                             Entrance::Shut { after, code } => {
                                 if code == ErrorCode::InsufficientCredits {
@@ -319,10 +328,13 @@ impl Task {
                         pause::at("poll", &self.job_id, &stop).await;
                     }
                     let submits = run.is_submitting();
+                    let stopped = async {
+                        let _ = stop.wait_for(|stop| *stop).await;
+                    };
+                    let called = self.call(&request, key.as_ref(), submits, can_cancel);
                     let event = tokio::select! {
-                        answer = world.driver.send(&request, key.as_ref()) => Event::Answer(answer),
-                        () = self.cancel.notified(), if can_cancel => Event::Cancel,
-                        _ = stop.wait_for(|stop| *stop), if asks => return,
+                        event = called => event,
+                        () = stopped, if asks => return,
                     };
                     if submits {
                         pause::at("answered", &self.job_id, &stop).await;
@@ -333,9 +345,27 @@ impl Task {
         }
     }
 
+    /// Sends a request, until there is an answer or a user wants the job stopped.
+    async fn call(&self, request: &HttpRequest, key: Option<&Key>, submits: bool, can_cancel: bool) -> Event {
+        let departure = Departure::default();
+        let send = self.world.driver.send_noting(request, key, &departure);
+        tokio::pin!(send);
+        tokio::select! {
+            answer = &mut send => return Event::Answer(answer),
+            () = self.cancel.notified(), if can_cancel => {}
+        }
+        if submits && !departure.is_noted() { Event::Withdrawn } else { Event::Cancel }
+    }
+
     /// What became of an attempt says how its provider is.
     async fn learn(&self, candidate: &Candidate, entries: &[Entry]) {
         for entry in entries {
+            if let Entry::Checkpoint { .. } = entry {
+                let changes = self.world.doors.accepted(candidate);
+                if !changes.is_empty() {
+                    self.world.report(Report::Health(changes)).await;
+                }
+            }
             if let Entry::End { status, failed, .. } = entry {
                 let failure = match (status, failed) {
                     (AttemptStatus::Succeeded | AttemptStatus::Refused, _) => None,
@@ -343,7 +373,7 @@ impl Task {
                     (_, Some(failed)) => Some(&failed.failure),
                 };
                 let limit = self.world.config.borrow().breaker_failures;
-                let changes = self.world.doors.observe(candidate, failure, limit, now());
+                let changes = self.world.doors.observe(candidate, failure, limit);
                 if !changes.is_empty() {
                     self.world.report(Report::Health(changes)).await;
                 }
@@ -390,6 +420,14 @@ impl Task {
         let commit = Commit { seq: self.seq, job_id: self.job_id.clone(), entries, done };
         self.world.report(Report::Commit(commit)).await;
         answer.await.unwrap_or(Verdict::NotOurs)
+    }
+}
+
+/// Sleeps until a moment of the thread's clock; for ever without one.
+async fn at(moment: Option<i64>) {
+    match moment {
+        Some(at) => tokio::time::sleep(Duration::from_millis(u64::try_from(at - now()).unwrap_or(0))).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -126,6 +126,7 @@ struct Attempt {
     status: String,
     cost: Option<Decimal>,
     remote_id: String,
+    sends: usize,
 }
 
 /// Checks all jobs of a field, which have ended. `known`: those whose commit the caller has seen.
@@ -138,11 +139,11 @@ pub fn check(field: &Field, known: &[String]) -> Report {
     let ledger = ledger(field);
     let mut attempts: HashMap<String, Vec<Attempt>> = HashMap::new();
     for row in admin.rows(
-        "SELECT job_id, provider, status, billed_cost, remote_id FROM image_gen.attempts ORDER BY job_id, number",
+        "SELECT job_id, provider, status, billed_cost, remote_id, sends FROM image_gen.attempts ORDER BY job_id, number",
     ) {
-        let [job, provider, status, cost, remote_id] = row.try_into().expect("five columns");
-        let cost = cost.parse().ok();
-        attempts.entry(job).or_default().push(Attempt { provider, status, cost, remote_id });
+        let [job, provider, status, cost, remote_id, sends] = row.try_into().expect("six columns");
+        let (cost, sends) = (cost.parse().ok(), sends.parse().expect("a number"));
+        attempts.entry(job).or_default().push(Attempt { provider, status, cost, remote_id, sends });
     }
     let jobs = admin.rows(
         "SELECT j.id, j.prompt, j.status,
@@ -240,7 +241,7 @@ fn one_job(report: &mut Report, job: &str, tried: &[Attempt], called: &[Call]) {
     }
     differs |= left.iter().any(|c| c.billed.is_some_and(|b| !b.is_zero()));
     let sent = called.len();
-    let tries = tried.iter().filter(|a| a.provider != "preview").count();
+    let tries: usize = tried.iter().filter(|a| a.provider != "preview").map(|a| a.sends).sum();
     if sent > tries {
         report.violations.push(format!("{job}: {sent} requests and {tries} attempts: {tried:?} {called:?}"));
     }

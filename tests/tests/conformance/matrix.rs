@@ -67,8 +67,11 @@ impl Offer {
 
 /// A server with all keys, whose breaker is off so that no job learns from another, and that keeps all pictures.
 pub fn stage() -> Stage {
-    let stage =
-        Stage::with(Options::all_keys(&["image_gen.breaker_failures = 0", "image_gen.keep_bytes = 'all'"]));
+    let stage = Stage::with(Options::all_keys(&[
+        "image_gen.breaker_failures = 0",
+        "image_gen.outage_timeout = 0",
+        "image_gen.keep_bytes = 'all'",
+    ]));
     stage.admin().run("UPDATE image_gen.models SET typical_seconds = 0.05");
     stage
 }

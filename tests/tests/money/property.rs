@@ -219,7 +219,12 @@ fn setting(name: &str, usual: u64) -> u64 {
 }
 
 fn hard_life(more: &str) -> Stage {
-    let conf = ["image_gen.breaker_failures = 0", "image_gen.max_in_flight = 16", more];
+    let conf = [
+        "image_gen.breaker_failures = 0",
+        "image_gen.outage_timeout = 0",
+        "image_gen.max_in_flight = 16",
+        more,
+    ];
     Stage::with(Options { fsync: true, ..Options::all_keys(&conf) })
 }
 

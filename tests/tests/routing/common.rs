@@ -62,8 +62,8 @@ pub fn ledger(stage: &Stage) -> BTreeMap<String, (u64, String)> {
 /// a person.
 fn booked(admin: &mut Session) -> BTreeMap<String, (u64, String)> {
     let rows = admin.rows(
-        "SELECT provider, count(*), trim_scale(coalesce(sum(billed_cost), 0)) FROM image_gen.attempts
-          WHERE provider NOT LIKE 'dead%' AND provider <> 'person' GROUP BY provider",
+        "SELECT provider, sum(sends), trim_scale(coalesce(sum(billed_cost), 0)) FROM image_gen.attempts
+          WHERE provider NOT LIKE 'dead%' AND provider <> 'person' AND sends > 0 GROUP BY provider",
     );
     rows.into_iter().map(|row| (row[0].clone(), (row[1].parse().unwrap(), row[2].clone()))).collect()
 }

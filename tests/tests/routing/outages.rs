@@ -8,17 +8,18 @@ use serde_json::{Value, json};
 
 use crate::common::{asked, check_ledger, picture, stage, story};
 
-/// A reason to go elsewhere: what the first provider answers, and the attempts that this takes there.
+/// A reason to go elsewhere: what the first provider answers, and the calls that this takes there.
 struct Outage {
     name: &'static str,
     /// `None`: nothing listens at its address.
     fault: Option<Value>,
     code: &'static str,
-    calls: usize,
+    /// How often it is called; together that is one attempt.
+    sends: usize,
 }
 
-fn outage(name: &'static str, fault: Value, code: &'static str, calls: usize) -> Outage {
-    Outage { name, fault: Some(fault), code, calls }
+fn outage(name: &'static str, fault: Value, code: &'static str, sends: usize) -> Outage {
+    Outage { name, fault: Some(fault), code, sends }
 }
 
 fn status(code: u16) -> Value {
@@ -29,9 +30,10 @@ fn status(code: u16) -> Value {
 fn outages() -> Vec<Outage> {
     vec![
         outage("busy", json!({"kind": "rate_limited", "retry_after": 30}), "rate_limited", 1),
+        outage("busy for a moment", json!({"kind": "rate_limited", "retry_after": 1}), "rate_limited", 2),
         // Once more at the same one, then elsewhere.
         outage("overloaded", status(503), "overloaded", 2),
-        Outage { name: "unreachable", fault: None, code: "overloaded", calls: 2 },
+        Outage { name: "unreachable", fault: None, code: "overloaded", sends: 2 },
         outage("wrong key", status(401), "auth", 1),
         outage("broke", status(402), "insufficient_credits", 1),
         outage("model gone", status(404), "model_gone", 1),
@@ -61,6 +63,9 @@ struct Case {
     tag: String,
     id: String,
     calls: Vec<String>,
+    /// The providers that it must have called, and how often the first one.
+    asked: Vec<String>,
+    sends: String,
 }
 
 /// Queues every operation into every outage, all at once, and checks each job's story.
@@ -88,25 +93,28 @@ fn all_move_on(stage: &Stage, works: &[Work], outages: impl Fn(&str) -> Vec<Outa
                 "SELECT id FROM image_gen.{call}prompt => 'a kettle {tag}',
                    provider_preferences => '{{\"preferred\": [\"{at}\", \"{second}\"], \"only\": true}}')"
             ));
-            let mut calls = vec![format!("{at}:{model} failed {}", outage.code); outage.calls];
-            calls.push(format!("{} succeeded", work.second));
-            cases.push(Case { tag, id, calls });
+            let calls =
+                vec![format!("{at}:{model} failed {}", outage.code), format!("{} succeeded", work.second)];
+            let mut asked = vec![at.to_owned(); outage.sends];
+            asked.retain(|provider| !provider.starts_with("dead"));
+            asked.push(second.to_owned());
+            let sends = outage.sends.to_string();
+            cases.push(Case { tag, id, calls, asked, sends });
         }
     }
     let mut wrong = vec![];
-    for Case { tag, id, calls } in &cases {
+    for Case { tag, id, calls, asked: planned, sends } in &cases {
         alice.run(&format!("SELECT image_gen.wait('{{{id}}}', '20 s')"));
         let job = alice.job(id);
         let made = story(&mut alice, id);
-        if job.status != "succeeded" || made != *calls {
+        let first = format!("SELECT sends FROM image_gen.attempts WHERE job_id = '{id}' AND number = 1");
+        if job.status != "succeeded" || made != *calls || alice.text(&first) != *sends {
             wrong.push(format!("{tag}: expected {calls:?}, got {made:?}, {job:?}"));
             continue;
         }
         // In the order of the attempts, and only them. Some upscalers take no prompt, so only the first may be named.
-        let provider = |call: &String| call.split(':').next().unwrap().to_owned();
-        let planned: Vec<String> = calls.iter().map(provider).filter(|p| !p.starts_with("dead")).collect();
         let asked = asked(stage, tag);
-        if asked != planned && asked != planned[..planned.len() - 1] {
+        if asked != *planned && asked != planned[..planned.len() - 1] {
             wrong.push(format!("{tag}: the ledger has {asked:?} for {made:?}"));
         }
     }

@@ -12,6 +12,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use tokio::sync::Semaphore;
 
+use super::departure::Departure;
 use super::{Auth, Body, Content, HttpRequest, HttpResponse, Method, Part, TransportError, origin};
 use crate::egress::{Egress, Reach, is_public};
 use crate::redact::Redactor;
@@ -55,6 +56,17 @@ impl Driver {
         request: &HttpRequest,
         key: Option<&Key>,
     ) -> Result<HttpResponse, TransportError> {
+        self.send_noting(request, key, &Departure::default()).await
+    }
+
+    /// As [`Driver::send`], and notes in `departure` when the request begins to leave: a caller that drops the future knows
+    /// whether there is anything to be uncertain about.
+    pub async fn send_noting(
+        &self,
+        request: &HttpRequest,
+        key: Option<&Key>,
+        departure: &Departure,
+    ) -> Result<HttpResponse, TransportError> {
         let client = self.client_for(request).map_err(TransportError::NotSent)?;
         let mut builder = match request.method {
             Method::Get => client.get(&request.url),
@@ -82,11 +94,21 @@ impl Driver {
                 builder.multipart(form(parts).map_err(|e| TransportError::NotSent(chain(&e)))?)
             }
         };
-        match tokio::time::timeout(request.timeout, exchange(builder, request.max_bytes)).await {
-            Ok(result) => result.map(|response| self.clean(response)),
-            Err(_) => {
-                Err(TransportError::MaybeSent(format!("no answer within {} s", request.timeout.as_secs())))
-            }
+        let (client, built) = builder.build_split();
+        let mut built = built.map_err(|e| TransportError::NotSent(chain(&e)))?;
+        match built.body_mut().take() {
+            Some(body) => *built.body_mut() = Some(departure.noted_by(body)),
+            // Without a body nothing tells when it leaves.
+            None => departure.note(),
+        }
+        let exchanged = exchange(client, built, request.max_bytes);
+        let result = tokio::time::timeout(request.timeout, exchanged).await.unwrap_or_else(|_| {
+            Err(TransportError::MaybeSent(format!("no answer within {} s", request.timeout.as_secs())))
+        });
+        match result {
+            Ok(response) => Ok(self.clean(response)),
+            Err(TransportError::MaybeSent(why)) if !departure.is_noted() => Err(TransportError::NotSent(why)),
+            Err(why) => Err(why),
         }
     }
 
@@ -167,10 +189,11 @@ fn form(parts: &[Part]) -> Result<reqwest::multipart::Form, reqwest::Error> {
 }
 
 async fn exchange(
-    builder: reqwest::RequestBuilder,
+    client: reqwest::Client,
+    request: reqwest::Request,
     max_bytes: usize,
 ) -> Result<HttpResponse, TransportError> {
-    let mut response = builder.send().await.map_err(|error| {
+    let mut response = client.execute(request).await.map_err(|error| {
         let why = chain(&error);
         // A connection that was never made carried nothing. Everything else may have.
         if error.is_connect() || error.is_builder() {
@@ -311,6 +334,29 @@ mod tests {
             assert_eq!(quick.await.expect("it does not wait for the others").unwrap().count(), 1);
             slow.iter().for_each(tokio::task::JoinHandle::abort);
         });
+    }
+
+    #[test]
+    fn what_never_left_is_known_from_what_may_have() {
+        // Each server takes the connection and says nothing: behind TLS the request waits for a handshake, else it is out.
+        let told = |scheme: &str| {
+            let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = server.local_addr().unwrap().to_string();
+            let url = format!("{scheme}://{address}/submit");
+            let body = Body::Json(serde_json::json!({"prompt": "a cat"}));
+            let timeout = Duration::from_millis(300);
+            let request = HttpRequest { method: Method::Post, body, timeout, ..HttpRequest::get(url, None) };
+            let departure = Departure::default();
+            let answer = runtime().block_on(async {
+                let providers = crate::egress::AllowedHosts::parse(&address).unwrap();
+                let driver = Driver::new(Egress { providers, ..Egress::default() }).unwrap();
+                driver.send_noting(&request, None, &departure).await
+            });
+            (departure.is_noted(), answer.unwrap_err())
+        };
+        let why = "no answer within 0 s".to_owned();
+        assert_eq!(told("https"), (false, TransportError::NotSent(why.clone())));
+        assert_eq!(told("http"), (true, TransportError::MaybeSent(why)));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use crate::failure::{Failure, excerpt};
 use crate::http::{HttpRequest, HttpResponse, TransportError};
 use crate::input::{Input, MAX_INPUT_BYTES, Role};
 use crate::job::{Invalid, Task, Warning};
-use crate::progress::Progress;
 use crate::provider::{Charge, Rejection};
 
 /// How often a picture is fetched in all.
@@ -231,7 +230,7 @@ impl Run {
             seed_honored,
             warnings: self.warnings.clone(),
             estimated_cost,
-            progress: Progress { tries: self.tries, ..self.plan.progress.clone() },
+            progress: self.plan.progress.clone(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 
-use super::{Entry, JobStatus, Run, State, Step};
+use super::{JobStatus, Run, Step};
 use crate::failure::Failure;
 use crate::input::Inputs;
 use crate::provider;
@@ -24,14 +24,13 @@ impl Run {
         let name = self.candidate.name();
         let expected = self.expected();
         self.take_back();
-        self.tries = 0;
         let progress = &mut self.plan.progress;
-        progress.tries = 0;
+        progress.outages.remove(&name);
         progress.failed.push(name.clone());
         progress.chosen = None;
         if self.others() {
             let open = |c: &&crate::candidate::Candidate| self.plan.progress.is_open(c);
-            if self.plan.route.iter().filter(open).all(|c| self.unwell.contains(&c.name())) {
+            if self.plan.route.iter().filter(open).all(|c| self.unwell.iter().any(|u| u.0 == c.name())) {
                 // They were passed over for one that cannot be paid: now they are asked again, or waited for.
                 self.unwell.clear();
             }
@@ -52,9 +51,7 @@ impl Run {
     pub(super) fn busy(&mut self, now: i64) -> Step {
         self.take_back();
         let spread = crate::seed::fraction(&self.job.id, (now & 0xffff) as u32);
-        self.state = State::Closing;
-        let after = HELD.mul_f64(0.5 + spread);
-        Step::Commit(vec![Entry::Later { after, progress: self.plan.progress.clone() }])
+        self.later(vec![], HELD.mul_f64(0.5 + spread), self.plan.progress.clone())
     }
 
     /// Undoes what was made ready for the candidate: the next one has pictures, errands and warnings of its own.
@@ -66,6 +63,6 @@ impl Run {
         self.found.clear();
         self.warnings.clear();
         self.last_status = None;
-        self.probing = false;
+        self.accepted = false;
     }
 }

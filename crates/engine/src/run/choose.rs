@@ -88,16 +88,18 @@ impl Run {
         self.close(status, failed)
     }
 
-    /// Asks for a place at the next candidate.
+    /// Asks to be let in at the next candidate.
     pub(super) fn go(&mut self, now: i64) -> Step {
         let progress = &self.plan.progress;
-        let well = |c: &&Candidate| !self.unwell.contains(&c.name());
+        let well = |c: &&Candidate| !self.is_unwell(&c.name());
         let chosen = progress.chosen.as_ref().and_then(|name| self.named(name)).filter(well);
         // A retry stays where it is; the ladder's choice comes before the route.
         let next = chosen.or_else(|| self.plan.route.iter().filter(well).find(|c| progress.is_open(c)));
         match next.cloned() {
             Some(candidate) => {
                 self.task = provider::task_at(self.job.request.task(self.job.operation), &candidate);
+                let outage = progress.outages.get(&candidate.name());
+                self.tries = outage.map_or(0, |outage| outage.tries);
                 self.candidate = candidate;
                 self.state = State::Entering;
                 Step::Enter
@@ -126,8 +128,20 @@ impl Run {
         self.plan.route.iter().any(|c| c.name() != here && self.plan.progress.is_open(c))
     }
 
-    pub(super) fn entered(&mut self, probe: bool, now: i64) -> Step {
-        self.probing = probe;
+    fn is_unwell(&self, name: &str) -> bool {
+        self.unwell.iter().any(|(unwell, ..)| unwell == name)
+    }
+
+    /// Whether the route has a candidate besides this one that may take the job, and is well as far as is known.
+    pub(super) fn is_open_elsewhere(&self, here: &str) -> bool {
+        let open = |c: &Candidate| {
+            let name = c.name();
+            name != here && self.plan.progress.is_open(c) && !self.is_unwell(&name)
+        };
+        self.plan.route.iter().any(open)
+    }
+
+    pub(super) fn entered(&mut self, now: i64) -> Step {
         if self.provider().is_none() {
             let message = format!("there is no adapter of kind '{}'", self.candidate.kind);
             return self.close_unsent(Failure::NotSupported, &message);
@@ -137,32 +151,37 @@ impl Run {
 
     /// The candidate is unwell: another one, later, or not at all. Nobody was called, so nothing is counted.
     pub(super) fn shut(&mut self, after: Duration, code: ErrorCode, now: i64) -> Step {
-        self.unwell.push(self.candidate.name());
-        let account =
-            matches!(code, ErrorCode::Auth | ErrorCode::InsufficientCredits | ErrorCode::PolicyBlock);
-        let open = |c: &Candidate| self.plan.progress.is_open(c) && !self.unwell.contains(&c.name());
-        if (account || after > SHORT) && self.plan.route.iter().any(open) {
+        let here = self.candidate.name();
+        self.unwell.push((here.clone(), after, code));
+        if self.is_open_elsewhere(&here) {
+            // A short pause is worth waiting for, once.
+            if is_account(code) || after > SHORT || self.plan.progress.waits > 0 {
+                return self.go(now);
+            }
+            self.plan.progress.waits += 1;
+            return self.later(vec![], after, self.plan.progress.clone());
+        }
+        let passing = |(_, _, code): &&(String, Duration, ErrorCode)| !is_final(*code);
+        if !self.desperate && self.unwell.len() > 1 && self.unwell.iter().any(|unwell| passing(&unwell)) {
+            // None is well. Those that will be again are asked as one who has nowhere else to go.
+            self.desperate = true;
+            self.unwell.retain(|(_, _, code)| is_final(*code));
             return self.go(now);
         }
-        if account && !self.plan.progress.refused.is_empty() {
+        if let Some(after) = self.unwell.iter().filter(passing).map(|(_, after, _)| *after).min() {
+            return self.later(vec![], after, self.plan.progress.clone());
+        }
+        if is_account(code) && !self.plan.progress.refused.is_empty() {
             return self.climb(now);
         }
-        if account || code == ErrorCode::ModelGone {
-            let message =
-                format!("{} answered others with {} a moment ago", self.candidate.name(), code.as_str());
-            let failure = match code {
-                ErrorCode::Auth => Failure::Unauthorized,
-                ErrorCode::InsufficientCredits => Failure::OutOfCredit,
-                ErrorCode::ModelGone => Failure::ModelGone,
-                _ => Failure::PolicyBlocked,
-            };
-            return self.close_unsent(failure, &message);
-        }
-        // Spread over as much again, or all who wait come back at once.
-        let spread = crate::seed::fraction(&self.job.id, (now & 0xffff) as u32);
-        let after = after.max(Duration::from_millis(500)).mul_f64(1.0 + spread);
-        self.state = State::Closing;
-        Step::Commit(vec![Entry::Later { after, progress: self.plan.progress.clone() }])
+        let message = format!("{here} answered others with {} a moment ago", code.as_str());
+        let failure = match code {
+            ErrorCode::Auth => Failure::Unauthorized,
+            ErrorCode::InsufficientCredits => Failure::OutOfCredit,
+            ErrorCode::ModelGone => Failure::ModelGone,
+            _ => Failure::PolicyBlocked,
+        };
+        self.close_unsent(failure, &message)
     }
 
     /// The job ends between two attempts.
@@ -170,4 +189,14 @@ impl Run {
         self.state = State::Closing;
         Step::Commit(vec![Entry::Close { status, failed: Some(failed), pictures: vec![] }])
     }
+}
+
+/// Whether a provider that answers like this says the same whatever is asked.
+fn is_account(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::Auth | ErrorCode::InsufficientCredits | ErrorCode::PolicyBlock)
+}
+
+/// Whether waiting does not help against it.
+fn is_final(code: ErrorCode) -> bool {
+    is_account(code) || code == ErrorCode::ModelGone
 }

@@ -176,6 +176,8 @@ impl Run {
             render_seconds: Some(collection.output.render_seconds.unwrap_or(collection.waited)),
             seed: collection.output.seed,
             warnings: std::mem::take(&mut self.warnings),
+            unsent: false,
+            joins: None,
         };
         let close = Entry::Close { status: JobStatus::Succeeded, failed: None, pictures: collection.done };
         self.state = State::Closing;

@@ -7,6 +7,7 @@ use super::{AttemptStatus, Entry, JobStatus, Run, State, Step};
 use crate::cost::{self, Cost, Work};
 use crate::failure::{Failed, Failure};
 use crate::job::Warning;
+use crate::progress::{Outage, Progress};
 use crate::provider::{Charge, Output, Rejection};
 use crate::retry::{self, Next, Situation};
 
@@ -82,61 +83,96 @@ impl Run {
         };
         let resend = self.resend_uncertain && failed.failure == Failure::Uncertain;
         let rule = if resend { Failure::Overloaded { after: None } } else { failed.failure.clone() };
-        let situation = Situation {
-            // Whoever was sent ahead to see whether a provider is well again has not had his try.
-            tries: self.tries.saturating_sub(u32::from(self.probing)),
-            others: self.others(),
-            free: resend || bill.cost.amount.is_some_and(|amount| amount.is_zero()),
-            jitter: crate::seed::fraction(&self.job.id, self.number),
-        };
+        let costs_nothing = bill.cost.amount.is_some_and(|amount| amount.is_zero());
         let mut progress = self.plan.progress.clone();
-        progress.tries = 0;
-        let after = match retry::after(&rule, situation) {
+        let name = self.candidate.name();
+        let outage = progress.outages.remove(&name);
+        let since = outage.map_or(self.now, |outage| outage.since);
+        let situation = Situation {
+            tries: self.tries,
+            others: self.others(),
+            free: resend || costs_nothing,
+            // What is sent again at the risk of paying twice is sent a few times and not for an hour.
+            accepted: self.accepted || resend,
+            waited: Duration::from_millis(u64::try_from(self.now - since).unwrap_or(0)),
+            patience: self.patience,
+            jitter: crate::seed::fraction(&self.job.id, self.tries),
+        };
+        // Calls that were turned away in one outage are one attempt.
+        let turned_away = matches!(rule, Failure::RateLimited { .. } | Failure::Overloaded { .. })
+            && costs_nothing
+            && !self.accepted;
+        let joins = outage.and_then(|outage| outage.attempt).filter(|_| turned_away);
+        let next = retry::after(&rule, situation);
+        let after = match next {
             Next::Again { after } => {
-                progress.tries = situation.tries;
+                let attempt = turned_away.then_some(joins.unwrap_or(self.number));
+                progress.outages.insert(name, Outage { tries: self.tries, since, attempt });
                 after
             }
             Next::Elsewhere => {
-                progress.failed.push(self.candidate.name());
+                progress.waits = 0;
+                progress.failed.push(name);
                 progress.chosen = None;
                 Duration::ZERO
             }
             Next::Climb => {
-                progress.refused.push(self.candidate.name());
+                progress.refused.push(name);
                 progress.climbing = true;
-                self.plan.progress = progress.clone();
-                if let Some(end) = self.ladder_ends() {
-                    return self.end(status, failed, bill, end);
-                }
                 Duration::ZERO
             }
             Next::Fail if !progress.refused.is_empty() && is_outage(&rule, situation) => {
                 // The model that was to take over is out: the ladder goes on.
-                progress.failed.push(self.candidate.name());
+                progress.failed.push(name);
                 progress.climbing = true;
-                self.plan.progress = progress.clone();
-                if let Some(end) = self.ladder_ends() {
-                    return self.end(status, failed, bill, end);
-                }
                 Duration::ZERO
             }
-            Next::Fail => return self.end(status, failed, bill, JobStatus::Failed),
-            Next::Review => return self.end(status, failed, bill, JobStatus::NeedsReview),
+            Next::Fail => return self.ends(status, failed, bill, joins, JobStatus::Failed),
+            Next::Review => return self.ends(status, failed, bill, joins, JobStatus::NeedsReview),
         };
-        let end = self.end_entry(status, Some(failed), bill);
+        if progress.climbing {
+            self.plan.progress = progress.clone();
+            if let Some(end) = self.ladder_ends() {
+                return self.ends(status, failed, bill, joins, end);
+            }
+        }
+        let end = self.end_entry(status, Some(failed), bill, joins);
+        self.later(vec![end], after, progress)
+    }
+
+    /// Puts the job off; one with a deadline comes back at it at the latest.
+    pub(super) fn later(&mut self, mut entries: Vec<Entry>, after: Duration, progress: Progress) -> Step {
+        let left = |deadline: i64| Duration::from_millis(u64::try_from(deadline - self.now).unwrap_or(0));
+        let after = self.job.deadline.map_or(after, |deadline| after.min(left(deadline)));
+        entries.push(Entry::Later { after, progress });
         self.state = State::Closing;
-        Step::Commit(vec![end, Entry::Later { after, progress }])
+        Step::Commit(entries)
     }
 
     /// The intent was written down and not carried out: known to cost nothing, and no try of the provider's.
     pub(super) fn halted(&mut self) -> Step {
         let failed = Failure::Overloaded { after: None }.because("not sent: the worker had to end");
-        let end = self.end_entry(AttemptStatus::Failed, Some(failed), Cost::free().into());
-        self.state = State::Closing;
-        Step::Commit(vec![end, Entry::Later { after: Duration::ZERO, progress: self.plan.progress.clone() }])
+        let end = unsent(self.end_entry(AttemptStatus::Failed, Some(failed), Cost::free().into(), None));
+        self.later(vec![end], Duration::ZERO, self.plan.progress.clone())
     }
 
-    fn end_entry(&mut self, status: AttemptStatus, failed: Option<Failed>, bill: Bill) -> Entry {
+    /// The intent was written down, and a user stopped the job before the request left.
+    pub(super) fn withdrawn(&mut self) -> Step {
+        let failed = Failure::Canceled.because("not sent: canceled before it left");
+        let end = self.end_entry(AttemptStatus::Canceled, Some(failed.clone()), Cost::free().into(), None);
+        let end = unsent(end);
+        self.state = State::Closing;
+        let status = JobStatus::Canceled;
+        Step::Commit(vec![end, Entry::Close { status, failed: Some(failed), pictures: vec![] }])
+    }
+
+    fn end_entry(
+        &mut self,
+        status: AttemptStatus,
+        failed: Option<Failed>,
+        bill: Bill,
+        joins: Option<u32>,
+    ) -> Entry {
         Entry::End {
             number: self.number,
             status,
@@ -148,6 +184,8 @@ impl Run {
             render_seconds: None,
             seed: None,
             warnings: std::mem::take(&mut self.warnings),
+            unsent: false,
+            joins,
         }
     }
 
@@ -158,7 +196,18 @@ impl Run {
         bill: impl Into<Bill>,
         job: JobStatus,
     ) -> Step {
-        let end = self.end_entry(status, Some(failed.clone()), bill.into());
+        self.ends(status, failed, bill.into(), None, job)
+    }
+
+    fn ends(
+        &mut self,
+        status: AttemptStatus,
+        failed: Failed,
+        bill: Bill,
+        joins: Option<u32>,
+        job: JobStatus,
+    ) -> Step {
+        let end = self.end_entry(status, Some(failed.clone()), bill, joins);
         self.state = State::Closing;
         Step::Commit(vec![end, Entry::Close { status: job, failed: Some(failed), pictures: vec![] }])
     }
@@ -171,9 +220,17 @@ impl Run {
     }
 }
 
+/// The end of an attempt whose request never left.
+fn unsent(mut end: Entry) -> Entry {
+    if let Entry::End { unsent, .. } = &mut end {
+        *unsent = true;
+    }
+    end
+}
+
 /// Whether a failure would have moved on, had there been anybody left.
 fn is_outage(failure: &Failure, situation: Situation) -> bool {
-    let exhausted = Situation { others: true, tries: retry::MAX_RATE_TRIES, ..situation };
+    let exhausted = Situation { others: true, tries: retry::MAX_TRIES, ..situation };
     retry::after(failure, exhausted) == Next::Elsewhere
 }
 
@@ -192,6 +249,8 @@ pub fn lost(number: u32, provider: &str, cost: Option<Cost>) -> Vec<Entry> {
         render_seconds: None,
         seed: None,
         warnings: vec![],
+        unsent: false,
+        joins: None,
     };
     vec![end, Entry::Close { status: JobStatus::NeedsReview, failed: Some(failed), pictures: vec![] }]
 }

@@ -8,7 +8,7 @@ use crate::failure::{Failed, Failure};
 use crate::http::{HttpResponse, TransportError};
 use crate::input::Inputs;
 use crate::job::Warning;
-use crate::poll::Schedule;
+use crate::poll::{Manners, Schedule, Seen};
 use crate::provider::{self, Charge, ErrorAnswer, Remote, Reply, Submission};
 use crate::retry;
 use crate::verdict::{self, Outcome, Phase, Voice};
@@ -57,9 +57,12 @@ impl Run {
                 if let Some(refused) = self.foreign(&remote) {
                     return self.failed(refused, self.as_told(cost));
                 }
-                let estimate = Duration::from_secs_f64(self.candidate.typical_seconds.clamp(0.0, 600.0));
-                let schedule = Schedule::new(estimate);
-                self.checkpoint(Accepted { remote, cost, schedule, unsure: false, render_seconds: None })
+                let manners = match provider.address_name() {
+                    Some(_) => Manners::own_server(),
+                    None => Manners::service(self.candidate.typical_seconds),
+                };
+                let schedule = self.renders.schedule(manners);
+                self.checkpoint(Accepted::new(remote, cost, schedule))
             }
         }
     }
@@ -85,6 +88,8 @@ impl Run {
     /// What was sent may have been accepted. It is asked for where it can be; where it costs nothing, it is made again;
     /// everywhere else a person decides.
     fn lost(&mut self, why: String) -> Step {
+        // It may be there: it is no call that was turned away, and not made over and over.
+        self.accepted = true;
         if let Some(unsure) = self.unsure() {
             return self.wait(unsure, None);
         }
@@ -125,6 +130,7 @@ impl Run {
     }
 
     fn checkpoint(&mut self, accepted: Accepted) -> Step {
+        self.accepted = true;
         let checkpoint = Entry::Checkpoint {
             number: self.number,
             remote: accepted.remote.clone(),
@@ -140,13 +146,7 @@ impl Run {
         let provider = self.provider()?;
         let base = provider::base_url(provider, &self.candidate);
         let remote = provider.named_task(base, &format!("{}-{}", self.job.id, self.number))?;
-        Some(Accepted {
-            remote,
-            cost: None,
-            schedule: Schedule::overdue(),
-            unsure: true,
-            render_seconds: None,
-        })
+        Some(Accepted { unsure: true, ..Accepted::new(remote, None, Schedule::overdue()) })
     }
 
     /// All that will be asked about a task is asked at the provider's own hosts.
@@ -158,9 +158,14 @@ impl Run {
     }
 
     pub(super) fn wait(&mut self, mut accepted: Accepted, after: Option<Duration>) -> Step {
-        let pause = accepted.schedule.next(after);
+        let pause = accepted.schedule.next(self.age(), after);
         self.state = State::Waiting(accepted);
         Step::Wait(pause)
+    }
+
+    /// How long ago the call was sent.
+    fn age(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.now - self.sent_at).unwrap_or(0))
     }
 
     pub(super) fn poll(&mut self, accepted: Accepted) -> Step {
@@ -184,7 +189,7 @@ impl Run {
         let Some(provider) = self.provider() else { return Step::Stop };
         let said = matches!(&answer, Ok(response) if response.is_success());
         let mut voice = Voice::Silent;
-        let age = Duration::from_millis(u64::try_from(now - self.sent_at).unwrap_or(0));
+        let age = self.age();
         // A poll can be repeated at no cost, so a lost one is only a late one.
         let reply = match answer {
             Ok(response) => {
@@ -226,15 +231,25 @@ impl Run {
         };
         let after = match reply {
             Ok(Reply::Finished(mut output)) => {
+                // What was found again has been polled by no schedule.
+                let finished = accepted.finished.unwrap_or(age.as_secs_f64());
+                let seen = Seen { unfinished: accepted.unfinished, finished };
+                self.seen = (!accepted.schedule.is_overdue()).then_some(seen);
                 output.render_seconds = output.render_seconds.or(accepted.render_seconds);
                 return self.finished(output, accepted.cost, now);
             }
             Ok(Reply::Failed(rejection)) => return self.rejected(rejection, accepted.cost),
             Ok(Reply::Ask(request)) if request.auth.is_none() || !self.is_foreign(&request.url) => {
+                accepted.finished.get_or_insert(age.as_secs_f64());
                 self.state = State::Asking(accepted);
                 return self.send(request);
             }
-            Ok(Reply::Pending { after }) => after,
+            Ok(Reply::Pending { after }) => {
+                if said && !at_result {
+                    accepted.unfinished = age.as_secs_f64();
+                }
+                after
+            }
             Ok(Reply::Accepted { .. } | Reply::Ask(_)) => None,
             Err(mut rejection) => {
                 // Of a task that was accepted, "not found" says that the task is gone, not the model.

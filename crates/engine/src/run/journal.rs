@@ -126,6 +126,12 @@ pub enum Entry {
         seed: Option<i64>,
         /// Warnings of the whole attempt.
         warnings: Vec<Warning>,
+        /// The request is known never to have left this machine.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        unsent: bool,
+        /// The earlier attempt whose outage this call only prolonged: it is counted there and has no row of its own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        joins: Option<u32>,
     },
     /// The job goes back to the queue for a while: nothing is on its way, and its place is free for others.
     Later {
@@ -187,6 +193,8 @@ impl Entry {
                 render_seconds: _,
                 seed: _,
                 warnings,
+                unsent: _,
+                joins: _,
             } => {
                 failed.iter_mut().for_each(|failed| excerpt(&mut failed.message));
                 work.iter_mut().filter_map(|work| work.quality.as_mut()).for_each(whole);
@@ -204,7 +212,9 @@ impl Entry {
 }
 
 fn texts_of_progress(progress: &mut Progress, each: &mut dyn FnMut(&mut String)) {
-    let Progress { tries: _, failed, refused, reworded: _, climbing: _, rung: _, prompt, chosen } = progress;
+    // (Outages have names of our own rows only.)
+    let Progress { waits: _, outages: _, failed, refused, reworded: _, climbing: _, rung: _, prompt, chosen } =
+        progress;
     failed.iter_mut().chain(refused).chain(prompt).chain(chosen).for_each(each);
 }
 

@@ -1,6 +1,7 @@
 //! The machine driven through every kind of answer: which entries are durable before which request leaves.
 
 mod money;
+mod outage;
 mod route;
 
 use std::collections::VecDeque;
@@ -25,8 +26,6 @@ struct World {
     unwell: Vec<String>,
     /// Places at candidates are not written down.
     quiet: bool,
-    /// Doors are ajar only.
-    probe: bool,
     /// What the budget says to the next intents to send; to those after them it says nothing.
     budget: VecDeque<Event>,
 }
@@ -57,6 +56,12 @@ fn plan(kind: &str) -> Plan {
 /// A run of this candidate alone.
 fn alone(candidate: Candidate) -> Run {
     Run::new(job(), plan_of(candidate), 0).unwrap()
+}
+
+/// The progress of a job that a candidate has turned away so often, since the beginning of time.
+fn turned_away(candidate: &str, tries: u32, attempt: Option<u32>) -> Progress {
+    let outage = crate::progress::Outage { tries, since: 0, attempt };
+    Progress { outages: BTreeMap::from([(candidate.to_owned(), outage)]), ..Progress::default() }
 }
 
 fn json_answer(status: u16, body: Value) -> Result<HttpResponse, TransportError> {
@@ -103,7 +108,6 @@ impl World {
             stored: None,
             unwell: vec![],
             quiet: true,
-            probe: false,
             budget: VecDeque::new(),
         }
     }
@@ -148,7 +152,7 @@ impl World {
                     }
                     match shut {
                         true => Event::Shut { after: Duration::from_secs(10), code: ErrorCode::Overloaded },
-                        false => Event::Entered { probe: self.probe },
+                        false => Event::Entered { renders: Renders::default() },
                     }
                 }
                 Step::Rewrite { prompt, refused_by } => {
@@ -205,9 +209,9 @@ fn the_intent_is_durable_before_the_send_and_the_remote_id_before_the_first_poll
             "begin",
             "post /v1/flux-pro-1.1",
             "checkpoint",
-            "wait 9",
+            "wait 2.95",
             "get /eu/get_result",
-            "wait 8",
+            "wait 0.915",
             "get /eu/get_result",
             "get /x.png",
             "end succeeded",
@@ -240,7 +244,7 @@ fn a_send_without_an_answer_is_uncertain_and_never_repeated() {
 
 #[test]
 fn a_worker_that_must_end_says_that_it_did_not_send() {
-    let progress = Progress { tries: 3, ..Progress::default() };
+    let progress = turned_away("bfl:m", 3, Some(1));
     let mut world = World::of(Run::new(job(), Plan { progress, ..plan("bfl") }, 3).unwrap(), vec![]);
     world.from(Event::Start, "begin");
     assert!(!world.run.is_submitting(), "not before the intent is durable");
@@ -250,7 +254,17 @@ fn a_worker_that_must_end_says_that_it_did_not_send() {
     assert_eq!(world.log, ["begin", "end failed", "later"]);
     assert_eq!(world.end(), (AttemptStatus::Failed, Some(ErrorCode::Overloaded), Some("0".into())));
     let Some(Entry::Later { after: Duration::ZERO, progress }) = world.entries.last() else { panic!() };
-    assert_eq!(progress.tries, 3, "it is no try of the provider's");
+    assert_eq!(progress.outages["bfl:m"].tries, 3, "it is no try of the provider's");
+}
+
+#[test]
+fn a_call_that_was_canceled_before_it_left_is_free_and_known_not_to_have_left() {
+    let mut world = World::new("bfl", vec![]);
+    world.from(Event::Start, "post");
+    world.from(Event::Withdrawn, "never");
+    assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "end canceled", "close canceled"]);
+    assert_eq!(world.end(), (AttemptStatus::Canceled, Some(ErrorCode::Canceled), Some("0".into())));
+    assert!(matches!(world.entries[1], Entry::End { unsent: true, .. }));
 }
 
 /// Everything but the pauses.
@@ -307,9 +321,9 @@ fn what_was_provably_not_started_goes_back_to_the_queue_and_gives_up_in_the_end(
         world.go();
         assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "end failed", "later"]);
         assert_eq!(world.end().2.as_deref(), Some("0"));
-        let progress = Progress { tries: 3, ..Progress::default() };
-        let tried = Plan { progress, ..plan("bfl") };
-        let mut last = World::of(Run::new(job(), tried, 3).unwrap(), vec![answer]);
+        let tried = Plan { progress: turned_away("bfl:m", 3, Some(3)), ..plan("bfl") };
+        let run = Run::new(job(), tried, 3).unwrap().patience(Duration::ZERO);
+        let mut last = World::of(run, vec![answer]);
         last.go();
         assert_eq!(last.log.last().unwrap(), "close failed");
         let Some(Entry::Begin { number, .. }) = last.entries.first() else { panic!() };
@@ -356,8 +370,8 @@ fn not_found_right_after_acceptance_is_lag_and_later_an_end() {
     );
     world.go();
     assert_eq!(world.end().0, AttemptStatus::Succeeded);
-    let mut world =
-        World::new("bfl", vec![accepted(), json_answer(404, json!({"status": "Task not found"}))]);
+    let gone = || json_answer(404, json!({"status": "Task not found"}));
+    let mut world = World::new("bfl", [vec![accepted()], vec![gone(); 5]].concat());
     world.go();
     assert_eq!(world.end(), (AttemptStatus::Failed, Some(ErrorCode::NotFound), None));
 }
@@ -426,7 +440,7 @@ fn cancel_says_what_it_could_still_save() {
 fn a_job_that_is_no_longer_ours_is_dropped_before_it_is_sent() {
     let mut run = alone(candidate("bfl"));
     assert_eq!(run.on(Event::Start, 0), Step::Enter);
-    assert!(matches!(run.on(Event::Entered { probe: false }, 0), Step::Commit(_)));
+    assert!(matches!(run.on(Event::Entered { renders: Renders::default() }, 0), Step::Commit(_)));
     assert_eq!(run.on(Event::Disowned, 0), Step::Stop);
 }
 

@@ -336,7 +336,7 @@ fn each_documented_error_has_one_class() {
         (422, json!({"title": "Input validation failed", "invalid_fields": []}), Failure::Invalid),
         (422, json!({"detail": "Invalid version or not permitted"}), Failure::Invalid),
         (429, throttled, Failure::RateLimited { after: Some(Duration::from_secs(5)) }),
-        (429, json!({"retry_after": 1e9}), Failure::RateLimited { after: Some(Duration::from_secs(120)) }),
+        (429, json!({"retry_after": 1e9}), Failure::RateLimited { after: Some(Duration::from_secs(86_400)) }),
         (429, Value::Null, Failure::RateLimited { after: None }),
         (500, json!({"error": "oops"}), Failure::Uncertain),
         (502, Value::Null, Failure::Uncertain),

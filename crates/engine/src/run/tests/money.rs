@@ -200,14 +200,14 @@ fn after_a_restart_nobody_knows_how_large_the_pictures_were_that_went_in() {
 
 #[test]
 fn a_call_that_the_budget_does_not_allow_goes_to_a_cheaper_candidate() {
-    let mut world =
-        two(Progress { tries: 1, ..Progress::default() }, vec![accepted(), ready(), bytes(png())]);
+    let mut world = two(turned_away("bfl:m", 1, None), vec![accepted(), ready(), bytes(png())]);
     world.budget = [Event::Unaffordable].into();
     world.go();
     assert_eq!(world.log[..4], ["enter bfl:m", "unaffordable", "enter other:n", "begin"]);
     assert_eq!(world.log.last().unwrap(), "close succeeded");
     let Some(Entry::Begin { number, progress, warnings, .. }) = world.entries.first() else { panic!() };
-    assert_eq!((*number, progress.tries, progress.failed.as_slice()), (1, 1, &["bfl:m".to_string()][..]));
+    assert_eq!((*number, progress.failed.as_slice()), (1, &["bfl:m".to_string()][..]));
+    assert!(progress.outages.is_empty(), "it is given up: {progress:?}");
     assert_eq!(warnings.len(), 1, "each warning once: {warnings:?}");
     assert_eq!(world.log.iter().filter(|l| l.starts_with("post")).count(), 1);
 }
@@ -253,7 +253,7 @@ fn a_refused_job_whose_other_model_cannot_be_paid_waits_for_a_person() {
 
 #[test]
 fn a_budget_that_somebody_else_holds_is_asked_again_and_nothing_is_counted() {
-    let before = Progress { tries: 2, failed: vec!["other:n".into()], ..Progress::default() };
+    let before = Progress { failed: vec!["other:n".into()], ..turned_away("bfl:m", 2, None) };
     let mut pauses = vec![];
     for id in ["gen_1", "gen_2", "gen_3"] {
         let job = Job { id: id.into(), ..job() };

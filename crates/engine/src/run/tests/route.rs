@@ -1,6 +1,7 @@
 //! Where a job goes next: along its route, up its ladder, past those that are unwell.
 
 use super::*;
+use crate::progress::Outage;
 
 /// A world with two candidates, at `bfl` and at `other`, and the usual ladder.
 pub(super) fn two(progress: Progress, answers: Vec<Result<HttpResponse, TransportError>>) -> World {
@@ -93,23 +94,13 @@ fn a_provider_that_is_known_to_be_unwell_is_skipped_without_a_call() {
     let mut world = two(Progress::default(), vec![]);
     world.unwell = vec!["bfl:m".into(), "other:n".into()];
     world.go();
-    assert_eq!(world.log, ["shut at bfl:m", "shut at other:n", "later"]);
+    let both = ["shut at bfl:m", "shut at other:n"];
+    assert_eq!(world.log, [&both[..], &both, &["later"]].concat(), "the second time as the last resort");
     assert_eq!(progress(&world), Progress::default());
 }
 
 #[test]
-fn a_probe_is_no_try_and_refused_words_stay_where_they_were_refused() {
-    // One that is sent ahead to a recovering provider keeps its tries.
-    let progress3 = Progress { tries: 3, ..Progress::default() };
-    let mut world = World::of(
-        Run::new(job(), Plan { progress: progress3, ..plan("bfl") }, 3).unwrap(),
-        vec![json_answer(503, json!({}))],
-    );
-    world.probe = true;
-    world.go();
-    assert_eq!(world.log.last().unwrap(), "later");
-    assert_eq!(progress(&world).tries, 3);
-
+fn refused_words_stay_where_they_were_refused() {
     // N21: the other model is out, so the same model elsewhere does not get the refused words; a person does.
     let mut elsewhere = candidate("bfl");
     elsewhere.provider = "elsewhere".into();
@@ -134,4 +125,122 @@ fn a_probe_is_no_try_and_refused_words_stay_where_they_were_refused() {
         world.log,
         ["enter other:n", "begin", "post /v1/flux-pro-1.1", "end failed", "close needsreview"]
     );
+}
+
+#[test]
+fn with_another_candidate_left_two_tries_are_enough_whatever_the_provider_says() {
+    let limited = |after: &str| {
+        let headers = vec![("retry-after".to_owned(), after.to_owned())];
+        Ok(HttpResponse { status: 429, headers, body: vec![] })
+    };
+    for answer in [json_answer(429, json!({})), limited("1"), limited("3"), json_answer(503, json!({}))] {
+        let mut world = two(Progress::default(), vec![answer.clone()]);
+        world.go();
+        assert_eq!(world.log.last().unwrap(), "later");
+        let once = progress(&world);
+        assert_eq!(once.outages["bfl:m"], Outage { tries: 1, since: 1_050, attempt: Some(1) });
+        let mut world = two(once, vec![answer.clone()]);
+        world.run.number = 1;
+        world.go();
+        // The second one is counted in the attempt of the first.
+        assert!(
+            matches!(world.entries[1], Entry::End { number: 2, joins: Some(1), .. }),
+            "{:?}",
+            world.entries
+        );
+        assert_eq!(progress(&world), Progress { failed: vec!["bfl:m".into()], ..Progress::default() });
+        let Some(Entry::Later { after, .. }) = world.entries.last() else { panic!() };
+        assert!(after.is_zero());
+    }
+}
+
+#[test]
+fn a_short_pause_is_waited_for_once_where_another_candidate_is_left() {
+    let mut world = two(Progress::default(), vec![]);
+    world.from(Event::Start, "enter");
+    let shut = || Event::Shut { after: Duration::from_secs(2), code: ErrorCode::RateLimited };
+    let Step::Commit(entries) = world.run.on(shut(), 0) else { panic!() };
+    let [Entry::Later { after, progress }] = &entries[..] else { panic!("{entries:?}") };
+    assert_eq!((after.as_secs(), progress.waits), (2, 1));
+    let mut world = two(progress.clone(), vec![]);
+    world.from(Event::Start, "enter");
+    assert_eq!(world.run.on(shut(), 0), Step::Enter);
+    assert_eq!(world.run.candidate().name(), "other:n");
+}
+
+#[test]
+fn where_no_candidate_is_well_the_first_that_will_be_is_waited_for() {
+    let mut world = two(Progress::default(), vec![]);
+    assert_eq!(world.run.on(Event::Start, 0), Step::Enter);
+    assert_eq!(world.run.standing(), (0, false));
+    let shut = |seconds, code| Event::Shut { after: Duration::from_secs(seconds), code };
+    assert_eq!(world.run.on(shut(60, ErrorCode::Overloaded), 0), Step::Enter);
+    assert_eq!((world.run.candidate().name().as_str(), world.run.standing()), ("other:n", (0, true)));
+    // Both once more, now as a job that has nowhere else to go.
+    assert_eq!(world.run.on(shut(50, ErrorCode::RateLimited), 0), Step::Enter);
+    assert_eq!((world.run.candidate().name().as_str(), world.run.standing()), ("bfl:m", (0, true)));
+    assert_eq!(world.run.on(shut(9, ErrorCode::Overloaded), 0), Step::Enter);
+    let Step::Commit(entries) = world.run.on(shut(4, ErrorCode::RateLimited), 0) else { panic!() };
+    let [Entry::Later { after, progress }] = &entries[..] else { panic!("{entries:?}") };
+    assert_eq!((after.as_secs(), progress), (4, &Progress::default()));
+
+    // One whose account is empty is not asked again, and does not end a job that another one may still do.
+    let mut world = two(Progress::default(), vec![]);
+    world.run.on(Event::Start, 0);
+    assert_eq!(world.run.on(shut(8, ErrorCode::Overloaded), 0), Step::Enter);
+    assert_eq!(world.run.on(shut(300, ErrorCode::InsufficientCredits), 0), Step::Enter);
+    assert_eq!(world.run.candidate().name(), "bfl:m");
+    let Step::Commit(entries) = world.run.on(shut(8, ErrorCode::Overloaded), 0) else { panic!() };
+    assert!(matches!(&entries[..], [Entry::Later { after, .. }] if after.as_secs() == 8), "{entries:?}");
+}
+
+#[test]
+fn a_job_that_waits_comes_back_at_its_deadline_and_ends() {
+    let due = Job { deadline: Some(4_000), ..job() };
+    let waiting = || Run::new(due.clone(), plan("bfl"), 0).unwrap();
+    let mut world = World::of(waiting(), vec![json_answer(429, json!({}))]);
+    world.now = 3_800;
+    world.go();
+    let Some(Entry::Later { after, .. }) = world.entries.last() else { panic!() };
+    assert_eq!(after.as_millis(), 150, "and not after half a second");
+    let mut shut = World::of(waiting(), vec![]);
+    shut.unwell = vec!["bfl:m".into()];
+    shut.go();
+    let Some(Entry::Later { after, .. }) = shut.entries.last() else { panic!() };
+    assert_eq!(after.as_millis(), 3_000);
+    // While it waits in line, the line ends for it.
+    let mut run = waiting();
+    assert_eq!(run.on(Event::Start, 0), Step::Enter);
+    let Step::Commit(entries) = run.on(Event::Elapsed, 4_000) else { panic!() };
+    let [Entry::Close { status: JobStatus::Failed, failed: Some(failed), .. }] = &entries[..] else {
+        panic!()
+    };
+    assert_eq!(failed.failure, Failure::DeadlineExceeded);
+}
+
+#[test]
+fn a_job_waits_for_its_only_provider_as_long_as_it_may_and_is_one_attempt() {
+    let down = || Err(TransportError::NotSent("connection refused".into()));
+    let (mut state, mut now, mut calls, mut number) = (Progress::default(), 0, 0, 0);
+    let patience = Duration::from_secs(600);
+    loop {
+        let run = Run::new(job(), Plan { progress: state.clone(), ..plan("bfl") }, number).unwrap();
+        let mut world = World::of(run.patience(patience), vec![down()]);
+        world.now = now;
+        world.go();
+        calls += 1;
+        let Some(Entry::End { number: ended, joins, .. }) = world.entries.get(1) else { panic!() };
+        assert_eq!((*ended, *joins), if calls == 1 { (1, None) } else { (2, Some(1)) });
+        number = 1;
+        match world.entries.last() {
+            Some(Entry::Later { after, progress }) => {
+                assert!(*after <= Duration::from_secs(18), "{after:?}");
+                now = world.now + after.as_millis() as i64;
+                state = progress.clone();
+            }
+            _ => break,
+        }
+    }
+    assert!((600..640).contains(&(now / 1000)), "{now} ms");
+    assert!((35..60).contains(&calls), "{calls} calls");
 }
