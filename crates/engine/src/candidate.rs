@@ -1,6 +1,7 @@
 //! One (provider, model) pair of the catalogue that could do a job.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,7 +10,8 @@ use crate::cost::Price;
 use crate::job::{Task, Warning};
 use crate::size::SizeRule;
 
-/// A provider's row joined with a model's row: all that an adapter must know to build a request.
+/// A provider's row joined with a model's row: all that an adapter must know to build a request. What is large is shared with
+/// the catalogue: a copy costs little.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Candidate {
     /// The provider's id: `bfl`, or the name an administrator gave to a second endpoint of that kind.
@@ -41,10 +43,10 @@ pub struct Candidate {
     pub max_n: u32,
     /// The parameters it takes, by our name for them.
     #[serde(default)]
-    pub parameters: BTreeMap<String, Parameter>,
+    pub parameters: Arc<BTreeMap<String, Parameter>>,
     /// Fields that every request has.
     #[serde(default)]
-    pub fixed: Map<String, Value>,
+    pub fixed: Arc<Map<String, Value>>,
     /// How long a picture takes: learnt from this database's own history, else from the catalogue.
     pub typical_seconds: f64,
     /// The most tasks in flight at the provider; `None` is no limit.
@@ -55,7 +57,7 @@ pub struct Candidate {
     pub requests_per_minute: Option<u32>,
     /// The prices that are valid now.
     #[serde(default)]
-    pub prices: Vec<Price>,
+    pub prices: Arc<Vec<Price>>,
     /// True for a model that the caller did not ask for: it stands in when those he asked for fail.
     #[serde(default)]
     pub stands_in: bool,

@@ -1,6 +1,15 @@
-//! Providers, models and prices as published: one data file, `catalogue.toml`, that becomes rows of the database.
+//! Providers, models and prices as published: one data file, `catalogue.toml`, that becomes rows of the database; and those
+//! rows in memory ([`Snapshot`]).
 
-use std::sync::LazyLock;
+mod resolve;
+mod snapshot;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::sync::{Arc, LazyLock};
+
+pub use resolve::{Choice, Resolved, Wish};
+pub use snapshot::{Need, Provider, RefusalStep, Rows, Snapshot};
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -107,6 +116,12 @@ pub struct ListPrice {
     pub source: String,
 }
 
+impl ListPrice {
+    fn price(&self) -> Price {
+        Price { unit: self.unit, amount: self.amount, currency: USD.into(), quality: self.quality.clone() }
+    }
+}
+
 fn one() -> u32 {
     1
 }
@@ -162,78 +177,13 @@ impl Model {
             sizes,
             prompt_chars: self.prompt_chars,
             max_n: self.max_n,
-            parameters: self.parameters.clone(),
-            fixed: self.fixed.clone(),
+            parameters: self.parameters.clone().into(),
+            fixed: self.fixed.clone().into(),
             typical_seconds: self.typical_seconds,
             max_in_flight: None,
             requests_per_minute: None,
-            prices: self
-                .prices
-                .iter()
-                .map(|p| Price {
-                    unit: p.unit,
-                    amount: p.amount,
-                    currency: USD.into(),
-                    quality: p.quality.clone(),
-                })
-                .collect(),
+            prices: Arc::new(self.prices.iter().map(ListPrice::price).collect()),
             stands_in: false,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn the_data_file_is_well_formed() {
-        let catalogue = read(include_str!("../catalogue.toml")).unwrap();
-        let mut seen = HashSet::new();
-        for model in &catalogue.model {
-            let name = (model.kind.as_str(), model.name.as_str());
-            assert!(seen.insert(name), "{name:?} is there twice");
-            assert!(crate::provider::find(&model.kind).is_some(), "{name:?}: no such adapter");
-            assert_eq!(model.successor.is_none(), model.sizes.is_some(), "{name:?}: sizes or a successor");
-            for task in &model.default_for {
-                let known = task == "character" || model.operations.iter().any(|t| t.as_str() == task);
-                assert!(known, "{name:?} is the default for {task}, which it does not do");
-            }
-            if let Some(successor) = &model.successor {
-                let found = catalogue.model.iter().any(|m| m.name == *successor && m.successor.is_none());
-                assert!(found, "{name:?}: successor {successor} does not exist");
-            }
-        }
-        for provider in &catalogue.provider {
-            assert!(crate::provider::find(&provider.id).is_some(), "{}", provider.id);
-        }
-        for adapter in crate::provider::TABLE {
-            assert!(catalogue.provider.iter().any(|p| p.id == adapter.kind()), "{}", adapter.kind());
-            for task in Task::ALL {
-                let defaults = catalogue
-                    .model
-                    .iter()
-                    .filter(|m| m.kind == adapter.kind() && m.default_for.iter().any(|t| t == task.as_str()));
-                assert!(defaults.count() <= 1, "{}: two defaults for {}", adapter.kind(), task.as_str());
-            }
-        }
-    }
-
-    #[test]
-    fn every_name_is_free_of_doubt() {
-        // An alias must not be the name of another model at the same kind of provider, nor the alias of a second one.
-        let catalogue = shipped();
-        for model in &catalogue.model {
-            for alias in &model.aliases {
-                let others = catalogue.model.iter().filter(|m| {
-                    m.name != model.name
-                        && m.kind == model.kind
-                        && (m.name == *alias || m.aliases.contains(alias))
-                });
-                assert_eq!(others.count(), 0, "{alias} of {} at {}", model.name, model.kind);
-                assert_eq!(*alias, alias.to_lowercase(), "aliases are in lower case");
-            }
-        }
     }
 }

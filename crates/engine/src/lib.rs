@@ -9,10 +9,11 @@
 //! | [`job`] | what was asked, checked once at the border |
 //! | [`input`] | a picture that goes into a job |
 //! | [`canvas`] | pixels of masks and of extended pictures |
-//! | [`catalogue`] | models and prices as published |
+//! | [`catalogue`] | models and prices, as published and as they are in a database |
 //! | [`capability`] | what a model does with each parameter |
 //! | [`candidate`] | one (provider, model) pair of the catalogue that could do a job |
 //! | [`size`] | the size of a picture and the rule a model has for it |
+//! | [`admission`] | where a job may go, and what that costs
 //! | [`route`] | the order in which candidates are tried |
 //! | [`provider`] | the trait of an adapter and the one table of adapters |
 //! | [`http`] | a request and a response as values |
@@ -34,6 +35,7 @@
 //! | [`redact`] | keys taken out of texts from outside |
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod candidate;
 pub mod canvas;
 pub mod capability;

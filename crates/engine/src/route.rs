@@ -65,7 +65,7 @@ impl Priority {
 
 /// Why a candidate is not on the route.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Out {
+pub enum Exclusion {
     /// The job is not to leave the machine.
     NotPrivate,
     /// A caller or an administrator blocks the provider.
@@ -84,25 +84,25 @@ pub enum Out {
     NothingToStandInFor,
 }
 
-impl Out {
+impl Exclusion {
     /// The reason as users see it.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Out::NotPrivate => "not_private",
-            Out::Blocked => "blocked",
-            Out::NotPreferred => "not_preferred",
-            Out::NotConfigured => "not_configured",
-            Out::NotSupported => "not_supported",
-            Out::Unfit(_) => "unfit",
-            Out::TooDear => "too_dear",
-            Out::NothingToStandInFor => "nothing_to_stand_in_for",
+            Exclusion::NotPrivate => "not_private",
+            Exclusion::Blocked => "blocked",
+            Exclusion::NotPreferred => "not_preferred",
+            Exclusion::NotConfigured => "not_configured",
+            Exclusion::NotSupported => "not_supported",
+            Exclusion::Unfit(_) => "unfit",
+            Exclusion::TooDear => "too_dear",
+            Exclusion::NothingToStandInFor => "nothing_to_stand_in_for",
         }
     }
 
     /// More about it, for people.
     pub fn details(&self) -> Option<&str> {
         match self {
-            Out::Unfit(why) => Some(why),
+            Exclusion::Unfit(why) => Some(why),
             _ => None,
         }
     }
@@ -113,8 +113,21 @@ impl Out {
 pub struct Route {
     /// Tried in this order.
     pub candidates: Vec<Candidate>,
-    /// Not tried.
-    pub left_out: Vec<(Candidate, Out)>,
+    /// Not tried, in the administrator's order; those that only stand in last.
+    pub excluded: Vec<(Candidate, Exclusion)>,
+    /// The first candidate that can be asked now.
+    pub head: Option<Head>,
+}
+
+/// The candidate that a job is sent to first.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Its place in [`Route::candidates`].
+    pub index: usize,
+    /// What it would be sent.
+    pub prepared: Prepared,
+    /// What that is expected to cost, in USD; `None` is unknown.
+    pub cost: Option<Decimal>,
 }
 
 /// Reads and checks preferences. `known` are the ids of all providers.
@@ -155,64 +168,115 @@ pub fn preferences(json: &serde_json::Value, known: &[String]) -> Result<Prefere
     Ok(wishes)
 }
 
-/// Orders candidates, given in the administrator's order, by the caller's wishes. Those that stand in come last, and
-/// only when there is somebody to stand in for. The draw by weights depends on the job's id alone, so it can be
-/// replayed. `judge` says what else keeps a candidate out, or what it would cost.
-pub fn order(
-    candidates: Vec<Candidate>,
-    wishes: &Preferences,
-    priority: Option<Priority>,
-    task: Task,
-    job_id: &str,
-    judge: impl Fn(&Candidate) -> Result<Option<Decimal>, Out>,
-) -> Route {
-    let mut route = Route::default();
-    let mut costs = BTreeMap::new();
-    for candidate in candidates {
-        let provider = &candidate.provider;
-        let out = if wishes.blocked.contains(provider) {
-            Some(Out::Blocked)
-        } else if wishes.only && !wishes.preferred.contains(provider) {
-            Some(Out::NotPreferred)
-        } else if !provider::can(&candidate, task) {
-            Some(Out::NotSupported)
-        } else if priority == Some(Priority::Privacy)
-            && !Priority::Privacy.kinds().contains(&candidate.kind.as_str())
-        {
-            Some(Out::NotPrivate)
-        } else {
-            None
-        };
-        let verdict = match out {
-            Some(out) => Err(out),
-            None => judge(&candidate),
-        };
-        match verdict {
-            Err(out) => route.left_out.push((candidate, out)),
-            Ok(cost) => {
-                costs.insert(candidate.name(), cost);
-                route.candidates.push(candidate);
+/// What decides the order of candidates.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The caller's wishes.
+    pub wishes: &'a Preferences,
+    /// What matters most to the caller.
+    pub priority: Option<Priority>,
+    /// What a model must be able to do.
+    pub task: Task,
+    /// The draw by weights depends on it alone, so it can be replayed.
+    pub job_id: &'a str,
+    /// Prepare a request for each candidate, not for the head alone.
+    pub all: bool,
+}
+
+/// What is known of a candidate that may be on the route.
+struct Kept {
+    at: usize,
+    candidate: Candidate,
+    fit: Option<(Prepared, Option<Decimal>)>,
+}
+
+impl Order<'_> {
+    /// Orders candidates, given in the administrator's order. Those that stand in come last, and only when there is one to
+    /// stand in for. `eligible` says what keeps a candidate out before a request is prepared, `fit` prepares one,
+    /// `ready` is false for one that is tried only when no other can be. Requests are prepared as far as the head, or for
+    /// all where the order depends on what they cost, or on a draw.
+    pub fn route(
+        self,
+        candidates: Vec<Candidate>,
+        eligible: impl Fn(&Candidate) -> Result<(), Exclusion>,
+        mut fit: impl FnMut(&mut Candidate) -> Result<(Prepared, Option<Decimal>), Exclusion>,
+        ready: impl Fn(&Candidate) -> bool,
+    ) -> Route {
+        let mut kept: Vec<Kept> = vec![];
+        let mut out: Vec<(usize, Candidate, Exclusion)> = vec![];
+        let all = self.all || self.priority == Some(Priority::Cost) || !self.wishes.weights.is_empty();
+        for (at, mut candidate) in candidates.into_iter().enumerate() {
+            let checked = self.permits(&candidate).and_then(|()| eligible(&candidate));
+            let checked = checked.and_then(|()| if all { fit(&mut candidate).map(Some) } else { Ok(None) });
+            match checked {
+                Ok(fit) => kept.push(Kept { at, candidate, fit }),
+                Err(exclusion) => out.push((at, candidate, exclusion)),
             }
         }
+        kept.sort_by_cached_key(|k| self.rank(k));
+        if !all {
+            // As far as the head: those that are ready first.
+            let mut turns: Vec<usize> = (0..kept.len()).filter(|i| !kept[*i].candidate.stands_in).collect();
+            turns.sort_by_key(|i| !ready(&kept[*i].candidate));
+            for i in turns {
+                match fit(&mut kept[i].candidate) {
+                    Ok(fit) => {
+                        kept[i].fit = Some(fit);
+                        break;
+                    }
+                    Err(exclusion) => out.push((kept[i].at, kept[i].candidate.clone(), exclusion)),
+                }
+            }
+            kept.retain(|k| k.fit.is_some() || out.iter().all(|(at, ..)| *at != k.at));
+        }
+        out.sort_by_key(|(at, ..)| *at);
+        let mut excluded: Vec<_> = out.into_iter().map(|(_, candidate, why)| (candidate, why)).collect();
+        if kept.iter().all(|k| k.candidate.stands_in) {
+            excluded.extend(kept.drain(..).map(|k| (k.candidate, Exclusion::NothingToStandInFor)));
+        }
+        let own = kept.iter().take_while(|k| !k.candidate.stands_in).count();
+        if !self.wishes.weights.is_empty()
+            && let Some(head) = draw(&kept[..own], self.wishes, fraction(self.job_id, 0))
+        {
+            let winner = kept.remove(head);
+            kept.insert(0, winner);
+        }
+        let able = |k: &Kept| k.fit.is_some() && ready(&k.candidate);
+        let index = kept.iter().position(able).or_else(|| kept.iter().position(|k| k.fit.is_some()));
+        let head = index.and_then(|index| {
+            let (prepared, cost) = kept[index].fit.take()?;
+            Some(Head { index, prepared, cost })
+        });
+        Route { candidates: kept.into_iter().map(|k| k.candidate).collect(), excluded, head }
     }
-    if route.candidates.iter().all(|c| c.stands_in) {
-        let idle = route.candidates.drain(..).map(|c| (c, Out::NothingToStandInFor));
-        route.left_out.extend(idle);
+
+    /// What the caller's wishes and the model's operations say.
+    fn permits(&self, candidate: &Candidate) -> Result<(), Exclusion> {
+        let (wishes, provider) = (self.wishes, &candidate.provider);
+        let local = |kind: &str| Priority::Privacy.kinds().contains(&kind);
+        if wishes.blocked.contains(provider) {
+            Err(Exclusion::Blocked)
+        } else if wishes.only && !wishes.preferred.contains(provider) {
+            Err(Exclusion::NotPreferred)
+        } else if !provider::can(candidate, self.task) {
+            Err(Exclusion::NotSupported)
+        } else if self.priority == Some(Priority::Privacy) && !local(&candidate.kind) {
+            Err(Exclusion::NotPrivate)
+        } else {
+            Ok(())
+        }
     }
-    let rank = |c: &Candidate| wishes.preferred.iter().position(|p| *p == c.provider).unwrap_or(usize::MAX);
-    let cost = |c: &Candidate| match priority {
-        Some(Priority::Cost) => costs.get(&c.name()).copied().flatten().unwrap_or(Decimal::MAX),
-        _ => Decimal::ZERO,
-    };
-    route.candidates.sort_by_key(|c| (c.stands_in, rank(c), priority.map_or(0, |p| p.rank(c)), cost(c)));
-    let own = route.candidates.iter().take_while(|c| !c.stands_in).count();
-    if !wishes.weights.is_empty()
-        && let Some(head) = draw(&route.candidates[..own], wishes, fraction(job_id, 0))
-    {
-        let winner = route.candidates.remove(head);
-        route.candidates.insert(0, winner);
+
+    fn rank(&self, kept: &Kept) -> (bool, usize, usize, Decimal) {
+        let candidate = &kept.candidate;
+        let preferred = self.wishes.preferred.iter().position(|p| *p == candidate.provider);
+        let cost = match self.priority {
+            Some(Priority::Cost) => kept.fit.as_ref().and_then(|(_, cost)| *cost).unwrap_or(Decimal::MAX),
+            _ => Decimal::ZERO,
+        };
+        let served = self.priority.map_or(0, |priority| priority.rank(candidate));
+        (candidate.stands_in, preferred.unwrap_or(usize::MAX), served, cost)
     }
-    route
 }
 
 /// What would be sent to a candidate and what that is expected to cost, or why it is out.
@@ -221,18 +285,18 @@ pub fn fits(
     task: Task,
     request: &Request,
     ceiling: Option<Decimal>,
-) -> Result<(Prepared, Option<Decimal>), Out> {
+) -> Result<(Prepared, Option<Decimal>), Exclusion> {
     let inputs = Inputs::stand_ins(request);
     let prepared = provider::plan(candidate, task, request, &inputs, &BTreeMap::new(), "planned")
-        .map_err(|invalid| Out::Unfit(format!("{invalid}. {}", invalid.hint)))?;
+        .map_err(|invalid| Exclusion::Unfit(format!("{invalid}. {}", invalid.hint)))?;
     let cost = provider::expected_cost(candidate, request, &prepared, &[]);
     match ceiling {
-        Some(ceiling) if cost.is_none_or(|cost| cost > ceiling) => Err(Out::TooDear),
+        Some(ceiling) if cost.is_none_or(|cost| cost > ceiling) => Err(Exclusion::TooDear),
         _ => Ok((prepared, cost)),
     }
 }
 
-/// How likely it is that each candidate comes first: the draw that [`order`] makes, before it is made.
+/// How likely it is that each candidate comes first: the draw that [`Order::route`] makes, before it is made.
 pub fn chances(candidates: &[Candidate], wishes: &Preferences) -> Vec<f64> {
     let own = candidates.iter().take_while(|c| !c.stands_in).count();
     let weight = |c: &Candidate| wishes.weights.get(&c.provider).copied().unwrap_or(1.0);
@@ -263,8 +327,8 @@ pub fn merged(setting: Preferences, request: Preferences, asked: &serde_json::Va
 }
 
 /// The index of the drawn candidate: subtract the weights in order from `fraction`·Σ until nothing is left.
-fn draw(candidates: &[Candidate], wishes: &Preferences, fraction: f64) -> Option<usize> {
-    let weight = |c: &Candidate| wishes.weights.get(&c.provider).copied().unwrap_or(1.0);
+fn draw(candidates: &[Kept], wishes: &Preferences, fraction: f64) -> Option<usize> {
+    let weight = |k: &Kept| wishes.weights.get(&k.candidate.provider).copied().unwrap_or(1.0);
     let total: f64 = candidates.iter().map(weight).sum();
     let mut rest = fraction * total;
     let mut last = None;
@@ -300,8 +364,20 @@ mod tests {
     fn ordered(wishes: serde_json::Value, job: &str) -> Vec<String> {
         let known: Vec<String> = ["a", "b", "c"].map(String::from).into();
         let wishes = preferences(&wishes, &known).unwrap();
-        let route = order(candidates(&["a", "b", "c"]), &wishes, None, Task::Generate, job, |_| Ok(None));
+        let order = Order { wishes: &wishes, priority: None, task: Task::Generate, job_id: job, all: false };
+        let route = order.route(candidates(&["a", "b", "c"]), |_| Ok(()), |_| Ok(free()), |_| true);
         route.candidates.into_iter().map(|c| c.provider).collect()
+    }
+
+    fn free() -> (Prepared, Option<Decimal>) {
+        let prepared = Prepared {
+            submission: provider::Submission::Local,
+            warnings: vec![],
+            seed_honored: false,
+            quality: None,
+            size: None,
+        };
+        (prepared, Some(Decimal::ZERO))
     }
 
     #[test]
@@ -353,12 +429,49 @@ mod tests {
         let mut all = candidates(&["a", "b", "c"]);
         all[2].stands_in = true;
         let names = |route: &Route| route.candidates.iter().map(|c| c.provider.clone()).collect::<Vec<_>>();
-        let route = order(all.clone(), &wishes, None, Task::Generate, "j", |_| Ok(None));
+        let order = Order { wishes: &wishes, priority: None, task: Task::Generate, job_id: "j", all: false };
+        let route = order.route(all.clone(), |_| Ok(()), |_| Ok(free()), |_| true);
         assert_eq!(names(&route), ["a", "b", "c"]);
-        let no_key = |c: &Candidate| if c.stands_in { Ok(None) } else { Err(Out::NotConfigured) };
-        let route = order(all, &wishes, None, Task::Generate, "j", no_key);
-        assert!(route.candidates.is_empty());
-        assert_eq!(route.left_out.last().unwrap().1, Out::NothingToStandInFor);
+        let no_key = |c: &Candidate| if c.stands_in { Ok(()) } else { Err(Exclusion::NotConfigured) };
+        let route = order.route(all.clone(), no_key, |_| Ok(free()), |_| true);
+        assert!(route.candidates.is_empty() && route.head.is_none());
+        assert_eq!(route.excluded.last().unwrap().1, Exclusion::NothingToStandInFor);
+        // Also where it takes a request to find out.
+        let unfit = |c: &mut Candidate| if c.stands_in { Ok(free()) } else { Err(Exclusion::TooDear) };
+        for all_of_them in [false, true] {
+            let route = Order { all: all_of_them, ..order }.route(all.clone(), |_| Ok(()), unfit, |_| true);
+            let why: Vec<&str> = route.excluded.iter().map(|(_, why)| why.as_str()).collect();
+            assert!(route.candidates.is_empty() && route.head.is_none());
+            assert_eq!(why, ["too_dear", "too_dear", "nothing_to_stand_in_for"]);
+        }
+    }
+
+    #[test]
+    fn requests_are_prepared_as_far_as_the_head_unless_the_order_depends_on_them() {
+        let wishes = Preferences::default();
+        let order = Order { wishes: &wishes, priority: None, task: Task::Generate, job_id: "j", all: false };
+        let prepared = |order: Order<'_>, unfit: &[&str], idle: &[&str]| {
+            let mut asked = vec![];
+            let fit = |c: &mut Candidate| {
+                asked.push(c.provider.clone());
+                if unfit.contains(&c.provider.as_str()) { Err(Exclusion::TooDear) } else { Ok(free()) }
+            };
+            let ready = |c: &Candidate| !idle.contains(&c.provider.as_str());
+            let route = order.route(candidates(&["a", "b", "c"]), |_| Ok(()), fit, ready);
+            let head = route.head.map(|h| route.candidates[h.index].provider.clone());
+            (asked.join(""), head.unwrap_or_default(), route.candidates.len())
+        };
+        assert_eq!(prepared(order, &[], &[]), ("a".into(), "a".into(), 3));
+        assert_eq!(prepared(order, &["a"], &[]), ("ab".into(), "b".into(), 2));
+        assert_eq!(prepared(order, &["a", "b", "c"], &[]), ("abc".into(), String::new(), 0));
+        // One that is not ready is the head only where no other can be; its place on the route stays.
+        assert_eq!(prepared(order, &[], &["a"]), ("b".into(), "b".into(), 3));
+        assert_eq!(prepared(order, &["b", "c"], &["a"]), ("bca".into(), "a".into(), 1));
+        assert_eq!(prepared(Order { all: true, ..order }, &["a"], &[]), ("abc".into(), "b".into(), 2));
+        let cost = Order { priority: Some(Priority::Cost), ..order };
+        assert_eq!(prepared(cost, &[], &[]).0, "abc");
+        let weights = serde_json::from_value(json!({"weights": {"b": 2.0}})).unwrap();
+        assert_eq!(prepared(Order { wishes: &weights, ..order }, &[], &[]).0, "abc");
     }
 
     #[test]
@@ -414,12 +527,14 @@ mod tests {
             let kinds = ["bfl", "openai", "stability", "a1111", "replicate"];
             let known: Vec<String> = kinds.map(String::from).into();
             let wishes = preferences(&wishes, &known).unwrap();
-            let price = |c: &Candidate| match c.kind.as_str() {
-                "replicate" => Ok(Some(Decimal::new(3, 3))),
-                "a1111" => Ok(None),
-                _ => Ok(Some(Decimal::new(4, 2))),
+            let price = |c: &mut Candidate| match c.kind.as_str() {
+                "replicate" => Ok((free().0, Some(Decimal::new(3, 3)))),
+                "a1111" => Ok((free().0, None)),
+                _ => Ok((free().0, Some(Decimal::new(4, 2)))),
             };
-            let route = order(candidates(&kinds), &wishes, Some(priority), Task::Generate, "j", price);
+            let priority = Some(priority);
+            let order = Order { wishes: &wishes, priority, task: Task::Generate, job_id: "j", all: false };
+            let route = order.route(candidates(&kinds), |_| Ok(()), price, |_| true);
             route.candidates.into_iter().map(|c| c.provider).collect::<Vec<_>>()
         };
         assert_eq!(ranked(Priority::Quality, json!({}))[..2], ["openai", "bfl"]);

@@ -20,6 +20,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rust_decimal::Decimal;
+
 use collect::Collection;
 pub use finish::lost;
 pub use journal::{AttemptStatus, Entry, JobStatus, Picture};
@@ -190,7 +192,8 @@ impl Accepted {
 /// Where a job may go, and what it has behind it.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// The candidates in order. Never empty.
+    /// The candidates in order. Never empty. That the first one can take the request is known; of the others it is found out
+    /// when it is their turn.
     pub route: Vec<Candidate>,
     /// What follows a refusal.
     pub ladder: Vec<Rung>,
@@ -198,6 +201,8 @@ pub struct Plan {
     pub max_refusals: u32,
     /// What happened so far.
     pub progress: Progress,
+    /// The most that a call may be expected to cost, in USD.
+    pub ceiling: Option<Decimal>,
 }
 
 /// One job on its way.

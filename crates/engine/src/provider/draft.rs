@@ -43,7 +43,7 @@ impl<'a> Draft<'a> {
                 "Choose a model whose operations include it, see image_gen.models.",
             ));
         }
-        let fields = candidate.fixed.clone();
+        let fields = (*candidate.fixed).clone();
         Ok(Draft {
             call: *call,
             fields,

@@ -9,6 +9,7 @@ use crate::job::MAX_PROMPT_CHARS;
 use crate::progress::Rung;
 use crate::provider;
 use crate::retry::SHORT;
+use crate::route;
 
 impl Run {
     pub(super) fn start(&mut self, now: i64) -> Step {
@@ -24,7 +25,7 @@ impl Run {
             if let Some(end) = self.ladder_ends() {
                 return self.end_of_ladder(end);
             }
-            let progress = &mut self.plan.progress;
+            let progress = &self.plan.progress;
             match self.plan.ladder.get(progress.rung as usize) {
                 Some(Rung::Rewrite) => {
                     self.state = State::Rewriting;
@@ -34,8 +35,9 @@ impl Run {
                 Some(Rung::SwitchModel { candidates }) => {
                     // A model that is named and that nobody can take is not replaced by one that is not named.
                     let from = candidates.as_ref().unwrap_or(&self.plan.route);
-                    let other = from.iter().find(|c| progress.is_open(c) && !progress.model_refused(c));
-                    let other = other.map(Candidate::name);
+                    let open = |c: &&Candidate| progress.is_open(c) && !progress.model_refused(c);
+                    let other = from.iter().filter(open).find(|c| self.fits(c)).map(Candidate::name);
+                    let progress = &mut self.plan.progress;
                     progress.rung += 1;
                     if let Some(other) = other {
                         progress.chosen = Some(other);
@@ -44,7 +46,7 @@ impl Run {
                     }
                 }
                 // `ladder_ends` knows the others.
-                _ => progress.rung += 1,
+                _ => self.plan.progress.rung += 1,
             }
         }
     }
@@ -94,7 +96,8 @@ impl Run {
         let well = |c: &&Candidate| !self.is_unwell(&c.name());
         let chosen = progress.chosen.as_ref().and_then(|name| self.named(name)).filter(well);
         // A retry stays where it is; the ladder's choice comes before the route.
-        let next = chosen.or_else(|| self.plan.route.iter().filter(well).find(|c| progress.is_open(c)));
+        let open = |c: &&Candidate| progress.is_open(c) && self.fits(c);
+        let next = chosen.or_else(|| self.plan.route.iter().filter(well).find(open));
         match next.cloned() {
             Some(candidate) => {
                 self.task = provider::task_at(self.job.request.task(self.job.operation), &candidate);
@@ -125,7 +128,15 @@ impl Run {
     /// Whether the route has another candidate that could take over.
     pub(super) fn others(&self) -> bool {
         let here = self.candidate.name();
-        self.plan.route.iter().any(|c| c.name() != here && self.plan.progress.is_open(c))
+        let other = |c: &&Candidate| c.name() != here && self.plan.progress.is_open(c);
+        self.plan.route.iter().filter(other).any(|c| self.fits(c))
+    }
+
+    /// Whether a candidate can take the request at a price that is allowed. Of the head that is known.
+    pub(super) fn fits(&self, candidate: &Candidate) -> bool {
+        let head = self.plan.route.first().is_some_and(|head| head.name() == candidate.name());
+        let task = self.job.request.task(self.job.operation);
+        head || route::fits(candidate, task, &self.job.request, self.plan.ceiling).is_ok()
     }
 
     fn is_unwell(&self, name: &str) -> bool {
@@ -136,7 +147,7 @@ impl Run {
     pub(super) fn is_open_elsewhere(&self, here: &str) -> bool {
         let open = |c: &Candidate| {
             let name = c.name();
-            name != here && self.plan.progress.is_open(c) && !self.is_unwell(&name)
+            name != here && self.plan.progress.is_open(c) && !self.is_unwell(&name) && self.fits(c)
         };
         self.plan.route.iter().any(open)
     }

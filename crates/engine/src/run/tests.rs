@@ -46,7 +46,13 @@ fn job() -> Job {
 }
 
 fn plan_of(candidate: Candidate) -> Plan {
-    Plan { route: vec![candidate], ladder: vec![], max_refusals: 3, progress: Progress::default() }
+    Plan {
+        route: vec![candidate],
+        ladder: vec![],
+        max_refusals: 3,
+        progress: Progress::default(),
+        ceiling: None,
+    }
 }
 
 fn plan(kind: &str) -> Plan {

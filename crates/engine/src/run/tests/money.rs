@@ -2,6 +2,8 @@
 
 use super::route::{progress, two};
 use super::*;
+use std::sync::Arc;
+
 use crate::cost::Work;
 
 #[test]
@@ -29,7 +31,7 @@ fn seconds_that_only_the_poll_names_are_priced() {
         currency: "USD".into(),
         quality: None,
     }];
-    let fal = Candidate { remote_name: "fal-ai/esrgan".into(), prices, ..candidate("fal") };
+    let fal = Candidate { remote_name: "fal-ai/esrgan".into(), prices: prices.into(), ..candidate("fal") };
     let answers = vec![
         json_answer(200, json!({"request_id": "R"})),
         json_answer(202, json!({"status": "IN_PROGRESS"})),
@@ -66,7 +68,8 @@ fn every_intent_to_send_says_what_this_call_is_expected_to_cost() {
     let mut four = job();
     four.request.n = 4;
     let mut fal = Candidate { remote_name: "fal-ai/x".into(), ..candidate("fal") };
-    fal.parameters.insert("n".into(), serde_json::from_value(json!("num_images")).unwrap());
+    Arc::make_mut(&mut fal.parameters)
+        .insert("n".into(), serde_json::from_value(json!("num_images")).unwrap());
     let mut world = World::of(Run::new(four, plan_of(fal), 0).unwrap(), vec![]);
     world.from(Event::Start, "begin");
     assert_eq!(estimate(&world).as_deref(), Some("0.16"));
@@ -107,8 +110,8 @@ fn the_pictures_that_go_in_are_counted_as_soon_as_they_are_here() {
     world.stored = Some(png);
     world.from(Event::Start, "begin");
     // Two begun megapixels in.
-    let now: rust_decimal::Decimal = estimate(&world).unwrap().parse().unwrap();
-    assert!(now >= planned + rust_decimal::Decimal::new(3, 2), "{planned} {now}");
+    let now: Decimal = estimate(&world).unwrap().parse().unwrap();
+    assert!(now >= planned + Decimal::new(3, 2), "{planned} {now}");
 }
 
 #[test]
@@ -116,7 +119,7 @@ fn what_was_held_against_the_price_table_is_kept_with_or_without_a_price() {
     // N13
     let seconds = json!([{"unit": "second", "amount": "0.001"}]);
     for (prices, cost) in [(seconds, Some("0.003")), (json!([]), None)] {
-        let prices = serde_json::from_value(prices).unwrap();
+        let prices: Arc<Vec<crate::cost::Price>> = serde_json::from_value(prices).unwrap();
         let fal = Candidate { remote_name: "fal-ai/esrgan".into(), prices, ..candidate("fal") };
         let answers = vec![
             json_answer(200, json!({"request_id": "R"})),

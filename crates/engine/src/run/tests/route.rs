@@ -14,6 +14,7 @@ pub(super) fn two(progress: Progress, answers: Vec<Result<HttpResponse, Transpor
         ladder: vec![Rung::Rewrite, Rung::SwitchModel { candidates: None }, Rung::Review],
         max_refusals: 3,
         progress,
+        ceiling: None,
     };
     let mut world = World::of(Run::new(job(), plan, 0).unwrap(), answers);
     world.quiet = false;
@@ -117,6 +118,7 @@ fn refused_words_stay_where_they_were_refused() {
         ladder: vec![Rung::Rewrite, Rung::SwitchModel { candidates: None }, Rung::Review],
         max_refusals: 3,
         progress: Progress { rung: 2, ..refused },
+        ceiling: None,
     };
     let mut world = World::of(Run::new(job(), plan, 1).unwrap(), vec![json_answer(401, json!({}))]);
     world.quiet = false;

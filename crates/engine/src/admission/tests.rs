@@ -1,0 +1,259 @@
+//! Admission over the shipped catalogue.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::catalogue::tests::rows;
+
+/// Keys that are there (`None`: nobody has said), and what renders take.
+#[derive(Default)]
+struct Known(Option<Vec<&'static str>>, BTreeMap<String, f64>);
+
+impl Surroundings for Known {
+    fn has(&self, name: &str) -> bool {
+        self.0.as_ref().is_none_or(|keys| keys.contains(&name))
+    }
+
+    fn seconds(&self, provider: &str, model: &str) -> Option<f64> {
+        self.1.get(&format!("{provider}:{model}")).copied()
+    }
+}
+
+fn keys(names: &[&'static str]) -> Known {
+    Known(Some(names.to_vec()), BTreeMap::new())
+}
+
+fn request(more: Value) -> Request {
+    let mut json = json!({"prompt": "a cup", "seed": 7});
+    for (key, value) in more.as_object().unwrap() {
+        json[key] = value.clone();
+    }
+    serde_json::from_value(json).unwrap()
+}
+
+struct Case {
+    purpose: Purpose,
+    operation: Operation,
+    request: Request,
+    model: Option<&'static str>,
+    wishes: Value,
+    priority: Option<Priority>,
+    max_cost: Option<Decimal>,
+    own: Option<OwnBackEnd>,
+    preview: bool,
+}
+
+impl Case {
+    fn new(purpose: Purpose) -> Self {
+        Case {
+            purpose,
+            operation: Operation::Generate,
+            request: request(json!({})),
+            model: None,
+            wishes: json!({}),
+            priority: None,
+            max_cost: None,
+            own: None,
+            preview: false,
+        }
+    }
+
+    fn admit(&self, snapshot: &Snapshot, known: &Known) -> Result<Admission, Rejection> {
+        let default = "flux-1.1-pro";
+        let target = Target::of(snapshot, self.operation, &self.request, self.priority, self.model, default)?;
+        let query = Query {
+            purpose: self.purpose,
+            job_id: "gen_1",
+            need: Need::of(&self.request, self.operation),
+            request: &self.request,
+            target: &target,
+            priority: self.priority,
+            max_cost: self.max_cost,
+            allow_unpriced: false,
+            own: self.own.clone(),
+            preview: self.preview,
+        };
+        let wishes = serde_json::from_value(self.wishes.clone()).unwrap();
+        admit(snapshot, &query, &wishes, known)
+    }
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot::from(rows(&[], &[]))
+}
+
+fn first(admission: &Admission) -> String {
+    admission.first().map(Candidate::name).unwrap_or_default()
+}
+
+#[test]
+fn a_job_goes_to_the_first_that_is_ready_and_says_what_that_costs() {
+    let case = Case::new(Purpose::Queue);
+    let at = |known: &Known| first(&case.admit(&snapshot(), known).unwrap());
+    assert_eq!(at(&Known::default()), "bfl:flux-1.1-pro", "as long as no worker has said what it has");
+    assert_eq!(at(&keys(&["BFL_API_KEY"])), "bfl:flux-1.1-pro");
+    assert_eq!(at(&keys(&["FAL_API_KEY"])), "fal:flux-1.1-pro");
+    let admission = case.admit(&snapshot(), &keys(&["BFL_API_KEY"])).unwrap();
+    assert_eq!(admission.cost().unwrap().to_string(), "0.04");
+    assert!(admission.warnings.is_empty());
+    // Without any key it is queued all the same, and the caller is told.
+    let admission = case.admit(&snapshot(), &keys(&[])).unwrap();
+    assert_eq!(admission.warnings[0].code, "not_configured");
+}
+
+#[test]
+fn what_is_named_is_queued_for_it_alone_and_others_stand_in_when_it_runs() {
+    let named = |purpose| Case { model: Some("bfl:flux-1.1-pro"), ..Case::new(purpose) };
+    let all = keys(&["BFL_API_KEY", "OPENAI_API_KEY"]);
+    assert_eq!(named(Purpose::Queue).admit(&snapshot(), &all).unwrap().route.len(), 1);
+    assert_eq!(
+        named(Purpose::Run).admit(&snapshot(), &all).unwrap().route.len(),
+        1,
+        "the provider is named, too"
+    );
+    let model = |purpose| Case { model: Some("flux-1.1-pro"), ..Case::new(purpose) };
+    let run = model(Purpose::Run).admit(&snapshot(), &all).unwrap();
+    assert_eq!(first(&run), "bfl:flux-1.1-pro");
+    assert!(run.route.last().is_some_and(|c| c.stands_in && c.provider == "openai"));
+    // None stands in for a model that itself cannot be tried.
+    let none = model(Purpose::Run).admit(&snapshot(), &keys(&["OPENAI_API_KEY"])).unwrap_err();
+    assert_eq!(none.failure().failure, crate::failure::Failure::Unauthorized);
+    assert!(none.failure().message.contains("bfl has no key (BFL_API_KEY)"), "{:?}", none.failure());
+}
+
+#[test]
+fn the_words_of_a_request_choose_its_model() {
+    let rule = json!({"rule": "text", "needs_text": true, "models": ["gpt-image-2"], "reason": "legible"});
+    let snapshot = Snapshot::from(rows(&["OPENAI_API_KEY", "BFL_API_KEY"], &[("model_rules", rule)]));
+    let case = |prompt: &str, priority| Case {
+        request: request(json!({"prompt": prompt})),
+        priority,
+        ..Case::new(Purpose::Queue)
+    };
+    let known = keys(&["OPENAI_API_KEY", "BFL_API_KEY"]);
+    let sign = "a sign that says 'OPEN ALL NIGHT'";
+    assert!(first(&case(sign, None).admit(&snapshot, &known).unwrap()).starts_with("openai:gpt-image"));
+    assert!(first(&case("a cup", None).admit(&snapshot, &known).unwrap()).starts_with("bfl:"));
+    let speed = case(sign, Some(Priority::Speed)).admit(&snapshot, &known).unwrap();
+    assert!(first(&speed).starts_with("bfl:"), "what matters most to the caller comes before");
+    assert_eq!(speed.warnings[0].code, "text_in_picture");
+}
+
+#[test]
+fn a_limit_is_kept_when_queueing_and_when_running() {
+    let limit = |purpose, cents| Case { max_cost: Some(Decimal::new(cents, 2)), ..Case::new(purpose) };
+    let known = keys(&["BFL_API_KEY"]);
+    assert_eq!(limit(Purpose::Queue, 3).admit(&snapshot(), &known).unwrap_err().kind, Kind::Budget);
+    assert!(limit(Purpose::Queue, 4).admit(&snapshot(), &known).is_ok());
+    let run = Case { model: Some("flux-1.1-pro"), ..limit(Purpose::Run, 3) };
+    let why = run.admit(&snapshot(), &known).unwrap_err().failure();
+    assert!(why.message.contains("would cost more than max_cost"), "{why:?}");
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_said_in_its_own_words() {
+    let small = Case { request: request(json!({"width": 128, "height": 128})), ..Case::new(Purpose::Queue) };
+    let wrong = small.admit(&snapshot(), &keys(&["BFL_API_KEY"])).unwrap_err();
+    assert_eq!(wrong.kind, Kind::Argument);
+    assert!(wrong.invalid.message.contains("128x128") && wrong.invalid.hint.contains("steps"), "{wrong:?}");
+    let blocked = Case { wishes: json!({"blocked": ["bfl"]}), ..Case::new(Purpose::Queue) };
+    let wrong = blocked.admit(&snapshot(), &keys(&["BFL_API_KEY"])).unwrap_err();
+    assert_eq!(wrong.kind, Kind::NotSupported);
+    assert!(wrong.invalid.message.contains("bfl:flux-1.1-pro: blocked"), "{wrong:?}");
+    // Another that can make it takes it where the choice is open.
+    let both = small.admit(&snapshot(), &keys(&["BFL_API_KEY", "STABILITY_API_KEY", "FAL_API_KEY"]));
+    assert!(both.is_err() || !first(&both.unwrap()).starts_with("bfl"));
+}
+
+#[test]
+fn explained_is_every_candidate() {
+    let explained = Case::new(Purpose::Explain).admit(&snapshot(), &keys(&["BFL_API_KEY"])).unwrap();
+    let queued = Case::new(Purpose::Queue).admit(&snapshot(), &keys(&["BFL_API_KEY"])).unwrap();
+    assert_eq!(first(&explained), first(&queued));
+    let count = |a: &Admission| a.route.len() + a.excluded.len();
+    assert!(count(&explained) >= count(&queued));
+    let weighed = Case { wishes: json!({"weights": {"fal": 1000, "bfl": 0}}), ..Case::new(Purpose::Explain) };
+    let all = keys(&["BFL_API_KEY", "FAL_API_KEY"]);
+    assert_eq!(first(&weighed.admit(&snapshot(), &all).unwrap()), "bfl:flux-1.1-pro", "before the draw");
+    let drawn = Case { purpose: Purpose::Queue, ..weighed }.admit(&snapshot(), &all).unwrap();
+    assert_eq!(first(&drawn), "fal:flux-1.1-pro");
+}
+
+#[test]
+fn learnt_seconds_take_the_place_of_the_catalogues() {
+    let mut known = keys(&["BFL_API_KEY"]);
+    known.1.insert("bfl:flux-1.1-pro".into(), 2.5);
+    for purpose in [Purpose::Queue, Purpose::Run, Purpose::Explain] {
+        let case = Case { model: Some("flux-1.1-pro"), ..Case::new(purpose) };
+        let admission = case.admit(&snapshot(), &known).unwrap();
+        assert_eq!(admission.first().unwrap().typical_seconds, 2.5, "{purpose:?}");
+    }
+}
+
+#[test]
+fn an_own_back_end_is_where_it_answers_and_of_the_kind_that_answers() {
+    let own = |kind| Some(OwnBackEnd { address: "http://here:1".into(), kind });
+    let case = |kind| Case { model: Some("a1111:sd-local"), own: own(kind), ..Case::new(Purpose::Run) };
+    let known = keys(&["STABLE_DIFFUSION_LOCAL_BASE_URL"]);
+    for kind in [None, Some("a1111")] {
+        let run = case(kind).admit(&snapshot(), &known).unwrap();
+        assert_eq!(run.first().and_then(|c| c.base_url.as_deref()), Some("http://here:1"), "{kind:?}");
+    }
+    let gone = case(Some("comfyui")).admit(&snapshot(), &known);
+    assert!(gone.is_err_and(|why| why.excluded.is_empty()));
+}
+
+#[test]
+fn a_preview_takes_the_place_of_a_model_without_a_key_where_that_is_wanted() {
+    let case = Case { model: Some("flux-1.1-pro"), preview: true, ..Case::new(Purpose::Run) };
+    let run = case.admit(&snapshot(), &keys(&[])).unwrap();
+    assert_eq!(run.route[0].name(), "preview:flux-1.1-pro");
+    let edit = Case {
+        operation: Operation::Edit,
+        request: request(json!({"image": "asset:1", "mode": "img2img"})),
+        model: Some("flux-kontext-pro"),
+        ..case
+    };
+    assert!(edit.admit(&snapshot(), &keys(&[])).is_err());
+}
+
+#[test]
+fn what_follows_a_refusal_has_the_candidates_of_the_models_that_it_names() {
+    let step = |action: &str, model: Value| ("ladder", json!({"action": action, "model": model}));
+    let steps = [
+        step("rewrite", json!(null)),
+        step("switch_model", json!("gpt-image-2")),
+        step("switch_model", json!("no-such-model")),
+        step("switch_model", json!(null)),
+        step("review", json!(null)),
+    ];
+    let snapshot = Snapshot::from(rows(&[], &steps));
+    let wanted = request(json!({}));
+    let target = Target::queued("flux-1.1-pro".into(), None);
+    let query = Query {
+        purpose: Purpose::Run,
+        job_id: "gen_1",
+        need: Need::of(&wanted, Operation::Generate),
+        request: &wanted,
+        target: &target,
+        priority: None,
+        max_cost: None,
+        allow_unpriced: false,
+        own: None,
+        preview: false,
+    };
+    let candidates = |wishes: Value| -> Vec<Option<usize>> {
+        let wishes = serde_json::from_value(wishes).unwrap();
+        let rungs = ladder(&snapshot, &query, &wishes, &keys(&["OPENAI_API_KEY"]));
+        assert!(matches!(rungs[..], [Rung::Rewrite, .., Rung::Review]));
+        let of = |rung: &Rung| match rung {
+            Rung::SwitchModel { candidates } => Some(candidates.as_ref().map(Vec::len)),
+            _ => None,
+        };
+        rungs.iter().filter_map(of).collect()
+    };
+    assert_eq!(candidates(json!({})), [Some(1), Some(0), None]);
+    assert_eq!(candidates(json!({"blocked": ["openai"]})), [Some(0), Some(0), None]);
+}
