@@ -71,84 +71,14 @@ INSERT INTO image_gen.model_rules (position, rule, needs_text, photoreal, draft,
   (90, 'usual',    NULL, NULL, NULL, NULL, NULL, NULL, '{flux-1.1-pro,gpt-image-2.6-flare,stable-image-core,flux-dev,gemini-nano-banana-2.1,ideogram-4.5,sd-local,sd-xl-base}',
    'nothing special was asked for', 'catalogue');
 
-CREATE FUNCTION image_gen._is_configured(asked text) RETURNS boolean
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  target image_gen._target;
-  keys text[] := (SELECT w.configured FROM image_gen.worker_state w);
-BEGIN
-  target := image_gen._resolve_model(asked);
-  RETURN EXISTS (
-    SELECT FROM image_gen.models m JOIN image_gen.providers p ON p.kind = m.provider_kind AND p.enabled
-     WHERE m.name = target.model AND (target.provider IS NULL OR p.id = target.provider)
-       AND image_gen._has_access(p.kind, p.base_url, p.key_name, keys));
-EXCEPTION WHEN undefined_object THEN
-  RETURN false;
-END $$;
-COMMENT ON FUNCTION image_gen._is_configured(text) IS 'Whether somebody has a key for a model, as far as the worker has said which keys it has.';
-
 CREATE FUNCTION image_gen.choose_model(
   needs_text boolean DEFAULT false, photoreal boolean DEFAULT false, draft boolean DEFAULT false, stylized boolean DEFAULT false,
   editing boolean DEFAULT false, priority text DEFAULT NULL,
   OUT model text, OUT rule text, OUT reason text, OUT configured boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-  row_ image_gen.model_rules;
-  candidate text;
-  first_rule image_gen.model_rules;
 BEGIN
-  IF $6 NOT IN ('quality', 'control', 'speed', 'variety', 'cost', 'privacy') THEN
-    RAISE EXCEPTION 'priority ''%'' does not exist', $6 USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Use one of: quality, control, speed, variety, cost, privacy.';
-  END IF;
-  IF $6 = 'cost' AND NOT (coalesce($1, false) OR coalesce($3, false) OR coalesce($4, false) OR coalesce($5, false)) THEN
-    -- The one rule that is no row: the price table decides.
-    SELECT p.id || ':' || m.name INTO model
-      FROM image_gen.models m
-      JOIN image_gen.providers p ON p.kind = m.provider_kind AND p.enabled AND p.kind <> 'preview'
-      JOIN LATERAL (SELECT min(r.amount) AS amount FROM image_gen.prices r
-                     WHERE r.model = m.name AND r.provider_kind = m.provider_kind AND r.unit IN ('image', 'megapixel', 'begun_megapixel', 'first_megapixel')
-                       AND r.currency = 'USD' AND current_date >= r.valid_from AND current_date < r.valid_to) c ON c.amount IS NOT NULL
-     WHERE m.successor IS NULL AND m.name <> '*' AND m.operations @> '{generate}'
-       AND image_gen._has_access(p.kind, p.base_url, p.key_name, (SELECT w.configured FROM image_gen.worker_state w))
-     ORDER BY c.amount, p.priority, m.name LIMIT 1;
-    rule := 'cost';
-    reason := CASE WHEN model IS NULL THEN 'no model with a list price is configured: set a provider''s key' ELSE 'the lowest list price of a picture' END;
-    configured := model IS NOT NULL;
-    RETURN;
-  END IF;
-  FOR row_ IN
-    SELECT r.* FROM image_gen.model_rules r
-     WHERE (r.needs_text IS NULL OR r.needs_text = coalesce($1, false)) AND (r.photoreal IS NULL OR r.photoreal = coalesce($2, false))
-       AND (r.draft IS NULL OR r.draft = coalesce($3, false)) AND (r.stylized IS NULL OR r.stylized = coalesce($4, false))
-       AND (r.editing IS NULL OR r.editing = coalesce($5, false)) AND (r.priority IS NULL OR r.priority = $6)
-     ORDER BY r.position
-  LOOP
-    IF first_rule.position IS NULL THEN
-      first_rule := row_;
-    END IF;
-    FOREACH candidate IN ARRAY row_.models LOOP
-      IF image_gen._is_configured(candidate) THEN
-        model := candidate;
-        rule := row_.rule;
-        reason := row_.reason;
-        configured := true;
-        RETURN;
-      END IF;
-    END LOOP;
-    -- What a rule demands is not given up for what somebody happens to have a key for.
-    EXIT;
-  END LOOP;
-  rule := first_rule.rule;
-  configured := false;
-  reason := format('%s: %s would do, but none of them is configured; set a key of their providers (%s)', first_rule.reason,
-                   array_to_string(first_rule.models, ', '),
-                   (SELECT string_agg(DISTINCT image_gen._key_of(p.kind, p.key_name), ', ')
-                      FROM unnest(first_rule.models) AS u(name)
-                      JOIN image_gen.models m ON m.name = split_part(u.name, ':', 1 + (strpos(u.name, ':') > 0)::integer)
-                      JOIN image_gen.providers p ON p.kind = m.provider_kind
-                       AND (strpos(u.name, ':') = 0 OR p.id = split_part(u.name, ':', 1))));
+  SELECT c.model, c.rule, c.reason, c.model IS NOT NULL INTO model, rule, reason, configured
+    FROM image_gen._choose(coalesce($1, false), coalesce($2, false), coalesce($3, false), coalesce($4, false), coalesce($5, false), $6) c;
 END $$;
 COMMENT ON FUNCTION image_gen.choose_model IS
 'A model for what is wanted, by image_gen.model_rules: its name, the rule and the reason. Only a model that somebody has a key for is named;
@@ -161,32 +91,13 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   asked jsonb := image_gen._named(operation, arguments);
-  job_id text := image_gen._new_job_id();
-  checked jsonb;
-  target image_gen._target;
-  known text[] := (SELECT array_agg(p.id ORDER BY p.id) FROM image_gen.providers p);
 BEGIN
-  checked := image_gen._check(job_id, operation, asked::text);
-  target := image_gen._target_for(operation, checked, arguments ->> 'model');
   RETURN QUERY
   SELECT (r ->> 'position')::integer, r ->> 'provider', r ->> 'model', (r ->> 'included')::boolean, r ->> 'reason',
          (r ->> 'probability')::numeric, (r ->> 'estimated_cost')::numeric, (r ->> 'estimated_seconds')::numeric,
          r -> 'warnings', nullif(r -> 'request', 'null')
-    FROM jsonb_array_elements(image_gen._explain(
-           job_id, operation, checked ->> 'request', target.provider, target.model,
-           image_gen._candidates(checked ->> 'task', coalesce(target.model, image_gen._usual_model(operation, checked)), target.provider)::text,
-           image_gen._preferences((arguments -> 'provider_preferences')::text, known)::text, known,
-           (arguments ->> 'max_cost')::numeric, (SELECT w.configured FROM image_gen.worker_state w), checked ->> 'priority')) r;
-  -- Who can do nothing of the kind is no candidate at all; it is said all the same.
-  RETURN QUERY
-  SELECT NULL::integer, p.id, NULL::text, false, 'not_supported', NULL::numeric, NULL::numeric, NULL::numeric, '[]'::jsonb, NULL::jsonb
-    FROM image_gen.providers p
-   WHERE p.enabled AND p.kind <> 'preview' AND (target.provider IS NULL OR p.id = target.provider)
-     AND NOT EXISTS (SELECT FROM image_gen.models m
-                      WHERE m.provider_kind = p.kind AND m.successor IS NULL
-                        AND m.operations && ARRAY[replace(checked ->> 'task', 'character', 'generate'),
-                                                  CASE checked ->> 'task' WHEN 'outpaint' THEN 'inpaint' ELSE replace(checked ->> 'task', 'character', 'generate') END])
-   ORDER BY p.priority, p.id;
+    FROM jsonb_array_elements(image_gen._explain(operation, asked::text, arguments ->> 'model', (arguments -> 'provider_preferences')::text,
+                                                 (arguments ->> 'max_cost')::numeric)) r;
 END $$;
 COMMENT ON FUNCTION image_gen.explain(text, jsonb) IS
 'The route of a request without sending it: who would be tried in which order and why, who is out and why, how likely each is to come first, what it would
@@ -196,8 +107,7 @@ CREATE VIEW image_gen.capabilities AS
 SELECT p.id AS provider, m.name AS model, c.task, c.parameter, c.state, c."as" AS sent_as
   FROM image_gen.models m
   JOIN image_gen.providers p ON p.kind = m.provider_kind
- CROSS JOIN LATERAL jsonb_array_elements(image_gen._candidates(NULL, m.name, p.id, true)) AS o(offer)
- CROSS JOIN LATERAL jsonb_to_recordset(image_gen._capabilities(o.offer)) AS c(task text, parameter text, state text, "as" text)
+ CROSS JOIN LATERAL jsonb_to_recordset(image_gen._capabilities(p.id, m.name)) AS c(task text, parameter text, state text, "as" text)
  WHERE m.successor IS NULL;
 COMMENT ON VIEW image_gen.capabilities IS
 'What each model really does with each parameter in each task, found out by preparing requests: forwarded, renamed (sent_as says to what), converted, unsupported

@@ -297,13 +297,8 @@ BEGIN
   ), started AS (
     UPDATE image_gen.jobs j SET status = 'running'
       FROM claimed c WHERE j.id = c.job_id
-    RETURNING c.seq, c.attempts, c.progress, j.id, j.owner, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider, j.task,
+    RETURNING c.seq, c.attempts, c.progress, j.id, j.owner, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider,
               j.preferences, j.deadline, j.max_cost, j.priority
-  ), ladder AS MATERIALIZED (
-    SELECT image_gen._rungs() AS rungs
-  ), routes AS MATERIALIZED (  -- inlined, it would be read once a job
-    SELECT r.model, r.provider, r.task, image_gen._candidates(r.task, r.model, r.provider) AS candidates
-      FROM (SELECT DISTINCT s.model, s.provider, s.task FROM started s) r
   )
   SELECT s.seq, s.id, s.owner, jsonb_build_object(
            'operation', s.operation,
@@ -312,16 +307,14 @@ BEGIN
                           FROM unnest('{image,mask,style_image,reference_image}'::text[]) AS i(role)
                          WHERE s.parameters ? i.role),
            'deadline', CASE WHEN isfinite(s.deadline) THEN (extract(epoch FROM s.deadline) * 1000)::bigint END,
-           'attempts', s.attempts, 'progress', s.progress, 'preferences', s.preferences, 'candidates', r.candidates,
-           'max_cost', s.max_cost::text, 'priority', s.priority, 'ladder', l.rungs,
-           'resume', (SELECT jsonb_build_object('number', a.number, 'provider', a.provider, 'remote_id', a.remote_id,
+           'attempts', s.attempts, 'progress', s.progress, 'preferences', s.preferences,
+           'model', s.model, 'provider', s.provider, 'max_cost', s.max_cost::text, 'priority', s.priority,
+           'resume', (SELECT jsonb_build_object('number', a.number, 'provider', a.provider, 'model', a.model, 'remote_id', a.remote_id,
                                'poll_url', a.poll_url, 'result_url', a.result_url, 'cancel_url', a.cancel_url, 'cost', a.billed_cost::text,
-                               -- A task is followed to its end although its provider was switched off meanwhile.
-                               'candidates', image_gen._candidates(NULL, a.model, a.provider, true),
                                'sent_at', (extract(epoch FROM a.sent_at) * 1000)::bigint)
                         FROM image_gen.attempts a
                        WHERE a.job_id = s.id AND a.status = 'running' AND s.attempts > 0))
-    FROM started s CROSS JOIN ladder l JOIN routes r ON r.model = s.model AND r.provider IS NOT DISTINCT FROM s.provider AND r.task = s.task
+    FROM started s
    ORDER BY s.seq;
 END $$;
 COMMENT ON FUNCTION image_gen._claim(bigint, integer, bigint, jsonb) IS

@@ -58,7 +58,7 @@ DECLARE
   job image_gen.jobs;
   review image_gen.reviews;
   last image_gen.attempts;
-  target image_gen._target;
+  target record;
 BEGIN
   SELECT j.* INTO job FROM image_gen.jobs j
    WHERE j.id = $1 AND (j.owner = caller OR image_gen._may_review(caller)) FOR UPDATE;
@@ -103,12 +103,9 @@ BEGIN
     PERFORM image_gen._conclude($1, 'failed', job.error_code, coalesce($7, 'rejected by ' || caller), NULL);
   ELSE
     IF $2 = 'switch_model' THEN
-      target := image_gen._resolve_model($4);
-      IF NOT EXISTS (
-        SELECT FROM jsonb_array_elements(image_gen._candidates(NULL, target.model, target.provider)) c
-         WHERE c -> 'operations' ?| ARRAY[replace(job.task, 'character', 'generate'), CASE job.task WHEN 'outpaint' THEN 'inpaint' ELSE '' END])
-      THEN
-        RAISE EXCEPTION 'nobody offers model "%" for this task: %', $4, job.task USING ERRCODE = 'feature_not_supported',
+      SELECT r.* INTO target FROM image_gen._resolve_model($4, job.task) r;
+      IF NOT target.offered THEN
+        RAISE EXCEPTION 'no provider offers model "%" for this task: %', $4, job.task USING ERRCODE = 'feature_not_supported',
           HINT = 'image_gen.models.operations says what each model can do.';
       END IF;
       PERFORM image_gen._retarget($1, target.model, target.provider);

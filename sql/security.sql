@@ -18,7 +18,7 @@ REVOKE ALL ON SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA image_gen FROM PUBLIC;
-REVOKE ALL ON TYPE image_gen.receipt, image_gen._target, image_gen._draft, image_gen._balance FROM PUBLIC;
+REVOKE ALL ON TYPE image_gen.receipt, image_gen._draft, image_gen._balance FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA image_gen TO image_gen_user, image_gen_admin, image_gen_worker;
 
@@ -32,7 +32,7 @@ GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style, image_gen.status, image_gen.recent, image_gen.wait, image_gen.cancel, image_gen.credits, image_gen.picture,
   image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen._restated, image_gen._reservations,
   image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.needs_text,
-  image_gen.claim_review, image_gen.resolve_review, image_gen._candidates, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker, image_gen._held
+  image_gen.claim_review, image_gen.resolve_review, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker, image_gen._held
   TO image_gen_user, image_gen_admin;
 
 -- Administrators: the catalogue. Not where keys are sent (providers.base_url, key_name): that is the superuser's.
@@ -51,7 +51,8 @@ GRANT SELECT, DELETE ON image_gen.cancels TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.jobs, image_gen.worker_state TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.attempts, image_gen.timings TO image_gen_worker;
 GRANT SELECT, INSERT ON image_gen.campaign_assets, image_gen.blobs TO image_gen_worker;
-GRANT SELECT ON image_gen.providers, image_gen.models, image_gen.prices, image_gen.ladder, image_gen.rewrite_rules TO image_gen_worker;
+GRANT SELECT ON image_gen.providers, image_gen.models, image_gen.prices, image_gen.model_rules, image_gen.ladder, image_gen.rewrite_rules
+  TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.health TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.provider_balances TO image_gen_worker;
 GRANT SELECT ON image_gen.budgets, image_gen.budget_changes TO image_gen_worker;
@@ -61,8 +62,8 @@ GRANT SELECT, UPDATE ON image_gen.finish_hooks TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.callback_queue TO image_gen_worker;
 GRANT EXECUTE ON FUNCTION
   image_gen._hold, image_gen._held, image_gen._home, image_gen._start_epoch, image_gen._clock_set_back, image_gen._take_over, image_gen._claim, image_gen._waiting, image_gen._cancellations, image_gen._keep, image_gen._journal,
-  image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._candidates, image_gen._place,
-  image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake, image_gen._rungs, image_gen._offers, image_gen._has_access, image_gen._resolve_model,
+  image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._place,
+  image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake,
   image_gen._cost_of, image_gen._share, image_gen._afford, image_gen._applicable, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,
   image_gen._balances, image_gen._since, image_gen._until, image_gen._limit_of,
   image_gen._all_over_to, image_gen._reconcile, image_gen._note_all_over, image_gen._restore_waits, image_gen._sweep_inputs, image_gen._tell, image_gen._record_deaths, image_gen._suspects, image_gen._let_one_run_alone, image_gen._join_attempt, image_gen._can_be_asked, image_gen._note_health, image_gen._note_balance, image_gen._prune, image_gen._callable, image_gen._due_callbacks, image_gen._callbacks_due, image_gen._next_callback, image_gen._callback_done, image_gen._callback_failed, image_gen.rewrite_prompt

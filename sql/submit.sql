@@ -1,92 +1,5 @@
 -- A request on its way into the queue: checked, planned, written, in the caller's transaction.
 
-CREATE TYPE image_gen._target AS (provider text, model text, warning jsonb);
-COMMENT ON TYPE image_gen._target IS 'What a model''s name stands for.';
-
-CREATE FUNCTION image_gen._resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
-DECLARE
-  wanted text := lower(btrim(asked));
-  kind text;
-  entry image_gen.models;
-BEGIN
-  -- provider:model names both; owner/name:version of a community model is no provider's id.
-  SELECT p.id, p.kind INTO provider, kind FROM image_gen.providers p
-   WHERE p.id = split_part(wanted, ':', 1) AND strpos(wanted, ':') > 0;
-  model := CASE WHEN provider IS NULL THEN wanted ELSE substr(wanted, strpos(wanted, ':') + 1) END;
-  -- A successor can itself be retired by now; a circle of them ends after eight.
-  FOR step IN 1..8 LOOP
-    -- The name itself, by the index; else every alias is looked at.
-    SELECT m.* INTO entry FROM image_gen.models m
-     WHERE m.name = model AND m.name <> '*' AND (kind IS NULL OR m.provider_kind = kind)
-     ORDER BY m.successor IS NULL DESC, m.provider_kind LIMIT 1;
-    IF NOT FOUND THEN
-      SELECT m.* INTO entry FROM image_gen.models m
-       WHERE (m.name = model OR model = ANY (lower(m.aliases::text)::text[])) AND m.name <> '*'
-         -- What a provider calls its own wins, but another provider's name for it is understood too.
-       ORDER BY (m.provider_kind = kind) IS TRUE DESC, m.name = model DESC, m.successor IS NULL DESC, m.name, m.provider_kind
-       LIMIT 1;
-    END IF;
-    EXIT WHEN entry.name IS NULL;
-    model := entry.name;
-    EXIT WHEN entry.successor IS NULL;
-    model := entry.successor;
-    warning := coalesce(warning, jsonb_build_object('code', 'successor', 'message',
-                 format('%s is retired%s: %s is used instead', entry.name,
-                        coalesce(' (' || to_char(entry.ends_on, 'YYYY-MM-DD') || ')', ''), entry.successor)));
-  END LOOP;
-  IF entry.name IS NULL AND EXISTS (SELECT FROM image_gen.models m WHERE m.name = '*' AND m.provider_kind = kind) THEN
-    RETURN;  -- a provider with more models than a catalogue can list
-  ELSIF entry.name IS NULL OR entry.successor IS NOT NULL THEN
-    RAISE EXCEPTION 'model "%" does not exist', asked
-      USING ERRCODE = 'undefined_object',
-            HINT = format('%simage_gen.models lists all, with their aliases; replicate:owner/name, fal:… and openrouter:… reach models that have no row.',
-                     (SELECT coalesce('Near it: ' || string_agg(n.name, ', ') || '. ', '')
-                        FROM (SELECT DISTINCT m.name FROM image_gen.models m
-                               WHERE m.successor IS NULL AND m.name <> '*' AND left(m.name, 3) = left(model, 3) ORDER BY 1 LIMIT 8) n));
-  END IF;
-END $$;
-COMMENT ON FUNCTION image_gen._resolve_model(text) IS 'A name, alias or provider:model → the model of the catalogue that is used, and a warning where that is a successor.';
-
-CREATE FUNCTION image_gen._usual_model(operation text, checked jsonb) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  -- What serves a priority, and who is the same character again, is each provider's own to say.
-  IF operation <> 'generate' OR checked ->> 'priority' IS NOT NULL OR checked ->> 'task' <> 'generate' OR image_gen._default_model() = '' THEN
-    RETURN NULL;
-  END IF;
-  RETURN (image_gen._resolve_model(image_gen._default_model())).model;
-END $$;
-COMMENT ON FUNCTION image_gen._usual_model(text, jsonb) IS 'The model whose providers come first where the caller leaves the choice open: image_gen.default_model.';
-
-CREATE FUNCTION image_gen._target_for(operation text, checked jsonb, asked_model text) RETURNS image_gen._target
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  target image_gen._target;
-  chosen text := asked_model;
-BEGIN
-  IF chosen IS NULL AND operation = 'generate' AND checked ->> 'priority' IS NULL AND checked ->> 'task' = 'generate' THEN
-    -- What the request says about itself decides before the usual model does.
-    IF image_gen.needs_text(checked #>> '{request,prompt}') OR checked #>> '{request,quality}' = 'draft' THEN
-      SELECT c.model INTO chosen
-        FROM image_gen.choose_model(needs_text => image_gen.needs_text(checked #>> '{request,prompt}'),
-                                    draft => checked #>> '{request,quality}' = 'draft') c
-       WHERE c.configured;
-    END IF;
-  END IF;
-  IF chosen IS NOT NULL THEN
-    target := image_gen._resolve_model(chosen);
-  ELSIF strpos(image_gen._default_model(), ':') > 0 AND image_gen._usual_model(operation, checked) IS NOT NULL THEN
-    -- A setting that names the provider too means it.
-    target := image_gen._resolve_model(image_gen._default_model());
-    IF target.provider IS NULL THEN
-      RETURN NULL;
-    END IF;
-  END IF;
-  RETURN target;
-END $$;
-COMMENT ON FUNCTION image_gen._target_for(text, jsonb, text) IS 'The model of a request: the caller''s, else the one that its words ask for; NULL leaves it to the route.';
-
 CREATE FUNCTION image_gen._needs(checked jsonb, caller name) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -156,10 +69,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   draft image_gen._draft;
   job image_gen.jobs;
-  target image_gen._target;
   checked jsonb;
-  plan jsonb;
-  known text[] := (SELECT array_agg(p.id ORDER BY p.id) FROM image_gen.providers p);
+  admitted jsonb;
 BEGIN
   IF max_cost < 0 OR max_cost >= 'Infinity' THEN  -- NaN sorts above infinity
     RAISE EXCEPTION 'max_cost is %', max_cost USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an amount in USD from 0 up, or leave it out.';
@@ -172,28 +83,23 @@ BEGIN
   checked := image_gen._check(job.id, operation, asked::text);
   job.task := checked ->> 'task';
   job.priority := checked ->> 'priority';
-  target := image_gen._target_for(operation, checked, asked_model);
-  job.preferences := image_gen._preferences(preferences::text, known);
-  plan := image_gen._plan(job.id, operation, checked ->> 'request', target.provider, target.model,
-                          image_gen._candidates(CASE WHEN target.model IS NULL THEN job.task END,
-                                                coalesce(target.model, image_gen._usual_model(operation, checked)), target.provider)::text,
-                          job.preferences::text, known, max_cost, (SELECT w.configured FROM image_gen.worker_state w), job.priority,
-                          coalesce(allow_unpriced, false));
+  admitted := image_gen._admit(job.id, operation, checked ->> 'request', job.priority, asked_model, preferences::text, max_cost,
+                               coalesce(allow_unpriced, false));
   draft.needs := image_gen._needs(checked, job.owner);
   draft.kept := checked -> 'kept';
-  draft.provider := plan ->> 'provider';
+  draft.provider := admitted ->> 'provider';
   job.operation := operation;
   job.prompt := checked #>> '{request,prompt}';
   job.seed := (checked #>> '{request,seed}')::bigint;
   job.parameters := (checked -> 'request') - 'prompt' - 'seed';
-  job.model := plan ->> 'model';
-  job.provider := target.provider;
+  job.model := admitted ->> 'model';
+  job.provider := admitted ->> 'named_provider';
+  job.preferences := nullif(admitted -> 'preferences', 'null');
   job.max_cost := max_cost;
   job.allow_unpriced := coalesce(allow_unpriced, false);
-  job.estimated_seconds := trim_scale((plan ->> 'estimated_seconds')::numeric);
-  job.estimated_cost := (plan ->> 'estimated_cost')::numeric;
-  job.warnings := CASE WHEN target.warning IS NULL THEN '[]' ELSE jsonb_build_array(target.warning) END
-                  || (plan -> 'warnings');
+  job.estimated_seconds := trim_scale((admitted ->> 'estimated_seconds')::numeric);
+  job.estimated_cost := (admitted ->> 'estimated_cost')::numeric;
+  job.warnings := admitted -> 'warnings';
   job.status := 'queued';
   job.created_at := now();
   draft.job := job;

@@ -10,6 +10,8 @@
 //! | [`shared`] | the shared memory behind it |
 //! | [`launcher`] | the process that keeps one worker for each database |
 //! | [`worker`] | the worker: one thread for Postgres, one for HTTP |
+//! | [`snapshot`] | the catalogue as this process keeps it |
+//! | [`statement`] | a statement that is planned once |
 //! | [`home`] | which database this is, and not a copy of it |
 //! | [`pause`] | where a test can hold the worker |
 //! | [`keys`] | provider keys, in the worker's memory only |
@@ -26,6 +28,8 @@ mod pause;
 mod plan;
 mod settings;
 mod shared;
+mod snapshot;
+mod statement;
 mod wake;
 mod worker;
 
@@ -34,7 +38,11 @@ pgrx::pg_module_magic!(name, version);
 extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
 extension_sql_file!("../sql/budgets.sql", name = "budgets", requires = ["tables"]);
 extension_sql_file!("../sql/catalogue.sql", name = "catalogue", requires = ["budgets", plan::_catalogue]);
-extension_sql_file!("../sql/route.sql", name = "route", requires = ["catalogue", plan::_has_access]);
+extension_sql_file!(
+    "../sql/route.sql",
+    name = "route",
+    requires = ["catalogue", snapshot::_catalogue_changed]
+);
 extension_sql_file!(
     "../sql/home.sql",
     name = "home",
@@ -51,32 +59,33 @@ extension_sql_file!("../sql/callbacks.sql", name = "callbacks", requires = ["rec
 extension_sql_file!(
     "../sql/submit.sql",
     name = "submit",
-    requires = [
-        "callbacks",
-        plan::_check,
-        plan::_plan,
-        plan::_preferences,
-        plan::_caller,
-        plan::_new_job_id,
-        plan::_default_model
-    ]
+    requires = ["callbacks", plan::_check, plan::_caller, plan::_new_job_id, plan::admission::_admit]
 );
 extension_sql_file!(
     "../sql/api.sql",
     name = "api",
-    requires = ["submit", plan::derive_seed, wake::_completions, wake::_is_worker]
+    requires = ["submit", plan::admission::derive_seed, wake::_completions, wake::_is_worker]
 );
 extension_sql_file!(
     "../sql/decide.sql",
     name = "decide",
-    requires =
-        ["api", plan::_explain, plan::needs_text, plan::_has_access, plan::_key_of, plan::_capabilities]
+    requires = [
+        "api",
+        plan::needs_text,
+        plan::admission::_explain,
+        plan::admission::_choose,
+        plan::admission::_capabilities
+    ]
 );
 extension_sql_file!("../sql/limits.sql", name = "limits", requires = ["decide"]);
 extension_sql_file!("../sql/batch.sql", name = "batch", requires = ["limits"]);
 extension_sql_file!("../sql/retention.sql", name = "retention", requires = ["batch"]);
 extension_sql_file!("../sql/costs.sql", name = "costs", requires = ["retention", plan::_price]);
-extension_sql_file!("../sql/review.sql", name = "review", requires = ["costs"]);
+extension_sql_file!(
+    "../sql/review.sql",
+    name = "review",
+    requires = ["costs", plan::admission::_resolve_model]
+);
 extension_sql_file!("../sql/security.sql", name = "security", finalize);
 
 /// Runs once in the postmaster when the library is in `shared_preload_libraries`, else once in each session that

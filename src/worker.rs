@@ -32,7 +32,7 @@ use io::{Command, Commit, Config, Io, Load, Report, Rewrite};
 use lanes::Lanes;
 use prune::Pruner;
 use quarantine::{Quarantine, Turn};
-use queue::{Note, Outcome};
+use queue::{Estimates, Note, Outcome};
 use sleep::Sleeper;
 use sweep::Pass;
 pub use trace::forget;
@@ -156,6 +156,7 @@ fn serve(database: pg_sys::Oid) -> End {
         lanes: Lanes::default(),
         quarantine: Quarantine::new(),
         look_for_suspects: true,
+        estimates: Estimates::default(),
         cancels: true,
         put_off: BTreeMap::new(),
         rescan: now + FIRST_RESCAN.min(Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64)),
@@ -288,6 +289,8 @@ struct Worker {
     /// Jobs that were in hand when a worker died.
     quarantine: Quarantine,
     look_for_suspects: bool,
+    /// How long pictures really take.
+    estimates: Estimates,
     /// There may be jobs in flight that a user wants stopped.
     cancels: bool,
     /// Jobs that were put off, by when they are due.
@@ -589,7 +592,7 @@ impl Worker {
         }
         let turn = self.quarantine.turn(now, self.in_flight.len(), |seq| self.in_flight.contains_key(&seq));
         if turn == Turn::One {
-            let job = queue::claim_alone(self.extension, self.epoch)?;
+            let job = queue::claim_alone(self.extension, self.epoch, &mut self.estimates)?;
             self.quarantine.began(job.as_ref().map(|job| job.seq), now);
             job.into_iter().for_each(|job| self.hand_over(job));
         }
@@ -681,7 +684,8 @@ impl Worker {
         let in_flight = self.in_flight.values().map(|flight| flight.owner.as_str());
         let lanes = self.lanes.for_claim(in_flight);
         let by_lanes = lanes.is_some();
-        let claimed = queue::claim(self.extension, self.epoch, room, self.watermark, lanes)?;
+        let claimed =
+            queue::claim(self.extension, self.epoch, room, self.watermark, lanes, &mut self.estimates)?;
         let full = claimed.len() == room;
         // What is not in the lanes is found in the order of the queue.
         self.more = full || by_lanes;

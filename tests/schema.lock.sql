@@ -547,8 +547,6 @@ TABLE worker_state (
   worker_state_one_check CHECK (one)
   worker_state_pkey PRIMARY KEY (one)
 
-VIEW _listed (provider text, enabled boolean, priority integer, kind text, name text, provider_kind text, successor text, default_for text[], remote_name text, typical_seconds numeric, offer jsonb)
-
 VIEW _spending (at timestamp with time zone, last_call timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, calls bigint, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text, work jsonb) WITH (security_invoker=true)
 
 VIEW callbacks (id bigint, hook bigint, function text, owner name, job_id text, status text, state text, tries integer, due_at timestamp with time zone, last_error text, created_at timestamp with time zone)
@@ -579,11 +577,10 @@ TYPE _balance (budget_id bigint, name text, limit_amount numeric, spent numeric,
 
 TYPE _draft (job image_gen.jobs, provider text, needs text[], kept jsonb)
 
-TYPE _target (provider text, model text, warning jsonb)
-
 TYPE receipt (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb)
 
 FUNCTION _administers(caller name) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _admit(job_id text, operation text, request text, priority text, model text, preferences text, max_cost numeric, allow_unpriced boolean) RETURNS jsonb VOLATILE
 FUNCTION _adopt(this_home uuid) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _afford(asking_id text, needed numeric, patient boolean DEFAULT false) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _all_over_to() RETURNS bigint STABLE SET search_path=pg_catalog, pg_temp
@@ -603,12 +600,13 @@ FUNCTION _caller() RETURNS text STABLE STRICT PARALLEL SAFE
 FUNCTION _can_be_asked(kind text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _cancel(canceled_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _cancellations(this_epoch bigint) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _candidates(task text, model text, provider text, disabled_too boolean DEFAULT false) RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
-FUNCTION _capabilities(candidate jsonb) RETURNS jsonb STABLE STRICT PARALLEL SAFE
+FUNCTION _capabilities(provider text, model text) RETURNS jsonb VOLATILE STRICT SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _catalogue() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION _catalogue_changed() RETURNS trigger VOLATILE
 FUNCTION _charge(charged_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _check(job_id text, operation text, asked text) RETURNS jsonb STABLE STRICT PARALLEL SAFE
 FUNCTION _check_waits(every_one boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _choose(needs_text boolean, photoreal boolean, draft boolean, stylized boolean, editing boolean, priority text) RETURNS TABLE(model text, rule text, reason text) VOLATILE
 FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint, lanes jsonb DEFAULT NULL::jsonb) RETURNS TABLE(seq bigint, id text, owner name, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
 FUNCTION _clock_set_back(seconds double precision) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _close(closed_id text, new_status text, code text, message text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -616,26 +614,22 @@ FUNCTION _completions() RETURNS bigint VOLATILE STRICT
 FUNCTION _conclude(concluded_id text, new_status text, code text, message text, picture_url text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _cost_of(counted_id text, OUT total numeric, OUT source text, OUT currency text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _count_in(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _default_model() RETURNS text STABLE STRICT PARALLEL SAFE
 FUNCTION _deliver(done_id text, pictures jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _draft(operation text, asked jsonb, asked_model text, preferences jsonb, max_cost numeric, allow_unpriced boolean) RETURNS image_gen._draft VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _due_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _enqueue(job image_gen.jobs, needs text[]) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _explain(job_id text, operation text, request text, provider text, model text, candidates text, preferences text DEFAULT NULL::text, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[], priority text DEFAULT NULL::text) RETURNS jsonb STABLE PARALLEL SAFE
+FUNCTION _explain(operation text, arguments text, model text, preferences text, max_cost numeric) RETURNS jsonb VOLATILE
 FUNCTION _finite(name text, number double precision) RETURNS double precision IMMUTABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _has_access(kind text, base_url text, key_name text, keys text[]) RETURNS boolean IMMUTABLE PARALLEL SAFE
 FUNCTION _held() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _here() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
 FUNCTION _hold(pid integer, mode text) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _home() RETURNS uuid STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION _is_configured(asked text) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _is_uncommitted(seq bigint) RETURNS boolean VOLATILE STRICT
 FUNCTION _is_worker(pid integer) RETURNS boolean VOLATILE
 FUNCTION _join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _journal(this_epoch bigint, items jsonb) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _keep(hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _keep_input(new_job text, hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _key_of(kind text, key_name text) RETURNS text IMMUTABLE PARALLEL SAFE
 FUNCTION _learn(done_ids text[], done_numbers integer[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _let_go(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _let_one_run_alone() RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
@@ -652,12 +646,9 @@ FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason 
 FUNCTION _note_all_over(to_seq bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_balance(provider text, amount numeric, credits numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_health(rows jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _offers(asked text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _owed(owing_id text, OUT held numeric, OUT spent numeric) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _own_row() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _place(reference text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _plan(job_id text, operation text, request text, provider text, model text, candidates text, preferences text DEFAULT NULL::text, known text[] DEFAULT NULL::text[], max_cost numeric DEFAULT NULL::numeric, configured text[] DEFAULT NULL::text[], priority text DEFAULT NULL::text, allow_unpriced boolean DEFAULT false) RETURNS jsonb STABLE PARALLEL SAFE
-FUNCTION _preferences(asked text DEFAULT NULL::text, known text[] DEFAULT NULL::text[]) RETURNS jsonb STABLE PARALLEL SAFE
 FUNCTION _price(prices jsonb, work jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
 FUNCTION _prune(older_than timestamp with time zone, after_seq bigint, at_most integer, OUT pruned integer, OUT last_seq bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET lock_timeout=200ms
@@ -671,14 +662,13 @@ FUNCTION _release(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, 
 FUNCTION _reopen(reopened_id text, new_progress jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _reservations() RETURNS TABLE(job_id text, held numeric, reason text, since timestamp with time zone, campaign text, ticket text, budgets text[], owner name) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _reserve(ids text[], headroom boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _resolve_model(asked text, OUT provider text, OUT model text, OUT warning jsonb) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION _resolve_model(asked text, task text DEFAULT NULL::text) RETURNS TABLE(provider text, model text, offered boolean) VOLATILE
 FUNCTION _restated(provider text, model text, at timestamp with time zone, booked numeric, booked_currency text, work jsonb, calls bigint, OUT amount numeric, OUT currency text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _restore_waits(seqs bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _retarget(target_id text, new_model text, new_provider text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _retry_buffer() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _roll(locked bigint[], at timestamp with time zone) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _rolling(asked text) RETURNS interval IMMUTABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _rungs() RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _same_job(caller name, key text, hash bytea) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _scope(asked text, key text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _settle(settled_id text, settled_number integer, amount numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -692,12 +682,10 @@ FUNCTION _submit(operation text, asked jsonb, asked_model text, metadata jsonb, 
 FUNCTION _suspects() RETURNS TABLE(seq bigint, ready_in double precision) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT removed integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _target_for(operation text, checked jsonb, asked_model text) RETURNS image_gen._target STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _tell(what text) RETURNS void VOLATILE STRICT
 FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _until(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _usd(amount numeric) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _usual_model(operation text, checked jsonb) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _waiting() RETURNS TABLE(owner name, first bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
 FUNCTION _wake(seq bigint) RETURNS void VOLATILE
 FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -748,7 +736,6 @@ GRANT EXECUTE ON FUNCTION _callback_failed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _callbacks_due TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _can_be_asked TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _cancellations TO image_gen_worker
-GRANT EXECUTE ON FUNCTION _candidates TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _capabilities TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _charge TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _check_waits TO image_gen_worker
@@ -759,7 +746,6 @@ GRANT EXECUTE ON FUNCTION _completions TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _cost_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _deliver TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _due_callbacks TO image_gen_worker
-GRANT EXECUTE ON FUNCTION _has_access TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _held TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _hold TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _home TO image_gen_worker
@@ -777,18 +763,15 @@ GRANT EXECUTE ON FUNCTION _note TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note_all_over TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note_balance TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note_health TO image_gen_worker
-GRANT EXECUTE ON FUNCTION _offers TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _owed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _place TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _prune TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _reconcile TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _record_deaths TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _reservations TO image_gen_admin, image_gen_user
-GRANT EXECUTE ON FUNCTION _resolve_model TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _restated TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _restore_waits TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _roll TO image_gen_worker
-GRANT EXECUTE ON FUNCTION _rungs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _share TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _since TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _start_epoch TO image_gen_worker
@@ -867,7 +850,7 @@ GRANT SELECT, UPDATE ON jobs TO image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON ladder TO image_gen_admin
 GRANT SELECT ON ladder TO image_gen_user, image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON model_rules TO image_gen_admin
-GRANT SELECT ON model_rules TO image_gen_user
+GRANT SELECT ON model_rules TO image_gen_user, image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON models TO image_gen_admin
 GRANT SELECT ON models TO image_gen_user, image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON prices TO image_gen_admin

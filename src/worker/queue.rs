@@ -2,8 +2,10 @@
 //! transaction id when there is none.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use image_gen_engine::catalogue::Snapshot;
 use image_gen_engine::health::Row;
 use image_gen_engine::run::Entry;
 use pgrx::JsonB;
@@ -17,7 +19,7 @@ use super::limits::Limit;
 use super::trace;
 use super::transaction::{Failed, as_worker, within};
 use super::user_code;
-use crate::{pause, settings};
+use crate::{pause, settings, snapshot};
 
 /// A claimed job with all that the network thread must know.
 #[derive(Debug)]
@@ -30,6 +32,17 @@ pub struct Claimed {
     pub owner: String,
     /// What the engine needs, as JSON: read by the network thread, where a row that cannot be read fails alone.
     pub job: String,
+    /// The catalogue of that moment.
+    pub catalogue: Catalogue,
+}
+
+/// The catalogue, and how long pictures really take.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// Providers, models, prices and rules.
+    pub snapshot: Arc<Snapshot>,
+    /// Seconds, by provider and model.
+    pub seconds: Arc<HashMap<(String, String), f64>>,
 }
 
 fn spi(error: spi::Error) -> Failed {
@@ -132,7 +145,11 @@ pub fn suspects(extension: pg_sys::Oid) -> Result<Vec<(i64, Option<Duration>)>, 
 }
 
 /// Takes the next job that must run alone.
-pub fn claim_alone(extension: pg_sys::Oid, epoch: i64) -> Result<Option<Claimed>, Failed> {
+pub fn claim_alone(
+    extension: pg_sys::Oid,
+    epoch: i64,
+    estimates: &mut Estimates,
+) -> Result<Option<Claimed>, Failed> {
     within(extension, "claim a job that runs alone", || {
         let chosen = Spi::connect(|client| {
             let call = "SELECT image_gen._let_one_run_alone()";
@@ -145,7 +162,7 @@ pub fn claim_alone(extension: pg_sys::Oid, epoch: i64) -> Result<Option<Claimed>
             pg_sys::CommandCounterIncrement();
             pg_sys::UpdateActiveSnapshotCommandId();
         }
-        match claimed(epoch, 1, seq - 1, None).map_err(spi)?.pop() {
+        match claimed(epoch, 1, seq - 1, None, estimates)?.pop() {
             Some(job) if job.seq == seq => Ok(Some(job)),
             // Rolled back: it waits on.
             _ => Err(Failed::Error(format!("the job with seq {seq} cannot be claimed"))),
@@ -160,12 +177,19 @@ pub fn claim(
     room: usize,
     watermark: i64,
     lanes: Option<&[Lane]>,
+    estimates: &mut Estimates,
 ) -> Result<Vec<Claimed>, Failed> {
-    within(extension, "claim", || claimed(epoch, room, watermark, lanes).map_err(spi))
+    within(extension, "claim", || claimed(epoch, room, watermark, lanes, estimates))
 }
 
-fn claimed(epoch: i64, room: usize, watermark: i64, lanes: Option<&[Lane]>) -> spi::Result<Vec<Claimed>> {
-    Spi::connect(|client| {
+fn claimed(
+    epoch: i64,
+    room: usize,
+    watermark: i64,
+    lanes: Option<&[Lane]>,
+    estimates: &mut Estimates,
+) -> Result<Vec<Claimed>, Failed> {
+    let claimed: spi::Result<Vec<Claimed>> = Spi::connect(|client| {
         let lanes = lanes.map(|lanes| JsonB(json!(lanes)));
         let arguments = [epoch.into(), (room as i32).into(), watermark.into(), lanes.into()];
         let call = "SELECT seq, id, owner::text, job::text FROM image_gen._claim($1, $2, $3, $4)";
@@ -174,11 +198,49 @@ fn claimed(epoch: i64, room: usize, watermark: i64, lanes: Option<&[Lane]>) -> s
             let (seq, id) = (row.get::<i64>(1)?, row.get::<String>(2)?);
             let (owner, job) = (row.get::<String>(3)?, row.get::<String>(4)?);
             if let (Some(seq), Some(id), Some(owner), Some(job)) = (seq, id, owner, job) {
-                claimed.push(Claimed { seq, id, owner, job });
+                claimed.push(Claimed { seq, id, owner, job, catalogue: Catalogue::default() });
             }
         }
         Ok(claimed)
-    })
+    });
+    let mut claimed = claimed.map_err(spi)?;
+    if !claimed.is_empty() {
+        let catalogue = Catalogue { snapshot: snapshot::current(), seconds: estimates.current()? };
+        claimed.iter_mut().for_each(|job| job.catalogue = catalogue.clone());
+    }
+    Ok(claimed)
+}
+
+/// How long pictures really take, read again now and then: every finished job changes it a little.
+#[derive(Default)]
+pub struct Estimates(Option<(Instant, Arc<HashMap<(String, String), f64>>)>);
+
+/// How long estimates are believed.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+impl Estimates {
+    fn current(&mut self) -> Result<Arc<HashMap<(String, String), f64>>, Failed> {
+        if let Some((at, seconds)) = &self.0
+            && at.elapsed() < BELIEVED
+        {
+            return Ok(seconds.clone());
+        }
+        let read = Spi::connect(|client| {
+            let mut seconds = HashMap::new();
+            let all = "SELECT t.provider, t.model, t.seconds::float8 FROM image_gen.timings t";
+            for row in client.select(all, None, &[])? {
+                if let (Some(provider), Some(model), Some(s)) =
+                    (row.get::<String>(1)?, row.get::<String>(2)?, row.get::<f64>(3)?)
+                {
+                    seconds.insert((provider, model), s);
+                }
+            }
+            Ok(seconds)
+        });
+        let seconds = Arc::new(read.map_err(spi)?);
+        self.0 = Some((Instant::now(), seconds.clone()));
+        Ok(seconds)
+    }
 }
 
 /// Who has ready jobs, and the first of each.

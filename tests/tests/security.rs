@@ -125,7 +125,6 @@ fn users_write_through_the_functions_only() {
         internal,
         [
             "_await_completion",
-            "_candidates",
             "_capabilities",
             "_completions",
             "_held",

@@ -270,6 +270,22 @@ pub fn ladder(
     snapshot.refusal_steps().iter().map(rung).collect()
 }
 
+/// The candidate where a task was accepted. It is followed to its end although its provider was switched off meanwhile.
+pub fn accepted(
+    snapshot: &Snapshot,
+    provider: &str,
+    model: &str,
+    query: &Query<'_>,
+    surroundings: &dyn Surroundings,
+) -> Option<Candidate> {
+    let mut offers = snapshot.offers(model, Some(provider), true).ok()?;
+    if let Some(own) = &query.own {
+        own.place(&mut offers);
+    }
+    offers.iter_mut().for_each(|c| learnt(c, surroundings));
+    offers.into_iter().next()
+}
+
 fn candidates(
     snapshot: &Snapshot,
     query: &Query<'_>,

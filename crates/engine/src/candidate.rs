@@ -42,10 +42,10 @@ pub struct Candidate {
     #[serde(default = "one")]
     pub max_n: u32,
     /// The parameters it takes, by our name for them.
-    #[serde(default)]
+    #[serde(default, with = "shared")]
     pub parameters: Arc<BTreeMap<String, Parameter>>,
     /// Fields that every request has.
-    #[serde(default)]
+    #[serde(default, with = "shared")]
     pub fixed: Arc<Map<String, Value>>,
     /// How long a picture takes: learnt from this database's own history, else from the catalogue.
     pub typical_seconds: f64,
@@ -56,7 +56,7 @@ pub struct Candidate {
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
     /// The prices that are valid now.
-    #[serde(default)]
+    #[serde(default, with = "shared")]
     pub prices: Arc<Vec<Price>>,
     /// True for a model that the caller did not ask for: it stands in when those he asked for fail.
     #[serde(default)]
@@ -65,6 +65,21 @@ pub struct Candidate {
 
 fn one() -> u32 {
     1
+}
+
+/// What is shared is written and read as if it were not.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<T: Serialize, S: Serializer>(value: &Arc<T>, to: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().serialize(to)
+    }
+
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Arc<T>, D::Error> {
+        T::deserialize(from).map(Arc::new)
+    }
 }
 
 /// How a model takes one parameter. In the catalogue it is written short where that says all: `true`, a range

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use image_gen_engine::admission::{self, OwnBackEnd, Purpose, Query, Surroundings, Target};
 use image_gen_engine::candidate::Candidate;
+use image_gen_engine::catalogue::Need;
 use image_gen_engine::cost::Cost;
 use image_gen_engine::failure::{ErrorCode, Failed, Failure};
 use image_gen_engine::http::departure::Departure;
 use image_gen_engine::http::{HttpRequest, Method, TransportError};
 use image_gen_engine::input::Role;
-use image_gen_engine::job::{Operation, Request, Task as Work};
-use image_gen_engine::progress::{Progress, Rung};
-use image_gen_engine::provider::{self, Remote};
-use image_gen_engine::route::{self, Out, Preferences, Priority, Route};
+use image_gen_engine::job::{Operation, Request};
+use image_gen_engine::progress::Progress;
+use image_gen_engine::provider::Remote;
+use image_gen_engine::route::{Preferences, Priority};
 use image_gen_engine::run::{self, AttemptStatus, Entry, Event, Job, JobStatus, Place, Plan, Run, Step};
 use image_gen_engine::secret::Key;
 use rust_decimal::Decimal;
@@ -25,7 +27,7 @@ use super::clock::{self, now};
 use super::doors::{Entrance, Visitor};
 use super::{Commit, Config, Load, Report, Rewrite, World};
 use crate::pause;
-use crate::worker::queue::{Claimed, Verdict};
+use crate::worker::queue::{Catalogue, Claimed, Verdict};
 use crate::worker::trace;
 
 /// The engine's part of a claimed job.
@@ -37,14 +39,13 @@ struct Details {
     attempts: u32,
     #[serde(default)]
     progress: Progress,
-    #[serde(default)]
-    ladder: Vec<Rung>,
+    model: String,
+    provider: Option<String>,
     max_cost: Option<Decimal>,
     priority: Option<Priority>,
     preferences: Option<Preferences>,
     #[serde(default)]
     pictures: Option<HashMap<String, Where>>,
-    candidates: Vec<Candidate>,
     resume: Option<Resume>,
 }
 
@@ -58,6 +59,7 @@ struct Where {
 struct Resume {
     number: u32,
     provider: String,
+    model: String,
     /// Without one, no answer has come, and the provider is asked.
     remote_id: Option<String>,
     poll_url: Option<String>,
@@ -65,24 +67,23 @@ struct Resume {
     cancel_url: Option<String>,
     cost: Option<Decimal>,
     sent_at: i64,
-    candidates: Vec<Candidate>,
 }
 
 pub(super) async fn follow(claimed: Claimed, world: Arc<World>, cancel: Arc<Notify>) {
-    let task = Task { seq: claimed.seq, job_id: claimed.id, owner: claimed.owner, world, cancel };
-    let read = serde_json::from_str::<Details>(&claimed.job)
+    let Claimed { seq, id, owner, job, catalogue } = claimed;
+    let task = Task { seq, job_id: id, owner, world, cancel };
+    let read = serde_json::from_str::<Details>(&job)
         .map_err(|e| vec![closed(Failure::Invalid.because(format!("the job is not understood: {e}")))]);
     let started = match read {
-        Ok(mut details) => {
-            task.world.local.place(&mut details.candidates, &task.world).await;
-            if let Some(resume) = &mut details.resume {
-                task.world.local.place(&mut resume.candidates, &task.world).await;
-            }
+        Ok(details) => {
+            let provider =
+                details.resume.as_ref().map(|r| r.provider.as_str()).or(details.provider.as_deref());
+            let own = task.world.local.find(&catalogue.snapshot, provider, &task.world).await;
             let config = task.world.config.borrow().clone();
             if details.attempts > 0 && details.resume.is_none() {
                 pause::at("again", &task.job_id, &task.world.stop).await;
             }
-            start(&task.job_id, details, &config)
+            start(&task.job_id, details, own, &catalogue, &config)
         }
         Err(entries) => Err(entries),
     };
@@ -98,125 +99,85 @@ fn closed(failed: Failed) -> Entry {
     Entry::Close { status: JobStatus::Failed, failed: Some(failed), pictures: vec![] }
 }
 
+/// What the worker knows beside the catalogue.
+struct Known<'a> {
+    config: &'a Config,
+    catalogue: &'a Catalogue,
+}
+
+impl Surroundings for Known<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.config.keys.get(name).is_some()
+    }
+
+    fn seconds(&self, provider: &str, model: &str) -> Option<f64> {
+        self.catalogue.seconds.get(&(provider.to_owned(), model.to_owned())).copied()
+    }
+}
+
 /// Finds out where the job can go, or why it can go nowhere.
-fn start(job_id: &str, details: Details, config: &Config) -> Result<(Run, bool), Vec<Entry>> {
-    let Details { operation, request, deadline, attempts, preferences, pictures, candidates, resume, .. } =
-        details;
+fn start(
+    job_id: &str,
+    details: Details,
+    own: Option<OwnBackEnd>,
+    catalogue: &Catalogue,
+    config: &Config,
+) -> Result<(Run, bool), Vec<Entry>> {
+    let Details { operation, request, deadline, attempts, preferences, pictures, resume, .. } = details;
     let place = |(name, place): (String, Where)| {
         let role = Role::ALL.into_iter().find(|role| role.name() == name)?;
         Some((role, Place { stored: place.stored, url: place.url }))
     };
     let pictures = pictures.unwrap_or_default().into_iter().filter_map(place).collect();
     let deadline = deadline.map(clock::from_wall);
-    let job = Job { id: job_id.to_owned(), operation, request, pictures, deadline };
     let wishes = preferences.unwrap_or_default();
-    let task = job.request.task(operation);
-    let judge = Judge { task, request: &job.request, ceiling: details.max_cost, config };
-    let route = route::order(candidates, &wishes, details.priority, task, job_id, |c| judge.verdict(c));
-    let mut ladder = details.ladder;
-    for rung in &mut ladder {
-        // What a user blocks stays blocked, whatever the ladder says.
-        if let Rung::SwitchModel { candidates: Some(candidates) } = rung {
-            let all = std::mem::take(candidates);
-            *candidates =
-                route::order(all, &wishes, details.priority, task, job_id, |c| judge.verdict(c)).candidates;
-        }
-    }
-    let max_refusals = config.max_refusals;
-    let plan = |route| Plan { route, ladder, max_refusals, progress: details.progress };
+    let target = Target::queued(details.model, details.provider);
+    let query = Query {
+        purpose: Purpose::Run,
+        job_id,
+        need: Need::of(&request, operation),
+        request: &request,
+        target: &target,
+        priority: details.priority,
+        max_cost: details.max_cost,
+        allow_unpriced: true,
+        own,
+        preview: config.preview_when_unconfigured && resume.is_none(),
+    };
+    let known = Known { config, catalogue };
+    let snapshot = &catalogue.snapshot;
+    let admitted = admission::admit(snapshot, &query, &wishes, &known);
+    let plan = |route| Plan {
+        route,
+        ladder: admission::ladder(snapshot, &query, &wishes, &known),
+        max_refusals: config.max_refusals,
+        progress: details.progress.clone(),
+        ceiling: details.max_cost,
+    };
+    let job = |request| Job { id: job_id.to_owned(), operation, request, pictures, deadline };
     if let Some(resume) = resume {
         let cost = resume.cost.map(Cost::reported);
         let lost = || run::lost(resume.number, &resume.provider, cost.clone());
-        let candidate = resume.candidates.into_iter().next().ok_or_else(lost)?;
+        let candidate = admission::accepted(snapshot, &resume.provider, &resume.model, &query, &known);
+        let candidate = candidate.ok_or_else(lost)?;
         let remote = resume.remote_id.zip(resume.poll_url).map(|(id, poll_url)| Remote {
             id,
             poll_url,
             result_url: resume.result_url,
             cancel_url: resume.cancel_url,
         });
-        let plan = plan(route.candidates);
+        // It goes on where it was accepted, whatever has become of the others.
+        let plan = plan(admitted.map(|admission| admission.route).unwrap_or_default());
         let sent_at = clock::from_wall(resume.sent_at);
+        let job = job(request.clone());
         let run = Run::resume(job, plan, candidate, resume.number, remote, cost.clone(), sent_at);
         return run.map(|run| (run.patience(config.outage_timeout), true)).ok_or_else(lost);
     }
-    let candidates = match route.candidates.is_empty() {
-        false => route.candidates,
-        true if config.preview_when_unconfigured && task == Work::Generate => {
-            vec![preview(&route).map_err(|failed| vec![closed(failed)])?]
-        }
-        true => return Err(vec![closed(nobody(&route))]),
-    };
-    let run = Run::new(job, plan(candidates), attempts);
-    let run = run.ok_or_else(|| vec![closed(Failure::NotSupported.because("nobody can do it"))])?;
+    let admission = admitted.map_err(|rejection| vec![closed(rejection.failure())])?;
+    let plan = plan(admission.route);
+    let run = Run::new(job(request.clone()), plan, attempts);
+    let run = run.ok_or_else(|| vec![closed(Failure::NotSupported.because("no provider can do it"))])?;
     Ok((run.resend_uncertain(config.resend_uncertain).patience(config.outage_timeout), false))
-}
-
-/// Decides which candidates can do a job.
-struct Judge<'a> {
-    task: Work,
-    request: &'a Request,
-    ceiling: Option<Decimal>,
-    config: &'a Config,
-}
-
-impl Judge<'_> {
-    fn verdict(&self, candidate: &Candidate) -> Result<Option<Decimal>, Out> {
-        let Some(adapter) = provider::find(&candidate.kind) else {
-            return Err(Out::Unfit(format!("there is no adapter of kind '{}'", candidate.kind)));
-        };
-        let has_key =
-            provider::key_name(adapter, candidate).is_none_or(|name| self.config.keys.get(name).is_some());
-        if !has_key || (candidate.base_url.is_none() && adapter.address_name().is_some()) {
-            return Err(Out::NotConfigured);
-        }
-        route::fits(candidate, self.task, self.request, self.ceiling).map(|(_, cost)| cost)
-    }
-}
-
-/// The stand-in for a model that nobody has a key for: drawn here, marked as a preview, at no cost.
-fn preview(route: &Route) -> Result<Candidate, Failed> {
-    let (like, _) =
-        route.left_out.iter().find(|(_, out)| *out == Out::NotConfigured).ok_or_else(|| nobody(route))?;
-    Ok(Candidate {
-        provider: "preview".into(),
-        kind: "preview".into(),
-        remote_name: "preview".into(),
-        max_in_flight: None,
-        requests_per_minute: None,
-        ..like.clone()
-    })
-}
-
-fn nobody(route: &Route) -> Failed {
-    let why = |(candidate, out): &(Candidate, Out)| match out {
-        Out::NotConfigured => {
-            let key = provider::find(&candidate.kind).and_then(|p| provider::key_name(p, candidate));
-            let name = key.or_else(|| provider::find(&candidate.kind)?.address_name());
-            format!("{} has no key ({})", candidate.provider, name.unwrap_or("no adapter"))
-        }
-        Out::Blocked => format!("{} is blocked", candidate.provider),
-        Out::NotPrivate => format!("{} is not on this machine", candidate.provider),
-        Out::NotPreferred => format!("{} is not preferred", candidate.provider),
-        Out::NotSupported => format!("{} does not do this", candidate.provider),
-        Out::Unfit(why) => why.clone(),
-        Out::TooDear => format!("{} would cost more than max_cost", candidate.name()),
-        Out::NothingToStandInFor => format!("{} only stands in", candidate.name()),
-    };
-    // Who would only have stood in is no reason.
-    let own = || route.left_out.iter().filter(|(c, out)| !c.stands_in && *out != Out::NothingToStandInFor);
-    let failure = if own().any(|(_, out)| *out == Out::NotConfigured) {
-        Failure::Unauthorized
-    } else if own().any(|(_, out)| matches!(out, Out::Unfit(_))) {
-        Failure::Invalid
-    } else {
-        Failure::NotSupported
-    };
-    let reasons: Vec<String> = own().map(why).collect();
-    if reasons.is_empty() {
-        failure.because("no enabled provider offers the model")
-    } else {
-        failure.because(reasons.join("; "))
-    }
 }
 
 struct Task {

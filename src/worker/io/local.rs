@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use image_gen_engine::candidate::Candidate;
+use image_gen_engine::admission::OwnBackEnd;
+use image_gen_engine::catalogue::{Provider, Snapshot};
 use image_gen_engine::egress::Destination;
 use image_gen_engine::http::HttpRequest;
 use image_gen_engine::provider;
@@ -36,23 +37,21 @@ impl Local {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Puts the address into the candidates that need it, and keeps of those only the kind that answers there. When none
-    /// answers all are kept: the job then fails in the usual way, and is tried again.
-    pub async fn place(&self, candidates: &mut Vec<Candidate>, world: &World) {
-        let unplaced = |c: &Candidate| c.base_url.is_none() && KINDS.iter().any(|(kind, _)| *kind == c.kind);
-        if !candidates.iter().any(unplaced) {
-            return;
+    /// Where it is, and which kind answers there; `None` where it concerns no provider of a job, which may name its own.
+    pub async fn find(
+        &self,
+        snapshot: &Snapshot,
+        provider: Option<&str>,
+        world: &World,
+    ) -> Option<OwnBackEnd> {
+        let unplaced = |p: &&Provider| p.base_url.is_none() && KINDS.iter().any(|(kind, _)| *kind == p.kind);
+        let concerned = |p: &&Provider| provider.is_none_or(|id| id == p.id);
+        if !snapshot.providers().iter().filter(unplaced).any(|p| concerned(&p)) {
+            return None;
         }
-        let Some(address) = address(&world.config.borrow().keys) else { return };
+        let address = address(&world.config.borrow().keys)?;
         let kind = self.kind(&address, world).await;
-        let gone = |c: &Candidate| unplaced(c) && kind.is_some_and(|kind| kind != c.kind);
-        // The two kinds are one back end to users: whoever is there takes the place of the one that was asked for.
-        let asked_for = candidates.iter().any(|c| gone(c) && !c.stands_in);
-        candidates.retain(|c| !gone(c));
-        for candidate in candidates.iter_mut().filter(|c| unplaced(c)) {
-            candidate.base_url = Some(address.clone());
-            candidate.stands_in &= !asked_for;
-        }
+        Some(OwnBackEnd { address, kind })
     }
 
     async fn kind(&self, address: &str, world: &World) -> Option<&'static str> {

@@ -164,7 +164,6 @@ INSERT INTO image_gen.ladder (rung, action, model) VALUES (2, 'switch_model', 'i
 UPDATE image_gen.ladder SET action = 'fail' WHERE rung = 3;
 RESET ROLE;
 SELECT rung, action, model, origin FROM image_gen.ladder ORDER BY 1;
-SELECT r ->> 'action' AS action, (SELECT string_agg(c ->> 'provider' || ':' || (c ->> 'model'), ', ') FROM jsonb_array_elements(r -> 'candidates') c) AS candidates FROM jsonb_array_elements(image_gen._rungs()) r;
 ROLLBACK TO ladder;
 
 -- explain(): the route without sending anything: who, in which order, why not, what it would cost (S127 to S134).
@@ -347,7 +346,7 @@ SELECT count(*) FROM image_gen.review_queue;
 RESET ROLE;
 -- What the worker gets: the number of calls goes on, the seed is the same, the prompt and the place are the reviewer's.
 SELECT j.job #>> '{request,prompt}' AS prompt, j.job #> '{request,seed}' AS seed, j.job -> 'attempts' AS attempts, j.job -> 'progress' AS progress,
-       (SELECT string_agg(c ->> 'provider' || ':' || (c ->> 'model'), ', ') FROM jsonb_array_elements(j.job -> 'candidates') c) AS candidates FROM image_gen._claim(1, 100, 0) j;
+       j.job ->> 'model' AS model, j.job ->> 'provider' AS provider FROM image_gen._claim(1, 100, 0) j;
 -- Refused once more: in review once more, and free for all.
 SELECT image_gen._close(pg_temp.id('rewritten'), 'needs_review', 'safety_filter', 'again');
 DELETE FROM image_gen.queue WHERE job_id = pg_temp.id('rewritten');

@@ -68,10 +68,7 @@ SET LOCAL ROLE image_gen_worker;
 SELECT pg_temp.queue('simple');
 SELECT * FROM pg_temp.state;
 SELECT job AS claimed FROM pg_temp.claim(1) \gset
-SELECT jsonb_pretty(:'claimed'::jsonb - 'candidates') AS job;
--- Who can do it: those that offer the model, then those that stand in with their own.
-SELECT c ->> 'provider' AS provider, c ->> 'model' AS model, c -> 'stands_in' AS stands_in FROM jsonb_array_elements(:'claimed'::jsonb -> 'candidates') c;
-SELECT jsonb_pretty(:'claimed'::jsonb #> '{candidates,0}' #- '{prices}' #- '{sizes}') AS first_candidate;
+SELECT jsonb_pretty(:'claimed'::jsonb) AS job;
 SELECT * FROM pg_temp.state;
 SELECT count(*) AS nothing_is_claimed_twice FROM pg_temp.claim(1);
 SELECT pg_temp.journal(1, 'simple', pg_temp.begin_('simple'));
@@ -224,7 +221,7 @@ SET LOCAL ROLE image_gen_regress_user;
 SELECT c.reserved = (SELECT sum(r.held) FROM image_gen.reservations r) AS reservation_kept, c.unknown_costs FROM image_gen.credits() c;
 SELECT j.prompt, r.reason, r.held FROM image_gen.reservations r JOIN image_gen.jobs j ON j.id = r.job_id ORDER BY j.seq;
 SET LOCAL ROLE image_gen_worker;
-SELECT prompt, job -> 'attempts' AS attempts, nullif(job -> 'resume', 'null') - '{sent_at,candidates}'::text[] AS resume, job #>> '{resume,candidates,0,provider}' AS provider, job #> '{resume,sent_at}' IS NOT NULL AS sent_at FROM pg_temp.claim(2);
+SELECT prompt, job -> 'attempts' AS attempts, nullif(job -> 'resume', 'null') - 'sent_at' AS resume, job #> '{resume,sent_at}' IS NOT NULL AS sent_at FROM pg_temp.claim(2);
 -- The life before has nothing to say any more.
 SELECT pg_temp.journal(1, 'accepted', pg_temp.ended(1, 'failed', '0', 'priced', 'unknown'), pg_temp.closed('failed', 0, 'unknown'));
 SELECT pg_temp.journal(2, 'accepted', pg_temp.ended(1, 'succeeded', '0.04', 'reported'), pg_temp.closed('succeeded', 1));

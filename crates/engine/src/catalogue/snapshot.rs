@@ -38,13 +38,13 @@ impl Provider {
     /// The name of its key, else of the setting with its address; `None` when it needs neither.
     pub fn key(&self) -> Option<&str> {
         let adapter = provider::find(&self.kind)?;
-        self.key_name.as_deref().or(adapter.key_name()).or(adapter.address_name())
+        provider::named_key(adapter, self.key_name.as_deref()).or(adapter.address_name())
     }
 
     /// Whether all that it needs is among the keys and addresses that `has` knows.
     pub fn has_access(&self, has: &dyn Fn(&str) -> bool) -> bool {
         let Some(adapter) = provider::find(&self.kind) else { return false };
-        let key = self.key_name.as_deref().or(adapter.key_name());
+        let key = provider::named_key(adapter, self.key_name.as_deref());
         let address = adapter.address_name().filter(|_| self.base_url.is_none());
         key.into_iter().chain(address).all(has)
     }
@@ -86,6 +86,8 @@ struct PriceRow {
 /// A row of `image_gen.model_rules`: conditions that are `None` always hold.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Rule {
+    #[serde(default)]
+    position: i32,
     pub rule: String,
     pub needs_text: Option<bool>,
     pub photoreal: Option<bool>,
@@ -100,6 +102,8 @@ pub(super) struct Rule {
 /// A row of `image_gen.ladder`: what follows a refusal.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RefusalStep {
+    #[serde(default)]
+    rung: i32,
     /// `rewrite`, `switch_model`, `review` or `fail`.
     pub action: String,
     /// For `switch_model`: this one; `None` is the next one of the route.
@@ -267,6 +271,8 @@ impl From<Rows> for Snapshot {
     fn from(rows: Rows) -> Self {
         let mut snapshot =
             Snapshot { rules: rows.rules, steps: rows.steps, keys: rows.keys, ..Snapshot::default() };
+        snapshot.rules.sort_by_key(|rule| rule.position);
+        snapshot.steps.sort_by_key(|step| step.rung);
         let mut prices = prices(rows.prices);
         snapshot.providers = rows.providers;
         snapshot.providers.sort_by(|a, b| (a.priority, &a.id).cmp(&(b.priority, &b.id)));

@@ -29,7 +29,7 @@ impl Run {
         progress.failed.push(name.clone());
         progress.chosen = None;
         if self.others() {
-            let open = |c: &&crate::candidate::Candidate| self.plan.progress.is_open(c);
+            let open = |c: &&crate::candidate::Candidate| self.plan.progress.is_open(c) && self.fits(c);
             if self.plan.route.iter().filter(open).all(|c| self.unwell.iter().any(|u| u.0 == c.name())) {
                 // They were passed over for one that cannot be paid: now they are asked again, or waited for.
                 self.unwell.clear();

@@ -10,11 +10,12 @@ use crate::cost::Work;
 fn a_synchronous_provider_is_priced_by_its_tokens() {
     use base64::Engine as _;
     let mut openai = candidate("openai");
-    openai.prices = serde_json::from_value(json!([
+    let prices: Vec<crate::cost::Price> = serde_json::from_value(json!([
         {"unit": "text_in_mtok", "amount": "5"}, {"unit": "image_in_mtok", "amount": "8"},
         {"unit": "image_out_mtok", "amount": "30"}
     ]))
     .unwrap();
+    openai.prices = Arc::new(prices);
     let b64 = base64::engine::general_purpose::STANDARD.encode(png());
     let body = json!({"data": [{"b64_json": b64}], "usage": {"input_tokens": 9, "output_tokens": 196}});
     let mut world = World::of(alone(openai), vec![json_answer(200, body)]);
@@ -77,7 +78,8 @@ fn every_intent_to_send_says_what_this_call_is_expected_to_cost() {
     assert_eq!(begin["estimated_cost"], "0.16");
     // Nobody knows, or knows it in USD: no estimate, and never zero.
     for prices in [json!([]), json!([{"unit": "image", "amount": "0.04", "currency": "EUR"}])] {
-        let foreign = Candidate { prices: serde_json::from_value(prices).unwrap(), ..candidate("bfl") };
+        let foreign =
+            Candidate { prices: Arc::new(serde_json::from_value(prices).unwrap()), ..candidate("bfl") };
         let mut world = World::of(alone(foreign), vec![]);
         world.from(Event::Start, "begin");
         assert_eq!(estimate(&world), None);
@@ -119,8 +121,9 @@ fn what_was_held_against_the_price_table_is_kept_with_or_without_a_price() {
     // N13
     let seconds = json!([{"unit": "second", "amount": "0.001"}]);
     for (prices, cost) in [(seconds, Some("0.003")), (json!([]), None)] {
-        let prices: Arc<Vec<crate::cost::Price>> = serde_json::from_value(prices).unwrap();
-        let fal = Candidate { remote_name: "fal-ai/esrgan".into(), prices, ..candidate("fal") };
+        let prices: Vec<crate::cost::Price> = serde_json::from_value(prices).unwrap();
+        let fal =
+            Candidate { remote_name: "fal-ai/esrgan".into(), prices: Arc::new(prices), ..candidate("fal") };
         let answers = vec![
             json_answer(200, json!({"request_id": "R"})),
             json_answer(200, json!({"status": "COMPLETED", "metrics": {"inference_time": 2.5}})),
@@ -167,7 +170,7 @@ fn a_picture_that_was_withheld_and_is_paid_for_keeps_its_work_too() {
 fn a_bill_is_in_the_currency_of_its_price() {
     let euro =
         serde_json::from_value(json!([{"unit": "image", "amount": "0.035", "currency": "EUR"}])).unwrap();
-    let fal = Candidate { remote_name: "fal-ai/x".into(), prices: euro, ..candidate("fal") };
+    let fal = Candidate { remote_name: "fal-ai/x".into(), prices: Arc::new(euro), ..candidate("fal") };
     let answers = vec![
         json_answer(200, json!({"request_id": "R"})),
         json_answer(200, json!({"status": "COMPLETED"})),

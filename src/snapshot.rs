@@ -1,0 +1,139 @@
+//! What this process keeps of the catalogue, and how it learns that it is out of date.
+//!
+//! A trigger on each table of the catalogue sends an invalidation of one relation (`providers`); PostgreSQL delivers it to
+//! every session: at COMMIT to the others, at the next command to the one that made the change, and at the end of a
+//! transaction or subtransaction that is rolled back once more. Nothing is read as long as nothing was changed.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use image_gen_engine::catalogue::{Rows, Snapshot};
+use pgrx::prelude::*;
+
+use crate::statement::{Statement, argument};
+
+/// All of the catalogue: a table's name, a model's name and kind, and the row.
+const CATALOGUE: &str = "
+  SELECT 'providers', NULL, NULL, jsonb_build_object('id', p.id, 'kind', p.kind, 'base_url', p.base_url, 'key_name', p.key_name,
+           'enabled', p.enabled, 'priority', p.priority, 'max_in_flight', p.max_in_flight, 'requests_per_minute', p.requests_per_minute)::text
+    FROM image_gen.providers p
+  UNION ALL SELECT 'models', m.name, m.provider_kind, to_jsonb(m)::text FROM image_gen.models m
+  UNION ALL SELECT 'prices', NULL, NULL, jsonb_build_object('id', r.id, 'provider_kind', r.provider_kind, 'model', r.model, 'unit', r.unit,
+                     'quality', r.quality, 'amount', r.amount::text, 'currency', r.currency, 'origin', r.origin)::text
+    FROM image_gen.prices r WHERE $1 >= r.valid_from AND $1 < r.valid_to
+  UNION ALL SELECT 'model_rules', NULL, NULL, to_jsonb(r)::text FROM image_gen.model_rules r
+  UNION ALL SELECT 'ladder', NULL, NULL, to_jsonb(l)::text FROM image_gen.ladder l
+  UNION ALL SELECT 'keys', NULL, NULL, coalesce(to_jsonb(w.configured), 'null')::text FROM image_gen.worker_state w";
+
+/// How often a catalogue that changes while it is read is read again.
+const TRIES: usize = 10;
+
+struct Copy {
+    generation: u64,
+    /// Prices are those of a day.
+    day: pg_sys::DateADT,
+    snapshot: Arc<Snapshot>,
+}
+
+thread_local! {
+    static READ: Statement = Statement::new(CATALOGUE, &[pg_sys::DATEOID]);
+    /// Moved by every invalidation.
+    static GENERATION: Cell<u64> = const { Cell::new(1) };
+    static COPY: RefCell<Option<Copy>> = const { RefCell::new(None) };
+    /// The relation whose invalidation means the catalogue's.
+    static RELATION: Cell<pg_sys::Oid> = const { Cell::new(pg_sys::InvalidOid) };
+    static REGISTERED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Called by PostgreSQL in the middle of anything, also while a transaction is rolled back: only a counter moves.
+unsafe extern "C-unwind" fn invalidated(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
+    // InvalidOid is everything.
+    if relation == pg_sys::InvalidOid || relation == RELATION.get() {
+        GENERATION.set(GENERATION.get() + 1);
+    }
+}
+
+fn relation() -> pg_sys::Oid {
+    // SAFETY: look-ups in the system caches, in a transaction.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(c"image_gen".as_ptr(), true);
+        pg_sys::get_relname_relid(c"providers".as_ptr(), schema)
+    }
+}
+
+/// Moves on whenever the catalogue may have changed, seen from this session.
+pub fn generation() -> u64 {
+    // SAFETY: registered once in the life of a process, with a function that stays. Messages are taken in here, because a
+    // session that takes no new lock does not look for them itself.
+    unsafe {
+        if !REGISTERED.replace(true) {
+            pg_sys::CacheRegisterRelcacheCallback(Some(invalidated), pg_sys::Datum::from(0));
+        }
+        pg_sys::AcceptInvalidationMessages();
+    }
+    GENERATION.get()
+}
+
+/// The catalogue as this session sees it now, with the prices of today.
+pub fn current() -> Arc<Snapshot> {
+    // SAFETY: today in the session's time zone, as current_date has it.
+    let day = unsafe { pg_sys::GetSQLCurrentDate() };
+    for _ in 0..TRIES {
+        let generation = generation();
+        let valid = |copy: &&Copy| (copy.generation, copy.day) == (generation, day);
+        if let Some(snapshot) = COPY.with_borrow(|c| c.as_ref().filter(valid).map(|c| c.snapshot.clone())) {
+            return snapshot;
+        }
+        // Before it is read: what is changed meanwhile makes the copy out of date at once. The oid is another one after
+        // DROP and CREATE EXTENSION; the drop has sent an invalidation of the old one.
+        RELATION.set(relation());
+        let snapshot = Arc::new(load(day));
+        COPY.set(Some(Copy { generation, day, snapshot }));
+    }
+    // It changes faster than it can be read: what was read last is a moment old.
+    COPY.with_borrow(|c| c.as_ref().map(|c| c.snapshot.clone())).unwrap_or_default()
+}
+
+fn load(day: pg_sys::DateADT) -> Snapshot {
+    let mut rows = Rows::default();
+    let mut wrong = None;
+    let day = Some(pg_sys::Datum::from(day));
+    READ.with(|read| {
+        read.read_latest(&[day], |row| {
+            let text = |column| row.get::<&str>(column).unwrap_or_default();
+            if let Err(why) = rows.add(text(1), text(2), text(3), text(4)) {
+                wrong.get_or_insert(why);
+            }
+        })
+    });
+    if let Some(why) = wrong {
+        // The rest is as it was: one row does not stop all jobs.
+        warning!("image_gen: {why}");
+    }
+    rows.into()
+}
+
+/// How long pictures of a model take here at a provider, in seconds, where that was measured.
+pub fn seconds(provider: &str, model: &str) -> Option<f64> {
+    thread_local! {
+        static MEASURED: Statement = Statement::new(
+            "SELECT t.seconds::float8 FROM image_gen.timings t WHERE t.provider = $1 AND t.model = $2",
+            &[pg_sys::TEXTOID, pg_sys::TEXTOID],
+        );
+    }
+    let rows = MEASURED.with(|s| s.run(&[argument(provider), argument(model)], |row| row.get::<f64>(1)));
+    rows.into_iter().flatten().next()
+}
+
+/// The trigger of the catalogue's tables.
+#[pg_trigger]
+fn _catalogue_changed<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, spi::Error> {
+    let relation = relation();
+    if relation != pg_sys::InvalidOid {
+        // SAFETY: an oid of a relation that is there.
+        unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relation) };
+    }
+    Ok(trigger.new().or(trigger.old()))
+}
