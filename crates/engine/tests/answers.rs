@@ -221,13 +221,14 @@ fn drive_n(
             ladder: vec![],
             max_refusals: 3,
             progress: progress.clone(),
+            ceiling: None,
         };
         let mut run = Run::new(job, plan, attempts).unwrap();
         let (mut event, mut begun, mut later) = (Event::Start, false, false);
         for _step in 0..20_000 {
             event = match run.on(event, now) {
                 Step::Stop => break,
-                Step::Enter => Event::Entered { probe: false },
+                Step::Enter => Event::Entered { renders: Default::default() },
                 Step::Compute => Event::Compute,
                 Step::Rewrite { .. } => Event::Rewritten(None),
                 Step::Load { .. } => Event::Loaded(None),
