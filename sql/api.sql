@@ -9,15 +9,7 @@ CREATE FUNCTION image_gen.generate(
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
   max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false)
 RETURNS image_gen.receipt
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  RETURN image_gen._receipt(image_gen._submit('generate',
-    image_gen._asked(jsonb_build_object(
-      'prompt', $1, 'negative_prompt', $3, 'width', $4, 'height', $5, 'aspect_ratio', $6, 'seed', $7,
-      'guidance', image_gen._finite('guidance', $8), 'steps', $9, 'n', $10, 'quality', $11,
-      'reference_image', $12, 'consistency_mode', $13, 'priority', $17), $16),
-    $2, $14, $15, $18, $19, $20, $21));
-END $$;
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'image_gen_generate';
 COMMENT ON FUNCTION image_gen.generate IS
 'Queues new pictures from a prompt, in the caller''s transaction, and returns at once. Nothing is sent before COMMIT.
 prompt: what should be in the picture. model: a name or alias of image_gen.models, or provider:model, which nobody stands in for. NULL: a model that writes legibly where the prompt
@@ -42,16 +34,7 @@ CREATE FUNCTION image_gen.edit(
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
   max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false)
 RETURNS image_gen.receipt
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  RETURN image_gen._receipt(image_gen._submit('edit',
-    image_gen._asked(jsonb_build_object(
-      'image', $1, 'prompt', $2, 'mask', $3, 'mode', $4, 'strength', image_gen._finite('strength', $5), 'top', $6, 'right', $7,
-      'bottom', $8, 'left', $9, 'negative_prompt', $11, 'width', $12, 'height', $13, 'aspect_ratio', $14, 'seed', $15,
-      'guidance', image_gen._finite('guidance', $16), 'steps', $17, 'n', $18, 'quality', $19,
-      'reference_image', $20, 'consistency_mode', $21, 'priority', $25), $24),
-    $10, $22, $23, $26, $27, $28, $29));
-END $$;
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'image_gen_edit';
 COMMENT ON FUNCTION image_gen.edit IS
 'Queues a change of a picture. image: an https URL, a data: URI, asset:ID, or job:gen_… (the job then waits for that one).
 mode: img2img makes the whole picture anew from itself and the prompt; inpaint changes what the mask marks; outpaint adds border_… pixels around it.
@@ -65,15 +48,18 @@ CREATE FUNCTION image_gen.upscale(
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
   max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false)
 RETURNS image_gen.receipt
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  RETURN image_gen._receipt(image_gen._submit('upscale',
-    image_gen._asked(jsonb_build_object('image', $1, 'scale', $2, 'prompt', $3, 'negative_prompt', $5, 'seed', $6, 'priority', $10), $9),
-    $4, $7, $8, $11, $12, $13, $14));
-END $$;
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'image_gen_upscale';
 COMMENT ON FUNCTION image_gen.upscale IS
 'Queues the same picture, larger. scale: 2 or 4, for both sides. prompt: only for models that draw details anew.
 The other arguments are those of generate() and edit().';
+
+CREATE FUNCTION image_gen._variation(
+  image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text,
+  seed bigint, guidance double precision, steps integer, quality text, metadata jsonb, provider_preferences jsonb, options jsonb,
+  priority text, idempotency_key text, deadline timestamptz, max_cost numeric, allow_unpriced boolean)
+RETURNS image_gen.receipt
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'image_gen_variation';
+COMMENT ON FUNCTION image_gen._variation IS 'Queues one of the variations of variate().';
 
 CREATE FUNCTION image_gen.variate(
   image text, n integer DEFAULT 3, variance double precision DEFAULT NULL, prompt text DEFAULT NULL, model text DEFAULT NULL,
@@ -94,12 +80,8 @@ BEGIN
   END IF;
   -- A job each: they are drawn side by side, and each has a seed, a cost and an end of its own.
   FOR i IN 1..n LOOP
-    RETURN NEXT image_gen._receipt(image_gen._submit('variate',
-      image_gen._asked(jsonb_build_object(
-        'image', $1, 'variance', image_gen._finite('variance', $3), 'prompt', $4, 'negative_prompt', $6, 'width', $7, 'height', $8,
-        'aspect_ratio', $9, 'seed', image_gen.derive_seed($10, 'variation ' || i), 'guidance', image_gen._finite('guidance', $11),
-        'steps', $12, 'quality', $13, 'priority', $17), $16),
-      $5, $14, $15, $18 || '#' || i, $19, $20, $21));
+    RETURN NEXT image_gen._variation($1, $3, $4, $5, $6, $7, $8, $9, image_gen.derive_seed($10, 'variation ' || i), $11, $12, $13, $14, $15, $16, $17,
+                                     $18 || '#' || i, $19, $20, $21);
   END LOOP;
 END $$;
 COMMENT ON FUNCTION image_gen.variate IS
@@ -116,15 +98,7 @@ CREATE FUNCTION image_gen.transfer_style(
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
   max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false)
 RETURNS image_gen.receipt
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  RETURN image_gen._receipt(image_gen._submit('transfer_style',
-    image_gen._asked(jsonb_build_object(
-      'image', $1, 'style_image', $2, 'prompt', $3, 'strength', image_gen._finite('strength', $4), 'negative_prompt', $6, 'width', $7,
-      'height', $8, 'aspect_ratio', $9, 'seed', $10, 'guidance', image_gen._finite('guidance', $11), 'steps', $12, 'n', $13,
-      'quality', $14, 'priority', $18), $17),
-    $5, $15, $16, $19, $20, $21, $22));
-END $$;
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'image_gen_transfer_style';
 COMMENT ON FUNCTION image_gen.transfer_style IS
 'Queues the first picture in the style of the second. strength: how much of the style, 0 to 1, where the model can be told.
 The other arguments are those of generate() and edit().';

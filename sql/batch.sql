@@ -6,7 +6,7 @@ CREATE FUNCTION image_gen.estimate(operation text DEFAULT 'generate', arguments 
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   asked jsonb := image_gen._named(operation, arguments);
-  draft image_gen._draft;
+  one record;
   dearest numeric;
 BEGIN
   jobs := 1;
@@ -17,20 +17,20 @@ BEGIN
     jobs := images;
     asked := asked - 'n';
   END IF;
-  draft := image_gen._draft(operation, asked, arguments ->> 'model', arguments -> 'provider_preferences', NULL, true);
-  model := (draft.job).model;
-  provider := draft.provider;
-  estimated_cost := trim_scale(jobs * (draft.job).estimated_cost);
+  SELECT e.* INTO one FROM image_gen._estimate(operation, asked, arguments ->> 'model', (arguments -> 'provider_preferences')::text) e;
+  model := one.model;
+  provider := one.provider;
+  estimated_cost := trim_scale(jobs * one.estimated_cost);
   with_buffer := trim_scale(estimated_cost * (1 + image_gen._retry_buffer()));
   -- Each call can be refused and billed, at the dearest of those who could be asked.
   SELECT CASE WHEN bool_and(e.estimated_cost IS NOT NULL) THEN max(e.estimated_cost) END INTO dearest
     FROM image_gen.explain(operation, arguments - '{n,max_cost}'::text[] || CASE WHEN asked ? 'n' THEN jsonb_build_object('n', asked -> 'n') ELSE '{}' END) e
    WHERE e.included;
-  highest_cost := trim_scale(least(jobs * current_setting('image_gen.max_refusals')::integer * greatest(dearest, (draft.job).estimated_cost),
+  highest_cost := trim_scale(least(jobs * current_setting('image_gen.max_refusals')::integer * greatest(dearest, one.estimated_cost),
                                    jobs * (arguments ->> 'max_cost')::numeric));
   currency := 'USD';
-  estimated_seconds := (draft.job).estimated_seconds;
-  warnings := (draft.job).warnings;
+  estimated_seconds := one.estimated_seconds;
+  warnings := one.warnings;
   IF estimated_cost IS NULL THEN
     warnings := warnings || jsonb_build_object('code', 'unpriced', 'message',
       format('nobody knows what %s costs: a budget or max_cost refuses it unless allow_unpriced is given', model));
@@ -110,11 +110,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   this_batch text := 'bat_' || substr(image_gen._new_job_id(), 5);
   wishes jsonb := coalesce(defaults, '{}');
-  one record;
-  job image_gen.jobs;
-  jobs image_gen.jobs[] := '{}';
-  names text[] := '{}';
-  cap bigint;
+  names text[];
+  operations text[];
+  given jsonb[];
+  described jsonb[];
+  several text;
 BEGIN
   IF max_cost < 0 OR max_cost >= 'Infinity' THEN
     RAISE EXCEPTION 'max_cost is %', max_cost USING ERRCODE = 'invalid_parameter_value', HINT = 'Give USD for the whole batch, from 0 up, or leave it out.';
@@ -124,26 +124,14 @@ BEGIN
     wishes := wishes || jsonb_build_object('seed', CASE WHEN idempotency_key IS NULL THEN image_gen.derive_seed(0, this_batch)
                                                         ELSE image_gen.derive_seed(0, image_gen._caller() || ' ' || idempotency_key) END);
   END IF;
-  FOR one IN SELECT s.* FROM image_gen._shots(shots, wishes) s ORDER BY s.number LOOP
-    IF one.operation = 'variate' AND one.arguments ? 'n' THEN
-      RAISE EXCEPTION 'shot "%": a variation is one picture', one.shot USING ERRCODE = 'invalid_parameter_value', HINT = 'Make each variation a shot of its own.';
-    END IF;
-    job := image_gen._submit(one.operation, image_gen._named(one.operation, one.arguments), one.arguments ->> 'model', one.arguments -> 'metadata',
-                             nullif(one.arguments -> 'provider_preferences', 'null'), idempotency_key || '#' || one.shot,
-                             (one.arguments ->> 'deadline')::timestamptz, (one.arguments ->> 'max_cost')::numeric,
-                             (one.arguments ->> 'allow_unpriced')::boolean, this_batch);
-    jobs := jobs || job;
-    names := names || one.shot;
-  END LOOP;
-  IF max_cost IS NOT NULL AND EXISTS (SELECT FROM unnest(jobs) j WHERE j.batch = this_batch) THEN
-    INSERT INTO image_gen.budgets AS b (scope, key, amount, set_by) VALUES ('batch', this_batch, max_cost, image_gen._caller()) RETURNING b.id INTO cap;
-    INSERT INTO image_gen.budget_totals (budget_id, since) VALUES (cap, '-infinity');
+  SELECT array_agg(s.shot ORDER BY s.number), array_agg(s.operation ORDER BY s.number), array_agg(s.arguments ORDER BY s.number),
+         array_agg(image_gen._named(s.operation, s.arguments) ORDER BY s.number), min(s.shot) FILTER (WHERE s.operation = 'variate' AND s.arguments ? 'n')
+    INTO names, operations, given, described, several
+    FROM image_gen._shots(shots, wishes) s;
+  IF several IS NOT NULL THEN
+    RAISE EXCEPTION 'shot "%": a variation is one picture', several USING ERRCODE = 'invalid_parameter_value', HINT = 'Make each variation a shot of its own.';
   END IF;
-  PERFORM image_gen._reserve((SELECT array_agg(j.id) FROM unnest(jobs) j WHERE j.batch = this_batch), true);
-  RETURN QUERY
-  SELECT names[i], jobs[i].id, jobs[i].status, jobs[i].model, jobs[i].seed, jobs[i].estimated_seconds, jobs[i].estimated_cost, jobs[i].created_at,
-         jobs[i].warnings, jobs[i].batch
-    FROM generate_subscripts(names, 1) i ORDER BY i;
+  RETURN QUERY SELECT * FROM image_gen._submit_batch(this_batch, names, operations, described, given, max_cost, idempotency_key);
 END $$;
 COMMENT ON FUNCTION image_gen.generate_batch IS
 'Queues named shots together, all or none. shots: [{"shot": "hero", "prompt": "…", …}, …] or {"hero": {…}, …}: arguments of generate(), or of another operation named in "operation".

@@ -33,6 +33,11 @@ SELECT pg_catalog.pg_extension_config_dump('image_gen.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.cancels', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.waits', '');
 
+-- Each session remembers for a transaction which home it is at.
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON image_gen.home FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed();
+CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.home EXECUTE FUNCTION image_gen._catalogue_changed();
+ALTER TABLE image_gen.home ENABLE ALWAYS TRIGGER changed, ENABLE ALWAYS TRIGGER emptied;
+
 CREATE FUNCTION image_gen._home() RETURNS uuid
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -1,6 +1,6 @@
 -- The state machine in the database. Only the functions in this file change the state of a job.
 --
---   _enqueue      → queued                      in the caller's transaction
+--   (src/submit.rs) → queued                    in the caller's transaction
 --   _let_go       a job that waited for another → ready | failed
 --   _take_over    running, and nobody follows it → queued (to resume or begin) | needs_review | canceled
 --   _claim        queued → running              commits without waiting for the disk: losing it loses nothing
@@ -11,30 +11,6 @@
 --   _conclude     needs_review → succeeded | failed | canceled
 --
 -- Each change is guarded: a row is touched only in the state, and for the epoch, that the caller expects.
-
-CREATE FUNCTION image_gen._enqueue(job image_gen.jobs, needs text[]) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  new_seq bigint;
-BEGIN
-  INSERT INTO image_gen.jobs
-    (id, operation, task, prompt, model, provider, seed, parameters, metadata, preferences, owner, idempotency_key,
-     request_hash, deadline, max_cost, allow_unpriced, batch, estimated_seconds, estimated_cost, warnings, priority)
-  VALUES
-    (job.id, job.operation, job.task, job.prompt, job.model, job.provider, job.seed, job.parameters, job.metadata,
-     job.preferences, job.owner, job.idempotency_key, job.request_hash, job.deadline, job.max_cost, job.allow_unpriced, job.batch,
-     job.estimated_seconds, job.estimated_cost, job.warnings, job.priority)
-  ON CONFLICT (owner, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-  RETURNING seq INTO new_seq;
-  IF new_seq IS NOT NULL THEN
-    INSERT INTO image_gen.queue (seq, job_id, owner, state)
-    VALUES (new_seq, job.id, job.owner, CASE WHEN cardinality(needs) > 0 THEN 'waiting' ELSE 'ready' END);
-    INSERT INTO image_gen.waits (needs, seq) SELECT DISTINCT n, new_seq FROM unnest(needs) n;
-    PERFORM image_gen._wake(new_seq);
-  END IF;
-  RETURN new_seq;
-END $$;
-COMMENT ON FUNCTION image_gen._enqueue(image_gen.jobs, text[]) IS 'Writes a job, which waits for the jobs that it needs, and wakes the worker at COMMIT. NULL when a job with this idempotency key exists.';
 
 CREATE FUNCTION image_gen._let_go(needed text, ended_as text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

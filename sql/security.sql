@@ -18,7 +18,7 @@ REVOKE ALL ON SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA image_gen FROM PUBLIC;
-REVOKE ALL ON TYPE image_gen.receipt, image_gen._draft, image_gen._balance FROM PUBLIC;
+REVOKE ALL ON TYPE image_gen.receipt, image_gen._balance FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA image_gen TO image_gen_user, image_gen_admin, image_gen_worker;
 

@@ -1,32 +1,51 @@
 //! What is wrong with a request → SQLSTATE, message, hint.
 
-use image_gen_engine::job::Invalid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 /// The SQLSTATEs that the API raises from Rust.
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub enum Code {
     /// An argument has a value that is not possible.
     Argument,
-    /// A provider that does not exist.
+    /// A name that does not exist.
     Unknown,
     /// No provider can do it.
     NotSupported,
     /// It would cost more than allowed.
-    Budget,
+    Limit,
+    /// An argument is larger than can be kept.
+    TooLarge,
+    /// Nothing can be written here.
+    ReadOnly,
+}
+
+impl Code {
+    fn sqlstate(self) -> PgSqlErrorCode {
+        match self {
+            Code::Argument => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            Code::Unknown => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            Code::NotSupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Code::Limit => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+            Code::TooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            Code::ReadOnly => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
+        }
+    }
 }
 
 /// Raises an ERROR in the caller's session: nothing is queued.
-pub fn raise(kind: Kind, invalid: &Invalid) -> ! {
-    let code = match kind {
-        Kind::Argument => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-        Kind::Unknown => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-        Kind::NotSupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-        Kind::Budget => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-    };
-    ErrorReport::new(code, invalid.message.clone(), "image_gen")
-        .set_hint(invalid.hint.clone())
+pub fn fail(code: Code, message: &str, hint: &str) -> ! {
+    ErrorReport::new(code.sqlstate(), message.to_owned(), "image_gen")
+        .set_hint(hint.to_owned())
+        .report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
+}
+
+/// Raises the error of a key that belongs to another request.
+pub fn conflict(message: &str, detail: &str, hint: &str) -> ! {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, message.to_owned(), "image_gen")
+        .set_detail(detail.to_owned())
+        .set_hint(hint.to_owned())
         .report(PgLogLevel::ERROR);
     unreachable!("an ERROR does not return")
 }

@@ -1,10 +1,15 @@
 //! Which database this is: what `image_gen.home` remembers of where paid work was allowed.
 
+use std::cell::RefCell;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
 
 use pgrx::prelude::*;
+
+use crate::snapshot;
+use crate::statement::Statement;
 
 /// This cluster, its timeline, this database, its data folder, and the version of this library.
 #[pg_extern(stable, parallel_unsafe)]
@@ -27,14 +32,20 @@ pub fn _here() -> TableIterator<
         system.to_string(),
         i64::from(timeline),
         i64::from(database),
-        files(),
+        files().to_owned(),
         env!("CARGO_PKG_VERSION").to_owned(),
     ))
 }
 
 /// Tells a data folder from its copies. `PG_VERSION` is written by initdb and never again; a copy of the file is another
 /// file, born later. (A snapshot of the whole volume is not told apart.)
-fn files() -> String {
+fn files() -> &'static str {
+    // Asked once in the life of a process: a data folder is not exchanged under a running server.
+    static FILES: OnceLock<String> = OnceLock::new();
+    FILES.get_or_init(read_files)
+}
+
+fn read_files() -> String {
     // SAFETY: set before any session starts, never changed.
     let folder = unsafe { std::ffi::CStr::from_ptr(pg_sys::DataDir) }.to_string_lossy();
     let Ok(facts) = std::fs::metadata(Path::new(&*folder).join("PG_VERSION")) else {
@@ -43,4 +54,43 @@ fn files() -> String {
     let born = facts.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let born = born.map_or_else(|| "unknown".into(), |at| at.as_micros().to_string());
     format!("inode {} born {born}", facts.ino())
+}
+
+/// Whether paid work may run here, and under which row of home a job is queued.
+#[derive(Clone)]
+pub struct Standing {
+    /// `queue.home`.
+    pub id: String,
+    /// Why no paid work may run here.
+    pub held: Option<String>,
+}
+
+/// Where there is no row that is of here.
+const NOWHERE: &str = "00000000-0000-0000-0000-000000000000";
+
+thread_local! {
+    /// Asked once a transaction, and again when home was changed.
+    static STANDING: RefCell<Option<(u64, pg_sys::TimestampTz, Standing)>> = const { RefCell::new(None) };
+}
+
+/// How a job stands that is queued now. A fresh copy of a template is made its own home.
+pub fn settled() -> Standing {
+    thread_local! {
+        // Two statements: the second one sees what the first has written.
+        static SETTLE: Statement = Statement::new("SELECT image_gen._settle_in()", &[]);
+        static HOME: Statement = Statement::new("SELECT image_gen._home()::text", &[]);
+    }
+    // SAFETY: in a transaction.
+    let transaction = unsafe { pg_sys::GetCurrentTransactionStartTimestamp() };
+    let now = snapshot::generation();
+    let known = STANDING.with_borrow(|s| {
+        s.as_ref().filter(|(g, t, _)| (*g, *t) == (now, transaction)).map(|(.., standing)| standing.clone())
+    });
+    known.unwrap_or_else(|| {
+        let one = |statement: &Statement| statement.run(&[], |row| row.get::<String>(1)).pop().flatten();
+        let held = SETTLE.with(one);
+        let standing = Standing { id: HOME.with(one).unwrap_or_else(|| NOWHERE.to_owned()), held };
+        STANDING.set(Some((now, transaction, standing.clone())));
+        standing
+    })
 }

@@ -11,6 +11,7 @@
 //! | [`launcher`] | the process that keeps one worker for each database |
 //! | [`worker`] | the worker: one thread for Postgres, one for HTTP |
 //! | [`snapshot`] | the catalogue as this process keeps it |
+//! | [`submit`] | a request on its way into the queue |
 //! | [`statement`] | a statement that is planned once |
 //! | [`home`] | which database this is, and not a copy of it |
 //! | [`pause`] | where a test can hold the worker |
@@ -30,6 +31,7 @@ mod settings;
 mod shared;
 mod snapshot;
 mod statement;
+mod submit;
 mod wake;
 mod worker;
 
@@ -46,7 +48,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/home.sql",
     name = "home",
-    requires = ["tables", home::_here, plan::_caller, wake::_wake]
+    requires = ["tables", home::_here, plan::_caller, wake::_wake, snapshot::_catalogue_changed]
 );
 extension_sql_file!(
     "../sql/queue.sql",
@@ -59,7 +61,7 @@ extension_sql_file!("../sql/callbacks.sql", name = "callbacks", requires = ["rec
 extension_sql_file!(
     "../sql/submit.sql",
     name = "submit",
-    requires = ["callbacks", plan::_check, plan::_caller, plan::_new_job_id, plan::admission::_admit]
+    requires = ["callbacks", plan::_caller, plan::_new_job_id]
 );
 extension_sql_file!(
     "../sql/api.sql",
@@ -78,7 +80,11 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!("../sql/limits.sql", name = "limits", requires = ["decide"]);
-extension_sql_file!("../sql/batch.sql", name = "batch", requires = ["limits"]);
+extension_sql_file!(
+    "../sql/batch.sql",
+    name = "batch",
+    requires = ["limits", submit::_estimate, submit::batch::_submit_batch]
+);
 extension_sql_file!("../sql/retention.sql", name = "retention", requires = ["batch"]);
 extension_sql_file!("../sql/costs.sql", name = "costs", requires = ["retention", plan::_price]);
 extension_sql_file!(

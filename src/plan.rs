@@ -7,13 +7,13 @@ use std::cell::RefCell;
 use image_gen_engine::cost::{self, Price, Work};
 use image_gen_engine::egress::Destination;
 use image_gen_engine::input::{Reference, Role};
-use image_gen_engine::job::{Asked, Consistency, Invalid, Operation, Task};
+use image_gen_engine::job::{Invalid, Operation, RawRequest, Request};
+use image_gen_engine::route::Priority;
 use image_gen_engine::{catalogue, http, input, picture, provider, seed, wording};
 use pgrx::JsonB;
 use pgrx::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use crate::errors::{Kind, raise};
 use crate::settings;
 
 thread_local! {
@@ -51,45 +51,46 @@ pub fn _catalogue() -> JsonB {
     JsonB(serde_json::to_value(catalogue::shipped()).unwrap_or_default())
 }
 
-/// Checks a request as far as that needs no model. Returns the checked request, what a model must be able to do for it,
-/// and which of its pictures came along and are to be kept. Raises an error for what is wrong.
-#[pg_extern(stable, parallel_safe)]
-pub fn _check(job_id: &str, operation: &str, asked: &str) -> JsonB {
-    match check(job_id, operation, asked) {
-        Ok(checked) => JsonB(checked),
-        Err(invalid) => raise(Kind::Argument, &invalid),
-    }
+/// A request that was checked as far as that needs no model.
+pub struct Checked {
+    /// What adapters read.
+    pub request: Request,
+    /// What matters most to the caller.
+    pub priority: Option<Priority>,
+    /// Pictures that came along, which the request now refers to by their hash.
+    pub kept: Vec<Kept>,
 }
 
-fn check(job_id: &str, operation: &str, asked: &str) -> Result<Value, Invalid> {
-    let operation: Operation = parsed("operation", &json!(operation).to_string())?;
-    let asked: Asked = parsed("the request", asked)?;
-    let priority = asked.priority.clone();
-    let mut request = asked.check(operation, seed::for_job(job_id))?;
-    let task = request.task(operation);
-    let mut kept = Map::new();
+/// A picture that came along and is to be kept.
+pub struct Kept {
+    pub role: Role,
+    pub sha256: String,
+    pub content_type: String,
+    pub bytes: Vec<u8>,
+}
+
+/// Checks a request as far as that needs no model. The seed is derived from the job's id, where the caller gives none.
+pub fn check(job_id: &str, operation: Operation, raw: RawRequest) -> Result<Checked, Invalid> {
+    let priority = raw.priority.clone();
+    let mut request = raw.check(operation, seed::for_job(job_id))?;
+    let priority = priority.map(|word| parsed("priority", &json!(word).to_string())).transpose()?;
+    let mut kept = vec![];
     for role in Role::ALL {
         let Some(text) = role.reference(&request) else { continue };
         match Reference::parse(text)? {
             Reference::Url(url) => check_url(role, &url)?,
             Reference::Data(bytes) => {
                 if let Some(facts) = picture::inspect(&bytes) {
-                    let reference = format!("{}{}", input::STORED, facts.sha256);
-                    kept.insert(
-                        role.name().into(),
-                        json!({"sha256": facts.sha256, "content_type": facts.content_type}),
-                    );
-                    role.refer(&mut request, reference);
+                    role.refer(&mut request, format!("{}{}", input::STORED, facts.sha256));
+                    let (sha256, content_type) = (facts.sha256, facts.content_type);
+                    kept.push(Kept { role, sha256, content_type, bytes });
                 }
             }
             Reference::Stored(hash) => role.refer(&mut request, format!("{}{hash}", input::STORED)),
             Reference::Asset(_) | Reference::Job(_) => {}
         }
     }
-    let strict = request.consistency_mode == Some(Consistency::Strict);
-    let character = task == Task::Generate && strict && request.reference_image.is_some();
-    let task = if character { "character" } else { task.as_str() };
-    Ok(json!({"request": request, "task": task, "kept": kept, "priority": priority}))
+    Ok(Checked { request, priority, kept })
 }
 
 /// A picture is fetched from the public internet, or from a host that the administrator allows.

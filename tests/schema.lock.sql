@@ -575,18 +575,14 @@ VIEW worker_status (running boolean, mode text, pid integer, running_since times
 
 TYPE _balance (budget_id bigint, name text, limit_amount numeric, spent numeric, held numeric, available numeric, since timestamp with time zone, until timestamp with time zone)
 
-TYPE _draft (job image_gen.jobs, provider text, needs text[], kept jsonb)
-
 TYPE receipt (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb)
 
 FUNCTION _administers(caller name) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _admit(job_id text, operation text, request text, priority text, model text, preferences text, max_cost numeric, allow_unpriced boolean) RETURNS jsonb VOLATILE
 FUNCTION _adopt(this_home uuid) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _afford(asking_id text, needed numeric, patient boolean DEFAULT false) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _all_over_to() RETURNS bigint STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _applicable(owner name, metadata jsonb, batch text) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION _archive(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _asked(arguments jsonb, options jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _await_completion(seen bigint, seconds double precision) RETURNS void VOLATILE STRICT
 FUNCTION _balances(wanted bigint[], at timestamp with time zone) RETURNS SETOF image_gen._balance STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _book() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -604,7 +600,6 @@ FUNCTION _capabilities(provider text, model text) RETURNS jsonb VOLATILE STRICT 
 FUNCTION _catalogue() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _catalogue_changed() RETURNS trigger VOLATILE
 FUNCTION _charge(charged_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _check(job_id text, operation text, asked text) RETURNS jsonb STABLE STRICT PARALLEL SAFE
 FUNCTION _check_waits(every_one boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _choose(needs_text boolean, photoreal boolean, draft boolean, stylized boolean, editing boolean, priority text) RETURNS TABLE(model text, rule text, reason text) VOLATILE
 FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint, lanes jsonb DEFAULT NULL::jsonb) RETURNS TABLE(seq bigint, id text, owner name, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
@@ -615,11 +610,9 @@ FUNCTION _conclude(concluded_id text, new_status text, code text, message text, 
 FUNCTION _cost_of(counted_id text, OUT total numeric, OUT source text, OUT currency text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _count_in(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _deliver(done_id text, pictures jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _draft(operation text, asked jsonb, asked_model text, preferences jsonb, max_cost numeric, allow_unpriced boolean) RETURNS image_gen._draft VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _due_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _enqueue(job image_gen.jobs, needs text[]) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _estimate(operation text, arguments jsonb, model text, preferences text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
 FUNCTION _explain(operation text, arguments text, model text, preferences text, max_cost numeric) RETURNS jsonb VOLATILE
-FUNCTION _finite(name text, number double precision) RETURNS double precision IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _held() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _here() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
 FUNCTION _hold(pid integer, mode text) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -639,7 +632,7 @@ FUNCTION _make_room(caller name, most bigint) RETURNS void VOLATILE SET search_p
 FUNCTION _may_review(caller name) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _min_headroom() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _named(operation text, arguments jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _needs(checked jsonb, caller name) RETURNS text[] STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _needs(roles text[], picture_references text[], caller name) RETURNS text[] STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION _next_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner name, OUT event jsonb) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -653,7 +646,6 @@ FUNCTION _price(prices jsonb, work jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLE
 FUNCTION _prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
 FUNCTION _prune(older_than timestamp with time zone, after_seq bigint, at_most integer, OUT pruned integer, OUT last_seq bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET lock_timeout=200ms
 FUNCTION _queue_truncated() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _receipt(job image_gen.jobs) RETURNS image_gen.receipt IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _reconcile(this_epoch bigint, in_flight bigint[], after_seq bigint, at_most integer, on_uncertain text, OUT last_seq bigint, OUT first_open bigint, OUT lost bigint[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _record_deaths(in_hand bigint[]) RETURNS TABLE(seq bigint, job_id text, deaths smallint) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _recount(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -669,7 +661,6 @@ FUNCTION _retarget(target_id text, new_model text, new_provider text) RETURNS vo
 FUNCTION _retry_buffer() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _roll(locked bigint[], at timestamp with time zone) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _rolling(asked text) RETURNS interval IMMUTABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _same_job(caller name, key text, hash bytea) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _scope(asked text, key text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _settle(settled_id text, settled_number integer, amount numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _settle_in() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -678,7 +669,7 @@ FUNCTION _shots(shots jsonb, defaults jsonb) RETURNS TABLE(number integer, shot 
 FUNCTION _since(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_worker() RETURNS void VOLATILE STRICT
-FUNCTION _submit(operation text, asked jsonb, asked_model text, metadata jsonb, preferences jsonb, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean, batch text DEFAULT NULL::text) RETURNS image_gen.jobs VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _submit_batch(batch text, names text[], operations text[], described jsonb[], given jsonb[], max_cost numeric, key text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE
 FUNCTION _suspects() RETURNS TABLE(seq bigint, ready_in double precision) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT removed integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -686,6 +677,7 @@ FUNCTION _tell(what text) RETURNS void VOLATILE STRICT
 FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _until(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _usd(amount numeric) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _variation(image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text, seed bigint, guidance double precision, steps integer, quality text, metadata jsonb, provider_preferences jsonb, options jsonb, priority text, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _waiting() RETURNS TABLE(owner name, first bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
 FUNCTION _wake(seq bigint) RETURNS void VOLATILE
 FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp

@@ -15,7 +15,7 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
 use super::{_new_job_id, check, parsed};
-use crate::errors::{self, raise};
+use crate::errors::{Code, fail};
 use crate::{settings, snapshot};
 
 /// The catalogue as this session sees it, with the keys that the worker has said it has, and measured times.
@@ -32,15 +32,15 @@ impl Surroundings for Session<'_> {
     }
 }
 
-fn answered<T>(result: Result<T, Rejection>) -> T {
+pub fn answered<T>(result: Result<T, Rejection>) -> T {
     result.unwrap_or_else(|rejection| {
-        let kind = match rejection.kind {
-            Kind::Argument => errors::Kind::Argument,
-            Kind::Unknown => errors::Kind::Unknown,
-            Kind::NotSupported => errors::Kind::NotSupported,
-            Kind::Budget => errors::Kind::Budget,
+        let code = match rejection.kind {
+            Kind::Argument => Code::Argument,
+            Kind::Unknown => Code::Unknown,
+            Kind::NotSupported => Code::NotSupported,
+            Kind::Budget => Code::Limit,
         };
-        raise(kind, &rejection.invalid)
+        fail(code, &rejection.invalid.message, &rejection.invalid.hint)
     })
 }
 
@@ -65,38 +65,38 @@ fn preferences(snapshot: &Snapshot, asked: Option<&str>) -> Result<Option<Prefer
     Ok(Some(route::merged(base, own, &json)))
 }
 
-/// A checked request, and what its caller says about who should take it.
-struct Wanted<'a> {
-    job_id: &'a str,
-    operation: Operation,
-    request: Request,
-    priority: Option<Priority>,
-    model: Option<&'a str>,
-    preferences: Option<&'a str>,
-    max_cost: Option<Decimal>,
-    allow_unpriced: bool,
+/// A checked request, and what its caller says about where it should go.
+pub struct Wanted<'a> {
+    pub job_id: &'a str,
+    pub operation: Operation,
+    pub request: &'a Request,
+    pub priority: Option<Priority>,
+    pub model: Option<&'a str>,
+    pub preferences: Option<&'a str>,
+    pub max_cost: Option<Decimal>,
+    pub allow_unpriced: bool,
 }
 
 /// Where it may go.
-struct Answer {
-    need: Need,
-    target: Target,
-    preferences: Option<Preferences>,
-    admission: Admission,
+pub struct Answer {
+    pub need: Need,
+    pub target: Target,
+    pub preferences: Option<Preferences>,
+    pub admission: Admission,
 }
 
 impl Wanted<'_> {
-    fn ask(&self, snapshot: &Snapshot, purpose: Purpose) -> Result<Answer, Rejection> {
+    /// Decides it.
+    pub fn ask(&self, snapshot: &Snapshot, purpose: Purpose) -> Result<Answer, Rejection> {
         let default = settings::text(&settings::DEFAULT_MODEL);
-        let need = Need::of(&self.request, self.operation);
-        let target =
-            Target::of(snapshot, self.operation, &self.request, self.priority, self.model, &default)?;
+        let need = Need::of(self.request, self.operation);
+        let target = Target::of(snapshot, self.operation, self.request, self.priority, self.model, &default)?;
         let preferences = preferences(snapshot, self.preferences)?;
         let query = Query {
             purpose,
             job_id: self.job_id,
             need,
-            request: &self.request,
+            request: self.request,
             target: &target,
             priority: self.priority,
             max_cost: self.max_cost,
@@ -108,54 +108,6 @@ impl Wanted<'_> {
         let admission = admission::admit(snapshot, &query, &wishes, &Session(snapshot))?;
         Ok(Answer { need, target, preferences, admission })
     }
-}
-
-fn operation(name: &str) -> Result<Operation, Rejection> {
-    Ok(parsed("operation", &json!(name).to_string())?)
-}
-
-fn priority(name: Option<&str>) -> Result<Option<Priority>, Rejection> {
-    Ok(name.map(|word| parsed("priority", &json!(word).to_string())).transpose()?)
-}
-
-/// Decides where a checked request goes: the model and its provider, the provider that was named, merged preferences, warnings,
-/// and the estimate. Raises an error for what is wrong.
-#[expect(clippy::too_many_arguments, reason = "one call from SQL, each argument of the caller's")]
-#[pg_extern(volatile, parallel_unsafe)]
-pub fn _admit(
-    job_id: &str,
-    operation: &str,
-    request: &str,
-    priority: Option<&str>,
-    model: Option<&str>,
-    preferences: Option<&str>,
-    max_cost: Option<AnyNumeric>,
-    allow_unpriced: bool,
-) -> JsonB {
-    let admitted = || -> Result<Value, Rejection> {
-        let wanted = Wanted {
-            job_id,
-            operation: self::operation(operation)?,
-            request: parsed("the request", request)?,
-            priority: self::priority(priority)?,
-            model,
-            preferences,
-            max_cost: limit(max_cost),
-            allow_unpriced,
-        };
-        let answer = wanted.ask(&snapshot::current(), Purpose::Queue)?;
-        let first = answer.admission.first();
-        Ok(json!({
-            "model": first.map(|c| &c.model),
-            "provider": first.map(|c| &c.provider),
-            "named_provider": answer.target.named.and_then(|named| named.provider),
-            "preferences": answer.preferences,
-            "warnings": answer.admission.warnings,
-            "estimated_cost": answer.admission.cost().map(|c| c.normalize().to_string()),
-            "estimated_seconds": first.map(|c| c.typical_seconds),
-        }))
-    };
-    JsonB(answered(admitted()))
 }
 
 /// The whole route of an operation's arguments, with why each candidate is in or out and what it would be sent; and the
@@ -170,13 +122,13 @@ pub fn _explain(
 ) -> JsonB {
     let explained = || -> Result<Value, Rejection> {
         let job_id = _new_job_id();
-        let checked = check(&job_id, operation, arguments)?;
-        let request: Request = parsed("the request", &checked["request"].to_string())?;
+        let operation = parsed("operation", &json!(operation).to_string())?;
+        let checked = check(&job_id, operation, parsed("the request", arguments)?)?;
         let wanted = Wanted {
             job_id: &job_id,
-            operation: self::operation(operation)?,
-            request,
-            priority: priority(checked["priority"].as_str())?,
+            operation,
+            request: &checked.request,
+            priority: checked.priority,
             model,
             preferences,
             max_cost: limit(max_cost),
@@ -184,7 +136,7 @@ pub fn _explain(
         };
         let snapshot = snapshot::current();
         let answer = wanted.ask(&snapshot, Purpose::Explain)?;
-        let mut rows = explain(&answer, &wanted.request, &Session(&snapshot));
+        let mut rows = explain(&answer, wanted.request, &Session(&snapshot));
         rows.extend(incapable(&snapshot, &answer).map(
             |p| json!({"provider": p.id, "included": false, "reason": "not_supported", "warnings": []}),
         ));

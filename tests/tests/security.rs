@@ -134,7 +134,13 @@ fn users_write_through_the_functions_only() {
             "_restated"
         ]
     );
-    for call in ["_journal(1, '[]')", "_claim(1, 1, 0)", "_cancel('x')", "_wake(1)", "_enqueue(NULL, NULL)"] {
+    for call in [
+        "_journal(1, '[]')",
+        "_claim(1, 1, 0)",
+        "_cancel('x')",
+        "_wake(1)",
+        "_submit_batch('b', '{}', '{}', '{}', '{}', NULL, NULL)",
+    ] {
         assert_eq!(alice.sqlstate(&format!("SELECT image_gen.{call}")), "42501", "{call}");
     }
     assert_eq!(alice.sqlstate("SET ROLE image_gen_worker"), "42501");

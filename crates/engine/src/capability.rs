@@ -12,7 +12,7 @@ use crate::candidate::Candidate;
 use crate::canvas;
 use crate::http::{Body, Content, HttpRequest};
 use crate::input::{Input, Inputs, Role};
-use crate::job::{Asked, Operation, Request, Task, Warning};
+use crate::job::{Operation, RawRequest, Request, Task, Warning};
 use crate::provider::{self, Call, Prepared, Source, Submission};
 
 /// Our parameters, in the order of the documentation. `size` is width and height or an aspect ratio, `borders` the four
@@ -111,12 +111,12 @@ const MAX_ERRANDS: usize = 16;
 
 impl Lab<'_> {
     /// The plainest request that the candidate takes: some insist on a scale of 4, a reference picture or an option.
-    fn base(&self) -> Option<Asked> {
+    fn base(&self) -> Option<RawRequest> {
         let known = self.candidate.parameters.get("options").map_or(&[][..], |p| p.values.as_slice());
         let options: Map<String, Value> =
             known.iter().filter_map(Value::as_str).map(|name| (name.to_owned(), "x".into())).collect();
         let given = |yes: bool, text: &str| yes.then(|| text.to_owned());
-        let plain = Asked {
+        let plain = RawRequest {
             prompt: Some("a lighthouse".into()),
             image: given(self.task != Task::Generate, FIRST),
             mask: given(self.task == Task::Inpaint, FIRST),
@@ -126,14 +126,14 @@ impl Lab<'_> {
                 Task::Img2img | Task::Inpaint | Task::Outpaint => Some(self.task.as_str().into()),
                 _ => None,
             },
-            ..Asked::default()
+            ..RawRequest::default()
         };
         let tries = [(None, false), (Some(FIRST), false), (None, true), (Some(FIRST), true)];
         let scales: &[Option<i64>] = if self.task == Task::Upscale { &[Some(2), Some(4)] } else { &[None] };
         scales
             .iter()
             .flat_map(|scale| tries.map(|(reference, needs_options)| (*scale, reference, needs_options)))
-            .map(|(scale, reference, needs_options)| Asked {
+            .map(|(scale, reference, needs_options)| RawRequest {
                 scale,
                 reference_image: reference.map(str::to_owned),
                 options: needs_options.then(|| options.clone()),
@@ -142,7 +142,7 @@ impl Lab<'_> {
             .find(|asked| self.send(asked).is_some())
     }
 
-    fn state(&self, parameter: &str, base: &Asked) -> State {
+    fn state(&self, parameter: &str, base: &RawRequest) -> State {
         if !is_asked(self.task, parameter) {
             return State::Unsupported;
         }
@@ -168,8 +168,8 @@ impl Lab<'_> {
     }
 
     /// The request with several values of a parameter, the likeliest to be taken first.
-    fn variants(&self, parameter: &str, base: &Asked) -> Vec<Asked> {
-        let with = |change: &dyn Fn(&mut Asked)| {
+    fn variants(&self, parameter: &str, base: &RawRequest) -> Vec<RawRequest> {
+        let with = |change: &dyn Fn(&mut RawRequest)| {
             let mut asked = base.clone();
             change(&mut asked);
             asked
@@ -223,7 +223,7 @@ impl Lab<'_> {
     }
 
     /// What would be sent; `None` when the request is turned down.
-    fn send(&self, asked: &Asked) -> Option<Sent> {
+    fn send(&self, asked: &RawRequest) -> Option<Sent> {
         let operation = match self.task {
             Task::Generate => Operation::Generate,
             Task::Img2img | Task::Inpaint | Task::Outpaint => Operation::Edit,

@@ -5,8 +5,8 @@ mod check;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use check::Asked;
 pub(crate) use check::REFERENCES;
+pub use check::RawRequest;
 
 /// What a job does to pictures: one for each function that users call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -22,6 +22,19 @@ pub enum Operation {
     Variate,
     /// A picture in the style of another.
     TransferStyle,
+}
+
+impl Operation {
+    /// As `image_gen.jobs.operation` has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Generate => "generate",
+            Operation::Edit => "edit",
+            Operation::Upscale => "upscale",
+            Operation::Variate => "variate",
+            Operation::TransferStyle => "transfer_style",
+        }
+    }
 }
 
 /// What a model can do. An edit is one of three tasks, because models differ in them.
@@ -142,7 +155,7 @@ pub enum Consistency {
     Loose,
 }
 
-/// A request that passed [`Asked::check`]: what adapters read.
+/// A request that passed [`RawRequest::check`]: what adapters read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// What should be in the picture. Never empty.

@@ -45,6 +45,18 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// As `image_gen.jobs.priority` has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Priority::Quality => "quality",
+            Priority::Control => "control",
+            Priority::Speed => "speed",
+            Priority::Variety => "variety",
+            Priority::Cost => "cost",
+            Priority::Privacy => "privacy",
+        }
+    }
+
     /// The kinds of providers that serve it best, best first; the others follow in the administrator's order.
     pub fn kinds(self) -> &'static [&'static str] {
         match self {

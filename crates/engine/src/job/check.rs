@@ -1,6 +1,6 @@
 //! The caller's arguments: what is wrong with them whatever the model.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
@@ -11,9 +11,9 @@ use crate::input::Reference;
 use crate::seed::MAX_SEED;
 
 /// What a caller asked for, in the wide types of SQL, not yet checked.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Asked {
+pub struct RawRequest {
     /// What should be in the picture.
     pub prompt: Option<String>,
     /// What should not be in it.
@@ -66,7 +66,7 @@ pub struct Asked {
     pub options: Option<Map<String, Value>>,
 }
 
-impl Asked {
+impl RawRequest {
     /// Checks everything that does not depend on a model. `seed` is used when the caller gave none.
     pub fn check(self, operation: Operation, seed: i64) -> Result<Request, Invalid> {
         let borders = Borders {
@@ -301,7 +301,7 @@ mod tests {
     use serde_json::json;
 
     fn asked(operation: Operation, json: Value) -> Result<Request, Invalid> {
-        serde_json::from_value::<Asked>(json).unwrap().check(operation, 7)
+        serde_json::from_value::<RawRequest>(json).unwrap().check(operation, 7)
     }
 
     #[test]
