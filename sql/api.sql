@@ -105,7 +105,7 @@ The other arguments are those of generate() and edit().';
 
 CREATE VIEW image_gen.job_status WITH (security_invoker = true) AS
 SELECT j.id, j.status, j.operation, j.model, a.provider, j.prompt, j.seed, r.url, r.urls, j.error_code, j.error_message,
-       j.billed_cost, j.currency, j.cost_source, coalesce(a.number, 0) AS attempts, j.metadata, j.warnings,
+       j.billed_cost, j.known_cost, j.currency, j.cost_source, coalesce(a.number, 0) AS attempts, j.metadata, j.warnings,
        j.estimated_seconds, j.created_at, j.finished_at
   FROM image_gen.jobs j
   LEFT JOIN LATERAL (SELECT t.provider, t.number FROM image_gen.attempts t

@@ -17,6 +17,7 @@ BEGIN
     jobs := images;
     asked := asked - 'n';
   END IF;
+  PERFORM image_gen._bounded('max_cost', (arguments ->> 'max_cost')::numeric, 'Give an amount in USD from 0 up, or leave it out.');
   SELECT e.* INTO one FROM image_gen._estimate(operation, asked, arguments ->> 'model', (arguments -> 'provider_preferences')::text) e;
   model := one.model;
   provider := one.provider;
@@ -116,9 +117,7 @@ DECLARE
   described jsonb[];
   several text;
 BEGIN
-  IF max_cost < 0 OR max_cost >= 'Infinity' THEN
-    RAISE EXCEPTION 'max_cost is %', max_cost USING ERRCODE = 'invalid_parameter_value', HINT = 'Give USD for the whole batch, from 0 up, or leave it out.';
-  END IF;
+  max_cost := image_gen._bounded('max_cost', max_cost, 'Give USD for the whole batch, from 0 up, or leave it out.');
   IF jsonb_typeof(wishes) = 'object' AND wishes ->> 'seed' IS NULL THEN
     -- One base seed in any case, and the same one for the same key.
     wishes := wishes || jsonb_build_object('seed', CASE WHEN idempotency_key IS NULL THEN image_gen.derive_seed(0, this_batch)

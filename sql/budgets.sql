@@ -16,7 +16,7 @@ CREATE TABLE image_gen.budgets (
   period     text NOT NULL DEFAULT 'total' CHECK (period IN ('total', 'day', 'week', 'month', 'quarter', 'year', 'rolling')),
   rolling    interval CHECK (rolling > interval '0'),
   time_zone  text NOT NULL DEFAULT 'UTC',
-  amount     numeric NOT NULL CHECK (amount >= 0 AND amount < 'Infinity'),
+  amount     numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(amount) <= 18),
   counts_from timestamptz NOT NULL DEFAULT '-infinity',
   note       text,
   set_by     name NOT NULL,
@@ -27,7 +27,7 @@ CREATE TABLE image_gen.budgets (
 CREATE UNIQUE INDEX budgets_one ON image_gen.budgets (scope, coalesce(key, ''), period, coalesce(rolling, interval '0'));
 COMMENT ON TABLE image_gen.budgets IS 'Limits in USD. All that apply to a job must have room for it. Written by set_budget() and grant_credits().';
 COMMENT ON COLUMN image_gen.budgets.id IS 'For budget_changes and charges.';
-COMMENT ON COLUMN image_gen.budgets.scope IS 'workspace: everything. role: jobs of this role and of its members. campaign, ticket, metadata:NAME: jobs with this metadata. batch: max_cost of a generate_batch(), by jobs.batch.';
+COMMENT ON COLUMN image_gen.budgets.scope IS 'workspace: everything. role: jobs of this role and of its members, and those of sessions that were logged in as one of them. campaign, ticket, metadata:NAME: jobs with this metadata. batch: max_cost of a generate_batch(), by jobs.batch.';
 COMMENT ON COLUMN image_gen.budgets.key IS 'Which role, campaign, ticket …; NULL for the workspace.';
 COMMENT ON COLUMN image_gen.budgets.period IS 'total; day, week, month, quarter or year of the calendar; or rolling. A job counts in the period in which it was queued.';
 COMMENT ON COLUMN image_gen.budgets.rolling IS 'The length of a rolling period.';
@@ -42,7 +42,7 @@ CREATE TABLE image_gen.budget_changes (
   id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   budget_id   bigint NOT NULL,
   kind        text NOT NULL CHECK (kind IN ('grant', 'override')),
-  amount      numeric NOT NULL CHECK (amount >= 0 AND amount < 'Infinity'),
+  amount      numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(amount) <= 18),
   valid_from  timestamptz NOT NULL DEFAULT clock_timestamp(),
   valid_until timestamptz NOT NULL CHECK (valid_until > valid_from),
   note        text,
@@ -106,6 +106,71 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION image_gen._usd(numeric) IS 'An amount as people write it: two digits, or as many as it has.';
 
+CREATE FUNCTION image_gen._bounded(what text, amount numeric, hint text) RETURNS numeric
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- NaN sorts above infinity.
+  IF amount < 0 OR amount >= 1e9 OR scale(trim_scale(amount)) > 18 THEN
+    RAISE EXCEPTION '% is %', what, left(amount::text, 40) USING ERRCODE = 'invalid_parameter_value',
+      HINT = hint || ' It must be below 1,000,000,000, with at most 18 digits after the point.';
+  END IF;
+  RETURN CASE WHEN scale(amount) > 18 THEN trim_scale(amount) ELSE amount END;
+END $$;
+COMMENT ON FUNCTION image_gen._bounded(text, numeric, text) IS 'An amount that came from outside, or an error that names the argument. NULL stays NULL.';
+
+CREATE FUNCTION image_gen._lock_budgets(wanted bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  usual text := current_setting('lock_timeout');
+  bound text := current_setting('image_gen.budget_lock_timeout');
+BEGIN
+  IF usual <> '0' AND (bound = '0' OR usual::interval <= bound::interval) THEN
+    bound := usual;
+  END IF;
+  BEGIN
+    PERFORM set_config('lock_timeout', bound, true);
+    -- Always in this order: two that need the same budgets never wait for each other.
+    PERFORM FROM image_gen.budget_totals t WHERE t.budget_id = ANY (wanted) ORDER BY t.budget_id FOR UPDATE;
+    PERFORM set_config('lock_timeout', usual, true);
+  EXCEPTION WHEN lock_not_available THEN
+    RAISE EXCEPTION 'a budget has been locked by another transaction for more than %', bound USING ERRCODE = 'lock_not_available',
+      DETAIL = coalesce(image_gen._budget_holders(), 'It has just ended.'),
+      HINT = 'A transaction that queues under a budget keeps it until it ends: end that one, or try again. image_gen.budget_lock_timeout says how long to wait.';
+  END;
+END $$;
+COMMENT ON FUNCTION image_gen._lock_budgets(bigint[]) IS 'Locks the totals of budgets for the rest of the transaction. Error 55P03 after image_gen.budget_lock_timeout, with the sessions that hold some.';
+
+CREATE FUNCTION image_gen._budget_holders() RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (
+    SELECT string_agg(CASE WHEN h.pid IS NULL THEN 'a prepared transaction (see pg_prepared_xacts)'
+                           ELSE format('pid %s (application %s, %s, transaction open for %s s)', h.pid, quote_literal(h.application_name), h.state, h.seconds) END,
+                      '; ' ORDER BY h.seconds DESC NULLS LAST)
+      FROM (SELECT DISTINCT l.pid, s.application_name, coalesce(s.state, 'active') AS state, extract(epoch FROM clock_timestamp() - s.xact_start)::bigint AS seconds
+              FROM pg_locks l LEFT JOIN pg_stat_activity s ON s.pid = l.pid
+             WHERE l.locktype = 'relation' AND l.granted AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+               AND l.relation = 'image_gen.budget_totals'::regclass AND l.mode IN ('RowShareLock', 'RowExclusiveLock', 'ShareLock', 'ExclusiveLock', 'AccessExclusiveLock')
+               AND l.pid IS DISTINCT FROM pg_backend_pid()
+               -- One that waits itself holds up nobody else for long.
+               AND (l.pid IS NULL OR cardinality(pg_blocking_pids(l.pid)) = 0)
+             ORDER BY seconds DESC NULLS LAST LIMIT 3) h);
+END $$;
+COMMENT ON FUNCTION image_gen._budget_holders() IS 'The sessions whose transactions have locked budgets, for people; the longest open first, three at most.';
+
+CREATE FUNCTION image_gen._sees_budget(caller name, budget image_gen.budgets) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN CASE budget.scope
+    WHEN 'workspace' THEN true
+    WHEN 'role' THEN pg_has_role(caller, 'image_gen_admin', 'member') OR budget.id IN (SELECT image_gen._applicable(caller, '{}', NULL))
+    WHEN 'campaign' THEN image_gen._is_granted(caller, budget.key)
+    WHEN 'batch' THEN pg_has_role(caller, 'image_gen_admin', 'member') OR EXISTS (SELECT FROM image_gen.jobs j WHERE j.batch = budget.key AND j.owner = caller)
+    ELSE pg_has_role(caller, 'image_gen_admin', 'member') END;
+END $$;
+COMMENT ON FUNCTION image_gen._sees_budget(name, image_gen.budgets) IS
+'Whether a role may see how a budget stands: that of the workspace, its own and its teams'', campaigns that were granted to it, its own batches; administrators all.';
+
 CREATE FUNCTION image_gen._since(budget image_gen.budgets, at timestamptz) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -135,18 +200,18 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._limit_of(image_gen.budgets, timestamptz) IS 'What a budget has in a moment: its amount, or the one that stands in for it, and what was granted.';
 
-CREATE FUNCTION image_gen._applicable(owner name, metadata jsonb, batch text) RETURNS SETOF bigint
+CREATE FUNCTION image_gen._applicable(owner name, metadata jsonb, batch text, login name DEFAULT NULL) RETURNS SETOF bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   -- coalesce, for the sake of the index: batches leave very many rows.
   RETURN QUERY
   SELECT b.id FROM image_gen.budgets b WHERE b.scope = 'workspace'
   UNION ALL
-  -- By membership, not by privilege: a superuser is not in every team.
+  -- By membership, not by privilege: a superuser is not in every team. SET ROLE does not lead out of the login's budgets.
   SELECT b.id FROM image_gen.budgets b
    WHERE b.scope = 'role' AND b.key IN (
      WITH RECURSIVE teams AS (
-       SELECT r.oid, r.rolname FROM pg_roles r WHERE r.rolname = $1
+       SELECT r.oid, r.rolname FROM pg_roles r WHERE r.rolname IN ($1, $4)
        UNION
        SELECT r.oid, r.rolname FROM teams t JOIN pg_auth_members m ON m.member = t.oid JOIN pg_roles r ON r.oid = m.roleid)
      SELECT t.rolname FROM teams t)
@@ -158,7 +223,7 @@ BEGIN
   UNION ALL
   SELECT b.id FROM image_gen.budgets b WHERE b.scope = 'batch' AND coalesce(b.key, '') = $3;
 END $$;
-COMMENT ON FUNCTION image_gen._applicable(name, jsonb, text) IS 'The budgets that a job counts in.';
+COMMENT ON FUNCTION image_gen._applicable(name, jsonb, text, name) IS 'The budgets that a job counts in.';
 
 CREATE FUNCTION image_gen._owed(owing_id text, OUT held numeric, OUT spent numeric)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -224,6 +289,10 @@ COMMENT ON FUNCTION image_gen._balances(bigint[], timestamptz) IS 'How budgets s
 CREATE FUNCTION image_gen._refuse(balance image_gen._balance, needed numeric, required numeric) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  IF NOT (SELECT image_gen._sees_budget(image_gen._caller(), b) FROM image_gen.budgets b WHERE b.id = balance.budget_id) THEN
+    RAISE EXCEPTION 'budget_exceeded: % has not % USD available', balance.name, image_gen._usd(required) USING ERRCODE = 'configuration_limit_exceeded',
+      HINT = 'Choose a cheaper model (image_gen.estimate()), or ask an administrator for image_gen.grant_credits() or set_budget(); those to whom image_gen.grant_campaign() grants a campaign see how its budget stands.';
+  END IF;
   RAISE EXCEPTION 'budget_exceeded: % has % USD available, % USD are needed%', balance.name, image_gen._usd(balance.available), image_gen._usd(required),
       CASE WHEN required > needed THEN format(' (%s and headroom for retries)', image_gen._usd(needed)) ELSE '' END
     USING ERRCODE = 'configuration_limit_exceeded',
@@ -249,27 +318,26 @@ BEGIN
     RETURN;  -- and no lock
   END IF;
   SELECT array_agg(DISTINCT a.id) INTO wanted
-    FROM image_gen.jobs j CROSS JOIN LATERAL image_gen._applicable(j.owner, j.metadata, j.batch) AS a(id)
+    FROM image_gen.jobs j CROSS JOIN LATERAL image_gen._applicable(j.owner, j.metadata, j.batch, j.login) AS a(id)
    WHERE j.id = ANY (ids) AND NOT EXISTS (SELECT FROM image_gen.charges c WHERE c.job_id = j.id AND c.budget_id = a.id);
   IF wanted IS NULL THEN
     RETURN;
   END IF;
   SELECT j.model, a.id, image_gen._usd(b.amount) AS amount INTO unpriced
-    FROM image_gen.jobs j CROSS JOIN LATERAL image_gen._applicable(j.owner, j.metadata, j.batch) AS a(id) JOIN image_gen.budgets b ON b.id = a.id
+    FROM image_gen.jobs j CROSS JOIN LATERAL image_gen._applicable(j.owner, j.metadata, j.batch, j.login) AS a(id) JOIN image_gen.budgets b ON b.id = a.id
    WHERE j.id = ANY (ids) AND j.estimated_cost IS NULL AND NOT j.allow_unpriced LIMIT 1;
   IF FOUND THEN
     RAISE EXCEPTION 'budget_exceeded: nobody knows what "%" costs, so no budget can be kept', unpriced.model USING ERRCODE = 'configuration_limit_exceeded',
-      HINT = 'Add a row to image_gen.prices, choose another model, or say allow_unpriced => true: then it is counted when its cost is known.';
+      HINT = 'Add a row to image_gen.prices, choose another model, or say allow_unpriced => true where that is granted (image_gen.set_role_policy()): then it is counted when its cost is known.';
   END IF;
-  -- Always in this order: two that need the same budgets never wait for each other.
-  PERFORM FROM image_gen.budget_totals t WHERE t.budget_id = ANY (wanted) ORDER BY t.budget_id FOR UPDATE;
+  PERFORM image_gen._lock_budgets(wanted);
   -- A clock that went back is in the period that has begun: what was before it is forgotten.
   moment := greatest(clock_timestamp(), (SELECT max(t.since) FROM image_gen.budget_totals t WHERE t.budget_id = ANY (wanted)));
   PERFORM image_gen._roll(wanted, moment);
   FOR balance IN SELECT * FROM image_gen._balances(wanted, moment) LOOP
     SELECT coalesce(sum(j.estimated_cost), 0) INTO needed
       FROM image_gen.jobs j
-     WHERE j.id = ANY (ids) AND balance.budget_id IN (SELECT image_gen._applicable(j.owner, j.metadata, j.batch));
+     WHERE j.id = ANY (ids) AND balance.budget_id IN (SELECT image_gen._applicable(j.owner, j.metadata, j.batch, j.login));
     required := needed;
     IF headroom THEN
       -- The cap of the batch itself has no floor: it is small because the batch is.
@@ -282,7 +350,7 @@ BEGIN
   WITH added AS (
     INSERT INTO image_gen.charges (job_id, budget_id, owner, at, held, spent, booked_held, booked_spent)
     SELECT j.id, a.id, j.owner, moment, coalesce(j.estimated_cost, 0), 0, coalesce(j.estimated_cost, 0), 0
-      FROM image_gen.jobs j CROSS JOIN LATERAL image_gen._applicable(j.owner, j.metadata, j.batch) AS a(id)
+      FROM image_gen.jobs j CROSS JOIN LATERAL image_gen._applicable(j.owner, j.metadata, j.batch, j.login) AS a(id)
      WHERE j.id = ANY (ids)
     ON CONFLICT ON CONSTRAINT charges_pkey DO NOTHING
     RETURNING charges.budget_id, charges.held)
@@ -304,7 +372,7 @@ BEGIN
   SELECT j.id, a.id, j.owner, coalesce((SELECT min(o.at) FROM image_gen.charges o WHERE o.job_id = j.id), j.created_at), w.held, w.spent, 0, 0
     FROM image_gen.jobs j
    CROSS JOIN LATERAL image_gen._owed(j.id) w
-   CROSS JOIN LATERAL (SELECT image_gen._applicable(j.owner, j.metadata, j.batch)
+   CROSS JOIN LATERAL (SELECT image_gen._applicable(j.owner, j.metadata, j.batch, j.login)
                        UNION SELECT o.budget_id FROM image_gen.charges o WHERE o.job_id = j.id) AS a(id)
    WHERE j.id = charged_id
      -- What is right already is not even locked.
@@ -360,7 +428,7 @@ DECLARE
 BEGIN
   SELECT j.* INTO STRICT job FROM image_gen.jobs j WHERE j.id = asking_id;
   IF EXISTS (SELECT FROM image_gen.budgets) THEN
-    SELECT array_agg(a) INTO wanted FROM image_gen._applicable(job.owner, job.metadata, job.batch) a;
+    SELECT array_agg(a) INTO wanted FROM image_gen._applicable(job.owner, job.metadata, job.batch, job.login) a;
   END IF;
   IF wanted IS NULL AND job.max_cost IS NULL THEN
     RETURN 'ours';
@@ -378,7 +446,7 @@ BEGIN
   IF wanted IS NULL THEN
     RETURN 'ours';
   ELSIF patient THEN
-    PERFORM FROM image_gen.budget_totals t WHERE t.budget_id = ANY (wanted) ORDER BY t.budget_id FOR UPDATE;
+    PERFORM image_gen._lock_budgets(wanted);
   ELSE
     SELECT count(*) INTO free
       FROM (SELECT FROM image_gen.budget_totals t WHERE t.budget_id = ANY (wanted) ORDER BY t.budget_id FOR UPDATE SKIP LOCKED) l;

@@ -3,11 +3,11 @@
 CREATE FUNCTION image_gen._recount(recounted_id text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  UPDATE image_gen.jobs j SET billed_cost = c.total, cost_source = c.source, currency = c.currency
+  UPDATE image_gen.jobs j SET billed_cost = c.total, known_cost = c.known, cost_source = c.source, currency = c.currency
     FROM image_gen._cost_of(recounted_id) c
    WHERE j.id = recounted_id AND j.finished_at IS NOT NULL;
   UPDATE image_gen.campaign_assets a
-     SET billed_cost = image_gen._share(j.billed_cost, n.pictures, a.position), cost_source = j.cost_source, currency = j.currency
+     SET billed_cost = image_gen._share(j.billed_cost, n.pictures, a.position), known_cost = image_gen._share(j.known_cost, n.pictures, a.position), cost_source = j.cost_source, currency = j.currency
     FROM image_gen.jobs j, (SELECT count(*) AS pictures FROM image_gen.campaign_assets o WHERE o.job_id = recounted_id) n
    WHERE a.job_id = recounted_id AND j.id = recounted_id;
   PERFORM image_gen._charge(recounted_id);
@@ -15,34 +15,152 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._recount(text) IS 'Brings job, assets and budgets up to date with what the calls of a job were billed.';
 
-CREATE FUNCTION image_gen._settle(settled_id text, settled_number integer, amount numeric) RETURNS void
+CREATE TABLE image_gen.cost_corrections (
+  id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  job_id        text COLLATE "C" NOT NULL,
+  number        integer NOT NULL,
+  amount_before numeric,
+  amount        numeric,
+  currency      text NOT NULL,
+  way           text NOT NULL CHECK (way IN ('settle_cost', 'review', 'invoice', 'update')),
+  note          text,
+  made_by       name NOT NULL,
+  made_at       timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX cost_corrections_call ON image_gen.cost_corrections (job_id, number, id);
+COMMENT ON TABLE image_gen.cost_corrections IS
+'What people and invoices have said about the costs of calls, one row for each word, also of jobs that were pruned since. Rows are only added: a wrong one is corrected by a further one.';
+COMMENT ON COLUMN image_gen.cost_corrections.id IS 'Grows with time: of a call, the last one counts.';
+COMMENT ON COLUMN image_gen.cost_corrections.job_id IS 'jobs.id.';
+COMMENT ON COLUMN image_gen.cost_corrections.number IS 'attempts.number.';
+COMMENT ON COLUMN image_gen.cost_corrections.amount_before IS 'What was booked before; NULL was unknown.';
+COMMENT ON COLUMN image_gen.cost_corrections.amount IS 'What is booked since; NULL is unknown again.';
+COMMENT ON COLUMN image_gen.cost_corrections.currency IS 'ISO 4217, of both amounts.';
+COMMENT ON COLUMN image_gen.cost_corrections.way IS 'settle_cost; review: resolve_review(); invoice: import_invoice(); update: an UPDATE of the table, which check_budgets() reports.';
+COMMENT ON COLUMN image_gen.cost_corrections.note IS 'Why, in the words of whom made_by names.';
+COMMENT ON COLUMN image_gen.cost_corrections.made_by IS 'The role that made it.';
+COMMENT ON COLUMN image_gen.cost_corrections.made_at IS 'When.';
+
+CREATE FUNCTION image_gen._append_only() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  UPDATE image_gen.attempts a SET billed_cost = trim_scale(amount), cost_source = 'reported'
-   WHERE a.job_id = settled_id AND a.number = settled_number AND a.billed_cost IS NULL AND a.status <> 'running';
-  IF NOT FOUND THEN
-    RAISE EXCEPTION 'the cost of call % is known, or it is still under way', settled_number
-      USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'What is booked is not changed: image_gen.invoice_diff shows what a provider says beside it.';
+  RAISE EXCEPTION 'rows of % are only added', TG_TABLE_NAME USING ERRCODE = 'object_not_in_prerequisite_state',
+    HINT = 'A wrong entry is corrected by a further one: image_gen.settle_cost().';
+END $$;
+COMMENT ON FUNCTION image_gen._append_only() IS 'Keeps the rows of a table as they were written.';
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON image_gen.cost_corrections FOR EACH STATEMENT EXECUTE FUNCTION image_gen._append_only();
+
+CREATE FUNCTION image_gen._note_update() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM image_gen.cost_corrections c
+                  WHERE c.id = (SELECT max(l.id) FROM image_gen.cost_corrections l WHERE l.job_id = NEW.job_id AND l.number = NEW.number)
+                    AND c.amount IS NOT DISTINCT FROM NEW.billed_cost AND c.amount_before IS NOT DISTINCT FROM OLD.billed_cost) THEN
+    INSERT INTO image_gen.cost_corrections (job_id, number, amount_before, amount, currency, way, made_by)
+    VALUES (NEW.job_id, NEW.number, OLD.billed_cost, NEW.billed_cost, NEW.currency, 'update', image_gen._caller());
   END IF;
+  RETURN NULL;
+END $$;
+COMMENT ON FUNCTION image_gen._note_update() IS 'Writes down that the cost of a call that is over was changed otherwise than by settle_cost().';
+CREATE TRIGGER note_update AFTER UPDATE OF billed_cost ON image_gen.attempts FOR EACH ROW
+  WHEN (OLD.status <> 'running' AND OLD.billed_cost IS DISTINCT FROM NEW.billed_cost) EXECUTE FUNCTION image_gen._note_update();
+
+CREATE FUNCTION image_gen._is_plausible(call image_gen.attempts, amount numeric, times numeric) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN coalesce(amount, 0) <= CASE WHEN call.estimated_cost > 0 AND call.currency = 'USD' THEN times * call.estimated_cost
+                                     -- Without an estimate by what a provider's own word could be.
+                                     ELSE times / 10 * current_setting('image_gen.cost_sanity_ceiling')::numeric END;
+END $$;
+COMMENT ON FUNCTION image_gen._is_plausible(image_gen.attempts, numeric, numeric) IS 'Whether an amount is at most so many times the estimate of a call.';
+
+CREATE FUNCTION image_gen._settle(settled_id text, settled_number integer, amount numeric, way text, note text, force boolean) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  call image_gen.attempts;
+BEGIN
+  SELECT a.* INTO call FROM image_gen.attempts a WHERE a.job_id = settled_id AND a.number = settled_number FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'call % of job "%" does not exist', settled_number, left(settled_id, 100) USING ERRCODE = 'undefined_object',
+      HINT = 'image_gen.cost_reviews lists calls of unknown cost, image_gen.spending all that are not pruned.';
+  ELSIF call.status = 'running' THEN
+    RAISE EXCEPTION 'call % is still under way', settled_number USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Its cost is booked when it ends.';
+  ELSIF NOT force AND amount IS NULL THEN
+    RAISE EXCEPTION 'billed_cost is NULL' USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Give what the provider charged; 0 when nothing. With force => true, NULL makes the cost unknown again.';
+  ELSIF NOT force AND NOT image_gen._is_plausible(call, amount, 100) THEN
+    RAISE EXCEPTION 'billed_cost % is more than a hundred times what call % was expected to cost', image_gen._usd(amount), settled_number
+      USING ERRCODE = 'invalid_parameter_value', DETAIL = format('It was expected to cost %s.', coalesce(image_gen._usd(call.estimated_cost) || ' USD', 'an unknown amount')),
+      HINT = 'Look at the figure again. If it is right, say settle_cost(..., force => true).';
+  END IF;
+  INSERT INTO image_gen.cost_corrections (job_id, number, amount_before, amount, currency, way, note, made_by)
+  VALUES (settled_id, settled_number, call.billed_cost, trim_scale(amount), call.currency, way, note, image_gen._caller());
+  UPDATE image_gen.attempts a SET billed_cost = trim_scale(amount), cost_source = CASE WHEN amount IS NULL THEN 'unknown' ELSE 'reported' END
+   WHERE a.id = call.id;
   PERFORM image_gen._recount(settled_id);
 END $$;
-COMMENT ON FUNCTION image_gen._settle(text, integer, numeric) IS 'Writes down what a call of unknown cost was billed.';
+COMMENT ON FUNCTION image_gen._settle(text, integer, numeric, text, text, boolean) IS 'Writes down what a call was billed, as a further entry of cost_corrections, and brings everything up to date with it.';
 
-CREATE FUNCTION image_gen.settle_cost(job_id text, number integer, billed_cost numeric) RETURNS SETOF image_gen.job_status
+CREATE FUNCTION image_gen.settle_cost(job_id text, number integer, billed_cost numeric, note text DEFAULT NULL, force boolean DEFAULT false) RETURNS SETOF image_gen.job_status
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM image_gen._administers(image_gen._caller());
-  IF $3 IS NULL OR $3 < 0 OR $3 >= 'Infinity' THEN
-    RAISE EXCEPTION 'billed_cost is %', coalesce($3::text, 'NULL') USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Give what the provider charged, in USD; 0 when nothing.';
-  ELSIF NOT EXISTS (SELECT FROM image_gen.attempts a WHERE a.job_id = $1 AND a.number = $2) THEN
-    RAISE EXCEPTION 'call % of job "%" does not exist', $2, $1 USING ERRCODE = 'undefined_object', HINT = 'image_gen.reservations lists calls of unknown cost.';
-  END IF;
-  PERFORM image_gen._settle($1, $2, $3);
+  PERFORM image_gen._settle($1, $2, image_gen._bounded('billed_cost', $3, 'Give what the provider charged, in USD; 0 when nothing.'), 'settle_cost', $4, coalesce($5, false));
   RETURN QUERY SELECT s.* FROM image_gen.job_status s WHERE s.id = $1;
 END $$;
-COMMENT ON FUNCTION image_gen.settle_cost(text, integer, numeric) IS
-'What a call of unknown cost was billed, in USD, as the provider''s console says: its job, assets and budgets follow, and what was reserved for it is free. What is known stays. For administrators.';
+COMMENT ON FUNCTION image_gen.settle_cost(text, integer, numeric, text, boolean) IS
+'What a call was billed, as the provider''s console says, in the currency of the call: its job, pictures and budgets follow, and what was reserved for it is free. Costs that are known can be
+corrected as well: each word is a row of cost_corrections, and a wrong one is undone by a further one. force: for more than a hundred times the estimate (or, without one, ten times
+image_gen.cost_sanity_ceiling), and for NULL, which makes the cost unknown again. For administrators.';
+
+CREATE FUNCTION image_gen._wrong_costs() RETURNS TABLE (kind text, problem text, booked numeric, computed numeric, job_id text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  SELECT 'sum', 'cost of the job differs from its calls', j.billed_cost, c.total, j.id
+    FROM image_gen.jobs j CROSS JOIN LATERAL image_gen._cost_of(j.id) c
+   WHERE j.finished_at IS NOT NULL
+     AND (j.billed_cost IS DISTINCT FROM c.total OR j.known_cost IS DISTINCT FROM c.known OR j.cost_source IS DISTINCT FROM c.source OR j.currency <> c.currency);
+  RETURN QUERY
+  SELECT 'sum', 'cost of a picture differs from its share', a.billed_cost, image_gen._share(j.billed_cost, a.pictures, a.position), a.job_id
+    FROM (SELECT o.job_id, o.position, o.billed_cost, o.known_cost, o.cost_source, count(*) OVER (PARTITION BY o.job_id) AS pictures FROM image_gen.campaign_assets o) a
+    JOIN image_gen.jobs j ON j.id = a.job_id
+   WHERE a.billed_cost IS DISTINCT FROM image_gen._share(j.billed_cost, a.pictures, a.position)
+      OR a.known_cost IS DISTINCT FROM image_gen._share(j.known_cost, a.pictures, a.position) OR a.cost_source IS DISTINCT FROM j.cost_source;
+  RETURN QUERY
+  SELECT 'update', format('cost of call %s was changed by %s past settle_cost()', c.number, c.made_by), c.amount, c.amount_before, c.job_id
+    FROM image_gen.cost_corrections c
+   WHERE c.way = 'update' AND NOT EXISTS (SELECT FROM image_gen.cost_corrections l WHERE l.job_id = c.job_id AND l.number = c.number AND l.id > c.id);
+END $$;
+COMMENT ON FUNCTION image_gen._wrong_costs() IS 'Costs of jobs and pictures that are not those of their calls (sum), and costs of calls that were changed past settle_cost() (update).';
+
+CREATE FUNCTION image_gen._cost_reviews()
+RETURNS TABLE (job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, held numeric, owner name, job_status text,
+               provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  caller name := image_gen._caller();
+  sees_all boolean := image_gen._may_review(caller);
+BEGIN
+  RETURN QUERY
+  SELECT a.job_id, a.number,
+         CASE WHEN a.claimed_cost IS NOT NULL THEN 'implausible' WHEN a.status = 'uncertain' THEN 'uncertain' WHEN a.status = 'canceled' THEN 'canceled' ELSE 'no price' END,
+         a.claimed_cost, a.currency, a.estimated_cost, coalesce(a.estimated_cost, 0), a.owner, j.status, a.provider, a.model, a.status, a.error_code, a.remote_id,
+         j.metadata ->> 'campaign', j.metadata ->> 'ticket', a.finished_at
+    FROM image_gen.attempts a JOIN image_gen.jobs j ON j.id = a.job_id
+   WHERE a.billed_cost IS NULL AND a.status <> 'running' AND (sees_all OR a.owner = caller);
+END $$;
+COMMENT ON FUNCTION image_gen._cost_reviews() IS 'Calls of unknown cost: the caller''s, all for reviewers and administrators.';
+
+CREATE VIEW image_gen.cost_reviews AS
+SELECT r.job_id, r.number, r.why, r.claimed_cost, r.currency, r.estimated_cost, r.held, r.owner, r.job_status, r.provider, r.model, r.status, r.error_code, r.remote_id,
+       r.campaign, r.ticket, r.finished_at, clock_timestamp() - r.finished_at AS age
+  FROM image_gen._cost_reviews() r;
+COMMENT ON VIEW image_gen.cost_reviews IS
+'Calls whose cost is unknown, whatever became of their jobs: an administrator looks each up at the provider and says settle_cost(job_id, number, billed_cost), or an invoice does. why: implausible
+(claimed_cost is what was named, far beyond the estimate: image_gen.cost_sanity_factor), uncertain (it may not have been accepted), canceled, no price. held: the USD that stay reserved for it.';
 
 CREATE VIEW image_gen.spending WITH (security_invoker = true) AS
 SELECT a.created_at AS at, a.owner, j.metadata ->> 'campaign' AS campaign, j.metadata ->> 'ticket' AS ticket, j.metadata ->> 'shot' AS shot,
@@ -65,7 +183,8 @@ COMMENT ON VIEW image_gen._spending IS 'The calls of all jobs and, together for 
 
 CREATE VIEW image_gen.cost_by_campaign WITH (security_invoker = true) AS
 SELECT j.campaign, j.currency, sum(j.jobs)::bigint AS jobs, sum(j.images)::bigint AS images, sum(j.calls)::bigint AS calls,
-       coalesce(trim_scale(sum(j.billed)), 0) AS billed, sum(j.unknown_costs)::bigint AS unknown_costs, sum(j.refusals)::bigint AS refusals,
+       CASE sum(j.unknown_costs) WHEN 0 THEN coalesce(trim_scale(sum(j.billed)), 0) END AS billed, coalesce(trim_scale(sum(j.billed)), 0) AS known_cost,
+       sum(j.unknown_costs)::bigint AS unknown_costs, sum(j.refusals)::bigint AS refusals,
        sum(j.retries)::bigint AS retries, coalesce(trim_scale(sum(j.wasted)), 0) AS wasted, min(j.first_call) AS first_call, max(j.last_call) AS last_call
   FROM (SELECT s.campaign, s.currency, max(s.calls) AS jobs, sum(s.images) AS images, sum(s.calls) AS calls, sum(s.billed_cost) AS billed,
                count(*) FILTER (WHERE s.billed_cost IS NULL) AS unknown_costs, coalesce(sum(s.calls) FILTER (WHERE s.status = 'refused'), 0) AS refusals,
@@ -74,11 +193,13 @@ SELECT j.campaign, j.currency, sum(j.jobs)::bigint AS jobs, sum(j.images)::bigin
           FROM image_gen._spending s GROUP BY s.campaign, s.currency, s.job_id) j
  GROUP BY j.campaign, j.currency;
 COMMENT ON VIEW image_gen.cost_by_campaign IS
-'What each campaign cost: billed is the sum over all its calls; unknown_costs of them are not in it; wasted is what was billed for calls that made no picture.';
+'What each campaign cost: billed is the sum over all its calls, NULL when the cost of any is unknown (unknown_costs says of how many); known_cost is the sum over the others; wasted is what was billed for
+calls that made no picture, as far as it is known.';
 
 CREATE VIEW image_gen.cost_by_ticket WITH (security_invoker = true) AS
 SELECT j.ticket, j.currency, sum(j.jobs)::bigint AS jobs, sum(j.images)::bigint AS images, sum(j.calls)::bigint AS calls,
-       coalesce(trim_scale(sum(j.billed)), 0) AS billed, sum(j.unknown_costs)::bigint AS unknown_costs, sum(j.refusals)::bigint AS refusals,
+       CASE sum(j.unknown_costs) WHEN 0 THEN coalesce(trim_scale(sum(j.billed)), 0) END AS billed, coalesce(trim_scale(sum(j.billed)), 0) AS known_cost,
+       sum(j.unknown_costs)::bigint AS unknown_costs, sum(j.refusals)::bigint AS refusals,
        sum(j.retries)::bigint AS retries, coalesce(trim_scale(sum(j.wasted)), 0) AS wasted, min(j.first_call) AS first_call, max(j.last_call) AS last_call
   FROM (SELECT s.ticket, s.currency, max(s.calls) AS jobs, sum(s.images) AS images, sum(s.calls) AS calls, sum(s.billed_cost) AS billed,
                count(*) FILTER (WHERE s.billed_cost IS NULL) AS unknown_costs, coalesce(sum(s.calls) FILTER (WHERE s.status = 'refused'), 0) AS refusals,
@@ -113,7 +234,7 @@ COMMENT ON FUNCTION image_gen._restated(text, text, timestamptz, numeric, text, 
 
 CREATE FUNCTION image_gen.cost_report(from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL, dimensions text[] DEFAULT '{}',
                                       restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL, designer_minutes numeric DEFAULT 22.5)
-RETURNS TABLE (dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, unknown_costs bigint, refusals bigint, retries bigint,
+RETURNS TABLE (dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint,
                wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -143,22 +264,23 @@ BEGIN
       FROM image_gen._spending s
      WHERE ($1 IS NULL OR s.at >= $1) AND ($2 IS NULL OR s.at < $2)
   )
-  SELECT j.dimension, j.currency, sum(j.jobs)::bigint, sum(j.images)::bigint, sum(j.calls)::bigint, coalesce(trim_scale(sum(j.billed)), 0),
+  SELECT j.dimension, j.currency, sum(j.jobs)::bigint, sum(j.images)::bigint, sum(j.calls)::bigint,
+         CASE sum(j.unknown_costs) WHEN 0 THEN coalesce(trim_scale(sum(j.billed)), 0) END, coalesce(trim_scale(sum(j.billed)), 0),
          sum(j.unknown_costs)::bigint, sum(j.refusals)::bigint, sum(j.retries)::bigint, coalesce(trim_scale(sum(j.wasted)), 0),
-         CASE WHEN $4 THEN coalesce(trim_scale(sum(j.again)), 0) END,
+         CASE WHEN $4 AND NOT bool_or(j.again_unknown) THEN coalesce(trim_scale(sum(j.again)), 0) END,
          $5, CASE WHEN $5 IS NOT NULL THEN $6 END, trim_scale(sum(j.images) * $6 / 60 * $5),
-         CASE WHEN j.currency = 'USD' THEN trim_scale(sum(j.images) * $6 / 60 * $5 - coalesce(sum(j.billed), 0)) END
+         CASE WHEN j.currency = 'USD' AND sum(j.unknown_costs) = 0 THEN trim_scale(sum(j.images) * $6 / 60 * $5 - coalesce(sum(j.billed), 0)) END
     FROM (SELECT c.dimension, c.currency, max(c.calls) AS jobs, sum(c.images) AS images, sum(c.calls) AS calls, sum(c.billed_cost) AS billed,
                  count(*) FILTER (WHERE c.billed_cost IS NULL) AS unknown_costs, coalesce(sum(c.calls) FILTER (WHERE c.status = 'refused'), 0) AS refusals,
                  coalesce(sum(c.calls) FILTER (WHERE c.number > 1), 0) AS retries, sum(c.billed_cost) FILTER (WHERE c.status <> 'succeeded') AS wasted,
-                 sum(c.again) AS again
+                 sum(c.again) AS again, bool_or(c.again IS NULL) AS again_unknown
             FROM calls c GROUP BY c.dimension, c.currency, c.job_id) j
-   GROUP BY j.dimension, j.currency ORDER BY 6 DESC, 1;
+   GROUP BY j.dimension, j.currency ORDER BY 7 DESC, 1;
 END $$;
 COMMENT ON FUNCTION image_gen.cost_report IS
 'What the caller''s calls (all for administrators) cost from from_time until before to_time, one row for each value of the dimensions: campaign, ticket, shot, owner, batch, operation,
 provider, model, status, error_code, cost_source; day, week, month, quarter, year in the session''s time zone; metadata:NAME. billed: as booked, and never changed by a price that is
-corrected later; unknown_costs of the calls are not in it. Pruned jobs are counted too, with NULL as their shot, batch and metadata:NAME. wasted: billed for calls that made no picture. restated: restated_cost is what the price table of now says for then.
+corrected later; NULL (and restated_cost and saved with it) when the cost of any of the calls is unknown: unknown_costs says of how many, known_cost what the others cost. Pruned jobs are counted too, with NULL as their shot, batch and metadata:NAME. wasted: billed for calls that made no picture. restated: restated_cost is what the price table of now says for then.
 designer_rate (USD an hour): what designers would have cost at designer_minutes for a picture, and what was saved; 22.5 minutes is a launch of four shots in 90.';
 
 CREATE TABLE image_gen.invoices (
@@ -166,7 +288,7 @@ CREATE TABLE image_gen.invoices (
   provider    text COLLATE "C" NOT NULL,
   period_from timestamptz NOT NULL,
   period_to   timestamptz NOT NULL CHECK (period_to > period_from),
-  amount      numeric NOT NULL CHECK (amount >= 0 AND amount < 'Infinity'),
+  amount      numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(amount) <= 18),
   currency    text NOT NULL DEFAULT 'USD' CHECK (currency ~ '^[A-Z]{3}$'),
   note        text,
   imported_by name NOT NULL,
@@ -187,7 +309,7 @@ CREATE TABLE image_gen.invoice_lines (
   invoice_id bigint NOT NULL REFERENCES image_gen.invoices ON DELETE CASCADE,
   line       integer NOT NULL,
   remote_id  text COLLATE "C" NOT NULL,
-  amount     numeric NOT NULL CHECK (amount >= 0 AND amount < 'Infinity'),
+  amount     numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(amount) <= 18),
   PRIMARY KEY (invoice_id, line)
 );
 CREATE INDEX invoice_lines_request ON image_gen.invoice_lines (remote_id);
@@ -215,9 +337,12 @@ BEGIN
       HINT = 'Write for example ''[{"remote_id": "abc", "amount": 0.04}]''; sums without a request go into amount.';
   ELSIF $4 IS NULL AND $5 IS NULL THEN
     RAISE EXCEPTION 'an invoice needs an amount, or lines' USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the total, the lines, or both.';
-  ELSIF $4 < 0 OR $4 >= 'Infinity' OR $6 IS NULL OR $6 !~ '^[A-Z]{3}$' THEN
-    RAISE EXCEPTION 'amount % % is none', $4, $6 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an amount from 0 up and a currency such as USD.';
+  ELSIF $6 IS NULL OR $6 !~ '^[A-Z]{3}$' THEN
+    RAISE EXCEPTION 'currency is %', coalesce(left($6, 40), 'NULL') USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an amount from 0 up and a currency such as USD.';
   END IF;
+  PERFORM image_gen._bounded('amount', $4, 'Give an amount from 0 up and a currency such as USD.');
+  PERFORM image_gen._bounded('the sum of the lines', (SELECT sum(image_gen._bounded('the amount of a line', (l ->> 'amount')::numeric, 'Give amounts from 0 up.'))
+                                                        FROM jsonb_array_elements($5) l), 'Give amounts from 0 up.');
   INSERT INTO image_gen.invoices AS i (provider, period_from, period_to, amount, currency, note, imported_by)
   VALUES ($1, $2, $3, coalesce($4, (SELECT coalesce(sum((l ->> 'amount')::numeric), 0) FROM jsonb_array_elements($5) l)), $6, $7, image_gen._caller())
   RETURNING i.id INTO invoice_id;
@@ -226,20 +351,20 @@ BEGIN
   SELECT count(*) INTO matched FROM image_gen.invoice_lines l
    WHERE l.invoice_id = $8 AND EXISTS (SELECT FROM image_gen.attempts a WHERE a.remote_id = l.remote_id AND a.provider = $1);
   settled := 0;
-  -- What nobody knew is known now. What is booked stays: the difference is shown.
+  -- What was unknown is known now, but for what is beyond belief. What is booked stays: the difference is shown.
   FOR one IN
     SELECT a.job_id, a.number, sum(l.amount) AS amount
       FROM image_gen.invoice_lines l JOIN image_gen.attempts a ON a.remote_id = l.remote_id AND a.provider = $1
      WHERE l.invoice_id = $8 AND a.billed_cost IS NULL AND a.status <> 'running' AND a.currency = $6
-     GROUP BY 1, 2 ORDER BY 1, 2
+     GROUP BY a.id HAVING image_gen._is_plausible(a, sum(l.amount), 100) ORDER BY 1, 2
   LOOP
-    PERFORM image_gen._settle(one.job_id, one.number, one.amount);
+    PERFORM image_gen._settle(one.job_id, one.number, one.amount, 'invoice', 'invoice ' || invoice_id, false);
     settled := settled + 1;
   END LOOP;
 END $$;
 COMMENT ON FUNCTION image_gen.import_invoice IS
 'Keeps what a provider says it charged from period_from until before period_to: a total, or lines with a request each ([{"remote_id": "…", "amount": 0.04}, …]), or both. Calls of
-unknown cost that a line names get its amount; what is booked already is not changed. matched: lines whose request is known here. settled: calls whose cost was unknown until now.
+unknown cost that a line names get its amount, unless it is more than a hundred times the estimate; what is booked already is not changed: invoice_diff shows both. matched: lines whose request is known here. settled: calls whose cost was unknown until now.
 See invoice_diff. For administrators.';
 
 CREATE VIEW image_gen.invoice_diff WITH (security_invoker = true) AS
@@ -269,6 +394,8 @@ COMMENT ON VIEW image_gen.invoice_diff IS
 'Invoices beside what is booked: one row for each total, and one for each request that differs: differs (another amount, or none known), not ours (no such request here; not ours, or pruned, where jobs of that time were), not invoiced
 (booked here, and not in the lines).';
 
+SELECT pg_catalog.pg_extension_config_dump('image_gen.cost_corrections', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.cost_corrections_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.invoices', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.invoice_lines', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.invoices_id_seq', '');

@@ -92,6 +92,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   asked jsonb := image_gen._named(operation, arguments);
 BEGIN
+  PERFORM image_gen._check_policy(image_gen._caller(), asked -> 'options', false);
+  PERFORM image_gen._bounded('max_cost', (arguments ->> 'max_cost')::numeric, 'Give an amount in USD from 0 up, or leave it out.');
   RETURN QUERY
   SELECT (r ->> 'position')::integer, r ->> 'provider', r ->> 'model', (r ->> 'included')::boolean, r ->> 'reason',
          (r ->> 'probability')::numeric, (r ->> 'estimated_cost')::numeric, (r ->> 'estimated_seconds')::numeric,

@@ -67,7 +67,7 @@ BEGIN
     INSERT INTO image_gen.charges (job_id, budget_id, owner, at, held, spent, booked_held, booked_spent)
     SELECT j.id, new_budget, j.owner, j.created_at, w.held, w.spent, w.held, w.spent
       FROM image_gen.jobs j CROSS JOIN LATERAL image_gen._owed(j.id) w
-     WHERE j.created_at >= start AND new_budget IN (SELECT image_gen._applicable(j.owner, j.metadata, j.batch))
+     WHERE j.created_at >= start AND new_budget IN (SELECT image_gen._applicable(j.owner, j.metadata, j.batch, j.login))
        AND (w.held <> 0 OR w.spent <> 0)
     RETURNING charges.held, charges.spent
   ), archived AS (
@@ -94,20 +94,27 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 DECLARE
   caller name := image_gen._caller();
   sees_all boolean := pg_has_role(caller, 'image_gen_admin', 'member');
-  seen bigint[];
+  listed bigint[];
 BEGIN
-  SELECT array_agg(b.id) INTO seen
+  SELECT array_agg(b.id) INTO listed
     FROM image_gen.budgets b
-   WHERE sees_all OR b.scope = 'workspace'
-      OR b.id IN (SELECT image_gen._applicable(caller, '{}', NULL))
-      OR EXISTS (SELECT FROM image_gen.charges c WHERE c.budget_id = b.id AND c.owner = caller);
+   WHERE CASE b.scope
+         -- Of batches those that are under way, or hold something: the others are history.
+         WHEN 'batch' THEN (EXISTS (SELECT FROM image_gen.jobs j WHERE j.batch = b.key AND j.status IN ('queued', 'running', 'needs_review'))
+                            OR b.id IN (SELECT c.budget_id FROM image_gen.charges c WHERE c.held <> 0))
+                           AND image_gen._sees_budget(caller, b)
+         ELSE sees_all OR image_gen._sees_budget(caller, b) OR EXISTS (SELECT FROM image_gen.charges c WHERE c.budget_id = b.id AND c.owner = caller) END;
   RETURN QUERY
-  SELECT b.name, 'USD', b.spent,
+  SELECT b.name, 'USD', CASE WHEN v.visible THEN b.spent ELSE o.spent END,
          (SELECT count(*) FROM image_gen.charges c JOIN image_gen.attempts a ON a.job_id = c.job_id
-           WHERE c.budget_id = b.budget_id AND c.at >= b.since AND a.billed_cost IS NULL AND a.status <> 'running'),
-         b.held, b.limit_amount, b.available, false,
+           WHERE c.budget_id = b.budget_id AND c.at >= b.since AND a.billed_cost IS NULL AND a.status <> 'running' AND (v.visible OR c.owner = caller)),
+         CASE WHEN v.visible THEN b.held ELSE o.held END, CASE WHEN v.visible THEN b.limit_amount END, CASE WHEN v.visible THEN b.available END, false,
          CASE g.period WHEN 'rolling' THEN 'rolling ' || g.rolling ELSE g.period END, b.since, b.until
-    FROM image_gen._balances(seen, clock_timestamp()) b JOIN image_gen.budgets g ON g.id = b.budget_id
+    FROM image_gen._balances(listed, clock_timestamp()) b JOIN image_gen.budgets g ON g.id = b.budget_id
+   CROSS JOIN LATERAL (SELECT sees_all OR image_gen._sees_budget(caller, g) AS visible) v
+    -- What others have spent is theirs: of what one may not see, one sees one's own part.
+    LEFT JOIN LATERAL (SELECT coalesce(sum(c.spent), 0) AS spent, coalesce(sum(c.held), 0) AS held FROM image_gen.charges c
+                        WHERE NOT v.visible AND c.budget_id = b.budget_id AND c.at >= b.since AND c.owner = caller) o ON true
    ORDER BY array_position('{workspace,role}', g.scope), g.scope, g.key, b.limit_amount;
   IF NOT EXISTS (SELECT FROM image_gen.budgets b WHERE b.scope = 'role' AND b.key = caller) THEN
     RETURN QUERY
@@ -121,8 +128,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen.credits() IS
 'What may be spent, in USD: one row for each limit that concerns the caller (all for administrators), with what its jobs were billed in its period (since, until), what is
-reserved for jobs queued, in flight or of unknown cost, and what is available; and the caller himself, unlimited while no limit of his own is set (others may still apply).
-unknown_costs counts calls whose cost nobody knows: their estimate stays reserved until settle_cost() or an invoice says what it was.';
+reserved for jobs queued, in flight or of unknown cost, and what is available; and the caller itself, unlimited while no limit of its own is set (others may still apply).
+Of a budget for a campaign that was not granted to the caller (grant_campaign()), a ticket or another key of metadata, it shows the caller''s own part only, and neither limit nor what is
+available. Batches are listed while jobs of theirs are under way, wait for a person, or hold something. unknown_costs counts calls whose cost nobody knows: their estimate stays reserved until settle_cost() or an invoice says what it was.';
 
 CREATE FUNCTION image_gen._reservations()
 RETURNS TABLE (job_id text, held numeric, reason text, since timestamptz, campaign text, ticket text, budgets text[], owner name)
@@ -164,9 +172,8 @@ DECLARE
   found_id bigint;
 BEGIN
   PERFORM image_gen._administers(caller);
-  IF $3 < 0 OR $3 >= 'Infinity' THEN
-    RAISE EXCEPTION 'amount is %', $3 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give USD from 0 up, or NULL to remove the budget.';
-  ELSIF $5 <= clock_timestamp() THEN
+  PERFORM image_gen._bounded('amount', $3, 'Give USD from 0 up, or NULL to remove the budget.');
+  IF $5 <= clock_timestamp() THEN
     RAISE EXCEPTION 'until % has passed', $5 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time in the future, or leave it out.';
   ELSIF NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = $6) THEN
     RAISE EXCEPTION 'time zone "%" does not exist', coalesce($6, 'NULL') USING ERRCODE = 'invalid_parameter_value', HINT = 'See pg_timezone_names, for example Europe/Berlin.';
@@ -178,8 +185,8 @@ BEGIN
     -- No job is pruned meanwhile.
     PERFORM FROM image_gen.locks l WHERE l.name = 'retention' FOR UPDATE;
   END IF;
-  -- Whoever queues just now is waited for.
-  PERFORM FROM image_gen.budget_totals t WHERE t.budget_id = found_id FOR UPDATE;
+  -- A session that queues just now is waited for.
+  PERFORM image_gen._lock_budgets(ARRAY[found_id]);
   IF found_id IS NULL AND ($3 IS NULL OR $5 IS NOT NULL) THEN
     RAISE EXCEPTION 'there is no budget of % for period %', stored_scope || coalesce(':' || $2, ''), $4 USING ERRCODE = 'undefined_object',
       HINT = 'image_gen.budgets lists all. Set one without until first.';
@@ -222,7 +229,8 @@ DECLARE
   moment timestamptz;
 BEGIN
   PERFORM image_gen._administers(caller);
-  IF $1 IS NULL OR $1 <= 0 OR $1 >= 'Infinity' THEN
+  PERFORM image_gen._bounded('amount', $1, 'Give USD above 0; set_budget() lowers a limit.');
+  IF $1 IS NULL OR $1 <= 0 THEN
     RAISE EXCEPTION 'amount is %', coalesce($1::text, 'NULL') USING ERRCODE = 'invalid_parameter_value', HINT = 'Give USD above 0; set_budget() lowers a limit.';
   ELSIF $5 <= clock_timestamp() THEN
     RAISE EXCEPTION 'until % has passed', $5 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time in the future, or leave it out.';
@@ -246,7 +254,7 @@ BEGIN
      WHERE b.scope = stored_scope AND b.key IS NOT DISTINCT FROM $3
        AND ($4 IS NULL OR b.period = CASE WHEN length IS NULL THEN $4 ELSE 'rolling' END AND b.rolling IS NOT DISTINCT FROM length);
   END IF;
-  PERFORM FROM image_gen.budget_totals t WHERE t.budget_id = found.id FOR UPDATE;
+  PERFORM image_gen._lock_budgets(ARRAY[found.id]);
   moment := clock_timestamp();
   INSERT INTO image_gen.budget_changes (budget_id, kind, amount, valid_from, valid_until, note, made_by)
   VALUES (found.id, 'grant', $1, moment, coalesce($5, image_gen._until(found, moment)), $6, caller);
@@ -277,14 +285,16 @@ BEGIN
   RETURN QUERY
   SELECT b.scope || coalesce(':' || b.key, ''), 'job is not counted', 0::numeric, w.held + w.spent, j.id
     FROM image_gen.jobs j
-   CROSS JOIN LATERAL image_gen._applicable(j.owner, j.metadata, j.batch) AS a(id)
+   CROSS JOIN LATERAL image_gen._applicable(j.owner, j.metadata, j.batch, j.login) AS a(id)
     JOIN image_gen.budgets b ON b.id = a.id
     JOIN image_gen.budget_totals t ON t.budget_id = b.id AND j.created_at >= t.since
    CROSS JOIN LATERAL image_gen._owed(j.id) w
    WHERE w.held + w.spent <> 0 AND NOT EXISTS (SELECT FROM image_gen.charges c WHERE c.job_id = j.id AND c.budget_id = b.id);
+  RETURN QUERY SELECT NULL::text, w.problem, w.booked, w.computed, w.job_id FROM image_gen._wrong_costs() w;
 END $$;
 COMMENT ON FUNCTION image_gen.check_budgets() IS
-'Proves all figures of all budgets from jobs and attempts, and returns what differs: no rows is right. recount_budgets() puts right what is not. For administrators.';
+'Proves all figures of all budgets from jobs and attempts, and the costs of jobs and pictures from those of their calls, and returns what differs: no rows is right. recount_budgets() puts right
+what is not. A cost that was changed by an UPDATE, past settle_cost(), is found too, until settle_cost() says what it is. For administrators.';
 
 CREATE FUNCTION image_gen.recount_budgets() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -294,9 +304,10 @@ BEGIN
   PERFORM image_gen._administers(image_gen._caller());
   -- No job is pruned meanwhile.
   PERFORM FROM image_gen.locks l WHERE l.name = 'retention' FOR UPDATE;
-  PERFORM FROM image_gen.budget_totals t ORDER BY t.budget_id FOR UPDATE;
+  PERFORM image_gen._lock_budgets((SELECT array_agg(t.budget_id) FROM image_gen.budget_totals t));
+  PERFORM image_gen._recount(w.job_id) FROM image_gen._wrong_costs() w WHERE w.kind = 'sum';
   PERFORM image_gen._charge(j.id) FROM image_gen.jobs j
-    WHERE EXISTS (SELECT FROM image_gen._applicable(j.owner, j.metadata, j.batch)) OR EXISTS (SELECT FROM image_gen.charges c WHERE c.job_id = j.id)
+    WHERE EXISTS (SELECT FROM image_gen._applicable(j.owner, j.metadata, j.batch, j.login)) OR EXISTS (SELECT FROM image_gen.charges c WHERE c.job_id = j.id)
     ORDER BY j.seq;
   UPDATE image_gen.charges c SET booked_held = c.held, booked_spent = c.spent WHERE c.booked_held <> c.held OR c.booked_spent <> c.spent;
   UPDATE image_gen.budget_totals t
@@ -308,4 +319,4 @@ BEGIN
   GET DIAGNOSTICS counted = ROW_COUNT;
   RETURN counted;
 END $$;
-COMMENT ON FUNCTION image_gen.recount_budgets() IS 'Computes the figures of all budgets anew from jobs and attempts; returns how many budgets there are. Queueing under a budget waits for it. For administrators.';
+COMMENT ON FUNCTION image_gen.recount_budgets() IS 'Computes the figures of all budgets, and the costs of jobs and pictures that differ from those of their calls, anew from jobs and attempts; returns how many budgets there are. Queueing under a budget waits for it. For administrators.';

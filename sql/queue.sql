@@ -79,7 +79,9 @@ BEGIN
     WHERE q.state = 'running' AND q.home = this_home AND q.epoch <= this_epoch AND (lost IS NULL OR q.seq = ANY (lost))
     ORDER BY q.seq FOR UPDATE;
   FOR one IN
-    SELECT q.seq, q.job_id, EXISTS (SELECT FROM image_gen.cancels c WHERE c.seq = q.seq) AS cancel_requested, a.id AS attempt, a.remote_id, p.kind
+    SELECT q.seq, q.job_id, EXISTS (SELECT FROM image_gen.cancels c WHERE c.seq = q.seq) AS cancel_requested, a.id AS attempt, a.remote_id, p.kind,
+           coalesce(image_gen._is_local(p.kind), false)
+             AND NOT EXISTS (SELECT FROM image_gen.prices r WHERE r.provider_kind = p.kind AND r.model = a.model AND r.amount > 0) AS free
       FROM image_gen.queue q
       LEFT JOIN image_gen.attempts a ON a.job_id = q.job_id AND a.status = 'running'
       LEFT JOIN image_gen.providers p ON p.id = a.provider
@@ -93,8 +95,8 @@ BEGIN
          SET status = CASE one.kind WHEN 'preview' THEN 'failed' ELSE 'uncertain' END,
              error_code = CASE one.kind WHEN 'preview' THEN 'unknown' ELSE 'uncertain' END,
              error_message = 'the worker ended between sending the request and learning its fate',
-             billed_cost = CASE one.kind WHEN 'preview' THEN 0 END,
-             cost_source = CASE one.kind WHEN 'preview' THEN 'priced' ELSE 'unknown' END,
+             billed_cost = CASE WHEN one.free THEN 0 END,
+             cost_source = CASE WHEN one.free THEN 'priced' ELSE 'unknown' END,
              finished_at = clock_timestamp()
        WHERE id = one.attempt;
       IF one.kind IS DISTINCT FROM 'preview' AND on_uncertain <> 'retry' THEN
@@ -286,7 +288,7 @@ BEGIN
            'attempts', s.attempts, 'progress', s.progress, 'preferences', s.preferences,
            'model', s.model, 'provider', s.provider, 'max_cost', s.max_cost::text, 'priority', s.priority,
            'resume', (SELECT jsonb_build_object('number', a.number, 'provider', a.provider, 'model', a.model, 'remote_id', a.remote_id,
-                               'poll_url', a.poll_url, 'result_url', a.result_url, 'cancel_url', a.cancel_url, 'cost', a.billed_cost::text,
+                               'poll_url', a.poll_url, 'result_url', a.result_url, 'cancel_url', a.cancel_url, 'cost', a.billed_cost::text, 'claimed', a.claimed_cost::text,
                                'sent_at', (extract(epoch FROM a.sent_at) * 1000)::bigint)
                         FROM image_gen.attempts a
                        WHERE a.job_id = s.id AND a.status = 'running' AND s.attempts > 0))
@@ -317,26 +319,28 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION image_gen._bytes(text) IS 'The bytes of a picture that is kept.';
 
-CREATE FUNCTION image_gen._cost_of(counted_id text, OUT total numeric, OUT source text, OUT currency text)
+CREATE FUNCTION image_gen._cost_of(counted_id text, OUT total numeric, OUT known numeric, OUT source text, OUT currency text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   -- Amounts of two currencies have no sum: it is in that of the call that made the picture, and what it leaves out makes it unknown.
   SELECT coalesce((SELECT a.currency FROM image_gen.attempts a WHERE a.job_id = counted_id ORDER BY a.status = 'succeeded' DESC, a.billed_cost > 0 DESC NULLS LAST, a.number LIMIT 1), 'USD')
     INTO currency;
-  SELECT sum(a.billed_cost) FILTER (WHERE a.currency = $4),
-         CASE WHEN bool_or(a.cost_source = 'unknown' OR a.currency <> $4 AND a.billed_cost > 0) THEN 'unknown'
+  SELECT sum(a.billed_cost) FILTER (WHERE a.currency = $5),
+         CASE WHEN bool_or(a.cost_source = 'unknown' OR a.currency <> $5 AND a.billed_cost > 0) THEN 'unknown'
               WHEN bool_or(a.cost_source = 'reported') THEN 'reported'
               WHEN count(*) > 0 THEN 'priced' END
-    INTO total, source
+    INTO known, source
     FROM image_gen.attempts a WHERE a.job_id = counted_id;
+  total := CASE WHEN source <> 'unknown' THEN known END;
 END $$;
-COMMENT ON FUNCTION image_gen._cost_of(text) IS 'What the calls of a job were billed together.';
+COMMENT ON FUNCTION image_gen._cost_of(text) IS 'What the calls of a job were billed together: NULL when that of any is unknown, and beside it what is known.';
 
 CREATE FUNCTION image_gen._close(closed_id text, new_status text, code text, message text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   UPDATE image_gen.jobs j
-     SET status = $2, error_code = $3, error_message = $4, finished_at = clock_timestamp(), billed_cost = c.total, cost_source = c.source, currency = c.currency
+     SET status = $2, error_code = $3, error_message = $4, finished_at = clock_timestamp(),
+         billed_cost = c.total, known_cost = c.known, cost_source = c.source, currency = c.currency
     FROM image_gen._cost_of($1) c
    WHERE j.id = $1 AND j.status IN ('queued', 'running');
   PERFORM image_gen._charge($1);
@@ -422,6 +426,7 @@ BEGIN
              result_url = entry.e #>> '{remote,result_url}', cancel_url = entry.e #>> '{remote,cancel_url}',
              http_status = (entry.e ->> 'http_status')::int,
              billed_cost = (entry.e #>> '{cost,amount}')::numeric,
+             claimed_cost = (entry.e #>> '{cost,claimed}')::numeric,
              cost_source = coalesce(entry.e #>> '{cost,source}', 'unknown'),
              currency = coalesce(entry.e #>> '{cost,currency}', a.currency)
        WHERE a.job_id = entry.job_id AND a.number = (entry.e ->> 'number')::int AND a.status = 'running';
@@ -432,7 +437,7 @@ BEGIN
              error_code = entry.e #>> '{failed,code}', error_message = entry.e #>> '{failed,message}',
              http_status = coalesce((entry.e ->> 'http_status')::int, a.http_status),
              billed_cost = (entry.e #>> '{cost,amount}')::numeric, cost_source = entry.e #>> '{cost,source}',
-             currency = entry.e #>> '{cost,currency}',
+             currency = entry.e #>> '{cost,currency}', claimed_cost = (entry.e #>> '{cost,claimed}')::numeric,
              work = nullif(entry.e -> 'work', 'null'), tokens = nullif(entry.e -> 'tokens', 'null'), render_seconds = (entry.e ->> 'render_seconds')::numeric,
              seed = coalesce((entry.e ->> 'seed')::bigint, a.seed),
              sends = a.sends - CASE WHEN (entry.e ->> 'unsent')::boolean THEN 1 ELSE 0 END,
@@ -485,14 +490,14 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO image_gen.campaign_assets
     (job_id, position, campaign, shot, ticket, url, url_expires_at, provider, model, seed, prompt, negative_prompt,
-     width, height, content_type, byte_size, sha256, billed_cost, currency, cost_source, metadata, owner)
+     width, height, content_type, byte_size, sha256, billed_cost, known_cost, currency, cost_source, metadata, owner)
   SELECT j.id, p.position, j.metadata ->> 'campaign', j.metadata ->> 'shot', j.metadata ->> 'ticket',
          coalesce(p.value ->> 'url', 'image-gen:sha256:' || (p.value ->> 'sha256')),
          clock_timestamp() + make_interval(secs => (p.value ->> 'lifetime_seconds')::float8),
          a.provider, a.model, coalesce((p.value ->> 'seed')::bigint, a.seed), a.prompt, j.parameters ->> 'negative_prompt',
          (p.value ->> 'width')::int, (p.value ->> 'height')::int, p.value ->> 'content_type',
          (p.value ->> 'byte_size')::bigint, p.value ->> 'sha256',
-         image_gen._share(j.billed_cost, n.pictures, p.position),
+         image_gen._share(j.billed_cost, n.pictures, p.position), image_gen._share(j.known_cost, n.pictures, p.position),
          j.currency, j.cost_source, j.metadata, j.owner
     FROM image_gen.jobs j
     JOIN image_gen.attempts a ON a.job_id = j.id AND a.status = 'succeeded'
@@ -537,7 +542,7 @@ DECLARE
   old image_gen.jobs;
 BEGIN
   UPDATE image_gen.jobs j
-     SET status = 'queued', error_code = NULL, error_message = NULL, finished_at = NULL, billed_cost = NULL, cost_source = NULL
+     SET status = 'queued', error_code = NULL, error_message = NULL, finished_at = NULL, billed_cost = NULL, known_cost = NULL, cost_source = NULL
    WHERE j.id = reopened_id AND j.status = 'needs_review'
   RETURNING * INTO STRICT old;
   -- What it held for its next call was given back when it ended. (After a call that was billed, the next one asks for more itself.)

@@ -2,7 +2,7 @@
 
 CREATE VIEW image_gen.review_queue WITH (security_invoker = true) AS
 SELECT j.id, j.operation, j.error_code AS why, j.error_message, j.metadata ->> 'campaign' AS campaign, j.metadata ->> 'shot' AS shot,
-       j.prompt, j.model, j.seed, t.prompts_tried, t.calls, j.billed_cost AS spent, j.cost_source, j.currency, j.owner,
+       j.prompt, j.model, j.seed, t.prompts_tried, t.calls, j.known_cost AS spent, j.cost_source, j.currency, j.owner,
        r.claimed_by, r.claimed_at, j.created_at, j.finished_at AS waiting_since
   FROM image_gen.jobs j
   LEFT JOIN image_gen.reviews r ON r.job_id = j.id AND r.resolved_at IS NULL
@@ -10,17 +10,36 @@ SELECT j.id, j.operation, j.error_code AS why, j.error_message, j.metadata ->> '
     SELECT array_agg(DISTINCT a.prompt) AS prompts_tried,
            coalesce(jsonb_agg(jsonb_build_object('number', a.number, 'provider', a.provider, 'model', a.model, 'status', a.status,
                                                  'code', a.error_code, 'message', a.error_message, 'prompt', a.prompt,
-                                                 'billed_cost', a.billed_cost, 'cost_source', a.cost_source) ORDER BY a.number), '[]') AS calls
+                                                 'billed_cost', a.billed_cost, 'claimed_cost', a.claimed_cost, 'currency', a.currency,
+                                                 'cost_source', a.cost_source) ORDER BY a.number), '[]') AS calls
       FROM image_gen.attempts a WHERE a.job_id = j.id) t
  WHERE j.status = 'needs_review';
 COMMENT ON VIEW image_gen.review_queue IS
-'Jobs that wait for a person: why (safety_filter: refused to the end; uncertain, timeout: it may have been billed), all that was tried, what it cost so far, and who looks at it.';
+'Jobs that wait for a person: why (safety_filter: refused to the end; uncertain, timeout: it may have been billed), all that was tried, what it cost so far as far as that is known, and who looks at it.
+Users see their own, members of image_gen_reviewer and of image_gen_admin all.';
 
 CREATE FUNCTION image_gen._may_review(caller name) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT pg_has_role(caller, 'image_gen_admin', 'member')
+  SELECT pg_has_role(caller, 'image_gen_reviewer', 'member') OR pg_has_role(caller, 'image_gen_admin', 'member')
 $$;
-COMMENT ON FUNCTION image_gen._may_review(name) IS 'Whether a role reviews the jobs of others.';
+COMMENT ON FUNCTION image_gen._may_review(name) IS 'Whether a role reviews the jobs of others, and says what calls of unknown cost were billed.';
+
+CREATE FUNCTION image_gen._check_review(caller name, reviewed_id text, action text, cost_given boolean) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF image_gen._may_review(caller) THEN
+    RETURN;
+  ELSIF cost_given THEN
+    RAISE EXCEPTION 'only a reviewer may say what a call was billed' USING ERRCODE = 'insufficient_privilege',
+      HINT = 'Leave billed_cost out, or ask a member of image_gen_reviewer or image_gen_admin.';
+  ELSIF action <> 'reject' AND EXISTS (SELECT FROM image_gen.attempts a WHERE a.job_id = reviewed_id AND a.billed_cost IS NULL AND a.status <> 'refused') THEN
+    -- (A refusal has made no picture, whatever it costs: what it was expected to cost stays reserved.)
+    -- To go on from here is to say that the call was not billed, or that its picture is there.
+    RAISE EXCEPTION 'a call of job % may have been billed: only a reviewer may decide that', reviewed_id USING ERRCODE = 'insufficient_privilege',
+      HINT = 'Ask a member of image_gen_reviewer or image_gen_admin; or reject the job: what the call was expected to cost then stays reserved until an administrator says settle_cost().';
+  END IF;
+END $$;
+COMMENT ON FUNCTION image_gen._check_review(name, text, text, boolean) IS 'An error (42501) where the owner of a job decides about money: docs/roles.md.';
 
 CREATE FUNCTION image_gen.claim_review(n integer DEFAULT 1, stale interval DEFAULT '30 minutes') RETURNS SETOF image_gen.review_queue
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -79,9 +98,9 @@ BEGIN
       HINT = 'Shorten the prompt.';
   ELSIF $5 IS NOT NULL AND $5 !~ '^https://' THEN
     RAISE EXCEPTION 'url is not an https URL' USING ERRCODE = 'invalid_parameter_value', HINT = 'Store the picture somewhere and give its https URL.';
-  ELSIF $6 < 0 OR $6 >= 'Infinity' THEN
-    RAISE EXCEPTION 'billed_cost is %', $6 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give what the provider charged, in USD; 0 when nothing.';
   END IF;
+  PERFORM image_gen._bounded('billed_cost', $6, 'Give what the provider charged, in USD; 0 when nothing.');
+  PERFORM image_gen._check_review(caller, $1, $2, $6 IS NOT NULL);
   SELECT r.* INTO review FROM image_gen.reviews r WHERE r.job_id = $1 AND r.resolved_at IS NULL;
   IF review.claimed_by <> caller AND review.claimed_at > clock_timestamp() - interval '30 minutes' THEN
     RAISE EXCEPTION '% has been looking at job % since %', review.claimed_by, $1, review.claimed_at USING ERRCODE = 'lock_not_available',
@@ -91,10 +110,13 @@ BEGIN
   SELECT a.* INTO last FROM image_gen.attempts a WHERE a.job_id = $1 ORDER BY a.number DESC LIMIT 1;
   IF $2 = 'approve' AND last.status IS DISTINCT FROM 'uncertain' THEN
     -- The calls keep their story: the picture is the person's.
-    PERFORM image_gen._bring($1, caller, $6);
-  ELSIF $6 <> coalesce(last.billed_cost, -1) THEN
-    -- What the reviewer has found out about the call that nobody knew the end of.
-    PERFORM image_gen._settle($1, last.number, $6);
+    PERFORM image_gen._bring($1, caller, trim_scale($6));
+  ELSIF last.billed_cost IS NULL AND $6 IS NOT NULL THEN
+    -- What the reviewer has found out about the call whose end was unknown.
+    PERFORM image_gen._settle($1, last.number, $6, 'review', $7, false);
+  ELSIF $6 <> last.billed_cost THEN
+    RAISE EXCEPTION 'the cost of call % is known', last.number USING ERRCODE = 'object_not_in_prerequisite_state',
+      HINT = 'What is booked is corrected by an administrator: image_gen.settle_cost().';
   END IF;
   CASE $2
   WHEN 'approve' THEN
@@ -123,4 +145,6 @@ COMMENT ON FUNCTION image_gen.resolve_review IS
 'Decides about a job that waits for a person. approve: here is the picture (url), which the provider has
 delivered after all, or the person has brought (then an attempt of provider person stands for it). reject: no picture; the job fails.
 rewrite: again with this prompt. switch_model: again with this model. retry: again as it was. Those three resume the same job with the same seed.
-billed_cost: what the provider charged for the last call, where that was unknown. Who decided, when and why is kept in image_gen.reviews.';
+billed_cost: what the provider charged for the last call, where that was unknown. Who decided, when and why is kept in image_gen.reviews. The owner of a job may reject it, and where
+no call may have made a picture that was billed do all the rest; billed_cost, and whatever follows a call that may have been billed, is the word of members of image_gen_reviewer and
+image_gen_admin: else error 42501.';

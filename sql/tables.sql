@@ -106,7 +106,7 @@ CREATE TABLE image_gen.prices (
   model         text COLLATE "C" NOT NULL,
   unit          text NOT NULL CHECK (unit IN ('image', 'megapixel', 'begun_megapixel', 'first_megapixel', 'further_megapixel', 'second', 'text_in_mtok', 'image_in_mtok', 'image_out_mtok', 'text_out_mtok')),
   quality       text,
-  amount        numeric NOT NULL CHECK (amount >= 0 AND amount < 'Infinity'),
+  amount        numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(amount) <= 18),
   currency      text NOT NULL DEFAULT 'USD' CHECK (currency ~ '^[A-Z]{3}$'),
   valid_from    date NOT NULL DEFAULT '-infinity',
   valid_to      date NOT NULL DEFAULT 'infinity' CHECK (valid_to > valid_from),
@@ -146,6 +146,7 @@ CREATE TABLE image_gen.jobs (
   preferences       jsonb,
   priority          text CHECK (priority IN ('quality', 'control', 'speed', 'variety', 'cost', 'privacy')),
   owner             name NOT NULL,
+  login             name NOT NULL DEFAULT session_user,
   idempotency_key   text,
   request_hash      bytea,
   deadline          timestamptz,
@@ -159,6 +160,7 @@ CREATE TABLE image_gen.jobs (
   error_code        text,
   error_message     text,
   billed_cost       numeric CHECK (billed_cost >= 0 AND billed_cost < 'Infinity'),
+  known_cost        numeric,
   cost_source       text CHECK (cost_source IN ('reported', 'priced', 'unknown')),
   created_at        timestamptz NOT NULL DEFAULT now(),
   finished_at       timestamptz,
@@ -177,7 +179,9 @@ COMMENT ON COLUMN image_gen.jobs.seed IS 'The caller''s, or one derived from the
 COMMENT ON COLUMN image_gen.jobs.parameters IS 'The checked request without prompt and seed.';
 COMMENT ON COLUMN image_gen.jobs.metadata IS 'The caller''s own; never sent to a provider. campaign, shot and ticket are copied to the asset.';
 COMMENT ON COLUMN image_gen.jobs.owner IS 'The role in effect in the session that queued it (SET ROLE, else the login).';
-COMMENT ON COLUMN image_gen.jobs.billed_cost IS 'Sum over its attempts; unknown amounts are not in it, see cost_source.';
+COMMENT ON COLUMN image_gen.jobs.login IS 'The role that the session was logged in as: its budgets count too.';
+COMMENT ON COLUMN image_gen.jobs.billed_cost IS 'Sum over its attempts; NULL when the cost of any of them is unknown, and while it is not finished.';
+COMMENT ON COLUMN image_gen.jobs.known_cost IS 'Sum over those of its attempts whose cost is known: the same as billed_cost where all are.';
 COMMENT ON COLUMN image_gen.jobs.cost_source IS 'unknown when the cost of any attempt is unknown.';
 
 CREATE TABLE image_gen.queue (
@@ -252,6 +256,7 @@ CREATE TABLE image_gen.attempts (
   billed_cost    numeric CHECK (billed_cost >= 0 AND billed_cost < 'Infinity'),
   currency       text NOT NULL DEFAULT 'USD',
   cost_source    text NOT NULL DEFAULT 'unknown' CHECK (cost_source IN ('reported', 'priced', 'unknown')),
+  claimed_cost   numeric,
   estimated_cost numeric,
   work           jsonb,
   tokens         jsonb,
@@ -275,7 +280,8 @@ COMMENT ON TABLE image_gen.attempts IS 'Calls to providers: one row a call, neve
 COMMENT ON COLUMN image_gen.attempts.status IS 'uncertain: sent, and nobody knows whether it was accepted. It is never sent again by itself.';
 COMMENT ON COLUMN image_gen.attempts.remote_id IS 'The provider''s id of the task, committed before the first poll.';
 COMMENT ON COLUMN image_gen.attempts.seed_honored IS 'Whether the request carried the seed.';
-COMMENT ON COLUMN image_gen.attempts.billed_cost IS 'What the provider said, else computed from a price, else NULL.';
+COMMENT ON COLUMN image_gen.attempts.billed_cost IS 'What the provider said, else computed from a price, else NULL: unknown.';
+COMMENT ON COLUMN image_gen.attempts.claimed_cost IS 'A figure that was not believed, because it is far beyond the estimate (image_gen.cost_sanity_factor): the cost is unknown until settle_cost() says it. In currency.';
 COMMENT ON COLUMN image_gen.attempts.sent_at IS 'When the intent to send was written; the last one of several.';
 COMMENT ON COLUMN image_gen.attempts.sends IS 'How often the request was sent: more than once where the provider turned it away, at no cost, in one outage; 0 where it is known never to have left.';
 
@@ -300,6 +306,7 @@ CREATE TABLE image_gen.campaign_assets (
   byte_size       bigint,
   sha256          text COLLATE "C",
   billed_cost     numeric CHECK (billed_cost >= 0 AND billed_cost < 'Infinity'),
+  known_cost      numeric,
   currency        text NOT NULL DEFAULT 'USD',
   cost_source     text NOT NULL CHECK (cost_source IN ('reported', 'priced', 'unknown')),
   metadata        jsonb NOT NULL DEFAULT '{}',
@@ -314,7 +321,8 @@ COMMENT ON TABLE image_gen.campaign_assets IS 'Finished pictures: one row each, 
 COMMENT ON COLUMN image_gen.campaign_assets.url IS 'Where the provider has it, or image-gen:sha256:… for bytes kept in image_gen.blobs.';
 COMMENT ON COLUMN image_gen.campaign_assets.url_expires_at IS 'When the provider deletes it; NULL when it says nothing.';
 COMMENT ON COLUMN image_gen.campaign_assets.width IS 'Pixels, from the bytes; NULL when the picture could not be fetched.';
-COMMENT ON COLUMN image_gen.campaign_assets.billed_cost IS 'This picture''s share of all attempts of its job; the shares add up exactly.';
+COMMENT ON COLUMN image_gen.campaign_assets.billed_cost IS 'This picture''s share of jobs.billed_cost; the shares add up exactly. NULL when that is unknown.';
+COMMENT ON COLUMN image_gen.campaign_assets.known_cost IS 'This picture''s share of jobs.known_cost.';
 
 CREATE TABLE image_gen.ladder (
   rung   integer PRIMARY KEY CHECK (rung > 0),

@@ -12,6 +12,8 @@ pub enum Code {
     Unknown,
     /// No provider can do it.
     NotSupported,
+    /// The caller may not.
+    Privilege,
     /// It would cost more than allowed.
     Limit,
     /// An argument is larger than can be kept.
@@ -26,6 +28,7 @@ impl Code {
             Code::Argument => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             Code::Unknown => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             Code::NotSupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Code::Privilege => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Code::Limit => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
             Code::TooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Code::ReadOnly => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,

@@ -53,7 +53,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/queue.sql",
     name = "queue",
-    requires = ["route", "home", wake::_wake, plan::_can_be_asked]
+    requires = ["route", "home", wake::_wake, plan::_can_be_asked, plan::_is_local]
 );
 extension_sql_file!("../sql/deaths.sql", name = "deaths", requires = ["queue"]);
 extension_sql_file!("../sql/reconcile.sql", name = "reconcile", requires = ["deaths", wake::_tell]);
@@ -80,10 +80,11 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!("../sql/limits.sql", name = "limits", requires = ["decide"]);
+extension_sql_file!("../sql/policies.sql", name = "policies", requires = ["limits", plan::_check_options]);
 extension_sql_file!(
     "../sql/batch.sql",
     name = "batch",
-    requires = ["limits", submit::_estimate, submit::batch::_submit_batch]
+    requires = ["policies", submit::_estimate, submit::batch::_submit_batch]
 );
 extension_sql_file!("../sql/retention.sql", name = "retention", requires = ["batch"]);
 extension_sql_file!("../sql/costs.sql", name = "costs", requires = ["retention", plan::_price]);

@@ -9,11 +9,12 @@ use image_gen_engine::egress::Destination;
 use image_gen_engine::input::{Reference, Role};
 use image_gen_engine::job::{Invalid, Operation, RawRequest, Request};
 use image_gen_engine::route::Priority;
-use image_gen_engine::{catalogue, http, input, picture, provider, seed, wording};
+use image_gen_engine::{catalogue, http, input, picture, policy, provider, seed, wording};
 use pgrx::JsonB;
 use pgrx::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::errors::{Code, fail};
 use crate::settings;
 
 thread_local! {
@@ -43,6 +44,24 @@ pub fn _caller() -> String {
 #[pg_extern(immutable, strict, parallel_safe)]
 pub fn _can_be_asked(kind: &str) -> bool {
     provider::can_be_asked(kind)
+}
+
+/// Whether a provider of this kind sends no bill: it is one's own machine, or none at all.
+#[pg_extern(immutable, strict, parallel_safe)]
+pub fn _is_local(kind: &str) -> bool {
+    provider::is_local(kind)
+}
+
+/// An error for an option that a role may not use. `allowed`: the names of those that it may, and * for all that lower no
+/// safety filter.
+#[pg_extern(immutable, parallel_safe)]
+pub fn _check_options(options: &str, allowed: Vec<String>) {
+    // What is no JSON object, or has a number that is none, is refused where the request is read.
+    if let Ok(Value::Object(options)) = serde_json::from_str(options)
+        && let Err(invalid) = policy::check_options(&options, &allowed)
+    {
+        fail(Code::Privilege, &invalid.message, &invalid.hint);
+    }
 }
 
 /// The catalogue that comes with this version of the library.

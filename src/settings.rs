@@ -47,6 +47,9 @@ pub static BALANCE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(600);
 pub static RETAIN_JOBS: GucSetting<i32> = GucSetting::<i32>::new(0);
 pub static RETRY_BUFFER: GucSetting<f64> = GucSetting::<f64>::new(0.10);
 pub static MIN_HEADROOM: GucSetting<f64> = GucSetting::<f64>::new(0.25);
+pub static COST_SANITY_FACTOR: GucSetting<f64> = GucSetting::<f64>::new(10.0);
+pub static COST_SANITY_CEILING: GucSetting<f64> = GucSetting::<f64>::new(10.0);
+pub static BUDGET_LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 pub static PAUSE_POINTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static MAX_QUEUED_PER_ROLE: GucSetting<i32> = GucSetting::<i32>::new(0);
 pub static CALLBACK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(2_000);
@@ -288,6 +291,36 @@ pub fn define() {
         0.0,
         1_000_000.0,
         GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"image_gen.budget_lock_timeout",
+        c"How long a session waits for a budget that another open transaction has locked; 0 waits without an end.",
+        c"A shorter lock_timeout of the session counts instead. Then the call fails with 55P03 and names the other session.",
+        &BUDGET_LOCK_TIMEOUT,
+        0,
+        i32::MAX,
+        GucContext::Userset,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_float_guc(
+        c"image_gen.cost_sanity_factor",
+        c"So many times the estimate of a call a cost may be before it counts as unknown.",
+        c"Whoever names the figure. It is shown in image_gen.cost_reviews, and settle_cost() says what it really was.",
+        &COST_SANITY_FACTOR,
+        1.0,
+        1_000_000.0,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_float_guc(
+        c"image_gen.cost_sanity_ceiling",
+        c"The highest cost of a call without an estimate before it counts as unknown.",
+        c"In the currency of the figure. See image_gen.cost_sanity_factor.",
+        &COST_SANITY_CEILING,
+        0.0,
+        1_000_000.0,
+        GucContext::Sighup,
         GucFlags::default(),
     );
     // SAFETY: a plain flag, set before any process is forked. Later such a setting cannot be defined.

@@ -2,6 +2,7 @@
 
 mod arguments;
 pub mod batch;
+mod rights;
 mod row;
 
 use std::ffi::CStr;
@@ -10,7 +11,6 @@ use image_gen_engine::admission::Purpose;
 use image_gen_engine::input::Role;
 use image_gen_engine::job::{Invalid, Operation, RawRequest};
 use pgrx::prelude::*;
-use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -134,16 +134,8 @@ impl Submission {
 
     /// Checks the request and admits it. Writes nothing.
     fn draft(&self) -> (String, Checked, Answer) {
-        let limit = self.max_cost.as_ref().map(|m| m.to_string());
-        if let Some(shown) =
-            limit.as_ref().filter(|m| m.starts_with('-') || !m.starts_with(|c: char| c.is_ascii_digit()))
-        {
-            fail(
-                Code::Argument,
-                &format!("max_cost is {shown}"),
-                "Give an amount in USD from 0 up, or leave it out.",
-            );
-        }
+        let max_cost = self.max_cost.as_ref().map(|max_cost| rights::bounded("max_cost", max_cost));
+        rights::check_options(self.request.options.as_ref());
         let job_id = _new_job_id();
         let checked = check(&job_id, self.operation, self.request.clone());
         let checked = answered(checked.map_err(|invalid: Invalid| invalid.into()));
@@ -154,8 +146,7 @@ impl Submission {
             priority: checked.priority,
             model: self.model.as_deref(),
             preferences: self.preferences.as_deref(),
-            // An amount with more digits than a Decimal has is no limit.
-            max_cost: limit.and_then(|m| m.parse::<Decimal>().ok()),
+            max_cost,
             allow_unpriced: self.allow_unpriced,
         };
         let answer = answered(wanted.ask(&snapshot::current(), Purpose::Queue));
@@ -200,6 +191,7 @@ fn queue(submission: &Submission) -> (Receipt, Option<Written>) {
     }
     // After the look for the key: a repeated call must get its job, however late.
     submission.check_deadline();
+    rights::check(&submission.metadata.text, submission.metadata.datum, submission.allow_unpriced);
     let job = submission.job(hash.clone());
     let written = job.insert();
     match &written {

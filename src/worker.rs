@@ -20,9 +20,11 @@ mod wall;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use image_gen_engine::cost::Sanity;
 use image_gen_engine::egress::Egress;
 use image_gen_engine::redact::Redactor;
 use pgrx::prelude::*;
+use rust_decimal::Decimal;
 
 use crate::keys::Keys;
 use crate::settings;
@@ -223,10 +225,19 @@ fn config(keys: Keys) -> Config {
         preview_when_unconfigured: settings::PREVIEW_WHEN_UNCONFIGURED.get(),
         resend_uncertain: settings::ON_UNCERTAIN.get() == settings::OnUncertain::Retry,
         max_refusals: settings::MAX_REFUSALS.get() as u32,
+        sanity: Sanity {
+            factor: decimal(settings::COST_SANITY_FACTOR.get()),
+            ceiling: decimal(settings::COST_SANITY_CEILING.get()),
+        },
         breaker_failures: settings::BREAKER_FAILURES.get() as u32,
         outage_timeout: Duration::from_secs(settings::OUTAGE_TIMEOUT.get() as u64),
         balance_interval: Duration::from_secs(settings::BALANCE_INTERVAL.get() as u64),
     }
+}
+
+/// What a setting says; its bounds keep it within those of a decimal.
+fn decimal(setting: f64) -> Decimal {
+    Decimal::try_from(setting).unwrap_or(Decimal::TEN)
 }
 
 /// The keys of now, with what is wrong with their file.

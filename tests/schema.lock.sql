@@ -22,6 +22,7 @@ TABLE attempts (
   billed_cost numeric,
   currency text NOT NULL DEFAULT 'USD'::text,
   cost_source text NOT NULL DEFAULT 'unknown'::text,
+  claimed_cost numeric,
   estimated_cost numeric,
   work jsonb,
   tokens jsonb,
@@ -51,6 +52,9 @@ TABLE attempts (
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+  POLICY reviewed FOR SELECT TO image_gen_reviewer USING (EXISTS ( SELECT
+   FROM image_gen.jobs j
+  WHERE ((j.id = attempts.job_id) AND (j.status = 'needs_review'::text))))
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
 
 TABLE blobs (
@@ -78,7 +82,7 @@ TABLE budget_changes (
   made_by name NOT NULL,
   made_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
-  budget_changes_amount_check CHECK (((amount >= (0)::numeric) AND (amount < 'Infinity'::numeric)))
+  budget_changes_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(amount) <= 18)))
   budget_changes_check CHECK ((valid_until > valid_from))
   budget_changes_kind_check CHECK ((kind = ANY (ARRAY['grant'::text, 'override'::text])))
   budget_changes_pkey PRIMARY KEY (id)
@@ -108,7 +112,7 @@ TABLE budgets (
   set_by name NOT NULL,
   set_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
-  budgets_amount_check CHECK (((amount >= (0)::numeric) AND (amount < 'Infinity'::numeric)))
+  budgets_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(amount) <= 18)))
   budgets_check CHECK (((scope = 'workspace'::text) = (key IS NULL)))
   budgets_check1 CHECK (((period = 'rolling'::text) = (rolling IS NOT NULL)))
   budgets_period_check CHECK ((period = ANY (ARRAY['total'::text, 'day'::text, 'week'::text, 'month'::text, 'quarter'::text, 'year'::text, 'rolling'::text])))
@@ -153,6 +157,7 @@ TABLE campaign_assets (
   byte_size bigint,
   sha256 text COLLATE "C",
   billed_cost numeric,
+  known_cost numeric,
   currency text NOT NULL DEFAULT 'USD'::text,
   cost_source text NOT NULL,
   metadata jsonb NOT NULL DEFAULT '{}'::jsonb,
@@ -171,6 +176,15 @@ TABLE campaign_assets (
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
+
+TABLE campaign_grants (
+  campaign text COLLATE "C" NOT NULL,
+  role regrole NOT NULL,
+  granted_by name NOT NULL,
+  granted_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  campaign_grants_campaign_check CHECK (((campaign <> ''::text) AND (octet_length(campaign) <= 1024)))
+  campaign_grants_pkey PRIMARY KEY (campaign, role)
 
 TABLE cancels (
   seq bigint NOT NULL,
@@ -193,6 +207,22 @@ TABLE charges (
   CREATE INDEX charges_pruned ON image_gen.charges USING btree (budget_id, at) WHERE pruned
   CREATE INDEX charges_unbooked ON image_gen.charges USING btree (budget_id) WHERE ((held <> booked_held) OR (spent <> booked_spent))
   CREATE INDEX charges_window ON image_gen.charges USING btree (budget_id, at)
+
+TABLE cost_corrections (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  job_id text COLLATE "C" NOT NULL,
+  number integer NOT NULL,
+  amount_before numeric,
+  amount numeric,
+  currency text NOT NULL,
+  way text NOT NULL,
+  note text,
+  made_by name NOT NULL,
+  made_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  cost_corrections_pkey PRIMARY KEY (id)
+  cost_corrections_way_check CHECK ((way = ANY (ARRAY['settle_cost'::text, 'review'::text, 'invoice'::text, 'update'::text])))
+  CREATE INDEX cost_corrections_call ON image_gen.cost_corrections USING btree (job_id, number, id)
 
 TABLE finish_hooks (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -240,7 +270,7 @@ TABLE invoice_lines (
   remote_id text COLLATE "C" NOT NULL,
   amount numeric NOT NULL
 )
-  invoice_lines_amount_check CHECK (((amount >= (0)::numeric) AND (amount < 'Infinity'::numeric)))
+  invoice_lines_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(amount) <= 18)))
   invoice_lines_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES image_gen.invoices(id) ON DELETE CASCADE
   invoice_lines_pkey PRIMARY KEY (invoice_id, line)
   CREATE INDEX invoice_lines_request ON image_gen.invoice_lines USING btree (remote_id)
@@ -256,7 +286,7 @@ TABLE invoices (
   imported_by name NOT NULL,
   imported_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
-  invoices_amount_check CHECK (((amount >= (0)::numeric) AND (amount < 'Infinity'::numeric)))
+  invoices_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(amount) <= 18)))
   invoices_check CHECK ((period_to > period_from))
   invoices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
   invoices_pkey PRIMARY KEY (id)
@@ -282,6 +312,7 @@ TABLE jobs (
   preferences jsonb,
   priority text,
   owner name NOT NULL,
+  login name NOT NULL DEFAULT SESSION_USER,
   idempotency_key text,
   request_hash bytea,
   deadline timestamp with time zone,
@@ -295,6 +326,7 @@ TABLE jobs (
   error_code text,
   error_message text,
   billed_cost numeric,
+  known_cost numeric,
   cost_source text,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   finished_at timestamp with time zone
@@ -320,6 +352,7 @@ TABLE jobs (
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+  POLICY reviewed FOR SELECT TO image_gen_reviewer USING (status = 'needs_review'::text)
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
 
 TABLE ladder (
@@ -401,7 +434,7 @@ TABLE prices (
   source text,
   origin text NOT NULL DEFAULT 'admin'::text
 )
-  prices_amount_check CHECK (((amount >= (0)::numeric) AND (amount < 'Infinity'::numeric)))
+  prices_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(amount) <= 18)))
   prices_check CHECK ((valid_to > valid_from))
   prices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
   prices_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
@@ -473,6 +506,9 @@ TABLE reviews (
   POLICY own FOR SELECT TO image_gen_user USING (EXISTS ( SELECT
    FROM image_gen.jobs j
   WHERE ((j.id = reviews.job_id) AND (j.owner = CURRENT_USER))))
+  POLICY reviewed FOR SELECT TO image_gen_reviewer USING (EXISTS ( SELECT
+   FROM image_gen.jobs j
+  WHERE ((j.id = reviews.job_id) AND (j.status = 'needs_review'::text))))
 
 TABLE rewrite_rules (
   position integer NOT NULL,
@@ -485,6 +521,17 @@ TABLE rewrite_rules (
   rewrite_rules_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
   rewrite_rules_pkey PRIMARY KEY ("position")
   rewrite_rules_position_check CHECK (("position" > 0))
+
+TABLE role_policies (
+  role regrole NOT NULL,
+  allow_unpriced boolean NOT NULL DEFAULT false,
+  allowed_options text[] NOT NULL DEFAULT '{*}'::text[],
+  note text,
+  set_by name NOT NULL,
+  set_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  role_policies_allowed_options_check CHECK (((array_position(allowed_options, NULL::text) IS NULL) AND (cardinality(allowed_options) <= 1000)))
+  role_policies_pkey PRIMARY KEY (role)
 
 TABLE spending_archive (
   story text COLLATE "C" NOT NULL,
@@ -553,13 +600,15 @@ VIEW callbacks (id bigint, hook bigint, function text, owner name, job_id text, 
 
 VIEW capabilities (provider text, model text, task text, parameter text, state text, sent_as text)
 
-VIEW cost_by_campaign (campaign text, currency text, jobs bigint, images bigint, calls bigint, billed numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
+VIEW cost_by_campaign (campaign text, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
 
-VIEW cost_by_ticket (ticket text, currency text, jobs bigint, images bigint, calls bigint, billed numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
+VIEW cost_by_ticket (ticket text, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
+
+VIEW cost_reviews (job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, held numeric, owner name, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone, age interval)
 
 VIEW invoice_diff (invoice_id bigint, provider text, period_from timestamp with time zone, period_to timestamp with time zone, remote_id text, job_id text, number integer, what text, invoiced numeric, booked numeric, difference numeric, unknown_costs bigint, currency text) WITH (security_invoker=true)
 
-VIEW job_status (id text, status text, operation text, model text, provider text, prompt text, seed bigint, url text, urls text[], error_code text, error_message text, billed_cost numeric, currency text, cost_source text, attempts integer, metadata jsonb, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
+VIEW job_status (id text, status text, operation text, model text, provider text, prompt text, seed bigint, url text, urls text[], error_code text, error_message text, billed_cost numeric, known_cost numeric, currency text, cost_source text, attempts integer, metadata jsonb, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
 
 VIEW provider_health (provider text, model text, state text, since timestamp with time zone, in_flight bigint, max_in_flight integer, last_error_code text, last_error_at timestamp with time zone, calls bigint, success_rate numeric, p50_seconds numeric, p95_seconds numeric, balance numeric, balance_credits numeric, balance_at timestamp with time zone)
 
@@ -581,12 +630,15 @@ FUNCTION _administers(caller name) RETURNS void STABLE SET search_path=pg_catalo
 FUNCTION _adopt(this_home uuid) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _afford(asking_id text, needed numeric, patient boolean DEFAULT false) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _all_over_to() RETURNS bigint STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _applicable(owner name, metadata jsonb, batch text) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION _append_only() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _applicable(owner name, metadata jsonb, batch text, login name DEFAULT NULL::name) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION _archive(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _await_completion(seen bigint, seconds double precision) RETURNS void VOLATILE STRICT
 FUNCTION _balances(wanted bigint[], at timestamp with time zone) RETURNS SETOF image_gen._balance STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _book() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _bounded(what text, amount numeric, hint text) RETURNS numeric IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _bring(brought_id text, bringer name, cost numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _budget_holders() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _bytes(hash text) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _callable(signature text, OUT function oid, OUT owner oid, OUT called text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _callback_done(done bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -600,6 +652,10 @@ FUNCTION _capabilities(provider text, model text) RETURNS jsonb VOLATILE STRICT 
 FUNCTION _catalogue() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _catalogue_changed() RETURNS trigger VOLATILE
 FUNCTION _charge(charged_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _check_booking(caller name, metadata jsonb) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _check_options(options text, allowed text[]) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION _check_policy(caller name, options jsonb, allow_unpriced boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _check_review(caller name, reviewed_id text, action text, cost_given boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _check_waits(every_one boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _choose(needs_text boolean, photoreal boolean, draft boolean, stylized boolean, editing boolean, priority text) RETURNS TABLE(model text, rule text, reason text) VOLATILE
 FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint, lanes jsonb DEFAULT NULL::jsonb) RETURNS TABLE(seq bigint, id text, owner name, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
@@ -607,7 +663,8 @@ FUNCTION _clock_set_back(seconds double precision) RETURNS void VOLATILE SET sea
 FUNCTION _close(closed_id text, new_status text, code text, message text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _completions() RETURNS bigint VOLATILE STRICT
 FUNCTION _conclude(concluded_id text, new_status text, code text, message text, picture_url text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _cost_of(counted_id text, OUT total numeric, OUT source text, OUT currency text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _cost_of(counted_id text, OUT total numeric, OUT known numeric, OUT source text, OUT currency text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _cost_reviews() RETURNS TABLE(job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, held numeric, owner name, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _count_in(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _deliver(done_id text, pictures jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _due_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -617,6 +674,9 @@ FUNCTION _held() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog
 FUNCTION _here() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
 FUNCTION _hold(pid integer, mode text) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _home() RETURNS uuid STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _is_granted(caller name, granted_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _is_local(kind text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION _is_plausible(call image_gen.attempts, amount numeric, times numeric) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _is_uncommitted(seq bigint) RETURNS boolean VOLATILE STRICT
 FUNCTION _is_worker(pid integer) RETURNS boolean VOLATILE
 FUNCTION _join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -628,7 +688,9 @@ FUNCTION _let_go(needed text, ended_as text) RETURNS void VOLATILE SET search_pa
 FUNCTION _let_one_run_alone() RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _limit_of(budget image_gen.budgets, at timestamp with time zone) RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _load_catalogue() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _lock_budgets(wanted bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _make_room(caller name, most bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _may_book(caller name, booked_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _may_review(caller name) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _min_headroom() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _named(operation text, arguments jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
@@ -639,6 +701,7 @@ FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason 
 FUNCTION _note_all_over(to_seq bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_balance(provider text, amount numeric, credits numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_health(rows jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _note_update() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _owed(owing_id text, OUT held numeric, OUT spent numeric) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _own_row() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _place(reference text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
@@ -659,10 +722,13 @@ FUNCTION _restated(provider text, model text, at timestamp with time zone, booke
 FUNCTION _restore_waits(seqs bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _retarget(target_id text, new_model text, new_provider text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _retry_buffer() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _role_oid(role text) RETURNS oid STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _role_policy(caller name, OUT allow_unpriced boolean, OUT allowed_options text[]) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _roll(locked bigint[], at timestamp with time zone) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _rolling(asked text) RETURNS interval IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _scope(asked text, key text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _settle(settled_id text, settled_number integer, amount numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _sees_budget(caller name, budget image_gen.budgets) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _settle(settled_id text, settled_number integer, amount numeric, way text, note text, force boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _settle_in() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _share(total numeric, pictures bigint, "position" bigint) RETURNS numeric IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _shots(shots jsonb, defaults jsonb) RETURNS TABLE(number integer, shot text, operation text, arguments jsonb) STABLE SET search_path=pg_catalog, pg_temp
@@ -680,20 +746,23 @@ FUNCTION _usd(amount numeric) RETURNS text IMMUTABLE SET search_path=pg_catalog,
 FUNCTION _variation(image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text, seed bigint, guidance double precision, steps integer, quality text, metadata jsonb, provider_preferences jsonb, options jsonb, priority text, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _waiting() RETURNS TABLE(owner name, first bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
 FUNCTION _wake(seq bigint) RETURNS void VOLATILE
+FUNCTION _wrong_costs() RETURNS TABLE(kind text, problem text, booked numeric, computed numeric, job_id text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION check_budgets() RETURNS TABLE(budget text, problem text, booked numeric, computed numeric, job_id text) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION choose_model(needs_text boolean DEFAULT false, photoreal boolean DEFAULT false, draft boolean DEFAULT false, stylized boolean DEFAULT false, editing boolean DEFAULT false, priority text DEFAULT NULL::text, OUT model text, OUT rule text, OUT reason text, OUT configured boolean) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION claim_review(n integer DEFAULT 1, stale interval DEFAULT '@ 30 mins'::interval) RETURNS SETOF image_gen.review_queue VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean, period text, since timestamp with time zone, until timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION drop_on_finish(id bigint) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION drop_role_policy(role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION edit(image text, prompt text DEFAULT NULL::text, mask text DEFAULT NULL::text, mode text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, border_top integer DEFAULT NULL::integer, border_right integer DEFAULT NULL::integer, border_bottom integer DEFAULT NULL::integer, border_left integer DEFAULT NULL::integer, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION estimate(operation text DEFAULT 'generate'::text, arguments jsonb DEFAULT NULL::jsonb, OUT model text, OUT provider text, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT currency text, OUT estimated_seconds numeric, OUT warnings jsonb) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION estimate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT needed numeric, OUT currency text, OUT unpriced integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION explain(operation text, arguments jsonb) RETURNS TABLE("position" integer, provider text, model text, included boolean, reason text, probability numeric, estimated_cost numeric, estimated_seconds numeric, warnings jsonb, request jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION generate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION grant_campaign(campaign text, role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION grant_credits(amount numeric, scope text DEFAULT 'workspace'::text, key text DEFAULT NULL::text, period text DEFAULT NULL::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION import_invoice(provider text, period_from timestamp with time zone, period_to timestamp with time zone, amount numeric DEFAULT NULL::numeric, lines jsonb DEFAULT NULL::jsonb, currency text DEFAULT 'USD'::text, note text DEFAULT NULL::text, OUT invoice_id bigint, OUT matched bigint, OUT settled bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION lint_prompt(prompt text) RETURNS TABLE(word text, softer text, note text) STABLE SET search_path=pg_catalog, pg_temp
@@ -706,9 +775,11 @@ FUNCTION recount_budgets() RETURNS bigint VOLATILE SECURITY DEFINER SET search_p
 FUNCTION resolve_review(id text, action text, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, url text DEFAULT NULL::text, billed_cost numeric DEFAULT NULL::numeric, note text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION resume(note text DEFAULT NULL::text) RETURNS TABLE(requeued integer, followed integer, ended integer) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION retry_callbacks(hook bigint DEFAULT NULL::bigint) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION revoke_campaign(campaign text, role text DEFAULT NULL::text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION rewrite_prompt(prompt text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION set_budget(scope text, key text, amount numeric, period text DEFAULT 'total'::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT 'UTC'::text, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION settle_cost(job_id text, number integer, billed_cost numeric) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION set_role_policy(role text, allow_unpriced boolean DEFAULT false, allowed_options text[] DEFAULT '{*}'::text[], note text DEFAULT NULL::text) RETURNS image_gen.role_policies VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION settle_cost(job_id text, number integer, billed_cost numeric, note text DEFAULT NULL::text, force boolean DEFAULT false) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION status(id text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -736,11 +807,13 @@ GRANT EXECUTE ON FUNCTION _clock_set_back TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _close TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _completions TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _cost_of TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _cost_reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _deliver TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _due_callbacks TO image_gen_worker
-GRANT EXECUTE ON FUNCTION _held TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION _held TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _hold TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _home TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _is_local TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _is_uncommitted TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _is_worker TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _join_attempt TO image_gen_worker
@@ -777,17 +850,19 @@ GRANT EXECUTE ON FUNCTION _wake TO image_gen_worker
 GRANT EXECUTE ON FUNCTION cancel TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION check_budgets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION choose_model TO image_gen_admin, image_gen_user
-GRANT EXECUTE ON FUNCTION claim_review TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION claim_review TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION cost_report TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION credits TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION derive_seed TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION drop_on_finish TO image_gen_admin
+GRANT EXECUTE ON FUNCTION drop_role_policy TO image_gen_admin
 GRANT EXECUTE ON FUNCTION edit TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION estimate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION estimate_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION explain TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION generate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION generate_batch TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION grant_campaign TO image_gen_admin
 GRANT EXECUTE ON FUNCTION grant_credits TO image_gen_admin
 GRANT EXECUTE ON FUNCTION import_invoice TO image_gen_admin
 GRANT EXECUTE ON FUNCTION lint_prompt TO image_gen_admin, image_gen_user
@@ -797,21 +872,23 @@ GRANT EXECUTE ON FUNCTION picture TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION prune TO image_gen_admin
 GRANT EXECUTE ON FUNCTION recent TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION recount_budgets TO image_gen_admin
-GRANT EXECUTE ON FUNCTION resolve_review TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION resolve_review TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION resume TO image_gen_admin
 GRANT EXECUTE ON FUNCTION retry_callbacks TO image_gen_admin
+GRANT EXECUTE ON FUNCTION revoke_campaign TO image_gen_admin
 GRANT EXECUTE ON FUNCTION rewrite_prompt TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION set_budget TO image_gen_admin
+GRANT EXECUTE ON FUNCTION set_role_policy TO image_gen_admin
 GRANT EXECUTE ON FUNCTION settle_cost TO image_gen_admin
-GRANT EXECUTE ON FUNCTION status TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION status TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION transfer_style TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION upscale TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION variate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION wait TO image_gen_admin, image_gen_user
-GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT SELECT ON _spending TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON attempts TO image_gen_worker
-GRANT SELECT ON attempts TO image_gen_admin, image_gen_user
+GRANT SELECT ON attempts TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT INSERT, SELECT ON blobs TO image_gen_worker
 GRANT SELECT ON blobs TO image_gen_admin, image_gen_user
 GRANT SELECT ON budget_changes TO image_gen_admin, image_gen_worker
@@ -821,7 +898,8 @@ GRANT SELECT ON budgets TO image_gen_admin, image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON callback_queue TO image_gen_worker
 GRANT SELECT ON callbacks TO image_gen_admin
 GRANT INSERT, SELECT ON campaign_assets TO image_gen_worker
-GRANT SELECT ON campaign_assets TO image_gen_admin, image_gen_user
+GRANT SELECT ON campaign_assets TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT SELECT ON campaign_grants TO image_gen_admin
 GRANT DELETE, SELECT ON cancels TO image_gen_worker
 GRANT SELECT ON cancels TO image_gen_admin
 GRANT SELECT ON capabilities TO image_gen_admin, image_gen_user
@@ -829,6 +907,8 @@ GRANT INSERT, SELECT, UPDATE ON charges TO image_gen_worker
 GRANT SELECT ON charges TO image_gen_admin
 GRANT SELECT ON cost_by_campaign TO image_gen_admin, image_gen_user
 GRANT SELECT ON cost_by_ticket TO image_gen_admin, image_gen_user
+GRANT SELECT ON cost_corrections TO image_gen_admin
+GRANT SELECT ON cost_reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT SELECT ON finish_hooks TO image_gen_admin
 GRANT SELECT, UPDATE ON finish_hooks TO image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON health TO image_gen_worker
@@ -836,8 +916,8 @@ GRANT SELECT ON home TO image_gen_admin
 GRANT SELECT ON invoice_diff TO image_gen_admin
 GRANT SELECT ON invoice_lines TO image_gen_admin
 GRANT SELECT ON invoices TO image_gen_admin
-GRANT SELECT ON job_status TO image_gen_admin, image_gen_user
-GRANT SELECT ON jobs TO image_gen_admin, image_gen_user
+GRANT SELECT ON job_status TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT SELECT ON jobs TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT SELECT, UPDATE ON jobs TO image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON ladder TO image_gen_admin
 GRANT SELECT ON ladder TO image_gen_user, image_gen_worker
@@ -859,10 +939,11 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON queue TO image_gen_worker
 GRANT SELECT ON queue TO image_gen_admin
 GRANT SELECT ON queue_stats TO image_gen_admin, image_gen_user
 GRANT SELECT ON reservations TO image_gen_admin, image_gen_user
-GRANT SELECT ON review_queue TO image_gen_admin, image_gen_user
-GRANT SELECT ON reviews TO image_gen_admin, image_gen_user
+GRANT SELECT ON review_queue TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT SELECT ON reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON rewrite_rules TO image_gen_admin
 GRANT SELECT ON rewrite_rules TO image_gen_user, image_gen_worker
+GRANT SELECT ON role_policies TO image_gen_admin
 GRANT SELECT ON spending TO image_gen_admin, image_gen_user
 GRANT SELECT ON spending_archive TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON timings TO image_gen_worker
@@ -877,7 +958,10 @@ SETTING image_gen.allowed_image_hosts string = NULL (sighup)
 SETTING image_gen.allowed_provider_hosts string = NULL (sighup)
 SETTING image_gen.balance_interval integer = '600' (sighup)
 SETTING image_gen.breaker_failures integer = '5' (sighup)
+SETTING image_gen.budget_lock_timeout integer = '10000' (user)
 SETTING image_gen.callback_timeout integer = '2000' (sighup)
+SETTING image_gen.cost_sanity_ceiling real = '10' (sighup)
+SETTING image_gen.cost_sanity_factor real = '10' (sighup)
 SETTING image_gen.default_model string = 'flux-1.1-pro' (user)
 SETTING image_gen.keep_bytes enum = 'inline' (sighup)
 SETTING image_gen.max_in_flight integer = '2000' (sighup)

@@ -244,7 +244,7 @@ fn finite(name: &str, number: f64) -> f64 {
 }
 
 fn options(text: &str) -> Map<String, Value> {
-    let hint = r#"Write for example options => '{"safety_tolerance": 2}'."#;
+    let hint = r#"Write for example options => '{"output_format": "png"}'."#;
     if !text.starts_with('{') {
         fail(Code::Argument, "options is not a JSON object", hint);
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use image_gen_engine::cost::Sanity;
 use image_gen_engine::egress::Egress;
 use image_gen_engine::failure::Failure;
 use image_gen_engine::health::Row;
@@ -183,6 +184,8 @@ pub struct Config {
     pub resend_uncertain: bool,
     /// `image_gen.max_refusals`
     pub max_refusals: u32,
+    /// `image_gen.cost_sanity_factor`, `image_gen.cost_sanity_ceiling`
+    pub sanity: Sanity,
     /// `image_gen.breaker_failures`
     pub breaker_failures: u32,
     /// `image_gen.outage_timeout`

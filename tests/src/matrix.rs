@@ -7,6 +7,7 @@
 //! | [`point`] | the places in a job's life, and what a kill there must lead to |
 //! | [`grid`] | each place × each kill × each kind of provider, once |
 //! | [`storm`] | random kills while jobs run |
+//! | [`reviews`] | what owners, reviewers and administrators make of uncertain calls, and what the budget says then |
 //! | [`audit`] | the promises, checked against the simulator's ledger |
 
 pub mod audit;
@@ -14,4 +15,5 @@ pub mod field;
 pub mod grid;
 pub mod kill;
 pub mod point;
+pub mod reviews;
 pub mod storm;

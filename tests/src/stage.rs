@@ -114,12 +114,13 @@ impl Stage {
 /// Then.
 pub fn check_money(cluster: &Cluster) {
     let wrong = cluster.admin(DATABASE).rows(
-            "SELECT j.id, j.status, j.billed_cost, a.total, c.total
+            "SELECT j.id, j.status, j.billed_cost, j.known_cost, a.total, c.total
                FROM image_gen.jobs j
-               LEFT JOIN (SELECT job_id, sum(billed_cost) AS total FROM image_gen.attempts GROUP BY 1) a ON a.job_id = j.id
-               LEFT JOIN (SELECT job_id, sum(billed_cost) AS total FROM image_gen.campaign_assets GROUP BY 1) c ON c.job_id = j.id
+               LEFT JOIN (SELECT job_id, sum(billed_cost) AS total, bool_or(billed_cost IS NULL) AS unknown FROM image_gen.attempts GROUP BY 1) a ON a.job_id = j.id
+               LEFT JOIN (SELECT job_id, sum(known_cost) AS total, sum(billed_cost) AS billed FROM image_gen.campaign_assets GROUP BY 1) c ON c.job_id = j.id
               WHERE j.finished_at IS NOT NULL
-                AND (j.billed_cost IS DISTINCT FROM a.total OR j.status = 'succeeded' AND j.billed_cost IS DISTINCT FROM c.total)",
+                AND (j.known_cost IS DISTINCT FROM a.total OR j.billed_cost IS DISTINCT FROM CASE WHEN NOT a.unknown THEN a.total END
+                     OR j.status = 'succeeded' AND (j.known_cost IS DISTINCT FROM c.total OR j.billed_cost IS DISTINCT FROM c.billed))",
         );
     assert!(wrong.is_empty(), "job, attempts and assets disagree about the cost: {wrong:?}");
 }

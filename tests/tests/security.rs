@@ -50,7 +50,7 @@ fn roles_are_what_they_should_be() {
           WHERE rolname LIKE 'image_gen%' ORDER BY 1",
     );
     let names: Vec<&str> = roles.iter().map(|r| r[0].as_str()).collect();
-    assert_eq!(names, ["image_gen_admin", "image_gen_user", "image_gen_worker"]);
+    assert_eq!(names, ["image_gen_admin", "image_gen_reviewer", "image_gen_user", "image_gen_worker"]);
     assert!(roles.iter().all(|r| r[1..].iter().all(|can| can == "f")), "{roles:?}");
     // Definer functions pin their search_path, and belong to no ordinary user.
     let loose = stage.admin().column(
@@ -127,6 +127,7 @@ fn users_write_through_the_functions_only() {
             "_await_completion",
             "_capabilities",
             "_completions",
+            "_cost_reviews",
             "_held",
             "_is_uncommitted",
             "_is_worker",

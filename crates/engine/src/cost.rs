@@ -25,27 +25,74 @@ pub struct Cost {
     pub currency: String,
     /// Where it comes from.
     pub source: CostSource,
+    /// A figure that was given or computed and is not believed, see [`Sanity`]. Only an unknown cost has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<Decimal>,
 }
 
 impl Cost {
     /// The provider said so.
     pub fn reported(amount: Decimal) -> Self {
-        Cost { amount: Some(amount), currency: usd(), source: CostSource::Reported }
+        Cost { amount: Some(amount), currency: usd(), source: CostSource::Reported, claimed: None }
     }
 
     /// Computed by us.
     pub fn priced(money: Money) -> Self {
-        Cost { amount: Some(money.amount), currency: money.currency, source: CostSource::Priced }
+        Cost {
+            amount: Some(money.amount),
+            currency: money.currency,
+            source: CostSource::Priced,
+            claimed: None,
+        }
     }
 
     /// Not charged, by the provider's published rule (or because nothing was sent).
     pub fn free() -> Self {
-        Cost { amount: Some(Decimal::ZERO), currency: usd(), source: CostSource::Priced }
+        Cost { amount: Some(Decimal::ZERO), currency: usd(), source: CostSource::Priced, claimed: None }
     }
 
     /// Nobody knows.
     pub fn unknown() -> Self {
-        Cost { amount: None, currency: usd(), source: CostSource::Unknown }
+        Cost { amount: None, currency: usd(), source: CostSource::Unknown, claimed: None }
+    }
+
+    /// The same cost where its figure can be believed; else an unknown one that shows it.
+    pub fn within(self, limit: Option<Decimal>) -> Self {
+        match (self.amount, limit) {
+            (Some(amount), Some(limit)) if amount > limit => Cost {
+                amount: None,
+                currency: self.currency,
+                source: CostSource::Unknown,
+                claimed: Some(amount),
+            },
+            _ => self,
+        }
+    }
+}
+
+/// Up to which figure a cost is believed, whoever names it: a provider's slip, or a lie, must not use up a budget. What is
+/// beyond is unknown, shown, and left to an administrator.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sanity {
+    /// So many times the estimate of the call.
+    pub factor: Decimal,
+    /// Where the call has no estimate, or one of 0: this much, in the currency of the figure.
+    pub ceiling: Decimal,
+}
+
+impl Default for Sanity {
+    fn default() -> Self {
+        Sanity { factor: Decimal::TEN, ceiling: Decimal::TEN }
+    }
+}
+
+impl Sanity {
+    /// The highest figure that is believed; `None` when it is beyond all reckoning.
+    pub fn limit(&self, estimate: Option<Decimal>) -> Option<Decimal> {
+        match estimate.filter(|estimate| !estimate.is_zero()) {
+            Some(estimate) => estimate.checked_mul(self.factor),
+            None => Some(self.ceiling),
+        }
     }
 }
 
@@ -219,6 +266,38 @@ mod tests {
         let money = super::price(prices, work)?;
         assert_eq!(money.currency, USD);
         Some(money.amount)
+    }
+
+    #[test]
+    fn a_figure_far_above_the_estimate_is_unknown_and_shown() {
+        let sanity = Sanity::default();
+        let told = |amount: &str, estimate: Option<&str>| {
+            let limit = sanity.limit(estimate.map(|e| e.parse().unwrap()));
+            let cost = Cost::reported(amount.parse().unwrap()).within(limit);
+            let text = |d: Option<Decimal>| d.map(|d| d.to_string());
+            (text(cost.amount), text(cost.claimed), cost.source)
+        };
+        let known = |amount: &str| (Some(amount.to_owned()), None, CostSource::Reported);
+        let unknown = |claimed: &str| (None, Some(claimed.to_owned()), CostSource::Unknown);
+        assert_eq!(told("0.40", Some("0.04")), known("0.40"));
+        assert_eq!(told("0.4000001", Some("0.04")), unknown("0.4000001"));
+        assert_eq!(told("1000000000000", Some("0.04")), unknown("1000000000000"));
+        // Without an estimate, or with one of nothing, by a bound of its own.
+        assert_eq!(told("10", None), known("10"));
+        assert_eq!(told("10.01", None), unknown("10.01"));
+        assert_eq!(told("0.01", Some("0.00")), known("0.01"));
+        assert_eq!(told("11", Some("0")), unknown("11"));
+        assert_eq!(
+            told("79228162514264337593543950335", Some("79228162514264337593543950335")).2,
+            CostSource::Reported
+        );
+    }
+
+    #[test]
+    fn an_unknown_cost_has_no_figure_to_doubt() {
+        assert_eq!(Cost::unknown().within(Some(Decimal::ZERO)), Cost::unknown());
+        let text = serde_json::to_string(&Cost::unknown()).unwrap();
+        assert_eq!(text, "{\"amount\":null,\"currency\":\"USD\",\"source\":\"unknown\"}");
     }
 
     #[test]

@@ -27,6 +27,7 @@
 //! | [`run`] | the state machine of a job |
 //! | [`cost`] | money: reported, priced or unknown |
 //! | [`picture`] | what the bytes of an answer really are |
+//! | [`policy`] | which options lower a safety filter, and who may do that |
 //! | [`seed`] | seeds chosen by us, reproducibly |
 //! | [`wording`] | what a prompt says about itself |
 //! | [`turns`] | whose turn it is at a provider |
@@ -49,6 +50,7 @@ pub mod input;
 pub mod job;
 pub mod lenient;
 pub mod picture;
+pub mod policy;
 pub mod poll;
 pub mod progress;
 pub mod provider;

@@ -112,6 +112,8 @@ pub struct Prepared {
     pub quality: Option<String>,
     /// The size that will be made, as far as known before.
     pub size: Option<Size>,
+    /// True when the request names that size in pixels: then the bill follows it, whatever comes back.
+    pub sized: bool,
 }
 
 /// A task accepted by a provider. It is committed before the first poll, so that a crash resumes it
@@ -426,16 +428,32 @@ pub fn expected_cost(
     if prepared.submission == Submission::Local {
         return Some(Decimal::ZERO);
     }
-    let work = Work {
+    cost::price_in(cost::USD, &candidate.prices, &expected_work(candidate, request, prepared, inputs))
+}
+
+/// What a call is expected to do, in the terms that prices are in.
+pub fn expected_work(candidate: &Candidate, request: &Request, prepared: &Prepared, inputs: &[u64]) -> Work {
+    Work {
         images: request.n,
-        pixels: prepared.size.map(|s| u64::from(s.width) * u64::from(s.height)),
+        pixels: prepared.size.map(Size::pixels),
         inputs: inputs.to_vec(),
         inputs_unknown: false,
         seconds: Some(candidate.typical_seconds),
         quality: prepared.quality.clone(),
         tokens: None,
-    };
-    cost::price_in(cost::USD, &candidate.prices, &work)
+    }
+}
+
+/// Whether a provider of this kind sends no bill: it is one's own machine, or none at all.
+pub fn is_local(kind: &str) -> bool {
+    find(kind).is_some_and(|provider| !provider.bills())
+}
+
+/// Whether a call costs nothing, whatever becomes of it: no bill comes, and no price of one's own says otherwise.
+pub fn is_free(candidate: &Candidate) -> bool {
+    is_local(&candidate.kind)
+        && candidate.key_name.is_none()
+        && candidate.prices.iter().all(|price| price.amount.is_zero())
 }
 
 /// Whether a provider of this kind can say what became of a request whose answer was lost.
@@ -523,9 +541,13 @@ fn seed_of(value: &Value) -> Option<i64> {
     }
 }
 
-/// A JSON number as an exact decimal: its digits, not its double.
+/// A JSON number as an exact decimal: its digits, not its double. One that is larger than a decimal can be is the largest.
 fn decimal(value: &Value) -> Option<Decimal> {
-    balance::signed(value).filter(|d| !d.is_sign_negative())
+    let huge = || {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        text.trim().parse().is_ok_and(|number: f64| number > 1e28).then_some(Decimal::MAX)
+    };
+    balance::signed(value).or_else(huge).filter(|d| !d.is_sign_negative())
 }
 
 #[cfg(test)]

@@ -387,6 +387,7 @@ mod tests {
             warnings: vec![],
             seed_honored: false,
             quality: None,
+            sized: false,
             size: None,
         };
         (prepared, Some(Decimal::ZERO))

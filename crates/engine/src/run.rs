@@ -27,7 +27,7 @@ pub use finish::lost;
 pub use journal::{AttemptStatus, Entry, JobStatus, Picture};
 
 use crate::candidate::Candidate;
-use crate::cost::Cost;
+use crate::cost::{Cost, Sanity};
 use crate::egress::Destination;
 use crate::failure::{ErrorCode, Failure};
 use crate::http::{HttpRequest, HttpResponse, TransportError, may_carry_key};
@@ -237,6 +237,7 @@ pub struct Run {
     seen: Option<Seen>,
     last_status: Option<u16>,
     resend_uncertain: bool,
+    sanity: Sanity,
     state: State,
 }
 
@@ -271,6 +272,7 @@ impl Run {
             seen: None,
             last_status: None,
             resend_uncertain: false,
+            sanity: Sanity::default(),
             state: State::New,
         })
     }
@@ -329,6 +331,11 @@ impl Run {
     /// Not sent after this moment, in milliseconds of Unix time.
     pub fn deadline(&self) -> Option<i64> {
         self.job.deadline
+    }
+
+    /// Up to which figure a cost is believed.
+    pub fn sanity(self, sanity: Sanity) -> Self {
+        Run { sanity, ..self }
     }
 
     /// The provider that the job is at.

@@ -14,6 +14,11 @@ pub struct Size {
 }
 
 impl Size {
+    /// Width times height.
+    pub fn pixels(self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
     /// Width times height, in millions.
     pub fn megapixels(self) -> f64 {
         f64::from(self.width) * f64::from(self.height) / 1e6

@@ -66,6 +66,9 @@ struct Resume {
     result_url: Option<String>,
     cancel_url: Option<String>,
     cost: Option<Decimal>,
+    /// What was told and is not believed.
+    #[serde(default)]
+    claimed: Option<Decimal>,
     sent_at: i64,
 }
 
@@ -156,7 +159,8 @@ fn start(
     };
     let job = |request| Job { id: job_id.to_owned(), operation, request, pictures, deadline };
     if let Some(resume) = resume {
-        let cost = resume.cost.map(Cost::reported);
+        let doubted = resume.claimed.map(|claimed| Cost { claimed: Some(claimed), ..Cost::unknown() });
+        let cost = doubted.or(resume.cost.map(Cost::reported));
         let lost = || run::lost(resume.number, &resume.provider, cost.clone());
         let candidate = admission::accepted(snapshot, &resume.provider, &resume.model, &query, &known);
         let candidate = candidate.ok_or_else(lost)?;
@@ -171,13 +175,18 @@ fn start(
         let sent_at = clock::from_wall(resume.sent_at);
         let job = job(request.clone());
         let run = Run::resume(job, plan, candidate, resume.number, remote, cost.clone(), sent_at);
-        return run.map(|run| (run.patience(config.outage_timeout), true)).ok_or_else(lost);
+        return run
+            .map(|run| (run.patience(config.outage_timeout).sanity(config.sanity), true))
+            .ok_or_else(lost);
     }
     let admission = admitted.map_err(|rejection| vec![closed(rejection.failure())])?;
     let plan = plan(admission.route);
     let run = Run::new(job(request.clone()), plan, attempts);
     let run = run.ok_or_else(|| vec![closed(Failure::NotSupported.because("no provider can do it"))])?;
-    Ok((run.resend_uncertain(config.resend_uncertain).patience(config.outage_timeout), false))
+    Ok((
+        run.resend_uncertain(config.resend_uncertain).patience(config.outage_timeout).sanity(config.sanity),
+        false,
+    ))
 }
 
 struct Task {

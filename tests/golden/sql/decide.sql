@@ -358,8 +358,8 @@ SELECT action, note, claimed_by, resolved_by FROM image_gen.reviews WHERE job_id
 -- In every job that is over, the cost is the sum over its attempts, and over its assets (S71).
 SELECT j.prompt FROM image_gen.jobs j
  WHERE j.finished_at IS NOT NULL
-   AND (j.billed_cost IS DISTINCT FROM (SELECT sum(billed_cost) FROM image_gen.attempts WHERE job_id = j.id)
-        OR j.status = 'succeeded' AND j.billed_cost IS DISTINCT FROM (SELECT sum(billed_cost) FROM image_gen.campaign_assets WHERE job_id = j.id));
+   AND (j.known_cost IS DISTINCT FROM (SELECT sum(billed_cost) FROM image_gen.attempts WHERE job_id = j.id)
+        OR j.status = 'succeeded' AND j.known_cost IS DISTINCT FROM (SELECT sum(known_cost) FROM image_gen.campaign_assets WHERE job_id = j.id));
 
 -- How providers are doing, for everybody: states, calls and rates, no rows of anybody's (P28).
 SELECT count(*) FROM image_gen._journal(1, (SELECT jsonb_agg(jsonb_build_object('seq', j.seq, 'job_id', j.id, 'begins', true, 'entries', jsonb_build_array(

@@ -315,8 +315,8 @@ SELECT pg_temp.refused($$INSERT INTO image_gen.attempts (job_id, number, provide
 -- In every job that is over, the cost is the sum over its attempts, and over its assets (S71, N3).
 SELECT j.prompt FROM image_gen.jobs j
  WHERE j.finished_at IS NOT NULL
-   AND (j.billed_cost IS DISTINCT FROM (SELECT sum(billed_cost) FROM image_gen.attempts WHERE job_id = j.id)
-        OR j.status = 'succeeded' AND j.billed_cost IS DISTINCT FROM (SELECT sum(billed_cost) FROM image_gen.campaign_assets WHERE job_id = j.id));
+   AND (j.known_cost IS DISTINCT FROM (SELECT sum(billed_cost) FROM image_gen.attempts WHERE job_id = j.id)
+        OR j.status = 'succeeded' AND j.known_cost IS DISTINCT FROM (SELECT sum(known_cost) FROM image_gen.campaign_assets WHERE job_id = j.id));
 
 -- Claiming stays fast: the query of _claim itself reads the partial index of what is ready, also in its generic plan (N19).
 SELECT 'PREPARE claim (bigint, int, uuid) AS ' || replace(replace(replace(substring(p.prosrc FROM 'INTO chosen FROM \((.*?)\) p;'), 'after_seq', '$1'), 'at_most', '$2'), 'this_home', '$3') AS prepare

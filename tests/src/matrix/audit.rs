@@ -12,8 +12,8 @@ use super::field::Field;
 const BUDGET: [(&str, &str); 2] = [
     (
         "a job counts in the budget with another amount, or still holds some (id, status, cost, spent, held)",
-        "SELECT j.id, j.status, j.billed_cost, c.spent, c.held FROM image_gen.jobs j LEFT JOIN image_gen.charges c ON c.job_id = j.id
-          WHERE coalesce(c.spent, 0) <> coalesce(j.billed_cost, 0) OR j.cost_source IS DISTINCT FROM 'unknown' AND c.held <> 0",
+        "SELECT j.id, j.status, j.known_cost, c.spent, c.held FROM image_gen.jobs j LEFT JOIN image_gen.charges c ON c.job_id = j.id
+          WHERE coalesce(c.spent, 0) <> coalesce(j.known_cost, 0) OR j.cost_source IS DISTINCT FROM 'unknown' AND c.held <> 0",
     ),
     (
         "the budget's totals are not the sum of what is booked",
@@ -175,12 +175,13 @@ pub fn check(field: &Field, known: &[String]) -> Report {
         one_job(&mut report, &format!("{id} {prompt:?} {how}"), tried, called);
     }
     for row in admin.rows(
-        "SELECT j.id, j.status, j.billed_cost, a.total, c.total
+        "SELECT j.id, j.status, j.billed_cost, j.known_cost, a.total, c.total
            FROM image_gen.jobs j
-           LEFT JOIN (SELECT job_id, sum(billed_cost) AS total FROM image_gen.attempts GROUP BY 1) a ON a.job_id = j.id
-           LEFT JOIN (SELECT job_id, sum(billed_cost) AS total FROM image_gen.campaign_assets GROUP BY 1) c ON c.job_id = j.id
+           LEFT JOIN (SELECT job_id, sum(billed_cost) AS total, bool_or(billed_cost IS NULL) AS unknown FROM image_gen.attempts GROUP BY 1) a ON a.job_id = j.id
+           LEFT JOIN (SELECT job_id, sum(known_cost) AS total FROM image_gen.campaign_assets GROUP BY 1) c ON c.job_id = j.id
           WHERE j.finished_at IS NOT NULL
-            AND (j.billed_cost IS DISTINCT FROM a.total OR j.status = 'succeeded' AND j.billed_cost IS DISTINCT FROM c.total)",
+            AND (j.known_cost IS DISTINCT FROM a.total OR j.billed_cost IS DISTINCT FROM CASE WHEN NOT a.unknown THEN a.total END
+                 OR j.status = 'succeeded' AND j.known_cost IS DISTINCT FROM c.total)",
     ) {
         report.money += 1;
         report.violations.push(format!("(job, status, job, attempts, assets) {row:?}"));
@@ -268,6 +269,6 @@ fn ledger(field: &Field) -> HashMap<String, Vec<Call>> {
 }
 
 /// Prompts begin with `[…]`, which no other prompt of the run does, and softer words leave alone.
-fn token(prompt: &str) -> &str {
+pub(super) fn token(prompt: &str) -> &str {
     prompt.find(']').map_or(prompt, |end| &prompt[..=end])
 }

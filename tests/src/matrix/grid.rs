@@ -7,6 +7,7 @@ use super::audit::{self, Report};
 use super::field::{Field, KINDS};
 use super::kill::Kill;
 use super::point::Point;
+use super::reviews;
 
 /// What became of one job.
 #[derive(Clone, Debug)]
@@ -60,7 +61,8 @@ pub fn play(kill: Kill, points: &[Point]) -> (Vec<Cell>, Report) {
         }
         known.extend(jobs);
     }
-    let report = audit::check(&field, &known);
+    let mut report = audit::check(&field, &known);
+    report.violations.extend(reviews::decide(&field));
     (cells, Report { kills: points.len() as u64, ..report })
 }
 

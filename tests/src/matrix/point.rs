@@ -130,6 +130,8 @@ impl Point {
         match self {
             // No answer will ever come. ComfyUI can be asked, because we chose the id.
             Point::Sent if asked => "succeeded",
+            // One's own machine sends no bill: what is lost on the way is made again.
+            Point::Sent if kill == Kill::Network && kind.name == "a1111" => "succeeded",
             Point::Sent => "uncertain",
             // A worker that is told to end writes down what it knows.
             _ if kill == Kill::Terminate => "succeeded",

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::audit::{self, Report};
 use super::field::{Field, KINDS};
 use super::kill::Kill;
+use super::reviews;
 
 /// So many jobs are open at a time, as long as there are kills to come.
 const OPEN: i64 = 30;
@@ -53,6 +54,7 @@ pub fn play(kills: u64, seed: u64) -> Report {
     settle(&field);
     let mut report = Report { kills, ..audit::check(&field, &known) };
     judge(&field, &poisons, &mut report);
+    report.violations.extend(reviews::decide(&field));
     report
 }
 

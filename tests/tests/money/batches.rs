@@ -27,7 +27,9 @@ fn a_launch_with_credit_for_three_is_refused_whole() {
             "budget_exceeded: campaign:aurora has 0.20 USD available, 0.25 USD are needed (0.16 and headroom for retries)",
         ),
     ] {
-        admin.run(&format!("SELECT image_gen.set_budget('campaign', 'aurora', {available})"));
+        admin.run(&format!(
+            "SELECT image_gen.set_budget('campaign', 'aurora', {available}); SELECT image_gen.grant_campaign('aurora', 'alice')"
+        ));
         let error = alice.error(&launch);
         assert_eq!((error.code().code(), error.message()), ("53400", message));
         assert!(error.hint().is_some() && error.detail().is_some(), "{error:?}");

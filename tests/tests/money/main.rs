@@ -5,6 +5,8 @@
 mod batches;
 mod common;
 mod dump;
+mod evasion;
+mod implausible;
 mod limits;
 mod locks;
 mod prices;
@@ -12,6 +14,8 @@ mod property;
 mod race;
 mod reports;
 mod review;
+mod roles;
 mod steps;
 mod unknown;
+mod visible;
 mod windows;

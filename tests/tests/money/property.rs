@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::common::{check_books, check_calls, credits, no_deadlock};
 
 /// SplitMix64: the same seed, the same story.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,7 +19,7 @@ impl Dice {
         (z ^ (z >> 31)) % sides
     }
 
-    fn pick<'a>(&mut self, all: &[&'a str]) -> &'a str {
+    pub fn pick<'a>(&mut self, all: &[&'a str]) -> &'a str {
         all[self.roll(all.len() as u64) as usize]
     }
 }
@@ -192,6 +192,7 @@ fn rounds(stage: &Stage, first_seed: u64, rounds: u64) {
     stage.admin().run(
         "UPDATE image_gen.providers SET enabled = false WHERE id NOT IN ('bfl', 'ideogram', 'fal', 'openai', 'google', 'stability')",
     );
+    stage.admin().run("SELECT image_gen.set_role_policy('alice', allow_unpriced => true)");
     fates(stage);
     let mut dice = Dice(first_seed);
     let mut jobs = 0;

@@ -59,10 +59,12 @@ fn a_rejected_job_costs_what_its_calls_did() {
     let (rejected, approved, switched) = (ask(&mut alice, 1), ask(&mut alice, 2), ask(&mut alice, 3));
     assert_eq!(credits(&mut alice, "role:alice"), "0.12 0 0.88");
     alice.run(&format!("SELECT image_gen.resolve_review('{rejected}', 'reject')"));
-    // A person brings one, and says what it cost.
-    alice.run(&format!(
+    // A person brings one, and says what it cost: not the one whose budget it is.
+    let bring = format!(
         "SELECT image_gen.resolve_review('{approved}', 'approve', url => 'https://example.org/a.png', billed_cost => 0.5)"
-    ));
+    );
+    assert_eq!(alice.sqlstate(&bring), "42501");
+    admin.run(&bring);
     assert_eq!(credits(&mut alice, "role:alice"), "0.62 0 0.38");
     stage.sim.clear_rules();
     alice.run(&format!(
@@ -74,7 +76,7 @@ fn a_rejected_job_costs_what_its_calls_did() {
     // What is known is not changed by a reviewer either.
     let again = ask_again(&stage, &mut alice);
     let error =
-        alice.error(&format!("SELECT image_gen.resolve_review('{again}', 'reject', billed_cost => 0)"));
+        admin.error(&format!("SELECT image_gen.resolve_review('{again}', 'reject', billed_cost => 0)"));
     assert_eq!(error.code().code(), "55000", "{error:?}");
     check_all(&stage);
 }

@@ -56,6 +56,7 @@ fn a_dearer_provider_is_passed_over_and_a_cheaper_one_is_asked() {
         "INSERT INTO image_gen.prices (provider_kind, model, unit, amount) VALUES ('fal', 'flux-1.1-pro', 'begun_megapixel', 0.09)",
     );
     admin.run("SELECT image_gen.set_budget('campaign', 'c', 0.05); SELECT image_gen.set_budget('campaign', 'd', 0.05)");
+    admin.run("SELECT image_gen.grant_campaign('c', 'alice'); SELECT image_gen.grant_campaign('d', 'alice')");
     let job = |out: &str, campaign: &str, preferences: &str| {
         format!(
             "prompt => 'a vase [{out}]', width => 512, height => 512, metadata => '{{\"campaign\": \"{campaign}\"}}',

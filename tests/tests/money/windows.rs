@@ -43,7 +43,8 @@ fn each_period_begins_anew() {
         ("rolling 30 days", "30 days 1 minute"),
     ] {
         admin.run(&format!(
-            "SELECT image_gen.set_budget('campaign', '{period}', 0.05, '{period}', time_zone => 'Asia/Tokyo')"
+            "SELECT image_gen.set_budget('campaign', '{period}', 0.05, '{period}', time_zone => 'Asia/Tokyo');
+             SELECT image_gen.grant_campaign('{period}', 'alice')"
         ));
         let more = format!(", metadata => '{{\"campaign\": \"{period}\"}}'");
         let name = format!("campaign:{period}");

@@ -165,9 +165,12 @@ fn what_nobody_knew_is_settled_by_a_person() {
     let billed = stage.sim.billed_of("[lost approved]").1;
     assert_eq!(billed, 40_000, "it was drawn and paid for");
     stage.sim.clear_rules();
+    stage.admin().run("CREATE ROLE rita LOGIN IN ROLE image_gen_reviewer");
+    let mut rita = stage.connect("rita");
+    assert_eq!(rita.column("SELECT id FROM image_gen.review_queue ORDER BY id"), ids, "of all roles");
 
     let here = "'approve', url => 'https://cdn.example.com/lamp.png', billed_cost => 0.04";
-    assert_eq!(resolve(&mut alice, &ids[0], here), "succeeded");
+    assert_eq!(resolve(&mut rita, &ids[0], here), "succeeded");
     let job = alice.job(&ids[0]);
     assert_eq!(
         (job.url.as_str(), job.billed_cost.as_str(), job.cost_source.as_str()),
@@ -175,8 +178,8 @@ fn what_nobody_knew_is_settled_by_a_person() {
     );
     assert_eq!(story(&mut alice, &ids[0]), ["bfl:flux-1.1-pro succeeded"]);
 
-    assert_eq!(resolve(&mut alice, &ids[1], "'reject', billed_cost => 0.04"), "failed");
-    assert_eq!(resolve(&mut alice, &ids[2], "'reject', billed_cost => 0"), "failed");
+    assert_eq!(resolve(&mut rita, &ids[1], "'reject', billed_cost => 0.04"), "failed");
+    assert_eq!(resolve(&mut rita, &ids[2], "'reject', billed_cost => 0"), "failed");
     assert_eq!(alice.job(&ids[1]).billed_cost, "0.04");
     assert_eq!(
         (alice.job(&ids[2]).billed_cost.as_str(), alice.job(&ids[2]).cost_source.as_str()),
@@ -184,10 +187,10 @@ fn what_nobody_knew_is_settled_by_a_person() {
     );
 
     // Sent once more: both calls are in the bill.
-    assert_eq!(resolve(&mut alice, &ids[3], "'retry', billed_cost => 0.04"), "queued");
-    assert_eq!(resolve(&mut alice, &ids[4], "'retry'"), "queued");
+    assert_eq!(resolve(&mut rita, &ids[3], "'retry', billed_cost => 0.04"), "queued");
+    assert_eq!(resolve(&mut rita, &ids[4], "'retry'"), "queued");
     assert_eq!(
-        resolve(&mut alice, &ids[5], "'switch_model', model => 'gpt-image', billed_cost => 0.04"),
+        resolve(&mut rita, &ids[5], "'switch_model', model => 'gpt-image', billed_cost => 0.04"),
         "queued"
     );
     alice.all_succeed(&ids[3..]);

@@ -121,7 +121,7 @@ impl Rejection {
             ),
             None => Invalid::new(
                 format!("the price of '{model}' is not known, so max_cost {limit} cannot be kept"),
-                "Add a row to image_gen.prices, leave max_cost out, or say allow_unpriced => true.",
+                "Add a row to image_gen.prices, leave max_cost out, or say allow_unpriced => true where that is granted.",
             ),
         };
         Err(Rejection { kind: Kind::Budget, invalid, excluded: vec![] })

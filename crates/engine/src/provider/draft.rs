@@ -31,6 +31,7 @@ pub(super) struct Draft<'a> {
     seed_honored: bool,
     quality: Option<String>,
     made: Option<Size>,
+    sized: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -52,6 +53,7 @@ impl<'a> Draft<'a> {
             seed_honored: false,
             quality: None,
             made: None,
+            sized: false,
         })
     }
 
@@ -120,6 +122,7 @@ impl<'a> Draft<'a> {
         let form = parameter.form.as_deref().unwrap_or("text");
         let wire = parameter.wire.clone();
         let named = |usual: &str| wire.clone().unwrap_or_else(|| usual.to_owned());
+        self.sized = made.size.is_some() && !matches!(form, "ratio" | "ratio_x");
         match (form, made.size, &made.ratio) {
             ("ratio", _, Some(ratio)) => self.set(&named("aspect_ratio"), json!(ratio)),
             ("ratio_x", _, Some(ratio)) => self.set(&named("aspect_ratio"), json!(ratio.replace(':', "x"))),
@@ -429,6 +432,7 @@ impl<'a> Draft<'a> {
             seed_honored: self.seed_honored,
             quality: self.quality,
             size: self.made,
+            sized: self.sized,
         }
     }
 }

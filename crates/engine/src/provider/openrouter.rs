@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::draft::Draft;
@@ -168,16 +169,11 @@ fn source(text: &str) -> Option<Source> {
 fn cost(usage: &Value) -> Option<Cost> {
     let charged = usage.get("cost").and_then(decimal)?;
     let upstream = match usage.get("is_byok") {
-        Some(Value::Bool(true)) => {
-            match usage.pointer("/cost_details/upstream_inference_cost").and_then(decimal) {
-                Some(upstream) => Some(upstream),
-                // The larger part of the bill comes from elsewhere, and is not said.
-                None => return Some(Cost::unknown()),
-            }
-        }
-        _ => None,
+        Some(Value::Bool(true)) => usage.pointer("/cost_details/upstream_inference_cost").and_then(decimal),
+        _ => Some(Decimal::ZERO),
     };
-    charged.checked_add(upstream.unwrap_or_default()).map(Cost::reported)
+    // What that one bills is unknown where the answer does not say it.
+    Some(upstream.map_or_else(Cost::unknown, |upstream| Cost::reported(charged.saturating_add(upstream))))
 }
 
 fn tokens(usage: &Value) -> Option<Tokens> {

@@ -12,6 +12,7 @@ use crate::http::{HttpRequest, HttpResponse, TransportError};
 use crate::input::{Input, MAX_INPUT_BYTES, Role};
 use crate::job::{Invalid, Task, Warning};
 use crate::provider::{Charge, Rejection};
+use crate::size::Size;
 
 /// How often a picture is fetched in all.
 const FETCH_TRIES: u32 = 3;
@@ -95,11 +96,8 @@ impl Run {
         if let Err(invalid) = self.fit() {
             return self.unfit(&invalid);
         }
-        self.input_pixels = Role::ALL
-            .iter()
-            .filter_map(|role| self.inputs.get(*role)?.size)
-            .map(|size| u64::from(size.width) * u64::from(size.height))
-            .collect();
+        self.input_pixels =
+            Role::ALL.iter().filter_map(|role| self.inputs.get(*role)?.size).map(Size::pixels).collect();
         self.errand_or_begin(now)
     }
 

@@ -11,6 +11,7 @@ use crate::http::{HttpRequest, HttpResponse, TransportError, origin};
 use crate::job::Warning;
 use crate::picture;
 use crate::provider::{self, Output, Source};
+use crate::size::Size;
 
 /// How often a picture is fetched in all.
 const FETCH_TRIES: u32 = 4;
@@ -141,14 +142,14 @@ impl Run {
         self.end(AttemptStatus::Failed, failed, bill, JobStatus::Failed)
     }
 
-    /// What a finished call cost: the answer's word, then the acceptance's, then the price table.
+    /// What a finished call cost: the answer's word, then the acceptance's, then the price table. By the size that was asked
+    /// for, where the request names one; else by that of the picture.
     fn settle(&self, collection: &Collection) -> Bill {
         let output = &collection.output;
-        let pixels = collection
-            .done
-            .iter()
-            .find_map(|p| p.facts.as_ref())
-            .map(|f| u64::from(f.width) * u64::from(f.height));
+        let asked = self.prepared.as_ref().filter(|p| p.sized).and_then(|p| p.size);
+        let made = collection.done.iter().find_map(|p| p.facts.as_ref());
+        let made = made.map(|facts| Size { width: facts.width, height: facts.height });
+        let pixels = asked.or(made).map(Size::pixels);
         let told = output.cost.clone().or_else(|| collection.cost.clone());
         let images = output.pictures.len() as u32 + output.withheld;
         match told {
@@ -170,7 +171,7 @@ impl Run {
             status: AttemptStatus::Succeeded,
             failed: None,
             http_status: self.last_status,
-            cost: bill.cost,
+            cost: self.booked(bill.cost),
             work: bill.work,
             tokens: collection.output.tokens,
             render_seconds: Some(collection.output.render_seconds.unwrap_or(collection.waited)),

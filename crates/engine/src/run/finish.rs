@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::collect::Collection;
 use super::{AttemptStatus, Entry, JobStatus, Run, State, Step};
-use crate::cost::{self, Cost, Work};
+use crate::cost::{self, Cost, CostSource, Work};
 use crate::failure::{Failed, Failure};
 use crate::job::Warning;
 use crate::progress::{Outage, Progress};
-use crate::provider::{Charge, Output, Rejection};
+use crate::provider::{self, Charge, Output, Rejection};
 use crate::retry::{self, Next, Situation};
+use crate::size::Size;
 
 /// A cost, and what was held against the price table where it comes from there.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +51,7 @@ impl Run {
             (Charge::Full, Some(told)) => told.into(),
             (Charge::Full, None) => {
                 let size = self.prepared.as_ref().and_then(|p| p.size);
-                let pixels = size.map(|s| u64::from(s.width) * u64::from(s.height));
-                self.price(self.job.request.n, pixels, None, None)
+                self.price(self.job.request.n, size.map(Size::pixels), None, None)
             }
         };
         self.failed(rejection.failed, bill)
@@ -71,6 +71,20 @@ impl Run {
         let work = Work { images, pixels, inputs, inputs_unknown, seconds, quality, tokens };
         let cost = cost::price(&self.candidate.prices, &work).map_or_else(Cost::unknown, Cost::priced);
         Bill { cost, work: Some(work) }
+    }
+
+    /// A cost as it is booked: unknown where its figure is beyond belief, and nothing at one's own machine.
+    pub(super) fn booked(&self, cost: Cost) -> Cost {
+        if cost.source == CostSource::Unknown {
+            let free = cost.claimed.is_none() && provider::is_free(&self.candidate);
+            return if free { Cost::free() } else { cost };
+        }
+        let estimate = self.prepared.as_ref().and_then(|prepared| {
+            let work =
+                provider::expected_work(&self.candidate, &self.job.request, prepared, &self.input_pixels);
+            cost::price_in(&cost.currency, &self.candidate.prices, &work)
+        });
+        cost.within(self.sanity.limit(estimate))
     }
 
     /// An attempt failed: again, elsewhere, up the ladder, or the end.
@@ -178,7 +192,7 @@ impl Run {
             status,
             failed,
             http_status: self.last_status.take(),
-            cost: bill.cost,
+            cost: self.booked(bill.cost),
             work: bill.work,
             tokens: None,
             render_seconds: None,

@@ -129,7 +129,8 @@ impl Run {
         response
     }
 
-    fn checkpoint(&mut self, accepted: Accepted) -> Step {
+    fn checkpoint(&mut self, mut accepted: Accepted) -> Step {
+        accepted.cost = accepted.cost.map(|cost| self.booked(cost));
         self.accepted = true;
         let checkpoint = Entry::Checkpoint {
             number: self.number,

@@ -4,6 +4,8 @@ use super::route::{progress, two};
 use super::*;
 use std::sync::Arc;
 
+use rust_decimal::Decimal;
+
 use crate::cost::Work;
 
 #[test]
@@ -303,4 +305,100 @@ fn pictures_are_made_fit_again_for_the_candidate_that_takes_over() {
     assert_eq!(world.log, ["load ab", "unaffordable", "load ab", "begin"]);
     assert_eq!(world.run.input_pixels, [64 * 64]);
     assert!(world.run.inputs.get(Role::Mask).is_none());
+}
+
+/// What the last end was booked at: the amount, and a figure that was not believed.
+fn booked(world: &World) -> (Option<String>, Option<String>, crate::cost::CostSource) {
+    let text = |d: Option<Decimal>| d.map(|d| d.normalize().to_string());
+    let found = world.entries.iter().rev().find_map(|e| match e {
+        Entry::End { cost, .. } => Some((text(cost.amount), text(cost.claimed), cost.source)),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+#[test]
+fn a_figure_beyond_belief_is_unknown_and_its_picture_is_delivered() {
+    use crate::cost::CostSource::{Reported, Unknown};
+    // What an account is charged in credits of a cent, beside an estimate of 0.04.
+    for (credits, cost) in [
+        (json!(4), (Some("0.04"), None, Reported)),
+        (json!(40), (Some("0.4"), None, Reported)),
+        (json!(40.1), (None, Some("0.401"), Unknown)),
+        (json!(1e14), (None, Some("1000000000000"), Unknown)),
+        (json!("1e400"), (None, Some("792281625142643375935439503.35"), Unknown)),
+    ] {
+        let told = json!({"id": "T", "polling_url": "http://sim:1/eu/get_result?id=T", "cost": credits});
+        let answers = vec![json_answer(200, told), ready(), bytes(png())];
+        let mut world = World::of(alone(candidate("bfl")), answers);
+        world.go();
+        assert_eq!(world.log.last().unwrap(), "close succeeded", "{credits}");
+        let (amount, claimed, source) = booked(&world);
+        assert_eq!((amount.as_deref(), claimed.as_deref(), source), cost, "{credits}");
+        // It is not believed from the first word on.
+        let checkpoint = world.entries.iter().find_map(|e| match e {
+            Entry::Checkpoint { cost, .. } => Some(cost.clone().unwrap()),
+            _ => None,
+        });
+        assert_eq!(checkpoint.unwrap().source, source, "{credits}");
+    }
+}
+
+#[test]
+fn without_an_estimate_a_figure_is_believed_up_to_the_ceiling() {
+    let unpriced = Candidate { prices: Default::default(), ..candidate("bfl") };
+    let told = |credits: u32| {
+        let told = json!({"id": "T", "polling_url": "http://sim:1/eu/get_result?id=T", "cost": credits});
+        let mut world =
+            World::of(alone(unpriced.clone()), vec![json_answer(200, told), ready(), bytes(png())]);
+        world.go();
+        booked(&world).0
+    };
+    assert_eq!(told(1000).as_deref(), Some("10"));
+    assert_eq!(told(1001), None);
+}
+
+#[test]
+fn a_picture_larger_than_was_asked_for_does_not_set_the_bill() {
+    let per_megapixel = |size: Value| {
+        let mut fal = Candidate { remote_name: "fal-ai/x".into(), ..candidate("fal") };
+        let prices: Vec<crate::cost::Price> =
+            serde_json::from_value(json!([{"unit": "megapixel", "amount": "1"}])).unwrap();
+        fal.prices = prices.into();
+        if !size.is_null() {
+            Arc::make_mut(&mut fal.parameters).insert("size".into(), serde_json::from_value(size).unwrap());
+        }
+        let mut sized = job();
+        (sized.request.width, sized.request.height) = (Some(64), Some(64));
+        let mut large = std::io::Cursor::new(Vec::new());
+        image::GrayImage::new(100, 100).write_to(&mut large, image::ImageFormat::Png).unwrap();
+        let answers = vec![
+            json_answer(200, json!({"request_id": "R"})),
+            json_answer(200, json!({"status": "COMPLETED"})),
+            json_answer(200, json!({"image": {"url": "http://cdn:2/x.png"}})),
+            bytes(large.into_inner()),
+        ];
+        let mut world = World::of(Run::new(sized, plan_of(fal), 0).unwrap(), answers);
+        world.go();
+        assert_eq!(world.log.last().unwrap(), "close succeeded");
+        booked(&world).0
+    };
+    // Where the request names a size in pixels, the bill follows it; where it cannot, it follows the picture.
+    assert_eq!(per_megapixel(json!({"form": "object"})).as_deref(), Some("0.004096"));
+    assert_eq!(per_megapixel(Value::Null).as_deref(), Some("0.01"));
+}
+
+#[test]
+fn a_call_to_ones_own_machine_costs_nothing_however_it_ends() {
+    use crate::cost::CostSource::Priced;
+    let unpriced = Candidate { prices: Default::default(), ..candidate("a1111") };
+    let mut world = World::of(alone(unpriced), vec![Err(TransportError::MaybeSent("cut".into()))]);
+    world.from(Event::Start, "later");
+    assert_eq!(booked(&world), (Some("0".into()), None, Priced));
+    // Canceled while it is on its way.
+    let mut world = World::of(alone(Candidate { prices: Default::default(), ..candidate("a1111") }), vec![]);
+    world.from(Event::Start, "post");
+    world.from(Event::Cancel, "never");
+    assert_eq!(world.log.last().unwrap(), "close canceled");
+    assert_eq!(booked(&world), (Some("0".into()), None, Priced));
 }
