@@ -34,6 +34,9 @@ as_server_user() {
   fi
 }
 
+# Python's tools for `make lint`, in an environment of their own beside what cargo builds.
+python_tools=${CARGO_TARGET_DIR:-target}/python-tools
+
 # The major version of a pg_config: 15.
 pg_major() { "$1" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/'; }
 

@@ -1,5 +1,7 @@
 -- What users call, and what they read.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION image_gen.generate(
   prompt text, model text DEFAULT NULL, negative_prompt text DEFAULT NULL, width integer DEFAULT NULL,
   height integer DEFAULT NULL, aspect_ratio text DEFAULT NULL, seed bigint DEFAULT NULL,
@@ -36,8 +38,8 @@ CREATE FUNCTION image_gen.edit(
 RETURNS image_gen.receipt
 LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'image_gen_edit';
 COMMENT ON FUNCTION image_gen.edit IS
-'Queues a change of a picture. image: an https URL, a data: URI, asset:ID, or job:gen_… (the job then waits for that one).
-mode: img2img makes the whole picture anew from itself and the prompt; inpaint changes what the mask marks; outpaint adds border_… pixels around it.
+'Queues a change of a picture. image: an https URL, a data: URI, asset:ID, or job:gen_... (the job then waits for that one).
+mode: img2img makes the whole picture anew from itself and the prompt; inpaint changes what the mask marks; outpaint adds border_... pixels around it.
 NULL is inpaint where there is a mask, outpaint where there is a border, else img2img. mask: white is changed, black is kept, of the picture''s size.
 strength: 0 keeps everything, 1 nothing. The other arguments are those of generate(). model NULL is the first provider''s usual one for the mode.';
 
@@ -86,7 +88,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen.variate IS
 'Queues variations of a picture and returns one row, and one job, for each. n: 1 to 10. variance: 0 strays not at all, 1 as far as it likes.
-seed: the base; each variation has a seed derived from it. max_cost and idempotency_key (with #1, #2 … appended) count for each.
+seed: the base; each variation has a seed derived from it. max_cost and idempotency_key (with #1, #2 ... appended) count for each.
 The other arguments are those of generate() and edit().';
 
 CREATE FUNCTION image_gen.transfer_style(
@@ -207,3 +209,5 @@ SELECT image_gen._is_worker(w.pid) AS running, w.mode, w.pid, w.started_at AS ru
   FROM image_gen.worker_state w
  CROSS JOIN image_gen.queue_stats s;
 COMMENT ON VIEW image_gen.worker_status IS 'Is the worker running, since when, in which life (epoch), what it has in flight, how much it may and why, what waits, what went wrong last. held: why no paid work may run here, NULL when it may; image_gen.resume() ends that.';
+
+SET LOCAL search_path = image_gen, pg_temp;

@@ -1,5 +1,7 @@
 -- Several jobs at once, and what they would cost: known before, held as a whole or not at all.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION image_gen.estimate(operation text DEFAULT 'generate', arguments jsonb DEFAULT NULL,
   OUT model text, OUT provider text, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric,
   OUT currency text, OUT estimated_seconds numeric, OUT warnings jsonb)
@@ -52,7 +54,7 @@ DECLARE
 BEGIN
   IF shots IS NULL OR jsonb_typeof(shots) NOT IN ('array', 'object') OR shots IN ('[]', '{}') THEN
     RAISE EXCEPTION 'shots is no list of shots' USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Write for example ''[{"shot": "hero", "prompt": "…"}, {"shot": "detail", "prompt": "…"}]'', or ''{"hero": {"prompt": "…"}}''.';
+      HINT = 'Write for example ''[{"shot": "hero", "prompt": "..."}, {"shot": "detail", "prompt": "..."}]'', or ''{"hero": {"prompt": "..."}}''.';
   ELSIF jsonb_typeof(coalesce(defaults, '{}')) <> 'object' THEN
     RAISE EXCEPTION 'defaults is not a JSON object' USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Write for example ''{"model": "flux-1.1-pro", "metadata": {"campaign": "aurora-launch"}}''.';
@@ -66,7 +68,7 @@ BEGIN
     RAISE EXCEPTION 'a batch has at most 500 shots, not %', jsonb_array_length(shots) USING ERRCODE = 'program_limit_exceeded', HINT = 'Make several batches.';
   ELSIF EXISTS (SELECT FROM jsonb_array_elements(shots) e WHERE jsonb_typeof(e) <> 'object' OR coalesce(e ->> 'shot', '') = '') THEN
     RAISE EXCEPTION 'a shot is not an object with a name' USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Give each its name: {"shot": "hero", "prompt": "…"}.';
+      HINT = 'Give each its name: {"shot": "hero", "prompt": "..."}.';
   END IF;
   SELECT e ->> 'shot' INTO doubled FROM jsonb_array_elements(shots) e GROUP BY 1 HAVING count(*) > 1 LIMIT 1;
   IF FOUND THEN
@@ -133,7 +135,9 @@ BEGIN
   RETURN QUERY SELECT * FROM image_gen._submit_batch(this_batch, names, operations, described, given, max_cost, idempotency_key);
 END $$;
 COMMENT ON FUNCTION image_gen.generate_batch IS
-'Queues named shots together, all or none. shots: [{"shot": "hero", "prompt": "…", …}, …] or {"hero": {…}, …}: arguments of generate(), or of another operation named in "operation".
+'Queues named shots together, all or none. shots: [{"shot": "hero", "prompt": "...", ...}, ...] or {"hero": {...}, ...}: arguments of generate(), or of another operation named in "operation".
 defaults: arguments for all; metadata are merged, and shot is added to them. seed: the base; the first shot has it, the others have derive_seed(base, shot); chosen when it is not given.
 max_cost: USD for the whole batch, its retries included. Every budget that applies must have available the estimate with image_gen.retry_buffer, and image_gen.min_headroom; else nothing
 is queued (53400 budget_exceeded). idempotency_key: the same key and arguments return the same jobs.';
+
+SET LOCAL search_path = image_gen, pg_temp;

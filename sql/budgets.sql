@@ -9,6 +9,8 @@
 -- The totals of a budget stay locked until the transaction of who queues ends, however long that takes. The worker never
 -- waits for them: it changes charges, and books the difference when nobody is at the totals.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE TABLE image_gen.budgets (
   id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   scope      text COLLATE "C" NOT NULL CHECK (scope IN ('workspace', 'role', 'campaign', 'ticket', 'batch') OR scope ~ '^metadata:.'),
@@ -28,7 +30,7 @@ CREATE UNIQUE INDEX budgets_one ON image_gen.budgets (scope, coalesce(key, ''), 
 COMMENT ON TABLE image_gen.budgets IS 'Limits in USD. All that apply to a job must have room for it. Written by set_budget() and grant_credits().';
 COMMENT ON COLUMN image_gen.budgets.id IS 'For budget_changes and charges.';
 COMMENT ON COLUMN image_gen.budgets.scope IS 'workspace: everything. role: jobs of this role and of its members, and those of sessions that were logged in as one of them. campaign, ticket, metadata:NAME: jobs with this metadata. batch: max_cost of a generate_batch(), by jobs.batch.';
-COMMENT ON COLUMN image_gen.budgets.key IS 'Which role, campaign, ticket …; NULL for the workspace.';
+COMMENT ON COLUMN image_gen.budgets.key IS 'Which role, campaign, ticket ...; NULL for the workspace.';
 COMMENT ON COLUMN image_gen.budgets.period IS 'total; day, week, month, quarter or year of the calendar; or rolling. A job counts in the period in which it was queued.';
 COMMENT ON COLUMN image_gen.budgets.rolling IS 'The length of a rolling period.';
 COMMENT ON COLUMN image_gen.budgets.time_zone IS 'Where a day of the calendar begins.';
@@ -299,7 +301,7 @@ BEGIN
           DETAIL = format('limit %s, spent %s, reserved %s, available %s, estimated %s USD%s', image_gen._usd(balance.limit_amount), image_gen._usd(balance.spent),
                           image_gen._usd(balance.held), image_gen._usd(balance.available), image_gen._usd(needed),
                           CASE WHEN isfinite(balance.until) THEN format('; until %s', to_char(balance.until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')) ELSE '' END),
-          HINT = CASE WHEN balance.name LIKE 'batch:%' THEN 'Give the batch a higher max_cost, or cheaper shots (image_gen.estimate_batch()); of one that is queued, an administrator raises it: image_gen.grant_credits(…, ''batch'', …).'
+          HINT = CASE WHEN balance.name LIKE 'batch:%' THEN 'Give the batch a higher max_cost, or cheaper shots (image_gen.estimate_batch()); of one that is queued, an administrator raises it: image_gen.grant_credits(..., ''batch'', ...).'
                  ELSE 'image_gen.credits() shows all limits. Choose a cheaper model (image_gen.estimate()), or ask an administrator for image_gen.grant_credits() or set_budget().' END;
 END $$;
 COMMENT ON FUNCTION image_gen._refuse(image_gen._balance, numeric, numeric) IS 'The error of a budget that has not enough.';
@@ -477,3 +479,5 @@ SELECT pg_catalog.pg_extension_config_dump('image_gen.budget_totals', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.charges', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.budgets_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.budget_changes_id_seq', '');
+
+SET LOCAL search_path = image_gen, pg_temp;

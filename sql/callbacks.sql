@@ -3,6 +3,8 @@
 -- own, each in a transaction of its own, with the rights of the function's owner and a time limit. No such code ever runs as a
 -- superuser or as the worker's role.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE TABLE image_gen.finish_hooks (
   id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   function    text NOT NULL,
@@ -235,3 +237,5 @@ BEGIN
    WHERE h.id = (SELECT l.id FROM image_gen.finish_hooks l WHERE l.id = $2 FOR UPDATE SKIP LOCKED);
 END $$;
 COMMENT ON FUNCTION image_gen._callback_failed(bigint, bigint, text) IS 'A callback has failed: it is called again later, or given up.';
+
+SET LOCAL search_path = image_gen, pg_temp;

@@ -1,6 +1,8 @@
 -- The catalogue: providers, models and list prices as published, from the data file that is part of the library.
 -- Run at CREATE EXTENSION and by every upgrade script: rows of an administrator (origin 'admin') are left alone.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION image_gen._load_catalogue() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -33,3 +35,5 @@ END $$;
 COMMENT ON FUNCTION image_gen._load_catalogue() IS 'Puts the catalogue of this version in the place of the one before; rows of an administrator stay.';
 
 SELECT image_gen._load_catalogue();
+
+SET LOCAL search_path = image_gen, pg_temp;

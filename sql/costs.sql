@@ -1,5 +1,7 @@
 -- After: what was spent on what, what the providers say about it, and what nobody knows yet.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION image_gen._recount(recounted_id text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -363,7 +365,7 @@ BEGIN
   END LOOP;
 END $$;
 COMMENT ON FUNCTION image_gen.import_invoice IS
-'Keeps what a provider says it charged from period_from until before period_to: a total, or lines with a request each ([{"remote_id": "…", "amount": 0.04}, …]), or both. Calls of
+'Keeps what a provider says it charged from period_from until before period_to: a total, or lines with a request each ([{"remote_id": "...", "amount": 0.04}, ...]), or both. Calls of
 unknown cost that a line names get its amount, unless it is more than a hundred times the estimate; what is booked already is not changed: invoice_diff shows both. matched: lines whose request is known here. settled: calls whose cost was unknown until now.
 See invoice_diff. For administrators.';
 
@@ -399,3 +401,5 @@ SELECT pg_catalog.pg_extension_config_dump('image_gen.cost_corrections_id_seq', 
 SELECT pg_catalog.pg_extension_config_dump('image_gen.invoices', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.invoice_lines', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.invoices_id_seq', '');
+
+SET LOCAL search_path = image_gen, pg_temp;

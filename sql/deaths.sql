@@ -2,6 +2,8 @@
 -- its next life charges them here. Two deaths: the job runs alone, so that the next one tells who was to blame, and its
 -- innocent neighbours are cleared by their success. Three, the last with nothing else in hand: a person decides.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION image_gen._record_deaths(in_hand bigint[]) RETURNS TABLE (seq bigint, job_id text, deaths smallint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -62,3 +64,5 @@ BEGIN
   RETURN chosen;
 END $$;
 COMMENT ON FUNCTION image_gen._let_one_run_alone() IS 'Makes the next job that must run alone ready, for the claim in the same transaction; its queue.seq.';
+
+SET LOCAL search_path = image_gen, pg_temp;

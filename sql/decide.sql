@@ -1,5 +1,7 @@
 -- Deciding without spending: which model, which route, which words.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 INSERT INTO image_gen.ladder (rung, action, origin) VALUES
   (1, 'rewrite', 'catalogue'), (2, 'switch_model', 'catalogue'), (3, 'review', 'catalogue');
 
@@ -140,3 +142,5 @@ COMMENT ON VIEW image_gen.provider_health IS
 'How each provider and model that was used within a day is doing: up, down (left alone after failures in a row, probed after a pause) or recovering (a few calls
 at a time), since when, what is in flight, the last error, calls, success rate and seconds of the last 24 hours, and what is left on the account (USD), where the
 provider says so. No rows of anybody''s are shown.';
+
+SET LOCAL search_path = image_gen, pg_temp;

@@ -3,6 +3,8 @@
 --   home        which cluster, timeline, database and data folder was allowed last: a copy of the files is another one
 --   queue.home  under which row of home a job was queued: rows that came by a dump or by logical replication are not of here
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE TABLE image_gen.home (
   id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
   system     text NOT NULL,
@@ -157,3 +159,5 @@ COMMENT ON FUNCTION image_gen.resume(text) IS
 (requeued), those that a provider has accepted are followed by their remote id (followed), those whose fate nobody knows are left to a person (needs_review; ended).
 No other copy of this database may be working on the same jobs: stop it first, or both send what was waiting. note: why, for home and the server''s log.
 Calling it where nothing is held does no harm: it finds jobs that a restore has left behind. Errors: 25006 on a standby, 55000 where a subscription feeds the jobs.';
+
+SET LOCAL search_path = image_gen, pg_temp;

@@ -1,5 +1,7 @@
 -- Limits, as administrators set them and as everybody sees them. What they do is in budgets.sql.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION image_gen._administers(caller name) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -320,3 +322,5 @@ BEGIN
   RETURN counted;
 END $$;
 COMMENT ON FUNCTION image_gen.recount_budgets() IS 'Computes the figures of all budgets, and the costs of jobs and pictures that differ from those of their calls, anew from jobs and attempts; returns how many budgets there are. Queueing under a budget waits for it. For administrators.';
+
+SET LOCAL search_path = image_gen, pg_temp;

@@ -1,6 +1,8 @@
 -- What a role may do beyond, or short of, what every user may: an administrator's word. As with privileges, a role has what any
 -- role has that it is a member of. (Who may review and correct money is in review.sql and costs.sql.)
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE TABLE image_gen.role_policies (
   role            regrole PRIMARY KEY,
   allow_unpriced  boolean NOT NULL DEFAULT false,
@@ -162,3 +164,5 @@ COMMENT ON FUNCTION image_gen.revoke_campaign(text, text) IS 'Takes a campaign f
 
 SELECT pg_catalog.pg_extension_config_dump('image_gen.role_policies', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.campaign_grants', '');
+
+SET LOCAL search_path = image_gen, pg_temp;

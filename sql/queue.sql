@@ -1,16 +1,18 @@
 -- The state machine in the database. Only the functions in this file change the state of a job.
 --
---   (src/submit.rs) → queued                    in the caller's transaction
---   _let_go       a job that waited for another → ready | failed
---   _take_over    running, and nobody follows it → queued (to resume or begin) | needs_review | canceled
---   _claim        queued → running              commits without waiting for the disk: losing it loses nothing
---   _journal      running → attempts, assets, queued | succeeded | failed | needs_review | canceled
---   _cancel       queued → canceled; running → a request that the worker acts on
---   _reopen       needs_review → queued
---   _adopt        queued, running, and from elsewhere → as _take_over
---   _conclude     needs_review → succeeded | failed | canceled
+--   (src/submit.rs) -> queued                    in the caller's transaction
+--   _let_go       a job that waited for another -> ready | failed
+--   _take_over    running, and nobody follows it -> queued (to resume or begin) | needs_review | canceled
+--   _claim        queued -> running              commits without waiting for the disk: losing it loses nothing
+--   _journal      running -> attempts, assets, queued | succeeded | failed | needs_review | canceled
+--   _cancel       queued -> canceled; running -> a request that the worker acts on
+--   _reopen       needs_review -> queued
+--   _adopt        queued, running, and from elsewhere -> as _take_over
+--   _conclude     needs_review -> succeeded | failed | canceled
 --
 -- Each change is guarded: a row is touched only in the state, and for the epoch, that the caller expects.
+
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 CREATE FUNCTION image_gen._let_go(needed text, ended_as text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -350,7 +352,8 @@ BEGIN
   END IF;
   -- A full notification queue would fail the transaction that saves a paid picture: then nobody is told.
   IF pg_notification_queue_usage() < 0.5 THEN
-    PERFORM pg_notify('image_gen', json_build_object('id', $1, 'status', $2)::text);
+    -- Any role can listen: that something ended is all that it is told, once a transaction.
+    PERFORM pg_notify('image_gen', '');
   END IF;
 END $$;
 COMMENT ON FUNCTION image_gen._close(text, text, text, text) IS 'Ends a job: its status, its cost from its attempts, and a notification.';
@@ -556,7 +559,7 @@ BEGIN
   PERFORM image_gen._book();
   PERFORM image_gen._wake(old.seq);
 END $$;
-COMMENT ON FUNCTION image_gen._reopen(text, jsonb) IS 'needs_review → queued: the same job, with the same seed, goes on.';
+COMMENT ON FUNCTION image_gen._reopen(text, jsonb) IS 'needs_review -> queued: the same job, with the same seed, goes on.';
 
 CREATE FUNCTION image_gen._retarget(target_id text, new_model text, new_provider text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -646,3 +649,5 @@ BEGIN
          in_flight_cap = coalesce($3, w.in_flight_cap), cap_reason = coalesce($4, w.cap_reason);
 END $$;
 COMMENT ON FUNCTION image_gen._note(text[], text, integer, text) IS 'What the worker wants to be seen in worker_status.';
+
+SET LOCAL search_path = image_gen, pg_temp;

@@ -2,6 +2,8 @@
 -- as a crash would treat it (what was deleted while it waited is resume()'s to find); bytes of inputs that no job needs any more are removed. Both go by windows: the worker asks for a few
 -- hundred rows at a time, and remembers up to where everything is over, so that a long history is not read again.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION image_gen._queue_truncated() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -109,3 +111,5 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._sweep_inputs(text, integer) IS
 'Removes the bytes of pictures that came with jobs that were canceled or pruned, where no other job and no asset has the same. Looks at so many after a hash; last_hash is NULL when there are none.';
+
+SET LOCAL search_path = image_gen, pg_temp;

@@ -9,6 +9,8 @@
 --
 -- One at a time: recount_budgets() and new budgets, which read jobs and charges together, keep it out for a moment.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE TABLE image_gen.spending_archive (
   story       text COLLATE "C" NOT NULL,
   number      integer NOT NULL,
@@ -199,3 +201,5 @@ COMMENT ON FUNCTION image_gen.prune(interval, integer) IS
 left for the next time. Idempotency keys of removed jobs are free again. image_gen.retain_jobs lets the worker do it. For administrators.';
 
 SELECT pg_catalog.pg_extension_config_dump('image_gen.spending_archive', '');
+
+SET LOCAL search_path = image_gen, pg_temp;

@@ -1,5 +1,7 @@
 -- The human at the end: what a safety filter refused for good, and what nobody knows whether it was billed.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE VIEW image_gen.review_queue WITH (security_invoker = true) AS
 SELECT j.id, j.operation, j.error_code AS why, j.error_message, j.metadata ->> 'campaign' AS campaign, j.metadata ->> 'shot' AS shot,
        j.prompt, j.model, j.seed, t.prompts_tried, t.calls, j.known_cost AS spent, j.cost_source, j.currency, j.owner,
@@ -92,7 +94,7 @@ BEGIN
       HINT = 'Use one of: approve (here is the picture), reject (no picture), rewrite (with a prompt), switch_model (with a model), retry.';
   ELSIF $2 = 'approve' AND $5 IS NULL OR $2 = 'rewrite' AND coalesce($3, '') !~ '\S' OR $2 = 'switch_model' AND $4 IS NULL THEN
     RAISE EXCEPTION '% needs %', $2, CASE $2 WHEN 'approve' THEN 'the url of the picture' WHEN 'rewrite' THEN 'a prompt' ELSE 'a model' END
-      USING ERRCODE = 'invalid_parameter_value', HINT = 'Give it by name, for example prompt => ''…'', model => ''…'' or url => ''https://…''.';
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Give it by name, for example prompt => ''...'', model => ''...'' or url => ''https://...''.';
   ELSIF length($3) > 32000 THEN
     RAISE EXCEPTION 'the prompt has % characters, at most 32000 are possible', length($3) USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Shorten the prompt.';
@@ -148,3 +150,5 @@ rewrite: again with this prompt. switch_model: again with this model. retry: aga
 billed_cost: what the provider charged for the last call, where that was unknown. Who decided, when and why is kept in image_gen.reviews. The owner of a job may reject it, and where
 no call may have made a picture that was billed do all the rest; billed_cost, and whatever follows a call that may have been billed, is the word of members of image_gen_reviewer and
 image_gen_admin: else error 42501.';
+
+SET LOCAL search_path = image_gen, pg_temp;

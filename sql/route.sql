@@ -1,5 +1,7 @@
 -- What the catalogue says beside what each process keeps of it (see snapshot.rs): prices of any day, and where pictures are.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- Functions on the way of every job are PL/pgSQL even where SQL would do: it keeps their plans.
 -- Not PL/pgSQL: this one becomes part of the queries that use it. (Its names are bound when it is created.)
 CREATE FUNCTION image_gen._prices_on(model text, kind text, on_day date) RETURNS TABLE (price jsonb, origin text, id bigint)
@@ -52,3 +54,5 @@ BEGIN
   RETURN jsonb_build_object('url', reference);
 END $$;
 COMMENT ON FUNCTION image_gen._place(text) IS 'Where the bytes of a picture are that a job refers to: stored under a hash, at a URL, or both.';
+
+SET LOCAL search_path = image_gen, pg_temp;

@@ -1,5 +1,7 @@
 -- Who may do what. PUBLIC gets nothing; users see their own rows; the worker is not a superuser.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $$
 DECLARE
   role text;
@@ -9,8 +11,15 @@ BEGIN
       EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role);
     END IF;
   END LOOP;
-  IF EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = 'image_gen_worker' AND (r.rolsuper OR r.rolbypassrls)) THEN
-    RAISE EXCEPTION 'role image_gen_worker must be neither superuser nor BYPASSRLS' USING ERRCODE = 'invalid_role_specification';
+  -- Roles outlive the extension, and are there when it comes to a second database. What another role has prepared is no role
+  -- of ours: who can be the worker could write every table.
+  IF EXISTS (SELECT FROM pg_roles r
+              WHERE r.rolname = 'image_gen_worker'
+                AND (r.rolsuper OR r.rolbypassrls OR r.rolcanlogin OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication
+                     OR EXISTS (SELECT FROM pg_auth_members m WHERE r.oid IN (m.roleid, m.member)))) THEN
+    RAISE EXCEPTION 'role image_gen_worker exists already and is not a plain role without members'
+      USING ERRCODE = 'invalid_role_specification',
+            HINT = 'It must have no LOGIN, SUPERUSER, BYPASSRLS, CREATEROLE, CREATEDB or REPLICATION, no members, and be a member of nothing. Alter it, or drop it.';
   END IF;
 END $$;
 
@@ -113,6 +122,24 @@ CREATE POLICY worker ON image_gen.blobs TO image_gen_worker USING (true) WITH CH
 
 COMMENT ON FUNCTION image_gen.derive_seed(bigint, text) IS
 'The seed of a named relative of a seed: the same two always give the same one, 0 to 2147483647, on every machine and in every version.';
+
+-- What a session can set must not change what is asked of a provider, nor what a function says: numbers are written with all
+-- their digits, and the text of a function means what it says. The time zone is left to the session: its days are the ones of
+-- its reports.
+DO $$
+DECLARE
+  callable regprocedure;
+BEGIN
+  FOR callable IN
+    SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+     WHERE p.pronamespace = 'image_gen'::regnamespace AND l.lanname IN ('plpgsql', 'sql') AND p.prosqlbody IS NULL
+       AND (p.prorettype = 'trigger'::regtype OR has_function_privilege('image_gen_user', p.oid, 'EXECUTE')
+            OR has_function_privilege('image_gen_admin', p.oid, 'EXECUTE'))
+  LOOP
+    EXECUTE format('ALTER FUNCTION %s SET extra_float_digits = 1 SET standard_conforming_strings = on SET DateStyle = ''ISO, MDY''
+                    SET IntervalStyle = postgres SET bytea_output = hex SET transform_null_equals = off', callable);
+  END LOOP;
+END $$;
 
 -- Last: the worker of this database starts when this transaction commits.
 SELECT image_gen._start_worker();

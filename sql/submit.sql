@@ -1,5 +1,7 @@
 -- What a request on its way into the queue asks of the database; the rest of its way is in src/submit.rs.
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION image_gen._needs(roles text[], picture_references text[], caller name) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -70,3 +72,5 @@ COMMENT ON FUNCTION image_gen._make_room(name, bigint) IS 'An error for a role w
 CREATE TYPE image_gen.receipt AS (
   id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamptz, warnings jsonb);
 COMMENT ON TYPE image_gen.receipt IS 'What queueing a job returns. Costs are in USD; NULL is unknown. warnings: [{"code", "message"}].';
+
+SET LOCAL search_path = image_gen, pg_temp;

@@ -1,16 +1,37 @@
 -- Tables. Who may change what is in security.sql; what changes a job's state is in queue.sql, nowhere else.
+--
+-- Each of these files pins its search path, and names all of ours with their schema. Between them stand the functions of the
+-- library, as generated: they are made in image_gen, which is the search path at the end of each file.
 
--- CREATE EXTENSION adopts a schema that already exists. One that somebody else prepared could hold functions
--- that ours would call, so it is refused.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- CREATE EXTENSION adopts a schema that already exists. One that another role has prepared could hold what ours would use
+-- (functions, operators, types, whatever has a schema: all of it depends on that), or let that role put something in
+-- meanwhile, so it is refused.
 DO $$
+DECLARE
+  schema_id oid;
+  squatter text;
 BEGIN
-  IF (SELECT n.nspowner FROM pg_catalog.pg_namespace n WHERE n.nspname = 'image_gen')
-       IS DISTINCT FROM (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
-     OR EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'image_gen')
-     OR EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'image_gen')
+  IF getdatabaseencoding() <> 'UTF8' THEN
+    RAISE EXCEPTION 'image_gen needs a database whose encoding is UTF8, and this one has %', getdatabaseencoding()
+      USING ERRCODE = 'feature_not_supported', DETAIL = 'Prompts, and what providers answer, can have any character of Unicode.',
+            HINT = 'CREATE DATABASE ... TEMPLATE template0 ENCODING ''UTF8'' makes one that can have it.';
+  END IF;
+  SELECT n.oid INTO STRICT schema_id FROM pg_namespace n WHERE n.nspname = 'image_gen';
+  SELECT pg_describe_object(d.classid, d.objid, d.objsubid) INTO squatter
+    FROM pg_depend d
+   WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = schema_id
+     AND NOT (d.classid = 'pg_extension'::regclass AND d.objid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'image_gen'))
+   LIMIT 1;
+  IF squatter IS NOT NULL
+     OR EXISTS (SELECT FROM pg_namespace n LEFT JOIN pg_roles r ON r.oid = n.nspowner
+                 WHERE n.oid = schema_id AND r.rolname IS DISTINCT FROM current_user)
+     OR EXISTS (SELECT FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) x WHERE n.oid = schema_id AND x.grantee <> n.nspowner AND x.privilege_type = 'CREATE')
   THEN
-    RAISE EXCEPTION 'schema image_gen exists already and is not an empty schema of this user'
-      USING ERRCODE = 'duplicate_schema', HINT = 'Look at what is in it, then drop or rename it.';
+    RAISE EXCEPTION 'schema image_gen exists already and is not an empty schema of this user alone'
+      USING ERRCODE = 'duplicate_schema', DETAIL = coalesce('It has ' || squatter || '.', 'Its owner is another role, or other roles may create in it.'),
+            HINT = 'Look at what is in it, then drop or rename it.';
   END IF;
 END $$;
 
@@ -62,7 +83,7 @@ COMMENT ON COLUMN image_gen.models.remote_name IS 'The model''s name at the prov
 COMMENT ON COLUMN image_gen.models.api IS 'Which of the adapter''s protocols it speaks, where there are several; NULL is the usual one.';
 COMMENT ON COLUMN image_gen.models.default_for IS 'The tasks for which it is its provider''s usual choice; character is a reference picture with consistency_mode strict.';
 COMMENT ON COLUMN image_gen.models.fixed IS 'Fields that every request of this model has.';
-COMMENT ON COLUMN image_gen.models.sizes IS '{"free": {"min", "max", "step", "min_pixels", "max_pixels", "default": [w, h]}} in pixels, {"fixed": [[w, h], …]} or {"ratios": {"ratios": ["1:1", …], "pixels": n}}, the default first, or "source": that of the picture that goes in.';
+COMMENT ON COLUMN image_gen.models.sizes IS '{"free": {"min", "max", "step", "min_pixels", "max_pixels", "default": [w, h]}} in pixels, {"fixed": [[w, h], ...]} or {"ratios": {"ratios": ["1:1", ...], "pixels": n}}, the default first, or "source": that of the picture that goes in.';
 COMMENT ON COLUMN image_gen.models.prompt_chars IS 'Longest prompt, in characters; NULL is the general limit of 32000.';
 COMMENT ON COLUMN image_gen.models.max_n IS 'Most pictures in one call.';
 COMMENT ON COLUMN image_gen.models.parameters IS 'What it takes, by our name: true, a range [1, 50], a choice ["low", "high"], the provider''s name "guidance_scale", or an object of as, range, values, words, default, text, list, invert, times, form, weight, weights, only, required. What is not listed is unsupported.';
@@ -318,7 +339,7 @@ CREATE INDEX campaign_assets_campaign ON image_gen.campaign_assets (campaign, sh
 CREATE INDEX campaign_assets_ticket ON image_gen.campaign_assets (ticket);
 CREATE INDEX campaign_assets_sha256 ON image_gen.campaign_assets (sha256);
 COMMENT ON TABLE image_gen.campaign_assets IS 'Finished pictures: one row each, with all that is needed to make it again. No foreign key to jobs: jobs are pruned, assets are kept.';
-COMMENT ON COLUMN image_gen.campaign_assets.url IS 'Where the provider has it, or image-gen:sha256:… for bytes kept in image_gen.blobs.';
+COMMENT ON COLUMN image_gen.campaign_assets.url IS 'Where the provider has it, or image-gen:sha256:... for bytes kept in image_gen.blobs.';
 COMMENT ON COLUMN image_gen.campaign_assets.url_expires_at IS 'When the provider deletes it; NULL when it says nothing.';
 COMMENT ON COLUMN image_gen.campaign_assets.width IS 'Pixels, from the bytes; NULL when the picture could not be fetched.';
 COMMENT ON COLUMN image_gen.campaign_assets.billed_cost IS 'This picture''s share of jobs.billed_cost; the shares add up exactly. NULL when that is unknown.';
@@ -586,3 +607,5 @@ SELECT pg_catalog.pg_extension_config_dump('image_gen.jobs_seq_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.attempts_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.campaign_assets_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.prices_id_seq', '');
+
+SET LOCAL search_path = image_gen, pg_temp;

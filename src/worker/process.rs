@@ -176,6 +176,12 @@ pub fn pin_settings(code: Code) {
         ("idle_in_transaction_session_timeout", "0"),
         ("row_security", "on"),
         ("client_min_messages", "warning"),
+        ("extra_float_digits", "1"),
+        ("standard_conforming_strings", "on"),
+        ("DateStyle", "ISO, MDY"),
+        ("IntervalStyle", "postgres"),
+        ("bytea_output", "hex"),
+        ("transform_null_equals", "off"),
     ];
     let plans = [
         // Everything here is about a few rows, found by an index. Plans are kept for long, because making one takes longer than

@@ -1,7 +1,6 @@
 //! Stopping, waiting and deadlines.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use image_gen_tests::process::cpu_ticks;
 use image_gen_tests::wait::secs;
 use image_gen_tests::{Session, Stage, wait_until};
 use postgres::fallible_iterator::FallibleIterator;
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn cancel(session: &mut Session, id: &str) -> String {
     session.text(&format!("SELECT status FROM image_gen.cancel('{id}')"))
@@ -324,7 +323,7 @@ fn a_job_that_waits_for_another_can_be_canceled() {
 }
 
 #[test]
-fn each_finished_job_notifies_once() {
+fn who_listens_is_told_that_jobs_finished_and_nothing_about_them() {
     let stage = Stage::start();
     let mut listener = stage.alice();
     listener.run("LISTEN image_gen");
@@ -346,15 +345,9 @@ fn each_finished_job_notifies_once() {
     let mut pending = notifications.timeout_iter(Duration::from_millis(500));
     while let Some(notification) = pending.next().unwrap() {
         assert_eq!(notification.channel(), "image_gen");
-        let payload: Value = serde_json::from_str(notification.payload()).unwrap();
-        notified.push((
-            payload["id"].as_str().unwrap().to_owned(),
-            payload["status"].as_str().unwrap().to_owned(),
-        ));
+        notified.push(notification.payload().to_owned());
     }
-    assert_eq!(notified.len(), 10, "nine and the sentinel: {notified:?}");
-    let told: BTreeSet<_> = notified.into_iter().collect();
-    for (id, end) in ids.into_iter().zip(ends) {
-        assert!(told.contains(&(id.clone(), end.clone())), "{id} {end}: {told:?}");
-    }
+    // Jobs that end in one transaction are one notification.
+    assert!((1..=10).contains(&notified.len()), "nine and the sentinel: {notified:?}");
+    assert!(notified.iter().all(String::is_empty), "any role can listen: {notified:?}");
 }

@@ -52,3 +52,44 @@ fn every_test_that_the_table_names_exists() {
     assert_eq!(numbers, (1..=70).collect::<Vec<u32>>());
     assert!(with_tests >= 60, "{with_tests} of 70");
 }
+
+/// The lines of a Rust file that are no comment, up to its tests.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").enumerate();
+    lines.map(|(at, line)| (at + 1, line)).filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("tests") {
+            files(&path, extension, found);
+        } else if path.extension().is_some_and(|e| e == extension) && !path.ends_with("tests.rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn what_a_client_prints_is_ascii() {
+    // A client of another encoding gets an error in the place of each message that it has no character for.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = vec![];
+    files(&root.join("sql"), "sql", &mut found);
+    for folder in ["src", "crates/engine/src"] {
+        files(&root.join(folder), "rs", &mut found);
+    }
+    assert!(found.len() > 60);
+    let mut wrong = vec![];
+    for path in found {
+        let text = fs::read_to_string(&path).unwrap();
+        let is_sql = path.extension().is_some_and(|e| e == "sql");
+        let lines: Vec<(usize, &str)> =
+            if is_sql { (1..).zip(text.lines()).collect() } else { code(&text).collect() };
+        // What comes behind code is a comment where it begins with two slashes.
+        let printed = |line: &str| !line.split(" // ").next().unwrap_or_default().is_ascii();
+        let odd = lines.into_iter().filter(|(_, line)| printed(line));
+        wrong.extend(odd.map(|(number, line)| format!("{}:{number}: {line}", path.display())));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -176,6 +176,34 @@ fn somebody_elses_schema_is_refused_and_does_no_harm() {
             "CREATE SCHEMA image_gen; CREATE FUNCTION image_gen._wake(bigint) RETURNS void LANGUAGE sql AS ''",
             "mallory",
         ),
+        ("CREATE SCHEMA image_gen; GRANT CREATE ON SCHEMA image_gen TO mallory", "postgres"),
+        ("CREATE SCHEMA image_gen; CREATE TYPE image_gen.job AS ENUM ('x')", "postgres"),
+        ("CREATE SCHEMA image_gen; CREATE DOMAIN image_gen.text AS pg_catalog.text", "postgres"),
+        (
+            "CREATE SCHEMA image_gen; CREATE OPERATOR image_gen.= (LEFTARG = text, RIGHTARG = name, FUNCTION = texteqname)",
+            "postgres",
+        ),
+        ("CREATE SCHEMA image_gen; CREATE OPERATOR FAMILY image_gen.f USING btree", "postgres"),
+        (
+            "CREATE SCHEMA image_gen; CREATE OPERATOR CLASS image_gen.c FOR TYPE int4 USING hash AS OPERATOR 1 =, FUNCTION 1 hashint4(int4)",
+            "postgres",
+        ),
+        ("CREATE SCHEMA image_gen; CREATE COLLATION image_gen.\"C\" (locale = 'C')", "postgres"),
+        (
+            "CREATE SCHEMA image_gen; CREATE CONVERSION image_gen.v FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
+            "postgres",
+        ),
+        ("CREATE SCHEMA image_gen; CREATE TEXT SEARCH CONFIGURATION image_gen.s (COPY = simple)", "postgres"),
+        ("CREATE SCHEMA image_gen; CREATE SEQUENCE image_gen.jobs_seq_seq", "postgres"),
+        (
+            "CREATE SCHEMA image_gen; CREATE AGGREGATE image_gen.sum(text) (SFUNC = textcat, STYPE = text)",
+            "postgres",
+        ),
+        (
+            "CREATE SCHEMA image_gen; ALTER DEFAULT PRIVILEGES IN SCHEMA image_gen GRANT ALL ON TABLES TO mallory",
+            "postgres",
+        ),
+        ("CREATE SCHEMA image_gen; CREATE EXTENSION citext SCHEMA image_gen", "postgres"),
     ] {
         stage.cluster.connect(by, "other").run(make);
         let error = admin.error("CREATE EXTENSION image_gen");
@@ -185,6 +213,20 @@ fn somebody_elses_schema_is_refused_and_does_no_harm() {
         stage.sentinel();
         assert_eq!(stage.cluster.find_worker("other"), None);
         admin.run("DROP SCHEMA image_gen CASCADE");
+    }
+    // A role that another one has prepared: it would be what the worker runs as.
+    admin.run("CREATE SCHEMA image_gen");
+    for (prepare, undo) in [
+        ("ALTER ROLE image_gen_worker LOGIN", "ALTER ROLE image_gen_worker NOLOGIN"),
+        ("ALTER ROLE image_gen_worker CREATEROLE", "ALTER ROLE image_gen_worker NOCREATEROLE"),
+        ("GRANT image_gen_worker TO mallory", "REVOKE image_gen_worker FROM mallory"),
+        ("GRANT pg_read_all_data TO image_gen_worker", "REVOKE pg_read_all_data FROM image_gen_worker"),
+    ] {
+        admin.run(prepare);
+        let error = admin.error("CREATE EXTENSION image_gen");
+        assert_eq!(error.code().code(), "0P000", "{prepare}: {error:?}");
+        assert!(error.hint().is_some(), "{error:?}");
+        admin.run(undo);
     }
     stage.install("other");
     works(&stage, "other");

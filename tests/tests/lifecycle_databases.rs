@@ -200,3 +200,26 @@ fn single_user_mode_queues_and_runs_nothing() {
     stage.admin().all_succeed(&[id]);
     assert_eq!(stage.sim.submits(), 2);
 }
+
+#[test]
+fn a_database_of_another_encoding_is_refused_with_the_way_out() {
+    let stage = Stage::start();
+    let mut admin = stage.admin();
+    for encoding in ["LATIN1", "WIN1252", "SQL_ASCII", "EUC_JP", "KOI8R"] {
+        let name = encoding.to_lowercase();
+        admin.run(&format!(
+            "CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+        ));
+        // A client of that encoding can print every word of it.
+        for client in ["UTF8", encoding] {
+            let mut there = stage.cluster.admin(&name);
+            there.run(&format!("SET client_encoding = '{client}'"));
+            let error = there.error("CREATE EXTENSION image_gen");
+            assert_eq!(error.code().code(), "0A000", "{encoding}: {error:?}");
+            assert!(error.message().contains(encoding), "{error:?}");
+            assert!(error.hint().is_some_and(|hint| hint.contains("ENCODING 'UTF8'")), "{error:?}");
+            assert_eq!(there.number("SELECT count(*) FROM pg_namespace WHERE nspname = 'image_gen'"), 0);
+        }
+    }
+    stage.sentinel();
+}

@@ -56,6 +56,14 @@ fn the_install_script_takes_over_nothing_that_was_there() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
+        // Whatever its names and operators are found through, it is nobody's but the system's; at its end stands where the
+        // generated functions behind it are made.
+        let first = text.lines().find(|line| !line.is_empty() && !line.starts_with("--")).unwrap();
+        assert_eq!(first, "SET LOCAL search_path = pg_catalog, pg_temp;", "{}", path.display());
+        if !path.ends_with("security.sql") {
+            let last = text.lines().last().unwrap();
+            assert_eq!(last, "SET LOCAL search_path = image_gen, pg_temp;", "{}", path.display());
+        }
         let code: Vec<&str> = text.lines().map(|line| line.split("--").next().unwrap()).collect();
         for line in code {
             let line = line.to_uppercase();

@@ -180,13 +180,13 @@ pub fn excerpt(text: &str) -> String {
         match word.split_once('?') {
             Some((before, _)) if word.contains("://") => {
                 line.push_str(before);
-                line.push_str("?…");
+                line.push_str("?...");
             }
             _ => line.push_str(word),
         }
     }
     match line.char_indices().nth(MESSAGE_CHARS) {
-        Some((at, _)) => format!("{}…", &line[..at]),
+        Some((at, _)) => format!("{}...", &line[..at]),
         None => line,
     }
 }
@@ -198,10 +198,10 @@ mod tests {
     #[test]
     fn text_from_outside_is_cut_to_one_printable_line() {
         assert_eq!(excerpt("a\n b\0c\r\n\u{7f}d "), "a b c d");
-        assert_eq!(excerpt("see https://cdn/x.png?sig=secret now"), "see https://cdn/x.png?… now");
+        assert_eq!(excerpt("see https://cdn/x.png?sig=secret now"), "see https://cdn/x.png?... now");
         assert_eq!(excerpt("why? because"), "why? because");
         let long = excerpt(&"é".repeat(10_000));
-        assert_eq!(long.chars().count(), MESSAGE_CHARS + 1);
+        assert_eq!(long.chars().count(), MESSAGE_CHARS + 3);
     }
 
     #[test]

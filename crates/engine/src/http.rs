@@ -115,7 +115,7 @@ fn cut(json: &Value) -> Value {
     match json {
         Value::String(text) if text.starts_with("data:") || text.len() > LONGEST => {
             let start: String = text.chars().take(40).collect();
-            json!(format!("{start}… ({} characters)", text.len()))
+            json!(format!("{start}... ({} characters)", text.len()))
         }
         Value::Array(all) => all.iter().map(cut).collect(),
         Value::Object(map) => map.iter().map(|(k, v)| (k.clone(), cut(v))).collect(),

@@ -65,7 +65,7 @@ fn wrong(text: &str) -> Invalid {
 
 /// The bytes of a `data:` URI, which must be a picture.
 fn data(text: &str) -> Result<Vec<u8>, Invalid> {
-    let hint = "Write data:image/png;base64,… with a PNG, JPEG, WebP or GIF.";
+    let hint = "Write data:image/png;base64,... with a PNG, JPEG, WebP or GIF.";
     let encoded = text.split_once(";base64,").map(|(_, data)| data);
     let encoded = encoded.ok_or_else(|| Invalid::new("the data: URI is not in base64", hint))?;
     if encoded.len() / 4 * 3 > MAX_INPUT_BYTES {

@@ -232,7 +232,7 @@ impl RawRequest {
 
 /// What an argument that refers to a picture may be.
 pub(crate) const REFERENCES: &str =
-    "Give an https URL, a data: URI in base64, 'asset:ID' of a row in campaign_assets, or 'job:gen_…'.";
+    "Give an https URL, a data: URI in base64, 'asset:ID' of a row in campaign_assets, or 'job:gen_...'.";
 
 fn not_too_long(name: &str, prompt: &str) -> Result<(), Invalid> {
     let length = prompt.chars().count();
