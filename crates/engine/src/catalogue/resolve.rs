@@ -83,7 +83,7 @@ impl Snapshot {
         Invalid::unknown(
             format!("model \"{asked}\" does not exist"),
             format!(
-                "{near}image_gen.models lists all, with their aliases; replicate:owner/name, fal:… and openrouter:… reach models that have no row."
+                "{near}image_gen.models lists all, with their aliases; replicate:owner/name, fal:... and openrouter:... reach models that have no row."
             ),
         )
     }
