@@ -243,7 +243,7 @@ fn changed_settings_hold_without_a_restart() {
         let id = alice.generate("not allowed yet");
         alice.done(&id)
     };
-    assert_eq!((job.status.as_str(), job.error_code.as_str()), ("failed", "overloaded"), "{job:?}");
+    assert_eq!((job.status.as_str(), job.error_code.as_str()), ("failed", "not_supported"), "{job:?}");
     assert_eq!(stage.sim.totals().all.requests, 0);
 
     stage.cluster.configure("image_gen.allowed_provider_hosts = '127.0.0.1:*'\nimage_gen.max_in_flight = 2");

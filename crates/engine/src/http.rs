@@ -265,8 +265,10 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 /// Why there is no response.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TransportError {
-    /// The request provably never left: name not found, connection refused, TLS failed, address forbidden.
+    /// The request provably never left: name not found, connection refused, TLS failed.
     NotSent(String),
+    /// It never left, because its address is not one that may be contacted: no outage, and asking again changes nothing.
+    Forbidden(String),
     /// Some of it left, and no complete answer came: the other side may have acted on it.
     MaybeSent(String),
     /// A complete status came, and a body larger than allowed.

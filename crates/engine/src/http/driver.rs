@@ -67,7 +67,7 @@ impl Driver {
         key: Option<&Key>,
         departure: &Departure,
     ) -> Result<HttpResponse, TransportError> {
-        let client = self.client_for(request).map_err(TransportError::NotSent)?;
+        let client = self.client_for(request).map_err(TransportError::Forbidden)?;
         let mut builder = match request.method {
             Method::Get => client.get(&request.url),
             Method::Post => client.post(&request.url),
@@ -196,7 +196,9 @@ async fn exchange(
     let mut response = client.execute(request).await.map_err(|error| {
         let why = chain(&error);
         // A connection that was never made carried nothing. Everything else may have.
-        if error.is_connect() || error.is_builder() {
+        if is_forbidden(&error) {
+            TransportError::Forbidden(why)
+        } else if error.is_connect() || error.is_builder() {
             TransportError::NotSent(why)
         } else {
             TransportError::MaybeSent(why)
@@ -232,6 +234,22 @@ fn chain(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     if text.is_empty() { "the request failed".into() } else { text }
+}
+
+/// A name that leads to no address that may be contacted.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is not a public address, and not among the allowed hosts")]
+struct Forbidden(String);
+
+fn is_forbidden(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<Forbidden>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Resolves names to the addresses that may be used, so that the address that was checked is the one that is connected to.
@@ -279,7 +297,7 @@ impl Resolve for Guard {
             let usable: Vec<SocketAddr> =
                 found.await??.into_iter().filter(|a| reach == Reach::Any || is_public(a.ip())).collect();
             if usable.is_empty() {
-                return Err(format!("{host} is not a public address, and not among the allowed hosts").into());
+                return Err(Forbidden(host).into());
             }
             Ok(Box::new(usable.into_iter()) as Addrs)
         })

@@ -61,6 +61,7 @@ impl Run {
                 let (why, passing) = match answer {
                     Ok(response) => (format!("HTTP {}", response.status), response.status >= 500),
                     Err(TransportError::NotSent(why) | TransportError::MaybeSent(why)) => (why, true),
+                    Err(TransportError::Forbidden(why)) => (why, false),
                     Err(TransportError::TooLarge) => {
                         (format!("it is larger than {} MB", MAX_INPUT_BYTES >> 20), false)
                     }
@@ -180,6 +181,7 @@ impl Run {
             Err(TransportError::NotSent(why) | TransportError::MaybeSent(why)) => {
                 Err(Rejection::free(Failure::Overloaded { after: None }, why))
             }
+            Err(TransportError::Forbidden(why)) => Err(Rejection::free(Failure::NotSupported, why)),
             Err(TransportError::TooLarge) => {
                 Err(Rejection::free(Failure::Overloaded { after: None }, "the answer is larger than allowed"))
             }

@@ -117,7 +117,11 @@ impl Run {
                 // The picture exists and is paid for; only this server could not look at it.
                 let why = match failed {
                     Ok(response) => format!("HTTP {}", response.status),
-                    Err(TransportError::NotSent(why) | TransportError::MaybeSent(why)) => why,
+                    Err(
+                        TransportError::NotSent(why)
+                        | TransportError::MaybeSent(why)
+                        | TransportError::Forbidden(why),
+                    ) => why,
                     Err(TransportError::TooLarge) => "it is larger than allowed".into(),
                 };
                 let message = format!("the picture could not be fetched: {}", excerpt(&why));

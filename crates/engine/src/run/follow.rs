@@ -70,6 +70,10 @@ impl Run {
     /// A submission without an answer: what may be done is in the table.
     fn unanswered(&mut self, error: &TransportError) -> Step {
         let (outcome, why) = match error {
+            TransportError::Forbidden(why) => {
+                let failed = Failure::NotSupported.because(format!("could not be sent: {why}"));
+                return self.failed(failed, Cost::free());
+            }
             TransportError::NotSent(why) => (Outcome::NotSent, format!("could not be sent: {why}")),
             TransportError::MaybeSent(why) => (Outcome::Lost, format!("sent, and no answer came: {why}")),
             TransportError::TooLarge => (Outcome::TooLarge, "the answer is larger than allowed".into()),
