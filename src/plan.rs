@@ -98,12 +98,10 @@ pub fn check(job_id: &str, operation: Operation, raw: RawRequest) -> Result<Chec
         let Some(text) = role.reference(&request) else { continue };
         match Reference::parse(text)? {
             Reference::Url(url) => check_url(role, &url)?,
-            Reference::Data(bytes) => {
-                if let Some(facts) = picture::inspect(&bytes) {
-                    role.refer(&mut request, format!("{}{}", input::STORED, facts.sha256));
-                    let (sha256, content_type) = (facts.sha256, facts.content_type);
-                    kept.push(Kept { role, sha256, content_type, bytes });
-                }
+            Reference::Data { bytes, facts } => {
+                role.refer(&mut request, format!("{}{}", input::STORED, facts.sha256));
+                let (sha256, content_type) = (facts.sha256, facts.content_type);
+                kept.push(Kept { role, sha256, content_type, bytes });
             }
             Reference::Stored(hash) => role.refer(&mut request, format!("{}{hash}", input::STORED)),
             Reference::Asset(_) | Reference::Job(_) => {}

@@ -213,13 +213,16 @@ fn claimed(
 
 /// How long pictures really take, read again now and then: every finished job changes it a little.
 #[derive(Default)]
-pub struct Estimates(Option<(Instant, Arc<HashMap<(String, String), f64>>)>);
+pub struct Estimates(Option<(Instant, Seconds)>);
+
+/// Seconds of a render by provider and model.
+pub type Seconds = Arc<HashMap<(String, String), f64>>;
 
 /// How long estimates are believed.
 const BELIEVED: Duration = Duration::from_secs(1);
 
 impl Estimates {
-    fn current(&mut self) -> Result<Arc<HashMap<(String, String), f64>>, Failed> {
+    fn current(&mut self) -> Result<Seconds, Failed> {
         if let Some((at, seconds)) = &self.0
             && at.elapsed() < BELIEVED
         {

@@ -2,17 +2,13 @@
 //!
 //! Inside image_gen a mask is 8-bit grey and 255 is *edit*. Providers disagree; [`Ink`] says how each wants it.
 
-use std::io::Cursor;
-
-use image::imageops::FilterType;
-use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Limits, Luma, Rgba, RgbaImage, imageops};
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder};
 
 use crate::input::Input;
 use crate::job::Borders;
+use crate::picture::{MAX_PIXELS, MAX_SIDE, Pixels, buffer, decode};
 use crate::size::Size;
-
-/// The most pixels that are decoded: four bytes each, so 256 MB.
-const MAX_PIXELS: u64 = 64 << 20;
 
 /// How a provider wants the pixels that are to be edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,26 +21,48 @@ pub enum Ink {
     Transparent,
 }
 
-/// Decodes a picture within bounds.
-fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_PIXELS * 4);
-    reader.limits(limits);
-    reader.decode().map_err(|e| e.to_string())
+/// A PNG of these bytes, row by row.
+fn png(bytes: &[u8], width: u32, height: u32, colour: ExtendedColorType) -> Result<Input, String> {
+    let mut file = buffer(bytes.len() / 2)?;
+    PngEncoder::new(&mut file).write_image(bytes, width, height, colour).map_err(|e| e.to_string())?;
+    Ok(Input::made(file, Size { width, height }))
 }
 
-fn png(picture: &DynamicImage) -> Result<Input, String> {
-    let mut file = Cursor::new(Vec::new());
-    picture.write_to(&mut file, ImageFormat::Png).map_err(|e| e.to_string())?;
-    Input::read(file.into_inner()).ok_or_else(|| "the picture could not be written".into())
+fn decoded(input: &Input) -> Result<Pixels, String> {
+    decode(&input.bytes).map_err(|flaw| flaw.to_string())
+}
+
+/// One byte for each pixel of a picture of this size.
+fn grey(size: Size, paint: impl Fn(u32, u32) -> u8) -> Result<Vec<u8>, String> {
+    let mut bytes = buffer(size.width as usize * size.height as usize)?;
+    for y in 0..size.height {
+        bytes.extend((0..size.width).map(|x| paint(x, y)));
+    }
+    Ok(bytes)
+}
+
+/// Four bytes for each pixel of a picture of this size.
+fn coloured(size: Size, paint: impl Fn(u32, u32) -> [u8; 4]) -> Result<Vec<u8>, String> {
+    let mut bytes = buffer(size.width as usize * size.height as usize * 4)?;
+    for y in 0..size.height {
+        bytes.extend((0..size.width).flat_map(|x| paint(x, y)));
+    }
+    Ok(bytes)
+}
+
+fn grey_png(bytes: &[u8], size: Size) -> Result<Input, String> {
+    png(bytes, size.width, size.height, ExtendedColorType::L8)
+}
+
+fn coloured_png(bytes: &[u8], size: Size) -> Result<Input, String> {
+    png(bytes, size.width, size.height, ExtendedColorType::Rgba8)
 }
 
 /// A picture as providers take it: PNG, JPEG and WebP as they are, everything else as PNG.
 pub fn readable(input: Input) -> Result<Input, String> {
     match input.content_type {
         "image/png" | "image/jpeg" | "image/webp" => Ok(input),
-        _ => png(&decode(&input.bytes)?),
+        _ => converted(&input),
     }
 }
 
@@ -53,20 +71,28 @@ pub fn as_png(input: &Input) -> Result<Input, String> {
     if input.content_type == "image/png" {
         return Ok(input.clone());
     }
-    png(&decode(&input.bytes)?)
+    converted(input)
+}
+
+fn converted(input: &Input) -> Result<Input, String> {
+    let picture = decoded(input)?;
+    let size = Size { width: picture.width, height: picture.height };
+    coloured_png(&coloured(size, |x, y| picture.rgba(x, y))?, size)
 }
 
 /// A mask as image_gen keeps it: grey, white is edited, of the picture's size. True when it had to be resized. A
 /// mask that marks nothing is an error, because it was meant in other colours.
 pub fn canonical_mask(mask: &Input, size: Size) -> Result<(Input, bool), String> {
-    let grey = decode(&mask.bytes)?.into_luma8();
-    let fits = grey.dimensions() == (size.width, size.height);
-    let grey =
-        if fits { grey } else { imageops::resize(&grey, size.width, size.height, FilterType::Nearest) };
-    if !grey.pixels().any(|p| p.0[0] >= 128) {
+    let mask = decoded(mask)?;
+    let fits = (mask.width, mask.height) == (size.width, size.height);
+    // The nearest pixel: what is marked stays either marked or not.
+    let scaled = |at: u32, from: u32, to: u32| (u64::from(at) * u64::from(from) / u64::from(to)) as u32;
+    let bytes =
+        grey(size, |x, y| mask.grey(scaled(x, mask.width, size.width), scaled(y, mask.height, size.height)))?;
+    if !bytes.iter().any(|&luma| luma >= 128) {
         return Err("the mask marks nothing: its white pixels are the ones to be changed".into());
     }
-    Ok((png(&DynamicImage::ImageLuma8(grey))?, !fits))
+    Ok((grey_png(&bytes, size)?, !fits))
 }
 
 /// A canonical mask in a provider's colours, as PNG.
@@ -74,56 +100,56 @@ pub fn inked(mask: &Input, ink: Ink) -> Result<Input, String> {
     if ink == Ink::White {
         return Ok(mask.clone());
     }
-    let mut grey = decode(&mask.bytes)?.into_luma8();
-    for pixel in grey.pixels_mut() {
-        pixel.0[0] = 255 - pixel.0[0];
-    }
+    let mask = decoded(mask)?;
+    let size = Size { width: mask.width, height: mask.height };
     match ink {
-        Ink::Transparent => {
-            let (width, height) = grey.dimensions();
-            let clear = RgbaImage::from_fn(width, height, |x, y| Rgba([0, 0, 0, grey.get_pixel(x, y).0[0]]));
-            png(&DynamicImage::ImageRgba8(clear))
-        }
-        _ => png(&DynamicImage::ImageLuma8(grey)),
+        Ink::Transparent => coloured_png(&coloured(size, |x, y| [0, 0, 0, 255 - mask.grey(x, y)])?, size),
+        _ => grey_png(&grey(size, |x, y| 255 - mask.grey(x, y))?, size),
     }
 }
 
 /// The picture on a larger canvas, and the canonical mask of what is new. The new pixels are transparent and
 /// have the colour of the nearest old one, so that a provider that ignores transparency sees no hard edge.
 pub fn padded(image: &Input, borders: Borders) -> Result<(Input, Input), String> {
-    let old = decode(&image.bytes)?.into_rgba8();
-    let (width, height) = old.dimensions();
+    let old = decoded(image)?;
+    let (width, height) = (old.width, old.height);
     let wide = width.saturating_add(borders.left).saturating_add(borders.right);
     let high = height.saturating_add(borders.top).saturating_add(borders.bottom);
-    if u64::from(wide) * u64::from(high) > MAX_PIXELS {
-        return Err(format!("{wide}x{high} is larger than this server works on"));
+    if wide > MAX_SIDE || high > MAX_SIDE || u64::from(wide) * u64::from(high) > MAX_PIXELS {
+        return Err(format!(
+            "{wide}x{high} is larger than this server works on (at most {MAX_SIDE} on a side, {} million pixels)",
+            MAX_PIXELS / 1_000_000
+        ));
     }
+    let size = Size { width: wide, height: high };
     let inside = |x: u32, y: u32| {
         (borders.left..borders.left + width).contains(&x) && (borders.top..borders.top + height).contains(&y)
     };
-    let canvas = RgbaImage::from_fn(wide, high, |x, y| {
+    let canvas = coloured(size, |x, y| {
         let nearest_x = x.saturating_sub(borders.left).min(width - 1);
         let nearest_y = y.saturating_sub(borders.top).min(height - 1);
-        let mut pixel = *old.get_pixel(nearest_x, nearest_y);
-        if !inside(x, y) {
-            pixel.0[3] = 0;
-        }
-        pixel
-    });
-    let mask = GrayImage::from_fn(wide, high, |x, y| Luma([if inside(x, y) { 0 } else { 255 }]));
-    Ok((png(&DynamicImage::ImageRgba8(canvas))?, png(&DynamicImage::ImageLuma8(mask))?))
+        let [red, green, blue, alpha] = old.rgba(nearest_x, nearest_y);
+        [red, green, blue, if inside(x, y) { alpha } else { 0 }]
+    })?;
+    drop(old);
+    let canvas = coloured_png(&canvas, size)?;
+    let mask = grey(size, |x, y| if inside(x, y) { 0 } else { 255 })?;
+    Ok((canvas, grey_png(&mask, size)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    use image::RgbaImage;
+
     fn grey(width: u32, height: u32, paint: impl Fn(u32, u32) -> u8) -> Input {
-        png(&DynamicImage::ImageLuma8(GrayImage::from_fn(width, height, |x, y| Luma([paint(x, y)])))).unwrap()
+        let size = Size { width, height };
+        grey_png(&super::grey(size, paint).unwrap(), size).unwrap()
     }
 
     fn pixels(input: &Input) -> RgbaImage {
-        decode(&input.bytes).unwrap().into_rgba8()
+        image::load_from_memory(&input.bytes).unwrap().into_rgba8()
     }
 
     #[test]

@@ -315,7 +315,7 @@ fn picture(shade: u8) -> Option<Input> {
     let picture = GrayImage::from_fn(64, 64, |x, _| Luma([if x < 32 { 255 } else { shade }]));
     let mut file = std::io::Cursor::new(vec![]);
     DynamicImage::ImageLuma8(picture).write_to(&mut file, ImageFormat::Png).ok()?;
-    Input::read(file.into_inner())
+    Input::read(file.into_inner()).ok()
 }
 
 fn fingerprint(request: &HttpRequest) -> String {

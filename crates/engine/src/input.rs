@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::job::{Invalid, Request};
-use crate::picture;
+use crate::picture::{self, Facts, Flaw};
 use crate::size::Size;
 
 /// The largest input picture, in bytes: what the most generous provider takes.
@@ -19,8 +19,13 @@ const MAX_URL: usize = 4096;
 pub enum Reference {
     /// It is fetched from here.
     Url(String),
-    /// It came along.
-    Data(Vec<u8>),
+    /// It came along, and has been looked at.
+    Data {
+        /// The file.
+        bytes: Vec<u8>,
+        /// What it is.
+        facts: Facts,
+    },
     /// A row of `campaign_assets`.
     Asset(i64),
     /// The first picture of another job.
@@ -49,7 +54,7 @@ impl Reference {
             return if good { Ok(Reference::Stored(hash.to_ascii_lowercase())) } else { Err(wrong(text)) };
         }
         if text.starts_with("data:") {
-            return data(text).map(Reference::Data);
+            return data(text);
         }
         if text.len() <= MAX_URL && crate::http::origin(text).is_some() {
             return Ok(Reference::Url(text.into()));
@@ -63,8 +68,8 @@ fn wrong(text: &str) -> Invalid {
     Invalid::new(format!("'{shown}' does not refer to a picture"), crate::job::REFERENCES)
 }
 
-/// The bytes of a `data:` URI, which must be a picture.
-fn data(text: &str) -> Result<Vec<u8>, Invalid> {
+/// A `data:` URI, which must hold a picture.
+fn data(text: &str) -> Result<Reference, Invalid> {
     let hint = "Write data:image/png;base64,... with a PNG, JPEG, WebP or GIF.";
     let encoded = text.split_once(";base64,").map(|(_, data)| data);
     let encoded = encoded.ok_or_else(|| Invalid::new("the data: URI is not in base64", hint))?;
@@ -77,8 +82,10 @@ fn data(text: &str) -> Result<Vec<u8>, Invalid> {
     let bytes =
         STANDARD.decode(encoded).map_err(|_| Invalid::new("the data: URI is not valid base64", hint))?;
     match picture::inspect(&bytes) {
-        Some(_) => Ok(bytes),
-        None => Err(Invalid::new("the data: URI does not hold a picture", hint)),
+        Ok(facts) => Ok(Reference::Data { bytes, facts }),
+        Err(flaw) => {
+            Err(Invalid::new(format!("the data: URI does not hold a picture that can be used: {flaw}"), hint))
+        }
     }
 }
 
@@ -143,19 +150,24 @@ pub struct Input {
 }
 
 impl Input {
-    /// Takes bytes in as they are, when they are a picture that providers take. Every other kind is to be
-    /// converted first ([`crate::canvas::readable`]).
-    pub fn read(bytes: Vec<u8>) -> Option<Input> {
+    /// Takes bytes in as they are, when they are a whole picture within bounds. What providers do not take is to be
+    /// converted next ([`crate::canvas::readable`]). Decodes: never on the network thread.
+    pub fn read(bytes: Vec<u8>) -> Result<Input, Flaw> {
         let facts = picture::inspect(&bytes)?;
         let content_type = match facts.content_type.as_str() {
             "image/png" => "image/png",
             "image/jpeg" => "image/jpeg",
             "image/webp" => "image/webp",
             "image/gif" => "image/gif",
-            _ => return None,
+            _ => return Err(Flaw::Unknown),
         };
-        let size = Some(Size { width: facts.width, height: facts.height });
-        Some(Input { bytes: Arc::new(bytes), content_type, size })
+        let size = facts.width.zip(facts.height).map(|(width, height)| Size { width, height });
+        Ok(Input { bytes: Arc::new(bytes), content_type, size })
+    }
+
+    /// A PNG that was made here.
+    pub(crate) fn made(png: Vec<u8>, size: Size) -> Input {
+        Input { bytes: Arc::new(png), content_type: "image/png", size: Some(size) }
     }
 
     /// A picture of which nothing is known yet: it stands in while a request is only planned.
@@ -223,7 +235,7 @@ mod tests {
         assert_eq!(Reference::parse("asset:12"), Ok(Reference::Asset(12)));
         assert_eq!(Reference::parse(&format!("job:{job}")), Ok(Reference::Job(job.into())));
         assert!(matches!(Reference::parse("https://a.example/x.png?sig=1"), Ok(Reference::Url(_))));
-        assert!(matches!(Reference::parse(&Input::stand_in().data_uri()), Ok(Reference::Data(_))));
+        assert!(matches!(Reference::parse(&Input::stand_in().data_uri()), Ok(Reference::Data { .. })));
         let stored = format!("{STORED}{}", "Ab".repeat(32));
         assert_eq!(Reference::parse(&stored), Ok(Reference::Stored("ab".repeat(32))));
     }
@@ -252,6 +264,6 @@ mod tests {
     fn a_stand_in_is_a_picture() {
         // A whole one: adapters convert it while they plan.
         assert!(image::load_from_memory(&Input::stand_in().bytes).is_ok());
-        assert!(Input::read(b"hello".to_vec()).is_none());
+        assert!(Input::read(b"hello".to_vec()).is_err());
     }
 }

@@ -1,46 +1,106 @@
-//! What the bytes of an answer really are: declared content types and sizes are not believed.
+//! What the bytes of a picture really are: neither a declared content type nor the size that a header claims is believed
+//! before the pixels have been decoded to the end, in bounded memory.
 
-use std::io::Cursor;
+mod decode;
+mod whole;
 
-use image::{ImageFormat, ImageReader};
+use std::fmt;
+
+use image::ImageFormat;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+pub(crate) use decode::{Pixels, buffer, decode};
+
+/// The longest side, in pixels, of a picture that is decoded: the longest that WebP can have, and twice what any listed
+/// model draws.
+pub const MAX_SIDE: u32 = 16_383;
+/// The most pixels of a picture that is decoded: what the largest cameras in use take, and with four bytes each 200 MB.
+pub const MAX_PIXELS: u64 = 50_000_000;
+/// The most bytes that the decoded form may have, whatever the colour type.
+pub const MAX_DECODED: u64 = 4 * MAX_PIXELS;
 
 /// What is known about a picture from its bytes alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// `image/png`, `image/jpeg`, `image/webp` or `image/gif`.
     pub content_type: String,
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
+    /// Pixels, as decoded; `None` where the picture is larger than what is decoded here.
+    pub width: Option<u32>,
+    /// Pixels, as `width`.
+    pub height: Option<u32>,
     /// Length in bytes.
     pub byte_size: u64,
     /// SHA-256 of the bytes, lower-case hexadecimal.
     pub sha256: String,
 }
 
-/// Looks at the first bytes and the header of a picture. `None` when it is not one that we know: the
-/// caller then treats the answer as broken.
-pub fn inspect(bytes: &[u8]) -> Option<Facts> {
-    let content_type = match image::guess_format(bytes).ok()? {
-        ImageFormat::Png => "image/png",
-        ImageFormat::Jpeg => "image/jpeg",
-        ImageFormat::WebP => "image/webp",
-        ImageFormat::Gif => "image/gif",
-        _ => return None,
-    };
-    // Only the header is read: no pixel buffer is allocated, whatever the header claims.
-    let (width, height) =
-        ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?.into_dimensions().ok()?;
-    (width > 0 && height > 0).then(|| Facts {
-        content_type: content_type.to_owned(),
-        width,
-        height,
-        byte_size: bytes.len() as u64,
-        sha256: hex(&Sha256::digest(bytes)),
-    })
+/// Why bytes are not taken for a picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Of no type that is known here.
+    Unknown,
+    /// The header claims more than is decoded.
+    TooLarge {
+        /// Pixels, as claimed.
+        width: u32,
+        /// Pixels, as claimed.
+        height: u32,
+    },
+    /// Its pixels cannot be decoded to the end, or its end is missing.
+    Damaged(String),
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Flaw::Unknown => write!(f, "it is not a PNG, JPEG, WebP or GIF"),
+            Flaw::TooLarge { width, height } => write!(
+                f,
+                "it claims {width}x{height} pixels; at most {MAX_SIDE} on a side, {} million in all and {} MB decoded are taken",
+                MAX_PIXELS / 1_000_000,
+                MAX_DECODED / 1_000_000
+            ),
+            Flaw::Damaged(why) => write!(f, "it is damaged or cut short: {why}"),
+        }
+    }
+}
+
+/// The content type of the formats that are known here.
+fn content_type(format: ImageFormat) -> Option<&'static str> {
+    match format {
+        ImageFormat::Png => Some("image/png"),
+        ImageFormat::Jpeg => Some("image/jpeg"),
+        ImageFormat::WebP => Some("image/webp"),
+        ImageFormat::Gif => Some("image/gif"),
+        _ => None,
+    }
+}
+
+/// Decodes a picture to its end and says what it is. Takes as long as that: never on the network thread.
+pub fn inspect(bytes: &[u8]) -> Result<Facts, Flaw> {
+    let pixels = decode(bytes)?;
+    let (width, height) = (Some(pixels.width), Some(pixels.height));
+    drop(pixels);
+    Facts::of(bytes, width, height).ok_or(Flaw::Unknown)
+}
+
+impl Facts {
+    /// What can be said of a picture that is too large to be decoded here: all but its size.
+    pub fn unmeasured(bytes: &[u8]) -> Option<Facts> {
+        Facts::of(bytes, None, None)
+    }
+
+    fn of(bytes: &[u8], width: Option<u32>, height: Option<u32>) -> Option<Facts> {
+        let content_type = content_type(image::guess_format(bytes).ok()?)?.to_owned();
+        let sha256 = hex(&Sha256::digest(bytes));
+        Some(Facts { content_type, width, height, byte_size: bytes.len() as u64, sha256 })
+    }
+
+    /// The decoded size in pixels, width times height.
+    pub fn pixels(&self) -> Option<u64> {
+        Some(u64::from(self.width?) * u64::from(self.height?))
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -48,24 +108,4 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_bytes_decide_what_a_picture_is() {
-        let mut png = Cursor::new(Vec::new());
-        image::RgbImage::new(3, 2).write_to(&mut png, ImageFormat::Png).unwrap();
-        let facts = inspect(png.get_ref()).unwrap();
-        assert_eq!((facts.content_type.as_str(), facts.width, facts.height), ("image/png", 3, 2));
-        assert_eq!(facts.byte_size, png.get_ref().len() as u64);
-        assert_eq!(facts.sha256.len(), 64);
-    }
-
-    #[test]
-    fn what_is_not_a_picture_is_not_one() {
-        for bytes in [&b""[..], b"<html>", b"{\"error\":1}", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff"]
-        {
-            assert_eq!(inspect(bytes), None);
-        }
-    }
-}
+mod tests;

@@ -148,6 +148,8 @@ enum State {
     Entering,
     /// Fetching the picture of this index, for the so-manyth time.
     Gathering(usize, u32),
+    /// The bytes of the picture of this index are here, and wait to be looked at.
+    Looking(usize, Vec<u8>),
     /// All pictures are here, and wait to be made fit.
     Gathered,
     /// They are fit; what is left are errands.
@@ -384,6 +386,7 @@ impl Run {
             (
                 State::New
                 | State::Gathering(..)
+                | State::Looking(..)
                 | State::Gathered
                 | State::Arranged
                 | State::Errand(_)
@@ -399,7 +402,8 @@ impl Run {
             }
             (State::Entering, Event::Elapsed) => self.too_late(),
             (State::Entering, Event::Shut { after, code }) => self.shut(after, code, now),
-            (State::Gathering(index, tries), event) => self.gathered(index, tries, event, now),
+            (State::Gathering(index, tries), event) => self.gathered(index, tries, event),
+            (State::Looking(index, bytes), Event::Compute) => self.look_at_input(index, bytes, now),
             (State::Gathered, Event::Compute) => self.arrange(now),
             (State::Arranged, Event::Compute) => self.errand_or_begin(now),
             (State::Errand(name), Event::Answer(answer)) => self.errand_answered(name, answer, now),
@@ -432,7 +436,8 @@ impl Run {
             ) => self.call_off(accepted),
             (State::Canceling(accepted), Event::Answer(_)) => self.called_off(accepted),
             (State::Collecting(collection), Event::Answer(answer)) => self.fetched(*collection, answer),
-            (State::Collecting(collection), Event::Elapsed | Event::Compute) => self.collect(*collection),
+            (State::Collecting(collection), Event::Elapsed) => self.collect(*collection),
+            (State::Collecting(collection), Event::Compute) => self.inspect(*collection),
             (state, Event::Cancel) => {
                 self.state = state;
                 Step::Stop

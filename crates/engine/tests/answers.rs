@@ -207,7 +207,7 @@ fn drive_n(
     };
     let mut last: Option<Answer> = None;
     let mut asked: Vec<Answer> = vec![];
-    for _life in 0..40 {
+    for _life in 0..2_000 {
         let request = serde_json::from_value(value!({"prompt": "a lighthouse", "seed": 7, "n": n})).unwrap();
         let job = Job {
             id: "gen_1".into(),
@@ -259,7 +259,10 @@ fn drive_n(
                     for entry in entries {
                         match entry {
                             Entry::Begin { number, .. } => (begun, attempts) = (true, number),
-                            Entry::Later { progress: p, .. } => (later, progress) = (true, p),
+                            Entry::Later { after, progress: p } => {
+                                now += i64::try_from(after.as_millis()).unwrap();
+                                (later, progress) = (true, p);
+                            }
                             Entry::Close { status, pictures, .. } => {
                                 prop_assert!(way.closed.is_none());
                                 (way.closed, way.pictures) = (Some(status), pictures);

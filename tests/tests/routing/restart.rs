@@ -100,7 +100,9 @@ fn between_two_rungs_nothing_is_forgotten() {
         // Long enough to be met asleep.
         stage.admin().run(
             "CREATE FUNCTION public.soften(prompt text, context jsonb) RETURNS text LANGUAGE sql AS
-             $$ SELECT 'soft: ' || replace(prompt, 'a woman', 'somebody') FROM pg_sleep(1.5) $$",
+             $$ SELECT 'soft: ' || replace(prompt, 'a woman', 'somebody') FROM pg_sleep(1.5) $$;
+             CREATE ROLE softener;
+             ALTER FUNCTION public.soften(text, jsonb) OWNER TO softener",
         );
         stage.sim.rule(json!({"phase": "submit", "prompt_contains": "a woman", "fault": "refuse"}));
         let mut alice = stage.alice();

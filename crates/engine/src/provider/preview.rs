@@ -125,6 +125,9 @@ mod tests {
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
         let facts = crate::picture::inspect(&draw(1)).unwrap();
-        assert_eq!((facts.content_type.as_str(), facts.width, facts.height), ("image/png", 256, 320));
+        assert_eq!(
+            (facts.content_type.as_str(), facts.width, facts.height),
+            ("image/png", Some(256), Some(320))
+        );
     }
 }

@@ -42,7 +42,7 @@ impl Run {
         }
     }
 
-    pub(super) fn gathered(&mut self, index: usize, tries: u32, event: Event, now: i64) -> Step {
+    pub(super) fn gathered(&mut self, index: usize, tries: u32, event: Event) -> Step {
         let bytes = match event {
             Event::Elapsed => return self.fetch(index, tries + 1),
             Event::Loaded(Some(bytes)) => bytes,
@@ -77,13 +77,19 @@ impl Run {
                 return Step::Stop;
             }
         };
+        // To decode it takes milliseconds, and more where its sender wants that.
+        self.state = State::Looking(index, bytes);
+        Step::Compute
+    }
+
+    pub(super) fn look_at_input(&mut self, index: usize, bytes: Vec<u8>, now: i64) -> Step {
         let Some(&(role, _)) = self.job.pictures.get(index) else { return Step::Stop };
         match Input::read(bytes) {
-            Some(input) => {
+            Ok(input) => {
                 self.inputs.set(role, input);
                 self.gather(index + 1, now)
             }
-            None => self.no_input(index, "it is not a PNG, JPEG, WebP or GIF"),
+            Err(flaw) => self.no_input(index, &flaw.to_string()),
         }
     }
 

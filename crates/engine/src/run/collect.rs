@@ -9,12 +9,14 @@ use crate::egress::Destination;
 use crate::failure::{Failure, excerpt};
 use crate::http::{HttpRequest, HttpResponse, TransportError, origin};
 use crate::job::Warning;
-use crate::picture;
+use crate::picture::{self, Facts, Flaw};
 use crate::provider::{self, Output, Source};
 use crate::size::Size;
 
 /// How often a picture is fetched in all.
 const FETCH_TRIES: u32 = 4;
+/// How many redirects of a picture are followed.
+const REDIRECTS: u32 = 3;
 
 /// Pictures on their way in.
 #[derive(Debug)]
@@ -26,11 +28,30 @@ pub(super) struct Collection {
     waited: f64,
     done: Vec<Picture>,
     tries: u32,
+    /// Where the next picture is, after redirects, and how many those were.
+    moved: Option<(String, u32)>,
+    /// A picture that was fetched, and waits to be looked at.
+    fetched: Option<Vec<u8>>,
+    /// Pictures that cannot be used, and were paid for.
+    broken: u32,
 }
 
 impl Collection {
     pub(super) fn new(output: Output, cost: Option<Cost>, waited: f64) -> Self {
-        Collection { output, cost, waited, done: vec![], tries: 0 }
+        Collection { output, cost, waited, done: vec![], tries: 0, moved: None, fetched: None, broken: 0 }
+    }
+}
+
+impl Collection {
+    /// Goes on without the next picture. It stays on the bill.
+    fn leave_out(&mut self) {
+        let number = self.done.len();
+        self.output.pictures.remove(number);
+        if number < self.output.seeds.len() {
+            self.output.seeds.remove(number);
+        }
+        self.broken += 1;
+        (self.tries, self.moved) = (0, None);
     }
 }
 
@@ -52,8 +73,18 @@ impl Run {
     pub(super) fn collect(&mut self, mut collection: Collection) -> Step {
         while let Some(source) = collection.output.pictures.get(collection.done.len()) {
             match source {
-                Source::Url { url, .. } if !is_web(url) => return self.no_picture(collection),
+                Source::Url { url, .. } if !is_web(url) => match self.absolute(url) {
+                    Some(whole) => {
+                        if let Some(Source::Url { url, .. }) =
+                            collection.output.pictures.get_mut(collection.done.len())
+                        {
+                            *url = whole;
+                        }
+                    }
+                    None => return self.refused(collection, "its address is not one of the web"),
+                },
                 Source::Url { url, .. } => {
+                    let url = collection.moved.as_ref().map_or(url.as_str(), |(url, _)| url);
                     let mut request = HttpRequest::picture(url);
                     if self.is_at_provider(url) {
                         request.destination = Destination::Provider;
@@ -62,20 +93,7 @@ impl Run {
                     self.state = State::Collecting(Box::new(collection));
                     return self.send(request);
                 }
-                Source::Inline(bytes) => match picture::inspect(bytes) {
-                    Some(facts) => {
-                        let bytes = Some(bytes.clone());
-                        collection.done.push(Picture {
-                            url: None,
-                            lifetime: None,
-                            facts: Some(facts),
-                            bytes,
-                            inline: true,
-                            seed: None,
-                        });
-                    }
-                    None => return self.no_picture(collection),
-                },
+                Source::Inline(_) => return self.look(collection),
             }
         }
         self.succeed(collection)
@@ -86,63 +104,160 @@ impl Run {
         mut collection: Collection,
         answer: Result<HttpResponse, TransportError>,
     ) -> Step {
-        let Some(Source::Url { url, lifetime }) = collection.output.pictures.get(collection.done.len())
-        else {
-            return Step::Stop;
-        };
-        let (url, lifetime) = (Some(url.clone()), *lifetime);
         match answer {
-            Ok(response) if response.is_success() => match picture::inspect(&response.body) {
-                Some(facts) => {
-                    let bytes = Some(response.body);
-                    collection.done.push(Picture {
-                        url,
-                        lifetime,
-                        facts: Some(facts),
-                        bytes,
-                        inline: false,
-                        seed: None,
-                    });
-                    collection.tries = 0;
-                    self.collect(collection)
-                }
-                None => self.no_picture(collection),
-            },
-            _ if collection.tries < FETCH_TRIES => {
-                let pause = Duration::from_millis(250 << collection.tries);
-                self.state = State::Collecting(Box::new(collection));
-                Step::Wait(pause)
+            Ok(response) if response.is_success() => {
+                collection.fetched = Some(response.body);
+                self.look(collection)
             }
-            failed => {
-                // The picture exists and is paid for; only this server could not look at it.
-                let why = match failed {
-                    Ok(response) => format!("HTTP {}", response.status),
-                    Err(
-                        TransportError::NotSent(why)
-                        | TransportError::MaybeSent(why)
-                        | TransportError::Forbidden(why),
-                    ) => why,
-                    Err(TransportError::TooLarge) => "it is larger than allowed".into(),
-                };
-                let message = format!("the picture could not be fetched: {}", excerpt(&why));
-                self.warnings.push(Warning::new("unverified", message));
-                collection.done.push(Picture {
-                    url,
-                    lifetime,
-                    facts: None,
-                    bytes: None,
-                    inline: false,
-                    seed: None,
-                });
-                collection.tries = 0;
-                self.collect(collection)
+            Ok(response) if (300..400).contains(&response.status) => {
+                self.follow_redirect(collection, &response)
+            }
+            Ok(response) => self.fetch_again(collection, &format!("HTTP {}", response.status)),
+            Err(TransportError::Forbidden(why)) => self.refused(collection, &why),
+            Err(TransportError::NotSent(why) | TransportError::MaybeSent(why)) => {
+                self.fetch_again(collection, &why)
+            }
+            Err(TransportError::TooLarge) => {
+                collection.tries = FETCH_TRIES;
+                self.fetch_again(collection, "it is larger than allowed")
             }
         }
     }
 
-    fn no_picture(&mut self, collection: Collection) -> Step {
+    /// An address that is written without its host, as seen from the provider.
+    fn absolute(&self, url: &str) -> Option<String> {
+        let base = provider::base_url(self.provider()?, &self.candidate);
+        let relative = url.starts_with('/') || !url.split(['/', '?', '#']).next()?.contains(':');
+        let whole = url::Url::parse(base).ok()?.join(url.trim()).ok()?.to_string();
+        let sound = !url.trim().is_empty()
+            && !url.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\u{fffd}');
+        (relative && sound && is_web(&whole)).then_some(whole)
+    }
+
+    /// Fetches a picture from where it has moved to: a request like the first, so that the same addresses are refused.
+    fn follow_redirect(&mut self, mut collection: Collection, response: &HttpResponse) -> Step {
+        let Some(Source::Url { url, .. }) = collection.output.pictures.get(collection.done.len()) else {
+            return self.collect(collection);
+        };
+        let (from, hops) = collection.moved.take().unwrap_or_else(|| (url.clone(), 0));
+        let target = response.header("location").and_then(|to| url::Url::parse(&from).ok()?.join(to).ok());
+        match target.map(String::from) {
+            Some(target) if hops < REDIRECTS && is_web(&target) => {
+                collection.moved = Some((target, hops + 1));
+                collection.tries = collection.tries.saturating_sub(1);
+                self.collect(collection)
+            }
+            Some(target) if !is_web(&target) => self.refused(collection, "it leads away from the web"),
+            _ => self.fetch_again(collection, &format!("HTTP {}", response.status)),
+        }
+    }
+
+    /// Leaves out a picture whose address must not be contacted from here, nor be given to those who show it. What was
+    /// billed for an answer like this is not known.
+    fn refused(&mut self, mut collection: Collection, why: &str) -> Step {
+        let message = format!("the address of a picture is refused: {}", excerpt(why));
+        collection.leave_out();
+        if !collection.output.pictures.is_empty() {
+            self.warnings.push(Warning::new("refused_address", message));
+            return self.collect(collection);
+        }
+        let bill = self.not_known();
+        self.end(AttemptStatus::Failed, Failure::Broken.because(message), bill, JobStatus::NeedsReview)
+    }
+
+    /// Decodes the next picture where that holds up no other job.
+    fn look(&mut self, collection: Collection) -> Step {
+        self.state = State::Collecting(Box::new(collection));
+        Step::Compute
+    }
+
+    /// Looks at the picture whose bytes are here.
+    pub(super) fn inspect(&mut self, mut collection: Collection) -> Step {
+        let number = collection.done.len();
+        let fetched = collection.fetched.take();
+        match (collection.output.pictures.get_mut(number), fetched) {
+            (Some(Source::Url { url, lifetime }), Some(bytes)) => match picture::inspect(&bytes) {
+                Ok(facts) => {
+                    let (url, lifetime) = (Some(url.clone()), *lifetime);
+                    let (facts, bytes) = (Some(facts), Some(bytes));
+                    collection.done.push(Picture { url, lifetime, facts, bytes, inline: false, seed: None });
+                    (collection.tries, collection.moved) = (0, None);
+                    self.collect(collection)
+                }
+                Err(flaw @ Flaw::TooLarge { .. }) => {
+                    collection.tries = FETCH_TRIES;
+                    self.fetch_again(collection, &flaw.to_string())
+                }
+                // A page that says "wait", or half a file: the next one may be whole.
+                Err(flaw) => self.fetch_again(collection, &flaw.to_string()),
+            },
+            (Some(Source::Inline(bytes)), _) => {
+                let bytes = std::mem::take(bytes);
+                let facts = match picture::inspect(&bytes) {
+                    Ok(facts) => Ok(facts),
+                    Err(flaw @ Flaw::TooLarge { .. }) => {
+                        let message = format!("picture {} was not looked at: {flaw}", number + 1);
+                        self.warnings.push(Warning::new("unverified", message));
+                        Facts::unmeasured(&bytes).ok_or(flaw)
+                    }
+                    Err(flaw) => Err(flaw),
+                };
+                match facts {
+                    Ok(facts) => {
+                        let (facts, bytes) = (Some(facts), Some(bytes));
+                        collection.done.push(Picture {
+                            url: None,
+                            lifetime: None,
+                            facts,
+                            bytes,
+                            inline: true,
+                            seed: None,
+                        });
+                    }
+                    Err(flaw) => {
+                        // There is no address to fetch it from again. The others are whole.
+                        collection.leave_out();
+                        let message = format!("a picture of the answer cannot be used: {flaw}");
+                        self.warnings.push(Warning::new("broken_picture", message));
+                        if collection.output.pictures.is_empty() {
+                            return self.no_picture(collection, &flaw.to_string());
+                        }
+                    }
+                }
+                self.collect(collection)
+            }
+            _ => self.collect(collection),
+        }
+    }
+
+    /// Fetches the picture again, within bounds. In the end its address is delivered as it is: it is paid for, and only this
+    /// server could not look at it.
+    fn fetch_again(&mut self, mut collection: Collection, why: &str) -> Step {
+        if collection.tries < FETCH_TRIES {
+            let pause = Duration::from_millis(250 << collection.tries);
+            self.state = State::Collecting(Box::new(collection));
+            return Step::Wait(pause);
+        }
+        if let Some(Source::Url { url, lifetime }) = collection.output.pictures.get(collection.done.len()) {
+            let message = format!("the picture could not be fetched: {}", excerpt(why));
+            self.warnings.push(Warning::new("unverified", message));
+            let (url, lifetime) = (Some(url.clone()), *lifetime);
+            collection.done.push(Picture {
+                url,
+                lifetime,
+                facts: None,
+                bytes: None,
+                inline: false,
+                seed: None,
+            });
+        }
+        (collection.tries, collection.moved) = (0, None);
+        self.collect(collection)
+    }
+
+    fn no_picture(&mut self, collection: Collection, why: &str) -> Step {
         let bill = self.settle(&collection);
-        let failed = Failure::Broken.because("what came back is not a picture");
+        let failed = Failure::Broken.because(format!("what came back is not a picture: {why}"));
         self.end(AttemptStatus::Failed, failed, bill, JobStatus::Failed)
     }
 
@@ -150,12 +265,10 @@ impl Run {
     /// for, where the request names one; else by that of the picture.
     fn settle(&self, collection: &Collection) -> Bill {
         let output = &collection.output;
-        let asked = self.prepared.as_ref().filter(|p| p.sized).and_then(|p| p.size);
-        let made = collection.done.iter().find_map(|p| p.facts.as_ref());
-        let made = made.map(|facts| Size { width: facts.width, height: facts.height });
-        let pixels = asked.or(made).map(Size::pixels);
+        let asked = self.prepared.as_ref().filter(|p| p.sized).and_then(|p| p.size).map(Size::pixels);
+        let pixels = asked.or_else(|| collection.done.iter().find_map(|p| p.facts.as_ref()?.pixels()));
         let told = output.cost.clone().or_else(|| collection.cost.clone());
-        let images = output.pictures.len() as u32 + output.withheld;
+        let images = output.pictures.len() as u32 + output.withheld + collection.broken;
         match told {
             Some(told) => told.into(),
             None => self.price(images, pixels, output.tokens, output.render_seconds),

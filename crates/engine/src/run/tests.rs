@@ -401,10 +401,72 @@ fn a_picture_that_cannot_be_fetched_is_delivered_with_a_warning() {
 }
 
 #[test]
-fn bytes_that_are_no_picture_are_no_success_and_stay_on_the_bill() {
-    let mut world = World::new("bfl", vec![accepted(), ready(), bytes(b"<html>".to_vec())]);
+fn the_address_of_a_paid_picture_is_delivered_when_what_is_there_cannot_be_read() {
+    let cut = png()[..60].to_vec();
+    for page in [b"<html>wait</html>".to_vec(), vec![], cut] {
+        let answers = [vec![accepted(), ready()], (0..4).map(|_| bytes(page.clone())).collect()].concat();
+        let mut world = World::new("bfl", answers);
+        world.go();
+        assert_eq!(world.log.iter().filter(|line| line.starts_with("get /x.png")).count(), 4);
+        assert_eq!(world.end(), (AttemptStatus::Succeeded, None, Some("0.04".into())));
+        let Some(Entry::Close { pictures, .. }) = world.entries.last() else { panic!() };
+        assert_eq!(
+            (pictures[0].url.as_deref(), &pictures[0].facts),
+            (Some("http://cdn:2/x.png?sig=s"), &None)
+        );
+        let warned = world.entries.iter().any(|entry| match entry {
+            Entry::End { warnings, .. } => warnings.iter().any(|w| w.code == "unverified"),
+            _ => false,
+        });
+        assert!(warned);
+    }
+}
+
+#[test]
+fn a_half_picture_is_fetched_again() {
+    let half = png()[..60].to_vec();
+    let mut world = World::new("bfl", vec![accepted(), ready(), bytes(half), bytes(png())]);
     world.go();
-    assert_eq!(world.end(), (AttemptStatus::Failed, Some(ErrorCode::ProviderError), Some("0.04".into())));
+    let Some(Entry::Close { pictures, .. }) = world.entries.last() else { panic!() };
+    assert_eq!(pictures[0].facts.as_ref().unwrap().pixels(), Some(64 * 64));
+}
+
+#[test]
+fn a_picture_that_has_moved_is_fetched_from_there_and_nowhere_else() {
+    let moved = |to: &str| {
+        Ok(HttpResponse { status: 302, headers: vec![("location".into(), to.into())], body: vec![] })
+    };
+    let mut world = World::new("bfl", vec![accepted(), ready(), moved("/y.png"), bytes(png())]);
+    world.go();
+    let fetched: Vec<_> = world.log.iter().filter(|line| line.contains(".png")).collect();
+    assert_eq!(fetched, ["get /x.png", "get /y.png"]);
+    let Some(Entry::Close { pictures, .. }) = world.entries.last() else { panic!() };
+    assert_eq!(pictures[0].url.as_deref(), Some("http://cdn:2/x.png?sig=s"));
+    let forbidden = || Err(TransportError::Forbidden("10.0.0.1 is not public".into()));
+    for answers in
+        [vec![moved("http://10.0.0.1/y"), forbidden()], vec![moved("javascript:x")], vec![forbidden()]]
+    {
+        let mut world = World::new("bfl", [vec![accepted(), ready()], answers].concat());
+        world.go();
+        assert_eq!(world.end(), (AttemptStatus::Failed, Some(ErrorCode::ProviderError), None));
+        let Some(Entry::Close { status, pictures, .. }) = world.entries.last() else { panic!() };
+        assert_eq!((*status, pictures.len()), (JobStatus::NeedsReview, 0));
+    }
+    let mut world = World::new("bfl", [vec![accepted(), ready()], vec![moved("/x.png"); 30]].concat());
+    world.go();
+    assert!(world.log.iter().filter(|line| line.starts_with("get /x.png")).count() <= 16);
+}
+
+#[test]
+fn bytes_in_an_answer_that_are_no_whole_picture_are_no_success_and_stay_on_the_bill() {
+    use base64::Engine as _;
+    for spoilt in [b"no picture".to_vec(), png()[..60].to_vec()] {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(spoilt);
+        let answer = json_answer(200, json!({"created": 1, "data": [{"b64_json": encoded}]}));
+        let mut world = World::new("openai", vec![answer]);
+        world.go();
+        assert_eq!(world.end(), (AttemptStatus::Failed, Some(ErrorCode::ProviderError), Some("0.04".into())));
+    }
 }
 
 #[test]
