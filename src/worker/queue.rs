@@ -591,16 +591,6 @@ fn write(extension: pg_sys::Oid, epoch: i64, commits: &[Commit]) -> Result<HashM
     let _in_hand = trace::hands(commits.iter().map(|c| c.seq));
     within(extension, "write the journal", || {
         Spi::connect(|client| {
-            for picture in commits.iter().flat_map(|c| c.pictures()) {
-                if let (Some(facts), Some(bytes)) = (&picture.facts, &picture.bytes) {
-                    let arguments = [
-                        facts.sha256.as_str().into(),
-                        facts.content_type.as_str().into(),
-                        bytes.as_slice().into(),
-                    ];
-                    client.select("SELECT image_gen._keep($1, $2, $3)", None, &arguments)?;
-                }
-            }
             let arguments = [epoch.into(), JsonB(Value::Array(items)).into()];
             let rows = client.select("SELECT * FROM image_gen._journal($1, $2)", None, &arguments)?;
             let mut verdicts = HashMap::new();
@@ -612,6 +602,18 @@ fn write(extension: pg_sys::Oid, epoch: i64, commits: &[Commit]) -> Result<HashM
                         _ => Verdict::Written,
                     };
                     verdicts.insert(seq, verdict);
+                }
+            }
+            // After that, because only now is it known which jobs are ours: bytes of another one's would never be removed.
+            let written = |commit: &&Commit| verdicts.get(&commit.seq) == Some(&Verdict::Written);
+            for picture in commits.iter().filter(written).flat_map(|c| c.pictures()) {
+                if let (Some(facts), Some(bytes)) = (&picture.facts, &picture.bytes) {
+                    let arguments = [
+                        facts.sha256.as_str().into(),
+                        facts.content_type.as_str().into(),
+                        bytes.as_slice().into(),
+                    ];
+                    client.select("SELECT image_gen._keep($1, $2, $3)", None, &arguments)?;
                 }
             }
             for commit in commits {

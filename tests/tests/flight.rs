@@ -184,3 +184,26 @@ fn one_job_asks_for_one_transaction_in_each_step_of_its_life() {
     println!("one job: {used} transaction ids, of which one is its caller's");
     assert!(used <= 5, "{used} transaction ids for one job");
 }
+
+#[test]
+fn a_picture_of_a_job_that_is_not_ours_any_more_leaves_no_bytes() {
+    let stage = Stage::start();
+    stage.sim.configure(&json!({"render_seconds": 1.0}));
+    stage.worker();
+    let (mut admin, mut alice) = (stage.admin(), stage.alice());
+    // The bytes of this model come in the answer, so the database is to keep them.
+    let inline = |prompt: &str| format!("prompt => '{prompt}', model => 'openai:gpt-image-2'");
+    let disowned = alice.generate_with(&inline("disowned"));
+    let sent = format!("SELECT count(*) FROM image_gen.attempts WHERE job_id = '{disowned}'");
+    wait_until("its intent is written", secs(20), || admin.number(&sent) == 1);
+    admin.run(&format!("UPDATE image_gen.queue SET epoch = epoch + 1000000 WHERE job_id = '{disowned}'"));
+    // Each of these takes as long as that one has left: when both are over, its answer has come and was not taken.
+    for prompt in ["ours", "ours again"] {
+        let id = alice.generate_with(&inline(prompt));
+        assert_eq!(alice.done(&id).status, "succeeded");
+    }
+    assert_eq!(stage.sim.submits(), 3);
+    assert_eq!(admin.text(&format!("SELECT status FROM image_gen.jobs WHERE id = '{disowned}'")), "running");
+    let kept = "SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = b.sha256)) FROM image_gen.blobs b";
+    assert_eq!(admin.rows(kept), [["2", "2"]], "bytes that no asset has");
+}
