@@ -9,7 +9,7 @@ use image_gen_engine::egress::Destination;
 use image_gen_engine::input::{Reference, Role};
 use image_gen_engine::job::{Invalid, Operation, RawRequest, Request};
 use image_gen_engine::route::Priority;
-use image_gen_engine::{catalogue, http, input, picture, policy, provider, seed, wording};
+use image_gen_engine::{catalogue, http, input, policy, provider, seed, wording};
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};

@@ -15,6 +15,8 @@ fn own_machine(path: &str) -> (Stage, Sim) {
     };
     let mut options = Options::all_keys(&[]);
     options.env.push(("STABLE_DIFFUSION_LOCAL_BASE_URL".into(), url));
+    // A machine that is off is not waited for.
+    options.conf.push("image_gen.outage_timeout = 0".into());
     let stage = Stage::with(options);
     sim.configure(&json!({"render_seconds": 0.05}));
     stage.admin().run(
