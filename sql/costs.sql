@@ -290,7 +290,7 @@ CREATE TABLE image_gen.invoices (
   provider    text COLLATE "C" NOT NULL,
   period_from timestamptz NOT NULL,
   period_to   timestamptz NOT NULL CHECK (period_to > period_from),
-  amount      numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(amount) <= 18),
+  amount      numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(trim_scale(amount)) <= 18),
   currency    text NOT NULL DEFAULT 'USD' CHECK (currency ~ '^[A-Z]{3}$'),
   note        text,
   imported_by name NOT NULL,
@@ -311,7 +311,7 @@ CREATE TABLE image_gen.invoice_lines (
   invoice_id bigint NOT NULL REFERENCES image_gen.invoices ON DELETE CASCADE,
   line       integer NOT NULL,
   remote_id  text COLLATE "C" NOT NULL,
-  amount     numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(amount) <= 18),
+  amount     numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(trim_scale(amount)) <= 18),
   PRIMARY KEY (invoice_id, line)
 );
 CREATE INDEX invoice_lines_request ON image_gen.invoice_lines (remote_id);

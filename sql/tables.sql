@@ -127,7 +127,7 @@ CREATE TABLE image_gen.prices (
   model         text COLLATE "C" NOT NULL,
   unit          text NOT NULL CHECK (unit IN ('image', 'megapixel', 'begun_megapixel', 'first_megapixel', 'further_megapixel', 'second', 'text_in_mtok', 'image_in_mtok', 'image_out_mtok', 'text_out_mtok')),
   quality       text,
-  amount        numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(amount) <= 18),
+  amount        numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(trim_scale(amount)) <= 18),
   currency      text NOT NULL DEFAULT 'USD' CHECK (currency ~ '^[A-Z]{3}$'),
   valid_from    date NOT NULL DEFAULT '-infinity',
   valid_to      date NOT NULL DEFAULT 'infinity' CHECK (valid_to > valid_from),

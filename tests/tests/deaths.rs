@@ -203,6 +203,12 @@ fn crashes_in_a_row_slow_the_worker_down_and_a_healthy_time_makes_up_for_them() 
     assert_eq!(pauses().len(), 3);
     // Five minutes of health, as the record says (words 6 and 7: began, last seen).
     let words = OpenOptions::new().read(true).write(true).open(&file).unwrap();
+    let mut admin = stage.admin();
+    wait_until("the worker sleeps", secs(20), || {
+        admin.truth(
+            "SELECT bool_and(a.wait_event = 'Extension' AND a.state = 'idle') FROM pg_stat_activity a JOIN image_gen.worker_status w ON w.pid = a.pid",
+        )
+    });
     let mut began = [0; 8];
     words.read_exact_at(&mut began, 48).unwrap();
     let worker = stage.worker();

@@ -185,10 +185,13 @@ pub fn excerpt(text: &str) -> String {
             _ => line.push_str(word),
         }
     }
-    match line.char_indices().nth(MESSAGE_CHARS) {
-        Some((at, _)) => format!("{}...", &line[..at]),
-        None => line,
+    // The dots count too.
+    if line.char_indices().nth(MESSAGE_CHARS).is_some() {
+        let at = line.char_indices().nth(MESSAGE_CHARS - 3).map_or(0, |(at, _)| at);
+        line.truncate(at);
+        line.push_str("...");
     }
+    line
 }
 
 #[cfg(test)]

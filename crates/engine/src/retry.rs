@@ -55,6 +55,8 @@ pub const QUOTA: Duration = Duration::from_secs(3600);
 /// How long a job waits for a provider in an outage when it has nowhere else to go and nothing else is set.
 pub const PATIENCE: Duration = Duration::from_secs(3600);
 
+/// A provider's own word on when to ask again is heeded up to this long at least.
+const LEAST_HEEDED: Duration = Duration::from_secs(120);
 const FIRST: Duration = Duration::from_millis(500);
 const CAP: Duration = Duration::from_secs(15);
 
@@ -75,8 +77,9 @@ pub fn after(failure: &Failure, now: Situation) -> Next {
             }
             let pause = FIRST.saturating_mul(1 << now.tries.saturating_sub(1).min(10)).min(CAP);
             let spread = pause.mul_f64(0.8 + 0.4 * now.jitter.clamp(0.0, 1.0));
-            // As long as the provider says, but no longer than the job waits at all.
-            let left = now.patience.saturating_sub(now.waited);
+            // As long as the provider says, but no longer than the job waits at all. Even a job that waits for no outage
+            // does not ask again before it is told to.
+            let left = now.patience.saturating_sub(now.waited).max(LEAST_HEEDED);
             Next::Again { after: spread.max(after.unwrap_or_default().min(left)) }
         }
         // It will say the same to every job for a while.
