@@ -20,7 +20,7 @@ BEGIN
     asked := asked - 'n';
   END IF;
   PERFORM image_gen._bounded('max_cost', (arguments ->> 'max_cost')::numeric, 'Give an amount in USD from 0 up, or leave it out.');
-  SELECT e.* INTO one FROM image_gen._estimate(operation, asked, arguments ->> 'model', (arguments -> 'provider_preferences')::text) e;
+  SELECT e.* INTO one FROM image_gen._estimate(operation, asked::text, arguments ->> 'model', (arguments -> 'provider_preferences')::text) e;
   model := one.model;
   provider := one.provider;
   estimated_cost := trim_scale(jobs * one.estimated_cost);
@@ -115,8 +115,8 @@ DECLARE
   wishes jsonb := coalesce(defaults, '{}');
   names text[];
   operations text[];
-  given jsonb[];
-  described jsonb[];
+  given text[];
+  described text[];
   several text;
 BEGIN
   max_cost := image_gen._bounded('max_cost', max_cost, 'Give USD for the whole batch, from 0 up, or leave it out.');
@@ -125,8 +125,8 @@ BEGIN
     wishes := wishes || jsonb_build_object('seed', CASE WHEN idempotency_key IS NULL THEN image_gen.derive_seed(0, this_batch)
                                                         ELSE image_gen.derive_seed(0, image_gen._caller() || ' ' || idempotency_key) END);
   END IF;
-  SELECT array_agg(s.shot ORDER BY s.number), array_agg(s.operation ORDER BY s.number), array_agg(s.arguments ORDER BY s.number),
-         array_agg(image_gen._named(s.operation, s.arguments) ORDER BY s.number), min(s.shot) FILTER (WHERE s.operation = 'variate' AND s.arguments ? 'n')
+  SELECT array_agg(s.shot ORDER BY s.number), array_agg(s.operation ORDER BY s.number), array_agg(s.arguments::text ORDER BY s.number),
+         array_agg(image_gen._named(s.operation, s.arguments)::text ORDER BY s.number), min(s.shot) FILTER (WHERE s.operation = 'variate' AND s.arguments ? 'n')
     INTO names, operations, given, described, several
     FROM image_gen._shots(shots, wishes) s;
   IF several IS NOT NULL THEN

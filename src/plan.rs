@@ -121,7 +121,8 @@ fn check_url(role: Role, url: &str) -> Result<(), Invalid> {
     })
 }
 
-fn parsed<T: serde::de::DeserializeOwned>(what: &str, json: &str) -> Result<T, Invalid> {
+/// Reads JSON that came from outside: too deep, or with a number that is too large, it is an error like any other.
+pub fn parsed<T: serde::de::DeserializeOwned>(what: &str, json: &str) -> Result<T, Invalid> {
     serde_json::from_str(json).map_err(|e| {
         Invalid::new(format!("{what} is not understood: {e}"), "Compare it with the documentation.")
     })

@@ -11,12 +11,12 @@ use image_gen_engine::admission::Purpose;
 use image_gen_engine::input::Role;
 use image_gen_engine::job::{Invalid, Operation, RawRequest};
 use pgrx::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::errors::{Code, fail};
 use crate::plan::admission::{Answer, Wanted, answered};
-use crate::plan::{_caller, _new_job_id, Checked, check};
+use crate::plan::{_caller, _new_job_id, Checked, check, parsed};
 use crate::statement::{Argument, Statement, argument};
 use crate::{home, settings, snapshot, wake};
 use row::{NewJob, Receipt, Written};
@@ -272,7 +272,7 @@ fn reserve(ids: &[String], headroom: bool) {
 #[pg_extern(volatile, parallel_unsafe)]
 pub fn _estimate(
     operation: &str,
-    arguments: pgrx::JsonB,
+    arguments: &str,
     model: Option<&str>,
     preferences: Option<&str>,
 ) -> TableIterator<
@@ -286,10 +286,7 @@ pub fn _estimate(
     ),
 > {
     let read = || -> Result<Submission, Invalid> {
-        let Value::Object(described) = arguments.0 else {
-            return Err(Invalid::new("arguments is not a JSON object", "Give the arguments by name."));
-        };
-        arguments::from_json(operation, described)
+        arguments::from_json(operation, parsed("the request", arguments)?)
     };
     let submission = match read() {
         Ok(submission) => submission,

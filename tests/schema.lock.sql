@@ -668,7 +668,7 @@ FUNCTION _cost_reviews() RETURNS TABLE(job_id text, number integer, why text, cl
 FUNCTION _count_in(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _deliver(done_id text, pictures jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _due_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _estimate(operation text, arguments jsonb, model text, preferences text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
+FUNCTION _estimate(operation text, arguments text, model text, preferences text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
 FUNCTION _explain(operation text, arguments text, model text, preferences text, max_cost numeric) RETURNS jsonb VOLATILE
 FUNCTION _held() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _here() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
@@ -735,7 +735,7 @@ FUNCTION _shots(shots jsonb, defaults jsonb) RETURNS TABLE(number integer, shot 
 FUNCTION _since(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_worker() RETURNS void VOLATILE STRICT
-FUNCTION _submit_batch(batch text, names text[], operations text[], described jsonb[], given jsonb[], max_cost numeric, key text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE
+FUNCTION _submit_batch(batch text, names text[], operations text[], described text[], given text[], max_cost numeric, key text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE
 FUNCTION _suspects() RETURNS TABLE(seq bigint, ready_in double precision) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT removed integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp

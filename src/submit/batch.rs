@@ -1,13 +1,14 @@
 //! Several jobs at once: all or none.
 
+use image_gen_engine::job::Invalid;
 use pgrx::JsonB;
 use pgrx::prelude::*;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::row::{Receipt, numeric};
 use super::{TEXT, arguments, queue, reserve};
 use crate::errors::{Code, fail};
-use crate::plan::_caller;
+use crate::plan::{_caller, parsed};
 use crate::statement::{Statement, argument};
 
 /// Queues the shots of a batch, and holds what they are expected to cost as a whole.
@@ -17,8 +18,8 @@ pub fn _submit_batch(
     batch: &str,
     names: Vec<String>,
     operations: Vec<String>,
-    described: Vec<JsonB>,
-    given: Vec<JsonB>,
+    described: Vec<String>,
+    given: Vec<String>,
     max_cost: Option<AnyNumeric>,
     key: Option<&str>,
 ) -> TableIterator<
@@ -40,9 +41,13 @@ pub fn _submit_batch(
     let mut receipts: Vec<(String, Receipt)> = vec![];
     let mut ids = vec![];
     for ((name, operation), (described, given)) in shots {
-        let (Value::Object(described), Value::Object(given)) = (described.0, given.0) else { continue };
-        let mut submission = match arguments::from_json(&operation, described) {
-            Ok(submission) => submission,
+        let read = || -> Result<_, Invalid> {
+            let what = format!("shot \"{name}\"");
+            let submission = arguments::from_json(&operation, parsed(&what, &described)?)?;
+            Ok((submission, parsed::<Map<String, Value>>(&what, &given)?))
+        };
+        let (mut submission, given) = match read() {
+            Ok(read) => read,
             Err(invalid) => fail(Code::Argument, &invalid.message, &invalid.hint),
         };
         arguments::terms(&mut submission, &given);

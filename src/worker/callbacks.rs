@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use pgrx::JsonB;
 use pgrx::bgworkers::{
     BackgroundWorker, BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker,
 };
@@ -104,7 +103,8 @@ struct Call {
     signature: String,
     owner: String,
     /// `None`: its job was pruned.
-    event: Option<JsonB>,
+    /// JSON, as it is: metadata may be nested deeper than readers of JSON go, and have numbers larger than theirs.
+    event: Option<String>,
 }
 
 /// The process's main function; its argument is the oid of the database.
@@ -151,11 +151,12 @@ fn spi(error: spi::Error) -> Failed {
 fn next(extension: pg_sys::Oid) -> Result<Option<Call>, Failed> {
     as_worker(extension, "look for callbacks", || {
         Spi::connect(|client| {
-            let question = "SELECT id, hook, signature, owner::text, event FROM image_gen._next_callback()";
+            let question =
+                "SELECT id, hook, signature, owner::text, event::text FROM image_gen._next_callback()";
             let row = client.select(question, Some(1), &[])?.first();
             let (id, hook) = (row.get::<i64>(1)?, row.get::<i64>(2)?);
             let (signature, owner) = (row.get::<String>(3)?, row.get::<String>(4)?);
-            let event = row.get::<JsonB>(5)?;
+            let event = row.get::<String>(5)?;
             Ok(match (id, hook, signature, owner) {
                 (Some(id), Some(hook), Some(signature), Some(owner)) => {
                     Some(Call { id, hook, signature, owner, event })
@@ -176,8 +177,8 @@ fn run(extension: pg_sys::Oid, call: &Call) {
         if let Some(event) = &call.event {
             user_code::call(&call.signature, Some(&call.owner), limit, |name| {
                 Spi::connect_mut(|client| {
-                    let event = JsonB(event.0.clone());
-                    client.update(&format!("SELECT {name}($1)"), Some(1), &[event.into()]).map(drop)
+                    let call = format!("SELECT {name}($1::pg_catalog.jsonb)");
+                    client.update(&call, Some(1), &[event.as_str().into()]).map(drop)
                 })
                 .map_err(spi)
             })?;

@@ -224,3 +224,20 @@ fn only_who_may_answer_for_a_function_registers_it() {
     admin.run("SELECT image_gen.retry_callbacks()");
     wait_until("all are published", secs(30), || admin.number("SELECT count(*) FROM cms.pages") == 3);
 }
+
+#[test]
+fn metadata_of_any_depth_reaches_the_function_and_holds_up_no_other_call() {
+    // Readers of JSON stop at depth 128, and jsonb has numbers that a double has not.
+    let stage = with_cms(conf(&[]));
+    let (mut admin, mut alice, mut bob) = (stage.admin(), stage.alice(), stage.bob());
+    publish(&mut admin, "INSERT INTO cms.pages VALUES (event #>> '{job,id}', event #>> '{job,metadata}');");
+    register(&mut admin, "{}");
+    let deep = "('{\"a\": ' || repeat('[', 3000) || '1e400' || repeat(']', 3000) || '}')::jsonb";
+    let first = alice.generate_with(&format!("prompt => 'deep', metadata => {deep}"));
+    alice.all_succeed(std::slice::from_ref(&first));
+    let second = bob.generate("after it");
+    bob.all_succeed(std::slice::from_ref(&second));
+    wait_until("both are called back", secs(20), || admin.number("SELECT count(*) FROM cms.pages") == 2);
+    let same = format!("SELECT status::jsonb = {deep} FROM cms.pages WHERE job = '{first}'");
+    assert!(admin.truth(&same), "nothing of it is lost");
+}

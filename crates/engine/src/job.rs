@@ -245,6 +245,8 @@ pub const MAX_N: i64 = 10;
 pub const MAX_PROMPT_CHARS: usize = 32_000;
 /// The largest `options` of one job, in bytes of JSON. (A workflow of an own back end is a hundred thousand.)
 pub const MAX_OPTIONS_BYTES: usize = 1 << 20;
+/// How deep `options` may be nested. Readers of JSON stop at 128, and a job's are read again within its row.
+pub const MAX_OPTIONS_DEPTH: usize = 64;
 /// The widest border that an outpainting may add, in pixels.
 pub const MAX_BORDER: i64 = 4096;
 /// The values that `priority` may have.

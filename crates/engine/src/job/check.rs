@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Borders, Consistency, Invalid, MAX_BORDER, MAX_N, MAX_OPTIONS_BYTES, MAX_PROMPT_CHARS, MAX_SIDE, Mode,
-    Operation, PRIORITIES, Request, Task,
+    Borders, Consistency, Invalid, MAX_BORDER, MAX_N, MAX_OPTIONS_BYTES, MAX_OPTIONS_DEPTH, MAX_PROMPT_CHARS,
+    MAX_SIDE, Mode, Operation, PRIORITIES, Request, Task,
 };
 use crate::input::Reference;
 use crate::seed::MAX_SEED;
@@ -87,6 +87,12 @@ impl RawRequest {
         if size > MAX_OPTIONS_BYTES {
             return Err(Invalid::new(
                 format!("options have {size} bytes, at most {MAX_OPTIONS_BYTES} are possible"),
+                "Give what the provider is to be told; what is not for it belongs in metadata.",
+            ));
+        }
+        if 1 + options.values().map(depth).max().unwrap_or(0) > MAX_OPTIONS_DEPTH {
+            return Err(Invalid::new(
+                format!("options are nested deeper than {MAX_OPTIONS_DEPTH} levels"),
                 "Give what the provider is to be told; what is not for it belongs in metadata.",
             ));
         }
@@ -230,6 +236,15 @@ impl RawRequest {
     }
 }
 
+/// How deep a value is nested: 0 for one that is neither an array nor an object.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(all) => 1 + all.iter().map(depth).max().unwrap_or(0),
+        Value::Object(all) => 1 + all.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
 /// What an argument that refers to a picture may be.
 pub(crate) const REFERENCES: &str =
     "Give an https URL, a data: URI in base64, 'asset:ID' of a row in campaign_assets, or 'job:gen_...'.";
@@ -308,6 +323,18 @@ mod tests {
     fn a_seed_is_chosen_when_the_caller_gives_none() {
         assert_eq!(asked(Operation::Generate, json!({"prompt": "a cat"})).unwrap().seed, 7);
         assert_eq!(asked(Operation::Generate, json!({"prompt": "a cat", "seed": 0})).unwrap().seed, 0);
+    }
+
+    #[test]
+    fn options_are_nested_no_deeper_than_they_can_be_read_again() {
+        let nested = |levels| (1..levels).fold(json!(1), |inner, _| json!([inner]));
+        let with =
+            |levels| asked(Operation::Generate, json!({"prompt": "x", "options": {"a": nested(levels)}}));
+        let request = with(MAX_OPTIONS_DEPTH).unwrap();
+        // As deep as in the worker's copy of a job, and then some.
+        let text = json!([[[[{"request": request}]]]]).to_string();
+        assert!(serde_json::from_str::<Value>(&text).is_ok());
+        assert!(with(MAX_OPTIONS_DEPTH + 1).unwrap_err().message.contains("deeper than 64"));
     }
 
     #[test]
