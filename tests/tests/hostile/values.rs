@@ -217,7 +217,9 @@ fn pictures() -> Vec<String> {
     flipped[whole.len() / 2] ^= 0xff;
     all.push(of(&flipped));
     // Heads that claim more than there is, with checksums that are right.
-    for (width, height) in [(10_000_000, 10_000_000), (40_000, 40_000), (u32::MAX >> 1, 1), (16_383, 16_383), (0, 7)] {
+    for (width, height) in
+        [(10_000_000, 10_000_000), (40_000, 40_000), (u32::MAX >> 1, 1), (16_383, 16_383), (0, 7)]
+    {
         all.extend([(1, 0), (8, 2), (16, 6)].map(|(bits, colour)| of(&claim(width, height, bits, colour))));
     }
     // The heads of other formats with nothing behind them.
