@@ -82,7 +82,7 @@ TABLE budget_changes (
   made_by name NOT NULL,
   made_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
-  budget_changes_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(amount) <= 18)))
+  budget_changes_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(trim_scale(amount)) <= 18)))
   budget_changes_check CHECK ((valid_until > valid_from))
   budget_changes_kind_check CHECK ((kind = ANY (ARRAY['grant'::text, 'override'::text])))
   budget_changes_pkey PRIMARY KEY (id)
@@ -112,7 +112,7 @@ TABLE budgets (
   set_by name NOT NULL,
   set_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
-  budgets_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(amount) <= 18)))
+  budgets_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(trim_scale(amount)) <= 18)))
   budgets_check CHECK (((scope = 'workspace'::text) = (key IS NULL)))
   budgets_check1 CHECK (((period = 'rolling'::text) = (rolling IS NOT NULL)))
   budgets_period_check CHECK ((period = ANY (ARRAY['total'::text, 'day'::text, 'week'::text, 'month'::text, 'quarter'::text, 'year'::text, 'rolling'::text])))
@@ -270,7 +270,7 @@ TABLE invoice_lines (
   remote_id text COLLATE "C" NOT NULL,
   amount numeric NOT NULL
 )
-  invoice_lines_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(amount) <= 18)))
+  invoice_lines_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(trim_scale(amount)) <= 18)))
   invoice_lines_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES image_gen.invoices(id) ON DELETE CASCADE
   invoice_lines_pkey PRIMARY KEY (invoice_id, line)
   CREATE INDEX invoice_lines_request ON image_gen.invoice_lines USING btree (remote_id)
@@ -286,7 +286,7 @@ TABLE invoices (
   imported_by name NOT NULL,
   imported_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
-  invoices_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(amount) <= 18)))
+  invoices_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(trim_scale(amount)) <= 18)))
   invoices_check CHECK ((period_to > period_from))
   invoices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
   invoices_pkey PRIMARY KEY (id)
@@ -434,7 +434,7 @@ TABLE prices (
   source text,
   origin text NOT NULL DEFAULT 'admin'::text
 )
-  prices_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(amount) <= 18)))
+  prices_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(trim_scale(amount)) <= 18)))
   prices_check CHECK ((valid_to > valid_from))
   prices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
   prices_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))

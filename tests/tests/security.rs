@@ -394,12 +394,13 @@ fn an_answer_cannot_lead_into_the_servers_own_network() {
         stage.sim.rule(json!({"phase": "poll", "prompt_contains": prompt, "fault": {"kind": "status", "code": 200, "body": body}}));
         pictures.push(alice.generate(&prompt));
     }
-    // Paid for, and not looked at.
-    alice.all_succeed(&pictures);
-    assert_eq!(
-        alice.number("SELECT count(*) FROM image_gen.campaign_assets WHERE width IS NULL AND sha256 IS NULL"),
-        8
-    );
+    // No picture for those who show it, no figure for what it may have cost, and a person decides.
+    for id in &pictures {
+        let job = alice.done(id);
+        let end = (job.status.as_str(), job.error_code.as_str(), job.cost_source.as_str());
+        assert_eq!(end, ("needs_review", "provider_error", "unknown"), "{job:?}");
+    }
+    assert_eq!(alice.number("SELECT count(*) FROM image_gen.campaign_assets"), 0);
 
     // A polling URL at another host would carry the key there.
     let accepted = json!({"id": "t", "polling_url": format!("{}/v1/get_result?id=t", trap.url()), "cost": 4});
