@@ -63,7 +63,7 @@ fn expected(class: &str, offer: &Offer) -> Expected {
         ("refused prompt" | "refused picture", _) => review("safety_filter"),
 
         ("429 once", _) => done(2),
-        ("429", "google" | "stability") => LATER,
+        ("429", "stability") => LATER,
         ("429", _) => failed("rate_limited", 4),
         // An exception of the program says nothing about the next time.
         ("500 once", "a1111") => failed("provider_error", 1),
