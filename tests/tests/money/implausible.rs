@@ -166,7 +166,7 @@ fn unknown_is_unknown_with_the_known_part_beside_it() {
         let found = alice.rows(&format!(
             "SELECT billed_cost, trim_scale(known_cost), cost_source FROM image_gen.{table} = '{id}'"
         ));
-        assert_eq!(found, [unknown.clone()], "{table}");
+        assert_eq!(found, std::slice::from_ref(&unknown), "{table}");
     }
     for report in [
         "cost_by_campaign",

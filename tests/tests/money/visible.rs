@@ -96,9 +96,8 @@ fn the_wait_for_a_budget_is_bounded_and_names_who_holds_it() {
     let generate = format!("SELECT id FROM image_gen.generate(prompt => 'x', {PRO})");
     for statement in [
         generate.clone(),
-        format!(
-            "SELECT image_gen.generate_batch('{{\"a\": {{\"prompt\": \"x\"}}}}', '{{\"model\": \"bfl:flux-1.1-pro\"}}')"
-        ),
+        r#"SELECT image_gen.generate_batch('{"a": {"prompt": "x"}}', '{"model": "bfl:flux-1.1-pro"}')"#
+            .to_string(),
     ] {
         let error = alice.error(&statement);
         assert_eq!(error.code().code(), "55P03", "{error:?}");

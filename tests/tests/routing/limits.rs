@@ -171,7 +171,7 @@ fn an_own_server_that_restarts_is_waited_for() {
         ))
     });
     stage.sim.cut_off(false);
-    alice.all_succeed(&[id.clone()]);
+    alice.all_succeed(std::slice::from_ref(&id));
     assert_eq!(asked(&stage, "[patient]").len(), 1);
     let rows = alice.rows(&format!(
         "SELECT number, status, error_code FROM image_gen.attempts WHERE job_id = '{id}' ORDER BY number"
