@@ -269,6 +269,7 @@ fn reserve(ids: &[String], headroom: bool) {
 }
 
 /// What an operation would cost, without queueing it. `arguments` are those that describe the picture.
+#[expect(clippy::type_complexity, reason = "the columns of estimate()")]
 #[pg_extern(volatile, parallel_unsafe)]
 pub fn _estimate(
     operation: &str,
