@@ -219,6 +219,9 @@ impl Cluster {
     /// can start again when they have ended.
     pub fn kill_postmaster(&self) -> Vec<i32> {
         let pid = self.postmaster_pid();
+        // Stopped first: a process it starts between the look and the kill would be missed, and holds the shared memory.
+        process::signal(pid, Signal::STOP);
+        wait_until("the postmaster has stopped", secs(10), || process::is_stopped(pid));
         let left = process::children(pid);
         kill9(pid);
         self.ended();

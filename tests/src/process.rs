@@ -13,7 +13,7 @@ pub fn signal(pid: i32, signal: Signal) {
 }
 
 /// Sends a signal; false when there is no such process.
-pub(crate) fn try_signal(pid: i32, signal: Signal) -> bool {
+pub fn try_signal(pid: i32, signal: Signal) -> bool {
     Pid::from_raw(pid).is_some_and(|target| kill_process(target, signal).is_ok())
 }
 
@@ -35,6 +35,11 @@ pub fn descriptors(pid: i32) -> usize {
 /// True while the process exists and is not a zombie.
 pub fn is_alive(pid: i32) -> bool {
     stat(pid).is_some_and(|fields| fields[0] != "Z" && fields[0] != "X")
+}
+
+/// True while the process is held by a stop signal.
+pub fn is_stopped(pid: i32) -> bool {
+    stat(pid).is_some_and(|fields| fields[0] == "T")
 }
 
 /// CPU time used so far, in clock ticks.

@@ -95,6 +95,8 @@ fn expected(class: &str, offer: &Offer) -> Expected {
         ("task error", "openrouter") => failed("overloaded", 1).unknown(),
         ("task error", "ideogram" | "openai") => review("uncertain").unknown(),
         ("task error", _) => failed("overloaded", 4),
+        // What is lost there costs nothing, and is made again.
+        ("task lost", "comfyui") => failed("overloaded", 4),
         // It was accepted: whether it is billed, nobody knows.
         ("task lost", _) if offer.is_followed() => failed("not_found", 1).known_if(is_local),
         ("task lost", _) => failed("model_gone", 1),
@@ -209,6 +211,8 @@ fn every_failure_ends_as_the_table_says_and_nothing_is_paid_twice() {
         let sent = match expected {
             // As often as a provider that is busy is asked at all.
             LATER => (1..=20).contains(&submits.len()),
+            // Lost for longer than it is waited for, on a machine that is slow, it is made again.
+            _ if class == "poll: lost" && offer.kind == "comfyui" => (1..=2).contains(&submits.len()),
             expected => submits.len() == expected.submits,
         };
         let right = ends && sent && is_known == known && paid <= 1;

@@ -267,6 +267,8 @@ impl Run {
                 }
                 match &rejection.failed.failure {
                     Failure::NotFound if age < NOT_FOUND_GRACE => None,
+                    // A render that costs nothing and is lost is made again.
+                    Failure::NotFound if !self.bills() => return self.lost(rejection.failed.message),
                     failure if retry::poll_is_final(failure, said, at_result, voice) => {
                         return self.rejected(rejection, accepted.cost);
                     }
