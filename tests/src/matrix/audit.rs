@@ -172,7 +172,8 @@ pub fn check(field: &Field, known: &[String]) -> Report {
         if (status == "succeeded") != (winners == 1) || (status == "succeeded") != (assets == "1") {
             report.violations.push(format!("{id} {status}: {winners} winners, {assets} assets"));
         }
-        one_job(&mut report, &format!("{id} {prompt:?} {how}"), tried, called);
+        let untouched = code == "worker_died";
+        one_job(&mut report, &format!("{id} {prompt:?} {how}"), untouched, tried, called);
     }
     for row in admin.rows(
         "SELECT j.id, j.status, j.billed_cost, j.known_cost, a.total, c.total
@@ -196,8 +197,8 @@ pub fn check(field: &Field, known: &[String]) -> Report {
     report
 }
 
-/// One job's attempts against what the providers have of it.
-fn one_job(report: &mut Report, job: &str, tried: &[Attempt], called: &[Call]) {
+/// One job's attempts against what the providers have of it. `untouched`: it kills whoever touches it, and is asked for no more.
+fn one_job(report: &mut Report, job: &str, untouched: bool, tried: &[Attempt], called: &[Call]) {
     let paid = called.iter().filter(|c| !c.refused && c.billed.is_some_and(|b| !b.is_zero())).count();
     // One's own machine sends no bill. It forgets with a crash what it has done, and may then do it again.
     let forgot = tried.iter().filter(|a| a.status == "failed" && a.cost.is_some_and(|c| c.is_zero())).count();
@@ -228,10 +229,9 @@ fn one_job(report: &mut Report, job: &str, tried: &[Attempt], called: &[Call]) {
             report.uncertain_billed += u64::from(billed.is_some());
             report.never_arrived += u64::from(arrived.is_none());
             // What is known by an id can be asked for; what is not sent anywhere cannot be on its way.
-            // (But for a job that is not touched any more, because it kills whoever touches it.)
             let known =
                 !attempt.remote_id.is_empty() || ["preview", "comfyui"].contains(&attempt.provider.as_str());
-            if known && !job.contains("worker_died") {
+            if known && !untouched {
                 report.avoidable += 1;
                 report.violations.push(format!("{job}: avoidable: {attempt:?}"));
             }
