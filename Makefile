@@ -37,7 +37,7 @@ soak: setup install ## commit 20000 jobs one after the other: no wake-up may be 
 
 .PHONY: bench
 bench: setup install ## measure what a caller waits for, beside the disk and a plain INSERT
-	PG_CONFIG="$$(scripts/pg-config)" cargo bench -p image_gen_tests --bench launch
+	PG_CONFIG="$$(scripts/pg-config)" cargo bench -p image_gen_tests --bench launch --bench bystander
 
 .PHONY: load
 load: setup install ## measure the worker beside old snapshots and a million jobs, then a soak (SOAK=n jobs)

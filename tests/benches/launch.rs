@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use image_gen_tests::sample::quantile;
 use image_gen_tests::wait::secs;
 use image_gen_tests::{Options, Session, Stage, eventually};
 
@@ -134,12 +135,6 @@ fn four_shots(stage: &Stage, alice: &mut Session) {
     println!("{:<40} {:.2} s", "four renders of 3 s, one by one", serial.as_secs_f64());
     println!("{:<40} {:.2} s", "four renders of 3 s, queued together", parallel.as_secs_f64());
     println!("{:<40} {:.2}", "ratio", serial.as_secs_f64() / parallel.as_secs_f64());
-}
-
-fn quantile(times: &[Duration], q: f64) -> Duration {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    sorted[((sorted.len() - 1) as f64 * q) as usize]
 }
 
 fn report(what: &str, times: Vec<Duration>) {

@@ -9,6 +9,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use image_gen_tests::sample::quantile;
 use image_gen_tests::wait::secs;
 use image_gen_tests::{Options, Session, Stage, process, wait_until};
 use serde_json::json;
@@ -222,10 +223,4 @@ fn judge(samples: &[Sample]) -> bool {
     check("files", |s| s.files as u64, |_| 2);
     check("queue kB", |s| s.queue as u64, |_| 8192);
     good
-}
-
-fn quantile(values: &[f64], q: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted[((sorted.len() - 1) as f64 * q).round() as usize]
 }

@@ -8,6 +8,8 @@
 //! | [`picture`] | pictures that go in, and what came out |
 //! | [`stage`] | all of these set up for a test |
 //! | [`unfinished`] | one job in each state before its end, and how each must end elsewhere |
+//! | [`hostile`] | arguments that mean harm |
+//! | [`sample`] | figures of what was measured |
 //! | [`matrix`] | all kills at all places |
 //! | [`process`] | a process of the server, seen from outside |
 //! | [`wait`] | waiting for something that happens in another process |
@@ -16,9 +18,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod cluster;
+pub mod hostile;
 pub mod matrix;
 pub mod picture;
 pub mod process;
+pub mod sample;
 pub mod session;
 pub mod sim;
 pub mod stage;
@@ -30,5 +34,6 @@ pub use cluster::{Cluster, Copy, Mode, Options};
 pub use session::{Job, Session};
 pub use sim::Sim;
 pub use stage::Stage;
+pub use template::bindir;
 pub use unfinished::Unfinished;
 pub use wait::{eventually, wait_until};

@@ -57,7 +57,7 @@ pub(crate) fn said(command: &mut Command) -> String {
 }
 
 /// The folder with the server's programs.
-pub(crate) fn bindir() -> &'static Path {
+pub fn bindir() -> &'static Path {
     static BINDIR: OnceLock<PathBuf> = OnceLock::new();
     BINDIR.get_or_init(|| {
         let pg_config = std::env::var_os("PG_CONFIG").unwrap_or("pg_config".into());

@@ -1,14 +1,9 @@
 //! What an ordinary role can write into the arguments of its calls harms nothing but its own call.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod hostile {
-    pub mod calls;
-    pub mod values;
-}
-
 use std::collections::BTreeMap;
 
-use hostile::calls::{Call, calls};
+use image_gen_tests::hostile::{Call, calls};
 use image_gen_tests::picture::{data_uri, photo};
 use image_gen_tests::wait::secs;
 use image_gen_tests::{Options, Stage, wait_until};

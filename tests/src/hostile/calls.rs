@@ -1,11 +1,11 @@
 //! The calls: every argument of every function, and every argument within the JSON of those that take JSON.
 
-use image_gen_tests::Session;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use super::values::Values;
+use crate::Session;
 
 /// Where the random numbers begin.
 const SEED: u64 = 11;
@@ -65,6 +65,9 @@ struct Maker<'a> {
 
 /// So many calls, the same in each run, which take each function in turn. `photo` is a picture that can be worked on;
 /// `theirs` refers to pictures of another role.
+///
+/// # Panics
+/// Where the catalogue has no model for an operation.
 pub fn calls(admin: &mut Session, n: usize, photo: &str, theirs: &[String]) -> Vec<Call> {
     // Once: it takes seconds.
     let can = admin.rows(

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use image_gen_tests::picture::{data_uri, photo};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
+
+use crate::picture::{data_uri, photo};
 
 /// Expressions of one type.
 struct Deck {
