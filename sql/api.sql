@@ -116,16 +116,37 @@ SELECT j.id, j.status, j.operation, j.model, a.provider, j.prompt, j.seed, r.url
                        FROM image_gen.campaign_assets c WHERE c.job_id = j.id) r ON true;
 COMMENT ON VIEW image_gen.job_status IS 'One row a job with its result: what status(), recent() and wait() return.';
 
+CREATE FUNCTION image_gen._no_such_job(id text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION 'job "%" does not exist, or is not yours', id USING ERRCODE = 'undefined_object',
+    HINT = 'SELECT * FROM image_gen.recent() lists your jobs. Of those that were pruned, campaign_assets keeps the pictures.';
+END $$;
+COMMENT ON FUNCTION image_gen._no_such_job(text) IS 'The error (42704) of a job that is not there, or not for the caller to see.';
+
 CREATE FUNCTION image_gen.status(id text) RETURNS SETOF image_gen.job_status
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN QUERY SELECT s.* FROM image_gen.job_status s WHERE s.id = $1;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'job "%" does not exist, or is not yours', $1 USING ERRCODE = 'undefined_object',
-      HINT = 'SELECT * FROM image_gen.recent() lists your jobs. Of those that were pruned, campaign_assets keeps the pictures.';
+    PERFORM image_gen._no_such_job($1);
   END IF;
 END $$;
 COMMENT ON FUNCTION image_gen.status(text) IS 'One job with its result. Error 42704 when it does not exist or is not visible to the caller.';
+
+CREATE FUNCTION image_gen.status(ids text[]) RETURNS SETOF image_gen.job_status
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- One snapshot: what is found here is there below.
+  PERFORM image_gen._no_such_job(m.id)
+     FROM (SELECT u.id FROM unnest($1) WITH ORDINALITY u(id, position)
+            WHERE NOT EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = u.id) ORDER BY u.position LIMIT 1) m;
+  RETURN QUERY SELECT s.* FROM unnest($1) WITH ORDINALITY u(id, position)
+                CROSS JOIN LATERAL (SELECT t.* FROM image_gen.job_status t WHERE t.id = u.id OFFSET 0) s ORDER BY u.position;
+END $$;
+COMMENT ON FUNCTION image_gen.status(text[]) IS
+'These jobs with their results: one row for each id, in the order given, twice for one that is named twice. When any of them does not exist or is not visible to the caller it is error 42704,
+as for one, and no rows.';
 
 CREATE FUNCTION image_gen.recent(n integer DEFAULT 20, status text DEFAULT NULL, campaign text DEFAULT NULL)
 RETURNS SETOF image_gen.job_status
@@ -146,11 +167,9 @@ BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     RAISE EXCEPTION 'wait() cannot see other transactions under %', current_setting('transaction_isolation')
       USING ERRCODE = 'feature_not_supported', HINT = 'Call it in a READ COMMITTED transaction, or LISTEN image_gen.';
-  ELSIF EXISTS (SELECT FROM unnest(ids) u LEFT JOIN image_gen.jobs j ON j.id = u WHERE j.id IS NULL) THEN
-    RAISE EXCEPTION 'job "%" does not exist, or is not yours',
-      (SELECT u FROM unnest(ids) u LEFT JOIN image_gen.jobs j ON j.id = u WHERE j.id IS NULL LIMIT 1)
-      USING ERRCODE = 'undefined_object', HINT = 'SELECT * FROM image_gen.recent() lists your jobs. Of those that were pruned, campaign_assets keeps the pictures.';
-  ELSIF EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = ANY (ids) AND j.created_at = now() AND image_gen._is_uncommitted(j.seq)) THEN
+  END IF;
+  PERFORM image_gen._no_such_job(u) FROM unnest(ids) u WHERE NOT EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = u) LIMIT 1;
+  IF EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = ANY (ids) AND j.created_at = now() AND image_gen._is_uncommitted(j.seq)) THEN
     RAISE EXCEPTION 'a job of this transaction starts at COMMIT: waiting for it here would never end'
       USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'COMMIT first, then call wait().';
   END IF;
@@ -170,21 +189,32 @@ It does not poll: the worker wakes it. The calling statement keeps its snapshot 
 
 CREATE FUNCTION image_gen.cancel(id text) RETURNS SETOF image_gen.job_status
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  caller name := image_gen._caller();
 BEGIN
-  PERFORM FROM image_gen.jobs j
-    WHERE j.id = $1 AND (j.owner = caller OR pg_has_role(caller, 'image_gen_admin', 'member'));
-  IF NOT FOUND THEN
-    RAISE EXCEPTION 'job "%" does not exist, or is not yours', $1 USING ERRCODE = 'undefined_object',
-      HINT = 'SELECT * FROM image_gen.recent() lists your jobs. Of those that were pruned, campaign_assets keeps the pictures.';
-  END IF;
-  PERFORM image_gen._cancel($1);
-  RETURN QUERY SELECT s.* FROM image_gen.job_status s WHERE s.id = $1;
+  RETURN QUERY SELECT c.* FROM image_gen.cancel(ARRAY[$1]) c;
 END $$;
 COMMENT ON FUNCTION image_gen.cancel(text) IS
 'Stops a job. One that waits is canceled at once and costs nothing. One in flight is canceled by the worker after COMMIT; what the provider
-charges for it stays on the bill. A finished job stays as it is.';
+charges for it stays on the bill. A finished job stays as it is. Error 42704 when it does not exist, or is another''s and the caller is no administrator.';
+
+CREATE FUNCTION image_gen.cancel(ids text[]) RETURNS SETOF image_gen.job_status
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  caller name := image_gen._caller();
+  sees_all boolean := pg_has_role(caller, 'image_gen_admin', 'member');
+BEGIN
+  PERFORM image_gen._no_such_job(m.id)
+     FROM (SELECT u.id FROM unnest($1) WITH ORDINALITY u(id, position)
+            WHERE NOT EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = u.id AND (j.owner = caller OR sees_all)) ORDER BY u.position LIMIT 1) m;
+  -- The last one first: a job that waits for the picture of another is canceled before that one, and not failed by it. And two
+  -- sessions with the same jobs meet at the same one.
+  PERFORM image_gen._cancel(o.id)
+     FROM (SELECT j.id FROM image_gen.jobs j WHERE j.id = ANY ($1) AND j.status IN ('queued', 'running') ORDER BY j.seq DESC OFFSET 0) o;
+  RETURN QUERY SELECT s.* FROM unnest($1) WITH ORDINALITY u(id, position)
+                CROSS JOIN LATERAL (SELECT t.* FROM image_gen.job_status t WHERE t.id = u.id OFFSET 0) s ORDER BY u.position;
+END $$;
+COMMENT ON FUNCTION image_gen.cancel(text[]) IS
+'Stops these jobs, as cancel(id) stops one, and returns one row for each id, in the order given. When any of them does not exist, or is another''s and the caller is no administrator, it is
+error 42704 and none is stopped. Jobs that wait for the picture of another one of them are canceled as well.';
 
 CREATE FUNCTION image_gen.picture(asset_id bigint) RETURNS bytea
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -115,8 +115,8 @@ fn users_write_through_the_functions_only() {
     assert_eq!(alice.sqlstate("UPDATE image_gen.jobs SET owner = 'bob'"), "42501");
     assert_eq!(alice.sqlstate("UPDATE image_gen.providers SET base_url = 'http://evil'"), "42501");
 
-    // Of the internal functions, only those that wait(), worker_status, capabilities and the reports of costs call in the caller's name. They
-    // change nothing.
+    // Of the internal functions, only those that status(), wait(), worker_status, capabilities and the reports of costs call in the
+    // caller's name. They change nothing.
     let internal = stage.admin().column(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'image_gen'::regnamespace AND proname LIKE '\\_%'
             AND has_function_privilege('alice', oid, 'EXECUTE') ORDER BY 1",
@@ -131,6 +131,7 @@ fn users_write_through_the_functions_only() {
             "_held",
             "_is_uncommitted",
             "_is_worker",
+            "_no_such_job",
             "_reservations",
             "_restated"
         ]

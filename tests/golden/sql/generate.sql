@@ -261,6 +261,31 @@ SET ROLE image_gen_regress_admin;
 SELECT status FROM image_gen.cancel(:'keyed');
 RESET ROLE;
 
+-- status(ids), cancel(ids): a row for each id in the order given, all or none, and the same error as for one. Jobs that wait
+-- for another one of them are canceled too, not failed by its end.
+SET ROLE image_gen_regress_other;
+\set VERBOSITY default
+SELECT (image_gen.generate('of a set')).id AS one \gset
+SELECT (image_gen.edit('job:' || :'one', 'darker')).id AS two \gset
+SELECT (image_gen.generate('of a set, too')).id AS three \gset
+SELECT prompt, status FROM image_gen.status(ARRAY[:'three', :'one', :'two', :'one']);
+SELECT count(*) AS none FROM image_gen.status('{}'::text[]);
+SELECT count(*) AS none FROM image_gen.cancel(NULL::text[]);
+SAVEPOINT s;
+\set VERBOSITY sqlstate
+SELECT prompt, status FROM image_gen.status(ARRAY[:'one', :'keyed']);
+ROLLBACK TO s;
+SELECT prompt, status FROM image_gen.cancel(ARRAY[:'one', NULL]);
+ROLLBACK TO s;
+SELECT prompt, status FROM image_gen.cancel(ARRAY[:'one', :'keyed', :'three']);
+ROLLBACK TO s;
+\set VERBOSITY default
+SELECT prompt, status FROM image_gen.cancel(ARRAY[:'two', :'wrapped', :'one', :'two']);
+SELECT prompt, status, error_code FROM image_gen.status(ARRAY[:'one', :'two', :'three']);
+RESET ROLE;
+SAVEPOINT s;
+\set VERBOSITY sqlstate
+
 -- wait(): not for what this transaction has queued itself.
 SELECT * FROM image_gen.wait(ARRAY[(image_gen.generate('x')).id]);
 ROLLBACK TO s;

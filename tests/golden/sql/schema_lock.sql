@@ -60,7 +60,8 @@ SELECT format('GRANT %s ON %s TO %s', h.privileges, h.object, string_agg(h.role,
                aclexplode(t.attacl) a JOIN pg_roles r ON r.oid = a.grantee
          WHERE n.nspname = 'image_gen'
         UNION ALL
-        SELECT a.privilege_type, 'FUNCTION ' || p.proname, r.rolname
+        SELECT a.privilege_type, 'FUNCTION ' || p.proname || CASE WHEN EXISTS (SELECT FROM pg_proc o WHERE o.pronamespace = p.pronamespace AND o.proname = p.proname AND o.oid <> p.oid)
+                                                    THEN format('(%s)', pg_get_function_identity_arguments(p.oid)) ELSE '' END, r.rolname
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, aclexplode(p.proacl) a JOIN pg_roles r ON r.oid = a.grantee
          WHERE n.nspname = 'image_gen' AND a.grantee <> p.proowner) g
          GROUP BY 1, 2) h
