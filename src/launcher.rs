@@ -62,7 +62,7 @@ pub fn start_worker_here() {
 
 /// What the launcher knows about the worker of one database.
 #[derive(Default)]
-struct Ward {
+struct WorkerEntry {
     worker: Option<DynamicBackgroundWorker>,
     started: Option<Instant>,
     failures: u32,
@@ -70,7 +70,7 @@ struct Ward {
     due: Option<Instant>,
 }
 
-impl Ward {
+impl WorkerEntry {
     fn start(&mut self, database: pg_sys::Oid) {
         // SAFETY: this process's own pid.
         let me = unsafe { pg_sys::MyProcPid };
@@ -114,7 +114,7 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
     let Some(shared) = shared::get() else { return };
     shared.launcher_is_me();
 
-    let mut wards: HashMap<pg_sys::Oid, Ward> = HashMap::new();
+    let mut entries: HashMap<pg_sys::Oid, WorkerEntry> = HashMap::new();
     let mut known = HashSet::new();
     let mut look_around = Instant::now();
     loop {
@@ -123,29 +123,29 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
             // Those that could be connected to before have a worker, or nothing to do for one.
             let found: HashSet<pg_sys::Oid> = databases().into_iter().collect();
             for database in found.difference(&known) {
-                let ward = wards.entry(*database).or_default();
-                if ward.worker.is_none() {
-                    ward.due = Some(Instant::now());
+                let entry = entries.entry(*database).or_default();
+                if entry.worker.is_none() {
+                    entry.due = Some(Instant::now());
                 }
             }
             known = found;
         }
         while let Some(database) = shared.take_request() {
-            let ward = wards.entry(database).or_default();
+            let entry = entries.entry(database).or_default();
             // Where there is no room, each commit of a job asks again: the pause holds.
-            if ward.worker.is_none() && ward.due.is_none() {
-                ward.due = Some(Instant::now());
+            if entry.worker.is_none() && entry.due.is_none() {
+                entry.due = Some(Instant::now());
             }
         }
         for database in shared.orphans() {
-            let ward = wards.entry(database).or_default();
-            if ward.worker.is_none() && ward.due.is_none() {
-                ward.due = Some(Instant::now());
+            let entry = entries.entry(database).or_default();
+            if entry.worker.is_none() && entry.due.is_none() {
+                entry.due = Some(Instant::now());
             }
         }
-        wards.retain(|database, ward| {
-            if ward.has_ended() {
-                ward.worker = None;
+        entries.retain(|database, entry| {
+            if entry.has_ended() {
+                entry.worker = None;
                 // A worker that finds no extension gives its slot back, and one that found no slot leaves it at that; one
                 // that ended otherwise is missed.
                 let slot = shared.slot(*database);
@@ -154,18 +154,18 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
                 }
                 // The brake is for workers that fail, not for those that somebody sends away.
                 let dismissed = slot.is_some_and(Slot::was_dismissed);
-                if dismissed || ward.started.is_some_and(|at| at.elapsed() >= WELL) {
-                    ward.failures = 0;
+                if dismissed || entry.started.is_some_and(|at| at.elapsed() >= WELL) {
+                    entry.failures = 0;
                 }
-                match ward.failures {
+                match entry.failures {
                     0 => {
-                        ward.failures = 1;
-                        ward.due = Some(Instant::now());
+                        entry.failures = 1;
+                        entry.due = Some(Instant::now());
                     }
-                    _ => ward.wait_longer(),
+                    _ => entry.wait_longer(),
                 }
             }
-            if ward.due.is_some_and(|due| due <= Instant::now()) {
+            if entry.due.is_some_and(|due| due <= Instant::now()) {
                 // Dropped, or made a template meanwhile: its slot is free for another.
                 if !databases().contains(database) {
                     if let Some(slot) = shared.slot(*database) {
@@ -175,11 +175,11 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
                     crate::worker::forget(*database);
                     return false;
                 }
-                ward.start(*database);
+                entry.start(*database);
             }
             true
         });
-        let next = wards.values().filter_map(|w| w.due).min();
+        let next = entries.values().filter_map(|w| w.due).min();
         let next = next.map_or(look_around, |due| due.min(look_around));
         let pause = next.saturating_duration_since(Instant::now());
         if !BackgroundWorker::wait_latch(Some(pause.max(Duration::from_millis(1)))) {

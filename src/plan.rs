@@ -9,7 +9,7 @@ use image_gen_engine::egress::Destination;
 use image_gen_engine::input::{Reference, Role};
 use image_gen_engine::job::{Invalid, Operation, RawRequest, Request};
 use image_gen_engine::route::Priority;
-use image_gen_engine::{catalogue, http, input, policy, provider, seed, wording};
+use image_gen_engine::{catalogue, http, input, policy, prompt_hints, provider, seed};
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
@@ -140,5 +140,5 @@ pub fn _price(prices: JsonB, work: JsonB) -> Option<JsonB> {
 /// Whether a prompt asks for legible text in the picture: words in quotation marks, more than one, or an explicit wish.
 #[pg_extern(immutable, strict, parallel_safe)]
 pub fn needs_text(prompt: &str) -> bool {
-    wording::asks_for_text(prompt)
+    prompt_hints::asks_for_text(prompt)
 }

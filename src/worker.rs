@@ -2,7 +2,8 @@
 //! the other one ([`io`]) talks HTTP. No transaction, lock or snapshot is held while a provider works.
 
 mod callbacks;
-mod hold;
+mod clock_jump;
+mod fence;
 mod io;
 mod lanes;
 mod limits;
@@ -10,12 +11,11 @@ mod process;
 mod prune;
 mod quarantine;
 mod queue;
-mod sleep;
 mod sweep;
 mod trace;
 mod transaction;
 mod user_code;
-mod wall;
+mod wait_set;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -30,16 +30,16 @@ use crate::keys::Keys;
 use crate::settings;
 use crate::shared::{self, CALLBACKS, CANCEL, RECONCILE, Slot, WORK};
 use callbacks::Callbacks;
+use clock_jump::ClockJump;
 use io::{Command, Commit, Config, Io, Load, Report, Rewrite};
 use lanes::Lanes;
 use prune::Pruner;
 use quarantine::{Quarantine, Turn};
 use queue::{Estimates, Note, Outcome};
-use sleep::Sleeper;
 use sweep::Pass;
 pub use trace::forget;
 use transaction::Failed;
-use wall::Wall;
+use wait_set::WaitSet;
 
 /// How many reports go into one transaction.
 const FLUSH: usize = 500;
@@ -99,10 +99,10 @@ fn serve(database: pg_sys::Oid) -> End {
         Err(()) => return End::Duplicate,
     };
     let mode = if slot.is_some() { "preloaded" } else { "dynamic" };
-    let sleeper = Sleeper::new();
+    let wait_set = WaitSet::new();
     let before = trace::begin(database, extension);
-    rest(&before, &sleeper);
-    match hold::until_allowed(extension, slot, mode, &sleeper) {
+    rest(&before, &wait_set);
+    match fence::until_allowed(extension, slot, mode, &wait_set) {
         Ok(()) => {}
         Err(Failed::Gone) => return absent_or_restart(slot),
         Err(Failed::Error(why) | Failed::Poison(why)) => return cannot_start(&why),
@@ -128,7 +128,7 @@ fn serve(database: pg_sys::Oid) -> End {
         Err(Failed::Gone) => return absent_or_restart(slot),
         Err(Failed::Error(why) | Failed::Poison(why)) => return cannot_start(&why),
     };
-    let io = match Io::start(config(keys.clone()), limit.cap, &sleeper) {
+    let io = match Io::start(config(keys.clone()), limit.cap, &wait_set) {
         Ok(io) => io,
         Err(why) => {
             log!("image_gen: the worker cannot start its network thread: {why}");
@@ -168,11 +168,11 @@ fn serve(database: pg_sys::Oid) -> End {
         all_over_to: (all_over_to, all_over_to),
         first_open: None,
         inputs: Pass::new(now),
-        wall: Wall::new(),
+        wall: ClockJump::new(),
         last_log: None,
     };
     wrong_with_keys.iter().for_each(|why| worker.complain(why));
-    match worker.run(&sleeper) {
+    match worker.run(&wait_set) {
         End::Absent => absent_or_restart(slot),
         end => end,
     }
@@ -180,7 +180,7 @@ fn serve(database: pg_sys::Oid) -> End {
 
 /// After a crash: the longer, the more lives in a row ended like that. It survives a restart of the whole server, which each of
 /// them is.
-fn rest(before: &trace::Before, sleeper: &Sleeper) {
+fn rest(before: &trace::Before, wait_set: &WaitSet) {
     let longest = || Duration::from_secs(settings::MAX_RESTART_PAUSE.get() as u64);
     let start = Instant::now();
     let left = |longest| before.pause(longest).saturating_sub(start.elapsed());
@@ -191,7 +191,7 @@ fn rest(before: &trace::Before, sleeper: &Sleeper) {
         process::show_name("rests after a crash");
     }
     while !process::must_stop() && !left(longest()).is_zero() {
-        sleeper.sleep(left(longest()));
+        wait_set.sleep(left(longest()));
         if process::must_reload() {
             process::read_config_file();
         }
@@ -318,17 +318,17 @@ struct Worker {
     first_open: Option<i64>,
     /// The look for bytes that no job needs any more.
     inputs: Pass<String>,
-    wall: Wall,
+    wall: ClockJump,
     last_log: Option<(Instant, String)>,
 }
 
 impl Worker {
     /// Each round is bounded: finished work first, then new work, then sleep.
-    fn run(&mut self, sleeper: &Sleeper) -> End {
+    fn run(&mut self, wait_set: &WaitSet) -> End {
         loop {
             trace::turn();
             if process::must_stop() {
-                return self.stop(sleeper);
+                return self.stop(wait_set);
             }
             if process::must_reload() {
                 self.reload();
@@ -352,7 +352,7 @@ impl Worker {
             if !pause.is_zero() {
                 transaction::report_statistics();
             }
-            sleeper.sleep(pause);
+            wait_set.sleep(pause);
         }
     }
 
@@ -583,7 +583,7 @@ impl Worker {
             // A dump can be restored into a database that is at work: then nothing more is claimed.
             let held = queue::held(self.extension)?;
             if held != self.held {
-                held.iter().for_each(|why| hold::say(why));
+                held.iter().for_each(|why| fence::say(why));
                 self.held = held;
             }
             if self.held.is_none() {
@@ -759,7 +759,7 @@ impl Worker {
     }
 
     /// No new work; what was just sent gets a moment to be answered; what is accepted is resumed by the next life.
-    fn stop(&mut self, sleeper: &Sleeper) -> End {
+    fn stop(&mut self, wait_set: &WaitSet) -> End {
         self.io.send(Command::Stop);
         process::wait_for_locks_at_most(LAST_LOCK_WAIT);
         let ends = Instant::now() + Duration::from_millis(settings::SHUTDOWN_GRACE.get() as u64);
@@ -767,7 +767,7 @@ impl Worker {
             if let Err(Failed::Gone) = self.flush() {
                 return End::Absent;
             }
-            sleeper.sleep(ends.saturating_duration_since(Instant::now()).min(Duration::from_millis(50)));
+            wait_set.sleep(ends.saturating_duration_since(Instant::now()).min(Duration::from_millis(50)));
         }
         End::Restart
     }

@@ -1,13 +1,13 @@
 //! The network thread: one tokio runtime, one task a job. It never calls Postgres; it asks the main thread to commit and
 //! waits for the answer.
 
+mod access;
 mod balances;
 mod clock;
-mod doors;
 mod follow;
 mod local;
+mod rate_limiter;
 mod renders;
-mod throttle;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ use rust_decimal::Decimal;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 use super::queue::{Claimed, Verdict};
-use super::sleep::{Bell, Sleeper};
 use super::trace::Watched;
+use super::wait_set::{WaitSet, WakeHandle};
 use crate::keys::Keys;
 
 /// From the main thread to the network thread.
@@ -212,16 +212,16 @@ const INPUTS_AT_ONCE: usize = 16;
 
 impl Io {
     /// Starts the thread. `cap` bounds the jobs that it is given, and with them all its queues.
-    pub fn start(config: Config, cap: usize, sleeper: &Sleeper) -> Result<Io, String> {
+    pub fn start(config: Config, cap: usize, wait_set: &WaitSet) -> Result<Io, String> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (outbox, reports) = mpsc::channel(cap.clamp(64, 4096));
-        let bell = sleeper.bell();
+        let wake_handle = wait_set.wake_handle();
         // Threads inherit the signal mask. With all signals blocked here, Postgres's handlers run on the main thread
         // only, and so do those of every thread that the runtime starts.
         let all = SignalMask::block_all();
         let thread = std::thread::Builder::new()
             .name("image_gen http".into())
-            .spawn(move || serve(inbox, outbox, bell, config));
+            .spawn(move || serve(inbox, outbox, wake_handle, config));
         drop(all);
         Ok(Io { commands, reports, _thread: thread.map_err(|e| e.to_string())? })
     }
@@ -267,13 +267,13 @@ impl Drop for SignalMask {
 }
 
 /// What all tasks share.
-struct World {
+struct IoContext {
     driver: Driver,
     config: watch::Receiver<Config>,
     stop: watch::Receiver<bool>,
     outbox: mpsc::Sender<Report>,
-    bell: Bell,
-    doors: doors::Doors,
+    wake_handle: WakeHandle,
+    access: access::Access,
     balances: balances::Balances,
     pictures: Arc<Semaphore>,
     inputs: Arc<Semaphore>,
@@ -282,21 +282,26 @@ struct World {
     renders: renders::History,
 }
 
-impl World {
+impl IoContext {
     async fn report(&self, report: Report) {
         // The main thread drops its end only when the process ends.
         let _ = self.outbox.send(report).await;
-        self.bell.ring();
+        self.wake_handle.wake();
     }
 }
 
-fn serve(inbox: mpsc::UnboundedReceiver<Command>, outbox: mpsc::Sender<Report>, bell: Bell, config: Config) {
+fn serve(
+    inbox: mpsc::UnboundedReceiver<Command>,
+    outbox: mpsc::Sender<Report>,
+    wake_handle: WakeHandle,
+    config: Config,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(dispatch(inbox, outbox, bell, config)),
+        Ok(runtime) => runtime.block_on(dispatch(inbox, outbox, wake_handle, config)),
         Err(why) => eprintln!("image_gen: no network runtime: {why}"),
     }
 }
@@ -309,7 +314,7 @@ pub fn own_machine(keys: &Keys) -> Option<Origin> {
 async fn dispatch(
     mut inbox: mpsc::UnboundedReceiver<Command>,
     outbox: mpsc::Sender<Report>,
-    bell: Bell,
+    wake_handle: WakeHandle,
     config: Config,
 ) {
     let driver = match Driver::new(config.egress.clone()) {
@@ -323,18 +328,18 @@ async fn dispatch(
     let (configure, config) = watch::channel(config);
     let (halt, stop) = watch::channel(false);
     let pictures = Arc::new(Semaphore::new(PICTURES_AT_ONCE));
-    let doors = doors::Doors::default();
+    let access = access::Access::default();
     let balances = balances::Balances::default();
     let inputs = Arc::new(Semaphore::new(INPUTS_AT_ONCE));
     let computing = Arc::new(Semaphore::new(COMPUTING_AT_ONCE));
     let local = local::Local::default();
-    let world = Arc::new(World {
+    let context = Arc::new(IoContext {
         driver,
         config,
         stop,
         outbox,
-        bell,
-        doors,
+        wake_handle,
+        access,
         balances,
         pictures,
         inputs,
@@ -349,18 +354,18 @@ async fn dispatch(
                 let cancel = Arc::new(Notify::new());
                 cancels.retain(|_, c| Arc::strong_count(c) > 1);
                 cancels.insert(job.seq, cancel.clone());
-                let world = world.clone();
+                let context = context.clone();
                 tokio::spawn(async move {
                     let seq = job.seq;
                     // A panic ends this task and no other; the job is then found by the next epoch.
-                    let followed = follow::follow(*job, world.clone(), cancel);
+                    let followed = follow::follow(*job, context.clone(), cancel);
                     let followed = tokio::spawn(Watched::new(seq, followed)).await;
                     if let Err(why) = followed {
                         let mut why = why.to_string();
-                        world.driver.redactor().clean_excerpt(&mut why);
+                        context.driver.redactor().clean_excerpt(&mut why);
                         eprintln!("image_gen: a job's task ended: {why}");
                     }
-                    world.report(Report::Ended { seq, number }).await;
+                    context.report(Report::Ended { seq, number }).await;
                 });
             }
             // The permit is kept, so a task that is busy committing sees it when it next waits.
@@ -371,13 +376,13 @@ async fn dispatch(
                 }
             }
             Command::Configure(config) => {
-                world.driver.open(config.egress.clone());
-                world.driver.redact(world.driver.redactor().with(config.keys.all()));
-                world.local.forget();
-                world.balances.forget();
-                let changes = world.doors.forget_accounts();
+                context.driver.open(config.egress.clone());
+                context.driver.redact(context.driver.redactor().with(config.keys.all()));
+                context.local.forget();
+                context.balances.forget();
+                let changes = context.access.forget_accounts();
                 if !changes.is_empty() {
-                    world.report(Report::Health(changes)).await;
+                    context.report(Report::Health(changes)).await;
                 }
                 configure.send_replace(*config);
             }

@@ -168,11 +168,11 @@ fn a_shut_door_opens_again_whatever_the_clock_says() {
     let mut alice = stage.alice();
     let first = alice.generate_with("prompt => 'first', model => 'bfl:flux-1.1-pro'");
     let mut admin = stage.admin();
-    wait_until("the door is shut", secs(20), || {
+    wait_until("the circuit is open", secs(20), || {
         admin.truth("SELECT count(*) = 1 FROM image_gen.health WHERE state = 'down'")
     });
     clock.set(-3600);
-    // Behind the same door, and from now on.
+    // At the same circuit, and from now on.
     let second = alice.generate_with("prompt => 'second', model => 'bfl:flux-1.1-pro'");
     alice.all_succeed(&[first, second]);
     assert_eq!(stage.sim.billed(), "0.08");

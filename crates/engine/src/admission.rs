@@ -13,9 +13,9 @@ use crate::candidate::Candidate;
 use crate::catalogue::{Need, Provider, Resolved, Snapshot, Wish};
 use crate::job::{Invalid, Operation, Request, Task, Warning};
 use crate::progress::Rung;
+use crate::prompt_hints;
 use crate::provider;
 use crate::route::{self, Exclusion, Head, Order, Preferences, Priority, Route};
-use crate::wording;
 
 /// What is not in the catalogue and changes by the minute.
 pub trait Surroundings {
@@ -59,7 +59,7 @@ impl Target {
         if !plain {
             return Ok(Target::default());
         }
-        let needs_text = wording::asks_for_text(&request.prompt);
+        let needs_text = prompt_hints::asks_for_text(&request.prompt);
         let draft = request.quality.as_deref() == Some("draft");
         if (needs_text || draft)
             && let Some(model) = snapshot.choose(Wish { needs_text, draft, ..Wish::default() })?.model
@@ -332,7 +332,7 @@ fn queued(
         let message = format!("{} outpaints by inpainting on a larger canvas", candidate.name());
         warnings.push(Warning::new("adjusted", message));
     }
-    if wording::asks_for_text(&query.request.prompt) && !wording::writes_legibly(&candidate.model) {
+    if prompt_hints::asks_for_text(&query.request.prompt) && !prompt_hints::writes_legibly(&candidate.model) {
         // S15
         let message = format!(
             "{} mangles text of more than one word; image_gen.choose_model(needs_text => true) names better ones",

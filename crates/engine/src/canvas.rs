@@ -1,6 +1,6 @@
 //! Work on pixels: masks in the colours that providers want, and pictures with room around them.
 //!
-//! Inside image_gen a mask is 8-bit grey and 255 is *edit*. Providers disagree; [`Ink`] says how each wants it.
+//! Inside image_gen a mask is 8-bit grey and 255 is *edit*. Providers disagree; [`MaskEncoding`] says how each wants it.
 
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
@@ -12,7 +12,7 @@ use crate::size::Size;
 
 /// How a provider wants the pixels that are to be edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ink {
+pub enum MaskEncoding {
     /// White on black.
     White,
     /// Black on white.
@@ -96,14 +96,16 @@ pub fn canonical_mask(mask: &Input, size: Size) -> Result<(Input, bool), String>
 }
 
 /// A canonical mask in a provider's colours, as PNG.
-pub fn inked(mask: &Input, ink: Ink) -> Result<Input, String> {
-    if ink == Ink::White {
+pub fn encoded_mask(mask: &Input, ink: MaskEncoding) -> Result<Input, String> {
+    if ink == MaskEncoding::White {
         return Ok(mask.clone());
     }
     let mask = decoded(mask)?;
     let size = Size { width: mask.width, height: mask.height };
     match ink {
-        Ink::Transparent => coloured_png(&coloured(size, |x, y| [0, 0, 0, 255 - mask.grey(x, y)])?, size),
+        MaskEncoding::Transparent => {
+            coloured_png(&coloured(size, |x, y| [0, 0, 0, 255 - mask.grey(x, y)])?, size)
+        }
         _ => grey_png(&grey(size, |x, y| 255 - mask.grey(x, y))?, size),
     }
 }
@@ -159,10 +161,10 @@ mod tests {
                 .unwrap();
         assert!(!resized);
         for (x, y, edit) in [(0, 0, true), (2, 3, true), (3, 0, false), (7, 3, false)] {
-            let at = |ink| pixels(&inked(&mask, ink).unwrap()).get_pixel(x, y).0;
-            assert_eq!(at(Ink::White)[0] == 255, edit);
-            assert_eq!(at(Ink::Black)[0] == 0, edit);
-            assert_eq!(at(Ink::Transparent)[3] == 0, edit);
+            let at = |ink| pixels(&encoded_mask(&mask, ink).unwrap()).get_pixel(x, y).0;
+            assert_eq!(at(MaskEncoding::White)[0] == 255, edit);
+            assert_eq!(at(MaskEncoding::Black)[0] == 0, edit);
+            assert_eq!(at(MaskEncoding::Transparent)[3] == 0, edit);
         }
     }
 

@@ -76,10 +76,10 @@ pub fn of(candidate: &Candidate) -> Vec<Capability> {
     let candidate = &candidate;
     let mut all = vec![];
     for task in Task::ALL.into_iter().filter(|task| provider::can(candidate, *task)) {
-        let lab = Lab { candidate, task };
-        let base = lab.base();
+        let prober = Prober { candidate, task };
+        let base = prober.base();
         all.extend(PARAMETERS.map(|parameter| {
-            let state = base.as_ref().map_or(State::Unsupported, |base| lab.state(parameter, base));
+            let state = base.as_ref().map_or(State::Unsupported, |base| prober.state(parameter, base));
             Capability { task, parameter, state }
         }));
     }
@@ -87,7 +87,7 @@ pub fn of(candidate: &Candidate) -> Vec<Capability> {
 }
 
 /// Where requests of one task at one candidate are tried out.
-struct Lab<'a> {
+struct Prober<'a> {
     candidate: &'a Candidate,
     task: Task,
 }
@@ -106,10 +106,10 @@ const EVERY_OTHER: &str = "*";
 const ADDRESS: &str = "(address)";
 const DRAWN: &str = "(drawn)";
 const TAG: &str = "capability";
-/// More errands than any adapter has.
+/// More prerequisites than any adapter has.
 const MAX_ERRANDS: usize = 16;
 
-impl Lab<'_> {
+impl Prober<'_> {
     /// The plainest request that the candidate takes: some insist on a scale of 4, a reference picture or an option.
     fn base(&self) -> Option<RawRequest> {
         let known = self.candidate.parameters.get("options").map_or(&[][..], |p| p.values.as_slice());
@@ -235,9 +235,9 @@ impl Lab<'_> {
         let inputs = self.inputs(&request)?;
         let adapter = provider::find(&self.candidate.kind)?;
         let mut found = BTreeMap::new();
-        // An errand brings back what depends on what was sent, as an upload does.
-        while let Some(errand) = adapter.errand(&self.call(&request, &inputs, &found)).ok()? {
-            found.insert(errand.name.to_owned(), fingerprint(&errand.request));
+        // A prerequisite brings back what depends on what was sent, as an upload does.
+        while let Some(prerequisite) = adapter.prerequisite(&self.call(&request, &inputs, &found)).ok()? {
+            found.insert(prerequisite.name.to_owned(), fingerprint(&prerequisite.request));
             if found.len() > MAX_ERRANDS {
                 return None;
             }

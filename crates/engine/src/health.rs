@@ -148,13 +148,13 @@ pub struct Health {
 type Key = (String, String);
 
 /// What a circuit says to one more caller.
-enum Gate {
+enum Passage {
     Free,
     /// The next one is the probe.
-    Due,
+    Probe,
     /// As many are inside as may be.
-    Crowded(ErrorCode),
-    Shut(Duration, ErrorCode),
+    ProbesInFlight(ErrorCode),
+    Open(Duration, ErrorCode),
 }
 
 impl Health {
@@ -162,12 +162,12 @@ impl Health {
     pub fn ask(&mut self, provider: &str, model: &str, caller: Caller, now: i64) -> Verdict {
         let line = (provider.to_owned(), model.to_owned());
         let waits = self.lines.get(&line).is_some_and(|line| !line.is_empty());
-        match self.gate(provider, model, caller.alone, now) {
-            Gate::Shut(after, code) => self.refuse(&line, caller.alone.then_some(caller.seq), after, code),
-            Gate::Free if !waits => Verdict::Admitted(self.admit(provider, model, now)),
-            Gate::Due if !caller.alone => Verdict::Admitted(self.admit(provider, model, now)),
-            Gate::Crowded(code) if !caller.alone => Verdict::Refused { after: CROWDED, code },
-            Gate::Free | Gate::Due | Gate::Crowded(_) => {
+        match self.passage(provider, model, caller.alone, now) {
+            Passage::Open(after, code) => self.refuse(&line, caller.alone.then_some(caller.seq), after, code),
+            Passage::Free if !waits => Verdict::Admitted(self.admit(provider, model, now)),
+            Passage::Probe if !caller.alone => Verdict::Admitted(self.admit(provider, model, now)),
+            Passage::ProbesInFlight(code) if !caller.alone => Verdict::Refused { after: CROWDED, code },
+            Passage::Free | Passage::Probe | Passage::ProbesInFlight(_) => {
                 self.lines.entry(line).or_default().join(caller, now);
                 Verdict::Waiting
             }
@@ -192,12 +192,12 @@ impl Health {
         for (provider, model) in keys {
             let key = (provider.clone(), model.clone());
             while let Some(line) = self.lines.get(&key) {
-                let next = match self.gate(&provider, &model, true, now) {
-                    Gate::Crowded(_) => break,
-                    Gate::Due if !line.is_gathered(now) => break,
-                    Gate::Due => line.fairest(),
-                    Gate::Free => line.first(),
-                    Gate::Shut(after, code) => {
+                let next = match self.passage(&provider, &model, true, now) {
+                    Passage::ProbesInFlight(_) => break,
+                    Passage::Probe if !line.is_gathered(now) => break,
+                    Passage::Probe => line.fairest(),
+                    Passage::Free => line.first(),
+                    Passage::Open(after, code) => {
                         for (seq, ticket) in self.lines.remove(&key).into_iter().flat_map(Line::into_order) {
                             decided.push((ticket, self.refuse(&key, Some(seq), after, code)));
                         }
@@ -217,8 +217,8 @@ impl Health {
         self.lines.values().map(Line::gathered_at).filter(|at| *at > now).min()
     }
 
-    fn gate(&self, provider: &str, model: &str, alone: bool, now: i64) -> Gate {
-        let mut gate = Gate::Free;
+    fn passage(&self, provider: &str, model: &str, alone: bool, now: i64) -> Passage {
+        let mut passage = Passage::Free;
         for key in keys(provider, model) {
             let Some(circuit) = self.circuits.get(&key) else { continue };
             let code = circuit.last.map_or(ErrorCode::Overloaded, |(code, _)| code);
@@ -226,17 +226,17 @@ impl Health {
                 State::Open { until, until_alone, .. } => {
                     let until = if alone { until_alone } else { until };
                     if now < until {
-                        return Gate::Shut(until_from(until, now), code);
+                        return Passage::Open(until_from(until, now), code);
                     }
-                    gate = Gate::Due;
+                    passage = Passage::Probe;
                 }
                 State::HalfOpen { allowed, inside, .. } if inside >= allowed => {
-                    return Gate::Crowded(code);
+                    return Passage::ProbesInFlight(code);
                 }
                 State::HalfOpen { .. } | State::Closed => {}
             }
         }
-        gate
+        passage
     }
 
     /// A job that has nowhere else to go comes back in the order of the queue, a group at a time.

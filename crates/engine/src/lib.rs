@@ -29,8 +29,8 @@
 //! | [`picture`] | what the bytes of an answer really are |
 //! | [`policy`] | which options lower a safety filter, and who may do that |
 //! | [`seed`] | seeds chosen by us, reproducibly |
-//! | [`wording`] | what a prompt says about itself |
-//! | [`turns`] | whose turn it is at a provider |
+//! | [`prompt_hints`] | what a prompt says about itself |
+//! | [`fair_queue`] | which owner is next at a provider |
 //! | [`egress`] | which addresses may be contacted |
 //! | [`secret`] | keys that cannot be printed, and the file that they are in |
 //! | [`redact`] | keys taken out of texts from outside |
@@ -44,6 +44,7 @@ pub mod catalogue;
 pub mod cost;
 pub mod egress;
 pub mod failure;
+pub mod fair_queue;
 pub mod health;
 pub mod http;
 pub mod input;
@@ -53,6 +54,7 @@ pub mod picture;
 pub mod policy;
 pub mod poll;
 pub mod progress;
+pub mod prompt_hints;
 pub mod provider;
 pub mod redact;
 pub mod retry;
@@ -61,6 +63,4 @@ pub mod run;
 pub mod secret;
 pub mod seed;
 pub mod size;
-pub mod turns;
 pub mod verdict;
-pub mod wording;

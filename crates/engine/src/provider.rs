@@ -7,7 +7,6 @@ mod a1111;
 mod balance;
 mod bfl;
 mod comfyui;
-mod draft;
 mod error;
 mod fal;
 mod google;
@@ -17,6 +16,7 @@ mod openrouter;
 mod preview;
 pub mod refusal;
 mod replicate;
+mod request_builder;
 mod stability;
 
 use std::collections::BTreeMap;
@@ -68,14 +68,14 @@ pub struct Call<'a> {
     pub candidate: &'a Candidate,
     /// The pictures that go in; stand-ins while the call is only planned.
     pub inputs: &'a Inputs,
-    /// What errands brought back, by their names.
+    /// What prerequisites brought back, by their names.
     pub found: &'a BTreeMap<String, String>,
     /// Names this attempt: the same for the same attempt after a crash, different for every other one.
     pub tag: &'a str,
 }
 
 impl<'a> Call<'a> {
-    /// What an errand brought back.
+    /// What a prerequisite brought back.
     pub fn found(&self, name: &str) -> Option<&'a str> {
         self.found.get(name).map(String::as_str)
     }
@@ -83,7 +83,7 @@ impl<'a> Call<'a> {
 
 /// Something to be fetched or uploaded before a job can be submitted. It costs nothing and can be repeated.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Errand {
+pub struct Prerequisite {
     /// Under which name the result is found.
     pub name: &'static str,
     /// What to send.
@@ -260,16 +260,16 @@ pub trait Provider: Sync {
     }
 
     /// The next thing to fetch or upload before [`Provider::prepare`], until there is none.
-    fn errand(&self, _call: &Call<'_>) -> Result<Option<Errand>, Invalid> {
+    fn prerequisite(&self, _call: &Call<'_>) -> Result<Option<Prerequisite>, Invalid> {
         Ok(None)
     }
 
-    /// What the answer to an errand brought back.
-    fn read_errand(&self, _name: &str, response: &HttpResponse) -> Result<String, Rejection> {
+    /// What the answer to a prerequisite brought back.
+    fn read_prerequisite(&self, _name: &str, response: &HttpResponse) -> Result<String, Rejection> {
         Err(self.read_error(response))
     }
 
-    /// The request for a job. While a call is only planned, what errands bring is not there. An error means that this candidate cannot do it, and nothing was sent.
+    /// The request for a job. While a call is only planned, what prerequisites bring is not there. An error means that this candidate cannot do it, and nothing was sent.
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid>;
 
     /// The meaning of the answer to [`Provider::prepare`].

@@ -48,14 +48,14 @@ pub struct Job {
     /// With what.
     pub request: Request,
     /// Where the pictures are that go in.
-    pub pictures: Vec<(Role, Place)>,
+    pub pictures: Vec<(Role, InputLocation)>,
     /// Not sent after this moment, in milliseconds of Unix time.
     pub deadline: Option<i64>,
 }
 
 /// Where a picture is that goes into a job.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Place {
+pub struct InputLocation {
     /// In the database, under this SHA-256.
     pub stored: Option<String>,
     /// At this URL.
@@ -152,9 +152,9 @@ enum State {
     Looking(usize, Vec<u8>),
     /// All pictures are here, and wait to be made fit.
     Gathered,
-    /// They are fit; what is left are errands.
+    /// They are fit; what is left are prerequisites.
     Arranged,
-    Errand(&'static str),
+    Prerequisite(&'static str),
     Beginning,
     Submitting,
     Drawing,
@@ -370,7 +370,7 @@ impl Run {
             State::Gathering(..)
                 | State::Gathered
                 | State::Arranged
-                | State::Errand(_)
+                | State::Prerequisite(_)
                 | State::Beginning
                 | State::Submitting
         ) && !self.job.pictures.is_empty()
@@ -389,7 +389,7 @@ impl Run {
                 | State::Looking(..)
                 | State::Gathered
                 | State::Arranged
-                | State::Errand(_)
+                | State::Prerequisite(_)
                 | State::Rewriting
                 | State::Entering,
                 Event::Cancel,
@@ -405,8 +405,10 @@ impl Run {
             (State::Gathering(index, tries), event) => self.gathered(index, tries, event),
             (State::Looking(index, bytes), Event::Compute) => self.look_at_input(index, bytes, now),
             (State::Gathered, Event::Compute) => self.arrange(now),
-            (State::Arranged, Event::Compute) => self.errand_or_begin(now),
-            (State::Errand(name), Event::Answer(answer)) => self.errand_answered(name, answer, now),
+            (State::Arranged, Event::Compute) => self.prerequisite_or_begin(now),
+            (State::Prerequisite(name), Event::Answer(answer)) => {
+                self.prerequisite_answered(name, answer, now)
+            }
             (State::Beginning, Event::Committed) => self.submit(now),
             (State::Beginning, Event::Unaffordable) => self.unaffordable(now),
             (State::Beginning, Event::Busy) => self.busy(now),

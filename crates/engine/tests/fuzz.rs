@@ -174,9 +174,9 @@ fn sound(read: &Read) -> Result<(), &'static str> {
         Read::Reply(Ok(Reply::Ask(request))) if request.url.is_empty() => Err("nowhere to ask"),
         Read::Reply(Ok(Reply::Pending { after })) => bounded(*after),
         Read::Reply(Ok(Reply::Failed(rejection)) | Err(rejection))
-        | Read::Errand(Err(rejection))
+        | Read::Prerequisite(Err(rejection))
         | Read::Error(rejection) => rejected(rejection),
-        Read::Errand(Ok(found)) if found.is_empty() => Err("an errand that brought nothing"),
+        Read::Prerequisite(Ok(found)) if found.is_empty() => Err("a prerequisite that brought nothing"),
         Read::Seconds(seconds) => positive(*seconds),
         _ => Ok(()),
     }

@@ -8,7 +8,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use image::{DynamicImage, ImageFormat, RgbaImage};
-use image_gen_engine::canvas::{self, Ink};
+use image_gen_engine::canvas::{self, MaskEncoding};
 use image_gen_engine::input::Input;
 use image_gen_engine::job::Borders;
 use image_gen_engine::picture::{self, Flaw, MAX_PIXELS, MAX_SIDE};
@@ -161,8 +161,8 @@ fn look(file: Vec<u8>, dice: &mut Dice) {
     let (peak, ()) = took(|| {
         let _ = canvas::padded(&input, borders);
         if let Ok((mask, _)) = canvas::canonical_mask(&input, size) {
-            canvas::inked(&mask, Ink::Transparent).unwrap();
-            canvas::inked(&mask, Ink::Black).unwrap();
+            canvas::encoded_mask(&mask, MaskEncoding::Transparent).unwrap();
+            canvas::encoded_mask(&mask, MaskEncoding::Black).unwrap();
         }
         canvas::as_png(&input).unwrap();
     });

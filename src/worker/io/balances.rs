@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::provider;
 
-use super::{Balance, Report, World};
+use super::{Balance, IoContext, Report};
 
 /// An empty account is looked at again this soon: somebody may have paid.
 const WHILE_EMPTY: Duration = Duration::from_secs(60);
@@ -55,7 +55,7 @@ impl Balances {
     }
 }
 
-impl World {
+impl IoContext {
     /// Asks what is left on the account of a candidate's provider, where it is time to and the provider can be asked.
     /// Nobody waits for the answer.
     pub(super) fn look_at_account(self: &Arc<Self>, candidate: &Candidate, occasion: Occasion) {
@@ -71,23 +71,23 @@ impl World {
             return;
         }
         let key = provider::key_name(adapter, candidate).and_then(|name| self.config.borrow().keys.get(name));
-        let (world, id) = (self.clone(), candidate.provider.clone());
+        let (context, id) = (self.clone(), candidate.provider.clone());
         tokio::spawn(async move {
-            let answer = world.driver.send(&request, key.as_ref()).await;
-            world.balances.answered(&id);
+            let answer = context.driver.send(&request, key.as_ref()).await;
+            context.balances.answered(&id);
             // Some keys may not ask: then nobody knows, and nothing changes.
             let Some(left) = answer.ok().and_then(|answer| adapter.read_balance(&answer)) else { return };
             // A provider that has just refused for want of credit and says that there is some is not believed at once: it may
             // be another limit of the account.
             if occasion == Occasion::Shut || !left.has_credit() {
-                let limit = world.config.borrow().breaker_failures;
-                let changes = world.doors.credit(&id, left.has_credit(), limit);
+                let limit = context.config.borrow().breaker_failures;
+                let changes = context.access.credit(&id, left.has_credit(), limit);
                 if !changes.is_empty() {
-                    world.report(Report::Health(changes)).await;
+                    context.report(Report::Health(changes)).await;
                 }
             }
             let balance = Balance { provider: id, amount: left.amount, credits: left.credits };
-            world.report(Report::Balance(balance)).await;
+            context.report(Report::Balance(balance)).await;
         });
     }
 }

@@ -16,16 +16,18 @@ use image_gen_engine::job::{Operation, Request};
 use image_gen_engine::progress::Progress;
 use image_gen_engine::provider::Remote;
 use image_gen_engine::route::{Preferences, Priority};
-use image_gen_engine::run::{self, AttemptStatus, Entry, Event, Job, JobStatus, Place, Plan, Run, Step};
+use image_gen_engine::run::{
+    self, AttemptStatus, Entry, Event, InputLocation, Job, JobStatus, Plan, Run, Step,
+};
 use image_gen_engine::secret::Key;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
+use super::access::{Caller, Decision};
 use super::balances::Occasion;
 use super::clock::{self, now};
-use super::doors::{Entrance, Visitor};
-use super::{Commit, Config, Load, Report, Rewrite, World};
+use super::{Commit, Config, IoContext, Load, Report, Rewrite};
 use crate::pause;
 use crate::worker::queue::{Catalogue, Claimed, Verdict};
 use crate::worker::trace;
@@ -72,19 +74,19 @@ struct Resume {
     sent_at: i64,
 }
 
-pub(super) async fn follow(claimed: Claimed, world: Arc<World>, cancel: Arc<Notify>) {
+pub(super) async fn follow(claimed: Claimed, context: Arc<IoContext>, cancel: Arc<Notify>) {
     let Claimed { seq, id, owner, job, catalogue } = claimed;
-    let task = Task { seq, job_id: id, owner, world, cancel };
+    let task = Task { seq, job_id: id, owner, context, cancel };
     let read = serde_json::from_str::<Details>(&job)
         .map_err(|e| vec![closed(Failure::Invalid.because(format!("the job is not understood: {e}")))]);
     let started = match read {
         Ok(details) => {
             let provider =
                 details.resume.as_ref().map(|r| r.provider.as_str()).or(details.provider.as_deref());
-            let own = task.world.local.find(&catalogue.snapshot, provider, &task.world).await;
-            let config = task.world.config.borrow().clone();
+            let own = task.context.local.find(&catalogue.snapshot, provider, &task.context).await;
+            let config = task.context.config.borrow().clone();
             if details.attempts > 0 && details.resume.is_none() {
-                pause::at("again", &task.job_id, &task.world.stop).await;
+                pause::at("again", &task.job_id, &task.context.stop).await;
             }
             start(&task.job_id, details, own, &catalogue, &config)
         }
@@ -129,7 +131,7 @@ fn start(
     let Details { operation, request, deadline, attempts, preferences, pictures, resume, .. } = details;
     let place = |(name, place): (String, Where)| {
         let role = Role::ALL.into_iter().find(|role| role.name() == name)?;
-        Some((role, Place { stored: place.stored, url: place.url }))
+        Some((role, InputLocation { stored: place.stored, url: place.url }))
     };
     let pictures = pictures.unwrap_or_default().into_iter().filter_map(place).collect();
     let deadline = deadline.map(clock::from_wall);
@@ -194,25 +196,25 @@ struct Task {
     job_id: String,
     /// Whose it is: places at providers are shared out among owners.
     owner: String,
-    world: Arc<World>,
+    context: Arc<IoContext>,
     cancel: Arc<Notify>,
 }
 
 impl Task {
     async fn drive(&self, mut run: Run, resumed: bool) {
-        let world = &self.world;
-        let mut stop = world.stop.clone();
+        let context = &self.context;
+        let mut stop = context.stop.clone();
         let mut event = Event::Start;
         // Held until the job leaves the provider: a task counts there until its picture is fetched.
-        let mut _place = resumed.then(|| world.doors.resume(run.candidate(), &self.owner));
+        let mut _permit = resumed.then(|| context.access.resume(run.candidate(), &self.owner));
         let (mut picture_permit, mut input_permit) = (None, None);
         loop {
-            let (again, step) = advance(run, event, &world.computing).await;
+            let (again, step) = advance(run, event, &context.computing).await;
             run = again;
             let can_cancel = run.can_cancel();
             match (run.holds_inputs(), &input_permit) {
                 // The semaphores are never closed.
-                (true, None) => input_permit = world.inputs.clone().acquire_owned().await.ok(),
+                (true, None) => input_permit = context.inputs.clone().acquire_owned().await.ok(),
                 (false, Some(_)) => input_permit = None,
                 _ => {}
             }
@@ -227,7 +229,7 @@ impl Task {
                         return;
                     }
                     if let Some(seen) = run.seen() {
-                        world.renders.learn(run.candidate(), seen);
+                        context.renders.learn(run.candidate(), seen);
                     }
                     self.learn(run.candidate(), &entries).await;
                     match self.commit(self.keep(entries)).await {
@@ -249,25 +251,25 @@ impl Task {
                 },
                 Step::Enter => {
                     let candidate = run.candidate().clone();
-                    // Nobody waits at one door while he holds a place behind another: two could wait for each other.
-                    _place = None;
+                    // No job waits for one permit while it has another: two could wait for each other.
+                    _permit = None;
                     input_permit = None;
                     let (tries, alone) = run.standing();
-                    let visitor = Visitor { owner: &self.owner, seq: self.seq, tries, alone };
+                    let caller = Caller { owner: &self.owner, seq: self.seq, tries, alone };
                     tokio::select! {
-                        // First: the places that an ending worker's jobs leave are for nobody.
+                        // First: no job takes a permit that an ending worker's jobs give back.
                         biased;
                         _ = stop.wait_for(|stop| *stop) => return,
                         () = self.cancel.notified() => Event::Cancel,
                         () = at(run.deadline()) => Event::Elapsed,
-                        entrance = world.doors.enter(&candidate, visitor) => match entrance {
-                            Entrance::Place(place) => {
-                                _place = Some(place);
-                                Event::Entered { renders: world.renders.of(&candidate) }
+                        decision = context.access.enter(&candidate, caller) => match decision {
+                            Decision::Granted(permit) => {
+                                _permit = Some(permit);
+                                Event::Entered { renders: context.renders.of(&candidate) }
                             }
-                            Entrance::Shut { after, code } => {
+                            Decision::Refused { after, code } => {
                                 if code == ErrorCode::InsufficientCredits {
-                                    world.look_at_account(&candidate, Occasion::Shut);
+                                    context.look_at_account(&candidate, Occasion::Shut);
                                 }
                                 Event::Shut { after, code }
                             }
@@ -282,9 +284,9 @@ impl Task {
                 Step::Send { .. } if run.is_submitting() && *stop.borrow() => Event::Halted,
                 Step::Send { request, key_name } => {
                     if request.auth.is_none() && input_permit.is_none() && picture_permit.is_none() {
-                        picture_permit = world.pictures.clone().acquire_owned().await.ok();
+                        picture_permit = context.pictures.clone().acquire_owned().await.ok();
                     }
-                    let key = key_name.as_ref().and_then(|name| world.config.borrow().keys.get(name));
+                    let key = key_name.as_ref().and_then(|name| context.config.borrow().keys.get(name));
                     if let (Some(name), None) = (&key_name, &key) {
                         // It was taken away. What has been accepted is asked for again later: there may be one then.
                         let why = TransportError::NotSent(format!("there is no key {name}"));
@@ -318,7 +320,7 @@ impl Task {
     /// Sends a request, until there is an answer or a user wants the job stopped.
     async fn call(&self, request: &HttpRequest, key: Option<&Key>, submits: bool, can_cancel: bool) -> Event {
         let departure = Departure::default();
-        let send = self.world.driver.send_noting(request, key, &departure);
+        let send = self.context.driver.send_noting(request, key, &departure);
         tokio::pin!(send);
         tokio::select! {
             answer = &mut send => return Event::Answer(answer),
@@ -331,9 +333,9 @@ impl Task {
     async fn learn(&self, candidate: &Candidate, entries: &[Entry]) {
         for entry in entries {
             if let Entry::Checkpoint { .. } = entry {
-                let changes = self.world.doors.accepted(candidate);
+                let changes = self.context.access.accepted(candidate);
                 if !changes.is_empty() {
-                    self.world.report(Report::Health(changes)).await;
+                    self.context.report(Report::Health(changes)).await;
                 }
             }
             if let Entry::End { status, failed, .. } = entry {
@@ -342,14 +344,14 @@ impl Task {
                     (AttemptStatus::Canceled, _) | (_, None) => continue,
                     (_, Some(failed)) => Some(&failed.failure),
                 };
-                let limit = self.world.config.borrow().breaker_failures;
-                let changes = self.world.doors.observe(candidate, failure, limit);
+                let limit = self.context.config.borrow().breaker_failures;
+                let changes = self.context.access.observe(candidate, failure, limit);
                 if !changes.is_empty() {
-                    self.world.report(Report::Health(changes)).await;
+                    self.context.report(Report::Health(changes)).await;
                 }
                 let broke = failure == Some(&Failure::OutOfCredit);
                 let occasion = if broke { Occasion::Refused } else { Occasion::Called };
-                self.world.look_at_account(candidate, occasion);
+                self.context.look_at_account(candidate, occasion);
             }
         }
     }
@@ -358,13 +360,13 @@ impl Task {
     async fn rewrite(&self, prompt: String, refused_by: String) -> Option<String> {
         let (done, answer) = oneshot::channel();
         let rewrite = Rewrite { job_id: self.job_id.clone(), prompt, refused_by, done };
-        self.world.report(Report::Rewrite(rewrite)).await;
+        self.context.report(Report::Rewrite(rewrite)).await;
         answer.await.ok().flatten()
     }
 
     /// Drops bytes that are not to be stored.
     fn keep(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
-        if !self.world.config.borrow().keep_all_bytes {
+        if !self.context.config.borrow().keep_all_bytes {
             for entry in &mut entries {
                 if let Entry::Close { pictures, .. } = entry {
                     pictures.iter_mut().filter(|p| !p.inline).for_each(|p| p.bytes = None);
@@ -377,18 +379,18 @@ impl Task {
     /// Asks the main thread for the bytes of a picture.
     async fn load(&self, sha256: String) -> Option<Vec<u8>> {
         let (done, answer) = oneshot::channel();
-        self.world.report(Report::Load(Load { sha256, failures: 0, done })).await;
+        self.context.report(Report::Load(Load { sha256, failures: 0, done })).await;
         answer.await.ok().flatten()
     }
 
     /// Asks the main thread to make entries durable.
     async fn commit(&self, mut entries: Vec<Entry>) -> Verdict {
-        // The one door to what is kept: no key passes, whatever a provider said.
-        let redactor = self.world.driver.redactor();
+        // All that is kept passes here: no key does, whatever a provider said.
+        let redactor = self.context.driver.redactor();
         entries.iter_mut().for_each(|entry| entry.redact(&redactor));
         let (done, answer) = oneshot::channel();
         let commit = Commit { seq: self.seq, job_id: self.job_id.clone(), entries, done };
-        self.world.report(Report::Commit(commit)).await;
+        self.context.report(Report::Commit(commit)).await;
         answer.await.unwrap_or(Verdict::NotOurs)
     }
 }

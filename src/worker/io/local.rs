@@ -9,7 +9,7 @@ use image_gen_engine::egress::Destination;
 use image_gen_engine::http::HttpRequest;
 use image_gen_engine::provider;
 
-use super::World;
+use super::IoContext;
 use crate::keys::Keys;
 
 /// The kinds of own back ends, each with a path that only it has.
@@ -42,19 +42,19 @@ impl Local {
         &self,
         snapshot: &Snapshot,
         provider: Option<&str>,
-        world: &World,
+        context: &IoContext,
     ) -> Option<OwnBackEnd> {
         let unplaced = |p: &&Provider| p.base_url.is_none() && KINDS.iter().any(|(kind, _)| *kind == p.kind);
         let concerned = |p: &&Provider| provider.is_none_or(|id| id == p.id);
         if !snapshot.providers().iter().filter(unplaced).any(|p| concerned(&p)) {
             return None;
         }
-        let address = address(&world.config.borrow().keys)?;
-        let kind = self.kind(&address, world).await;
+        let address = address(&context.config.borrow().keys)?;
+        let kind = self.kind(&address, context).await;
         Some(OwnBackEnd { address, kind })
     }
 
-    async fn kind(&self, address: &str, world: &World) -> Option<&'static str> {
+    async fn kind(&self, address: &str, context: &IoContext) -> Option<&'static str> {
         let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, kind)) = known
             && at.elapsed() < BELIEVED
@@ -67,7 +67,7 @@ impl Local {
             request.timeout = PATIENCE;
             request.max_bytes = 1 << 20;
             // 401 says that it is there and wants a password.
-            let answered = world.driver.send(&request, None).await;
+            let answered = context.driver.send(&request, None).await;
             if answered.is_ok_and(|a| a.is_success() || a.status == 401) {
                 *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), kind));
                 return Some(kind);

@@ -236,7 +236,7 @@ SELECT pg_temp.journal(2, 'sent', pg_temp.begin_('sent', 2), pg_temp.ended(2, 's
 SELECT * FROM pg_temp.state WHERE prompt = 'sent';
 ROLLBACK TO before;
 
--- A deadline of infinity, refused at the door or taken for none, holds nobody up (S2).
+-- A deadline of infinity, refused at the call or taken for none, holds nobody up (S2).
 SAVEPOINT infinity;
 DO $$ BEGIN PERFORM pg_temp.queue('endless', ', deadline => ''infinity'''); EXCEPTION WHEN invalid_parameter_value THEN NULL; END $$;
 SELECT pg_temp.queue('with a deadline', ', deadline => ''2100-01-01 00:00+00''');

@@ -36,7 +36,7 @@ struct Parameter {
 
 /// How the arguments of an operation are passed.
 #[derive(Clone, Copy, Debug)]
-enum Door {
+enum Way {
     /// To its own function.
     Own,
     /// As JSON, to this function.
@@ -103,21 +103,21 @@ impl Maker<'_> {
     fn nth(&mut self, function: usize, nth: usize) -> Call {
         const TAKE_JSON: [&str; 3] = ["generate_batch", "estimate", "explain"];
         let Some(json) = function.checked_sub(self.operations.len()).map(|i| TAKE_JSON[i]) else {
-            return self.call(Door::Own, &self.operations[function], nth);
+            return self.call(Way::Own, &self.operations[function], nth);
         };
         if nth.is_multiple_of(4) {
             return self.top(json, nth / 4);
         }
-        let door = match json {
-            "generate_batch" if self.rng.random_bool(0.7) => Door::Shot,
-            "generate_batch" => Door::Defaults,
-            _ => Door::Json(json),
+        let way = match json {
+            "generate_batch" if self.rng.random_bool(0.7) => Way::Shot,
+            "generate_batch" => Way::Defaults,
+            _ => Way::Json(json),
         };
-        self.call(door, &self.operations[nth % self.operations.len()], nth)
+        self.call(way, &self.operations[nth % self.operations.len()], nth)
     }
 
     /// A call with one hostile argument, the `nth` in turn, and sometimes more.
-    fn call(&mut self, door: Door, operation: &Operation, nth: usize) -> Call {
+    fn call(&mut self, way: Way, operation: &Operation, nth: usize) -> Call {
         let count = operation.parameters.len();
         let mut hostile = vec![nth % count];
         while self.rng.random_bool(0.3) {
@@ -137,7 +137,7 @@ impl Maker<'_> {
                 if hostile.contains(&i) { Some(self.values.of(&mut self.rng, name, kind)) } else { good };
             arguments.extend(value.map(|value| (name.as_str(), value)));
         }
-        described(statement(door, operation.name, &arguments))
+        described(statement(way, operation.name, &arguments))
     }
 
     /// A call of a function that takes JSON, with anything there.
@@ -158,27 +158,27 @@ impl Maker<'_> {
 }
 
 /// The statement that passes these arguments.
-fn statement(door: Door, operation: &str, arguments: &[(&str, String)]) -> String {
+fn statement(way: Way, operation: &str, arguments: &[(&str, String)]) -> String {
     let object = || {
         let members: Vec<String> =
             arguments.iter().map(|(name, value)| format!("'{name}', {value}")).collect();
         format!("jsonb_build_object({})", members.join(", "))
     };
-    match door {
-        Door::Own => {
+    match way {
+        Way::Own => {
             let named: Vec<String> =
                 arguments.iter().map(|(name, value)| format!("{name} => {value}")).collect();
             format!("SELECT * FROM image_gen.{operation}({})", named.join(", "))
         }
-        Door::Json(function) => {
+        Way::Json(function) => {
             format!("SELECT * FROM image_gen.{function}('{operation}', {})", object())
         }
-        Door::Shot => format!(
+        Way::Shot => format!(
             "SELECT * FROM image_gen.generate_batch(jsonb_build_array({} \
              || '{{\"shot\": \"hero\", \"operation\": \"{operation}\"}}'))",
             object()
         ),
-        Door::Defaults => format!(
+        Way::Defaults => format!(
             "SELECT * FROM image_gen.generate_batch('[{{\"shot\": \"hero\", \"operation\": \"{operation}\"}}]', {})",
             object()
         ),

@@ -130,8 +130,10 @@ impl Point {
         match self {
             // No answer will ever come. ComfyUI can be asked, because we chose the id.
             Point::Sent if asked => "succeeded",
-            // One's own machine sends no bill: what is lost on the way is made again.
-            Point::Sent if kill == Kill::Network && kind.name == "a1111" => "succeeded",
+            // The user's own machine sends no bill: what is lost is made again.
+            Point::Sent if matches!(kill, Kill::Network | Kill::Provider) && kind.name == "a1111" => {
+                "succeeded"
+            }
             Point::Sent => "uncertain",
             // A worker that is told to end writes down what it knows.
             _ if kill == Kill::Terminate => "succeeded",
@@ -145,7 +147,7 @@ impl Point {
                 "uncertain"
             }
             Point::Answered | Point::FlushCheckpoint | Point::Polling
-                if kill == Kill::Provider && matches!(kind.manner, Manner::Poll | Manner::Ours) =>
+                if kill == Kill::Provider && kind.manner == Manner::Poll =>
             {
                 "not_found"
             }

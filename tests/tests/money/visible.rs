@@ -61,7 +61,7 @@ fn a_campaign_is_open_until_it_is_granted() {
     let error = bob.error(&book("\"aurora\""));
     assert_eq!(error.code().code(), "42501", "{error:?}");
     assert!(error.hint().is_some_and(|hint| hint.contains("grant_campaign")), "{error:?}");
-    // Through every door, and however the name is written: what counts is metadata ->> 'campaign'.
+    // Through every function, and however the name is written: what counts is metadata ->> 'campaign'.
     for call in [
         "generate_batch('{\"a\": {\"prompt\": \"x\", \"model\": \"preview\"}}', '{\"metadata\": {\"campaign\": \"aurora\"}}')",
         "generate_batch('{\"a\": {\"prompt\": \"x\", \"model\": \"preview\", \"metadata\": {\"campaign\": \"aurora\"}}}')",

@@ -38,7 +38,7 @@ fn an_empty_account_is_skipped_until_somebody_pays_and_the_balance_is_seen() {
     assert_eq!(asked(&stage, "[four]"), ["fal"]);
     wait_until("the account is seen to be empty", secs(10), || balance(&stage) == "0");
 
-    // Somebody pays: the next look at the account opens the door.
+    // The account is topped up: the next look at it closes the circuit.
     stage.sim.configure(&json!({"balance_by": {"bfl": "1.00"}}));
     let mut tries = 0;
     wait_until("jobs go to BFL again", secs(30), || {

@@ -13,7 +13,7 @@ use crate::common::{asked, check_ledger, options, stage, story};
 
 /// `image_gen.breaker_failures`
 const FAILURES: u64 = 5;
-/// `providers.max_in_flight` of BFL: so many may be inside when the door shuts.
+/// `providers.max_in_flight` of BFL: so many may be in flight when the circuit opens.
 const INSIDE: u64 = 24;
 /// How long the provider is down.
 const OUTAGE: Duration = secs(20);
@@ -123,7 +123,7 @@ fn a_provider_that_is_down_is_spared_and_recovers_gradually() {
     let lines = stage.cluster.log().lines().filter(|l| l.contains("image_gen:")).count();
     assert!(lines <= 10, "{lines} lines in the log");
     check_ledger(&stage);
-    // Last, so that the rest is seen: so many failures as shut the door, those that were inside by then, and probes.
+    // Last, so that the rest is seen: so many failures as open the circuit, those that were in flight by then, and probes.
     assert!(during <= FAILURES + INSIDE + PROBES, "{during} submissions while it was down");
 }
 
@@ -157,7 +157,7 @@ fn with_one_provider_jobs_wait_for_its_recovery_and_none_is_lost() {
 
 #[test]
 fn a_few_jobs_wait_for_the_recovery_as_well() {
-    // Each model has a door of its own, and two jobs: probing it must not use up what a job may try.
+    // Each model has a circuit of its own, and two jobs: probing it must not use up what a job may try.
     let stage = stage(&["bfl"], &[]);
     stage.sim.rule(json!({"provider": "bfl", "fault": {"kind": "status", "code": 503}}));
     let started = Instant::now();

@@ -238,7 +238,7 @@ fn an_outage_on_the_ladder_moves_on_with_the_softer_prompt() {
 
 #[test]
 fn an_outage_of_the_other_model_does_not_carry_refused_words_to_the_same_model_elsewhere() {
-    // N21: fal has the model that refused, and nothing was softened. With the door open, and with it shut.
+    // N21: fal has the model that refused, and nothing was softened. With the circuit closed, and with it open.
     let stage = stage(&["bfl", "fal", "stability"], &[]);
     refuse_at(&stage, "bfl", "[bfl]");
     stage.sim.rule(json!({"provider": "stability", "fault": {"kind": "status", "code": 401}}));

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, Encoding};
 use super::error::{ErrorAnswer, without_result};
+use super::request_builder::{Encoding, RequestBuilder};
 use super::{
-    Call, Errand, NO_KEY, Output, Prepared, Provider, Rejection, Reply, Source, base_url, seed_of, text_at,
+    Call, NO_KEY, Output, Prepared, Prerequisite, Provider, Rejection, Reply, Source, base_url, seed_of,
+    text_at,
 };
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse};
@@ -27,7 +28,7 @@ const AUTH: Auth = Auth { header: "authorization", prefix: "Basic ", basic: true
 const RENDER_TIMEOUT: Duration = Duration::from_secs(600);
 /// The model that stands for whatever is loaded.
 const LOADED: &str = "sd-local";
-/// The name of the ControlNet model for a reference picture: as an option, else as an errand finds it.
+/// The name of the ControlNet model for a reference picture: as an option, else as a prerequisite finds it.
 const ADAPTER: &str = "controlnet_model";
 /// Models that draw a subject from a picture, best first. Their names go on with a hash.
 const ADAPTERS: [&str; 4] =
@@ -53,16 +54,16 @@ impl Provider for A1111 {
     }
 
     /// The extension takes the name of a model only with its hash, which differs from server to server.
-    fn errand(&self, call: &Call<'_>) -> Result<Option<Errand>, Invalid> {
+    fn prerequisite(&self, call: &Call<'_>) -> Result<Option<Prerequisite>, Invalid> {
         let wanted = call.candidate.parameter("reference_image", call.task).is_some()
             && call.inputs.get(Role::ReferenceImage).is_some()
             && option(call, ADAPTER).is_none()
             && call.found(ADAPTER).is_none();
         let url = format!("{}/controlnet/model_list", base_url(self, call.candidate));
-        Ok(wanted.then(|| Errand { name: ADAPTER, request: HttpRequest::get(url, auth(call)) }))
+        Ok(wanted.then(|| Prerequisite { name: ADAPTER, request: HttpRequest::get(url, auth(call)) }))
     }
 
-    fn read_errand(&self, _name: &str, response: &HttpResponse) -> Result<String, Rejection> {
+    fn read_prerequisite(&self, _name: &str, response: &HttpResponse) -> Result<String, Rejection> {
         if response.status == 404 {
             let message = "a reference image needs the ControlNet extension, which this server does not have";
             return Err(Rejection::free(Failure::NotSupported, message));
@@ -82,42 +83,42 @@ impl Provider for A1111 {
     }
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
-        let mut draft = Draft::new(call)?;
+        let mut builder = RequestBuilder::new(call)?;
         let base = base_url(self, call.candidate);
         if call.task == Task::Upscale {
-            draft.set("upscaler_1", json!(call.candidate.remote_name));
-            draft.scalars()?.pictures(Encoding::Base64)?;
-            draft.size()?;
+            builder.set("upscaler_1", json!(call.candidate.remote_name));
+            builder.scalars()?.pictures(Encoding::Base64)?;
+            builder.size()?;
             let url = format!("{base}/sdapi/v1/extra-single-image");
-            let http = HttpRequest::post(url, auth(call), draft.json(), RENDER_TIMEOUT);
-            return Ok(draft.finish(http));
+            let http = HttpRequest::post(url, auth(call), builder.json(), RENDER_TIMEOUT);
+            return Ok(builder.finish(http));
         }
-        draft.set("force_task_id", json!(call.tag));
+        builder.set("force_task_id", json!(call.tag));
         if call.task == Task::Inpaint {
             // The whole picture is looked at, and the marked area starts from what is there.
-            draft.set("inpaint_full_res", json!(false));
-            draft.set("inpainting_fill", json!(1));
+            builder.set("inpaint_full_res", json!(false));
+            builder.set("inpainting_fill", json!(1));
         }
-        draft.scalars()?.pictures(Encoding::Base64)?;
+        builder.scalars()?.pictures(Encoding::Base64)?;
         if !call.request.borders.is_empty() && call.request.strength.is_none() {
-            draft.set("denoising_strength", json!(OUTPAINT_STRENGTH));
+            builder.set("denoising_strength", json!(OUTPAINT_STRENGTH));
         }
         if call.candidate.remote_name != LOADED {
-            draft.set("override_settings", json!({"sd_model_checkpoint": call.candidate.remote_name}));
+            builder.set("override_settings", json!({"sd_model_checkpoint": call.candidate.remote_name}));
         }
-        add_units(call, &mut draft);
-        let made = draft.size()?;
+        add_units(call, &mut builder);
+        let made = builder.size()?;
         if let (Some(made), Some(source)) = (made.size, call.inputs.get(Role::Image).and_then(|i| i.size))
             && made != source
             && made_from_source(call)
         {
             let message = format!("the picture of {source} is made at {made}, the nearest possible size");
-            draft.warnings.push(Warning::new("adjusted", message));
+            builder.warnings.push(Warning::new("adjusted", message));
         }
         let endpoint = if call.task == Task::Generate { "txt2img" } else { "img2img" };
         let url = format!("{base}/sdapi/v1/{endpoint}");
-        let http = HttpRequest::post(url, auth(call), draft.json(), RENDER_TIMEOUT);
-        Ok(draft.finish(http))
+        let http = HttpRequest::post(url, auth(call), builder.json(), RENDER_TIMEOUT);
+        Ok(builder.finish(http))
     }
 
     fn read_submit(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
@@ -195,7 +196,7 @@ fn made_from_source(call: &Call<'_>) -> bool {
 }
 
 /// Makes ControlNet units of the pictures that only guide.
-fn add_units(call: &Call<'_>, draft: &mut Draft<'_>) {
+fn add_units(call: &Call<'_>, builder: &mut RequestBuilder<'_>) {
     let mut units = vec![];
     let mut unit = |image: Value, module: &str, model: &str, weight: Value| {
         units.push(json!({
@@ -203,21 +204,21 @@ fn add_units(call: &Call<'_>, draft: &mut Draft<'_>) {
             "save_detected_map": false
         }));
     };
-    if let Some(style) = draft.fields.remove("style_image") {
+    if let Some(style) = builder.fields.remove("style_image") {
         // It needs no model of its own, so every server with the extension has it.
         unit(style, "reference_only", "None", json!(1.0));
     }
-    let weight = draft.fields.remove("reference_weight").unwrap_or_else(|| json!(1.0));
-    if let Some(reference) = draft.fields.remove("reference_image") {
+    let weight = builder.fields.remove("reference_weight").unwrap_or_else(|| json!(1.0));
+    if let Some(reference) = builder.fields.remove("reference_image") {
         let module = option(call, "controlnet_module").unwrap_or("ip-adapter_clip_sd15");
         let model = option(call, ADAPTER).or_else(|| call.found(ADAPTER)).unwrap_or("ip-adapter_sd15");
         unit(reference, module, model, weight);
     }
     for name in ["controlnet_module", ADAPTER] {
-        draft.fields.remove(name);
+        builder.fields.remove(name);
     }
     if !units.is_empty() {
-        draft.set("alwayson_scripts", json!({"controlnet": {"args": units}}));
+        builder.set("alwayson_scripts", json!({"controlnet": {"args": units}}));
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, Encoding};
 use super::error::{ErrorAnswer, usual_shape, without_result, without_task};
+use super::request_builder::{Encoding, RequestBuilder};
 use super::{Balance, Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source, balance, base_url};
 use super::{decimal, seed_of, segment, task_id, text_at};
 use crate::cost::Cost;
@@ -37,10 +37,10 @@ impl Provider for Bfl {
     }
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
-        let mut draft = Draft::new(call)?;
-        draft.scalars()?.pictures(Encoding::Base64)?;
-        draft.size()?;
-        if draft.takes("borders") {
+        let mut builder = RequestBuilder::new(call)?;
+        builder.scalars()?.pictures(Encoding::Base64)?;
+        builder.size()?;
+        if builder.takes("borders") {
             let borders = call.request.borders;
             for (side, pixels) in [
                 ("top", borders.top),
@@ -48,12 +48,12 @@ impl Provider for Bfl {
                 ("left", borders.left),
                 ("right", borders.right),
             ] {
-                draft.set(side, json!(pixels));
+                builder.set(side, json!(pixels));
             }
         }
         let url = format!("{}/v1/{}", base_url(self, call.candidate), call.candidate.remote_name);
-        let http = HttpRequest::post(url, Some(AUTH), draft.json(), Duration::from_secs(60));
-        Ok(draft.finish(http))
+        let http = HttpRequest::post(url, Some(AUTH), builder.json(), Duration::from_secs(60));
+        Ok(builder.finish(http))
     }
 
     fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {

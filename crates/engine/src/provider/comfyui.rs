@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
-use super::draft::{Draft, file};
 use super::error::{ErrorAnswer, without_task};
-use super::{Call, Errand, Output, Prepared, Provider, Rejection, Remote, Reply, Source};
+use super::request_builder::{RequestBuilder, file};
+use super::{Call, Output, Prepared, Prerequisite, Provider, Rejection, Remote, Reply, Source};
 use super::{base_url, seed_of, segment, task_id, text_at};
 use crate::failure::Failure;
 use crate::http::{Body, Content, HttpRequest, HttpResponse, Part};
@@ -45,8 +45,8 @@ impl Provider for ComfyUi {
     }
 
     /// A graph names files that are there already, so each picture is uploaded first.
-    fn errand(&self, call: &Call<'_>) -> Result<Option<Errand>, Invalid> {
-        let pictures = Draft::new(call)?.taken_pictures()?;
+    fn prerequisite(&self, call: &Call<'_>) -> Result<Option<Prerequisite>, Invalid> {
+        let pictures = RequestBuilder::new(call)?.taken_pictures()?;
         let Some((role, input)) = pictures.into_iter().find(|(role, _)| call.found(role.name()).is_none())
         else {
             return Ok(None);
@@ -59,13 +59,13 @@ impl Provider for ComfyUi {
             field("overwrite", "true"),
         ];
         let url = format!("{}/upload/image", base_url(self, call.candidate));
-        Ok(Some(Errand {
+        Ok(Some(Prerequisite {
             name: role.name(),
             request: HttpRequest::post(url, None, Body::Form(form), TIMEOUT),
         }))
     }
 
-    fn read_errand(&self, _name: &str, response: &HttpResponse) -> Result<String, Rejection> {
+    fn read_prerequisite(&self, _name: &str, response: &HttpResponse) -> Result<String, Rejection> {
         if !response.is_success() {
             return Err(self.read_error(response));
         }
@@ -79,11 +79,11 @@ impl Provider for ComfyUi {
     }
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
-        let mut draft = Draft::new(call)?;
-        draft.scalars()?;
-        draft.size()?;
+        let mut builder = RequestBuilder::new(call)?;
+        builder.scalars()?;
+        builder.size()?;
         let mut files = graph::Files::default();
-        for (role, input) in draft.taken_pictures()? {
+        for (role, input) in builder.taken_pictures()? {
             let name = call.found(role.name()).map_or_else(|| planned(call, role, &input), str::to_owned);
             match role {
                 Role::Image => files.image = Some(name),
@@ -92,14 +92,14 @@ impl Provider for ComfyUi {
                 Role::StyleImage | Role::ReferenceImage => {}
             }
         }
-        let fields = std::mem::take(&mut draft.fields);
-        draft.set("prompt", graph::graph(call, fields, &files)?);
+        let fields = std::mem::take(&mut builder.fields);
+        builder.set("prompt", graph::graph(call, fields, &files)?);
         // Chosen by us and the same after a crash, so that a job can be found in the server's own lists.
-        draft.set("prompt_id", json!(uuid("prompt", call.tag)));
-        draft.set("client_id", json!(uuid("client", call.tag)));
+        builder.set("prompt_id", json!(uuid("prompt", call.tag)));
+        builder.set("client_id", json!(uuid("client", call.tag)));
         let url = format!("{}/prompt", base_url(self, call.candidate));
-        let http = HttpRequest::post(url, None, draft.json(), TIMEOUT);
-        Ok(draft.finish(http))
+        let http = HttpRequest::post(url, None, builder.json(), TIMEOUT);
+        Ok(builder.finish(http))
     }
 
     fn read_submit(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, Encoding};
 use super::error::{ErrorAnswer, without_result, without_task};
+use super::request_builder::{Encoding, RequestBuilder};
 use super::{Balance, Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source};
 use super::{balance, base_url, is_path, seed_of, segment, task_id, text_at};
 use crate::cost::USD;
@@ -46,16 +46,16 @@ impl Provider for Fal {
     }
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
-        let mut draft = Draft::new(call)?;
-        draft.scalars()?.pictures(Encoding::DataUri)?;
-        draft.size()?;
-        if draft.takes("borders") {
-            write_borders(call, &mut draft)?;
+        let mut builder = RequestBuilder::new(call)?;
+        builder.scalars()?.pictures(Encoding::DataUri)?;
+        builder.size()?;
+        if builder.takes("borders") {
+            write_borders(call, &mut builder)?;
         }
         let endpoint = endpoint(&call.candidate.remote_name)?;
         let url = format!("{}/{endpoint}{}", base_url(self, call.candidate), branch(call));
-        let http = HttpRequest::post(url, Some(AUTH), draft.json(), SUBMIT_TIMEOUT);
-        Ok(draft.finish(http))
+        let http = HttpRequest::post(url, Some(AUTH), builder.json(), SUBMIT_TIMEOUT);
+        Ok(builder.finish(http))
     }
 
     fn read_submit(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
@@ -191,7 +191,7 @@ fn branch(call: &Call<'_>) -> &'static str {
 
 /// What an outpainting adds. Endpoints want it as pixels for each side, as a canvas with a place on it (`canvas`), or as
 /// the size of the whole (`frame`).
-fn write_borders(call: &Call<'_>, draft: &mut Draft<'_>) -> Result<(), Invalid> {
+fn write_borders(call: &Call<'_>, builder: &mut RequestBuilder<'_>) -> Result<(), Invalid> {
     let parameter = call.candidate.parameter("borders", call.task);
     let b = call.request.borders;
     let sides = [("top", b.top), ("bottom", b.bottom), ("left", b.left), ("right", b.right)];
@@ -208,21 +208,21 @@ fn write_borders(call: &Call<'_>, draft: &mut Draft<'_>) -> Result<(), Invalid> 
     let old = call.inputs.get(Role::Image).and_then(|i| i.size);
     match (form, old) {
         (Some("canvas"), Some(old)) => {
-            draft.set("canvas_size", json!([old.width + b.left + b.right, old.height + b.top + b.bottom]));
-            draft.set("original_image_size", json!([old.width, old.height]));
-            draft.set("original_image_location", json!([b.left, b.top]));
+            builder.set("canvas_size", json!([old.width + b.left + b.right, old.height + b.top + b.bottom]));
+            builder.set("original_image_size", json!([old.width, old.height]));
+            builder.set("original_image_location", json!([b.left, b.top]));
         }
         (Some("frame"), Some(old)) => {
             let (width, height) = (old.width + b.left + b.right, old.height + b.top + b.bottom);
-            draft.set("image_size", json!({"width": width, "height": height}));
+            builder.set("image_size", json!({"width": width, "height": height}));
         }
         (Some("canvas" | "frame"), None) => {}
-        _ => sides.iter().for_each(|(side, pixels)| draft.set(&format!("expand_{side}"), json!(pixels))),
+        _ => sides.iter().for_each(|(side, pixels)| builder.set(&format!("expand_{side}"), json!(pixels))),
     }
     if form == Some("frame") && (b.left != b.right || b.top != b.bottom) {
         let message =
             format!("{} itself decides where in the new frame the picture lies", call.candidate.name());
-        draft.warnings.push(Warning::new("adjusted", message));
+        builder.warnings.push(Warning::new("adjusted", message));
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::Draft;
 use super::error::{ErrorAnswer, without_result};
+use super::request_builder::RequestBuilder;
 use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, base_url, refusal, text_at};
 use crate::cost::Tokens;
 use crate::failure::Failure;
@@ -37,22 +37,22 @@ impl Provider for Google {
     }
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
-        let mut draft = Draft::new(call)?;
-        draft.scalars()?;
-        draft.size()?;
+        let mut builder = RequestBuilder::new(call)?;
+        builder.scalars()?;
+        builder.size()?;
         // Pictures come first, in the order in which the prompt can name them.
-        let mut parts: Vec<Value> = draft
+        let mut parts: Vec<Value> = builder
             .taken_pictures()?
             .iter()
             .map(|(_, p)| json!({"inlineData": {"mimeType": p.content_type, "data": p.base64()}}))
             .collect();
-        parts.push(json!({"text": draft.fields.remove("prompt")}));
-        draft.set("contents", json!([{"role": "user", "parts": parts}]));
-        draft.nest();
+        parts.push(json!({"text": builder.fields.remove("prompt")}));
+        builder.set("contents", json!([{"role": "user", "parts": parts}]));
+        builder.nest();
         let base = base_url(self, call.candidate);
         let url = format!("{base}/models/{}:generateContent", call.candidate.remote_name);
-        let http = HttpRequest::post(url, Some(AUTH), draft.json(), RENDER_TIMEOUT);
-        Ok(draft.finish(http))
+        let http = HttpRequest::post(url, Some(AUTH), builder.json(), RENDER_TIMEOUT);
+        Ok(builder.finish(http))
     }
 
     fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {

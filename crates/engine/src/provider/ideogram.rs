@@ -6,8 +6,8 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
-use super::draft::Draft;
 use super::error::{ErrorAnswer, usual_shape, without_result, without_task};
+use super::request_builder::RequestBuilder;
 use super::{Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source};
 use super::{base_url, decimal, refusal, seed_of, segment, task_id, text_at};
 use crate::cost::Cost;
@@ -65,36 +65,36 @@ impl Provider for Ideogram {
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
         let (candidate, request, api) = (call.candidate, call.request, api(call));
-        let mut draft = Draft::new(call)?;
+        let mut builder = RequestBuilder::new(call)?;
         if api == Api::V3Character && call.inputs.get(Role::ReferenceImage).is_none() {
             return Err(Invalid::new(
                 format!("{} draws a character from a picture of it", candidate.name()),
                 "Give reference_image, or choose another model.",
             ));
         }
-        draft.scalars()?.picture_files()?;
-        if draft.takes("size") || candidate.sizes == SizeRule::Source {
-            draft.size()?;
+        builder.scalars()?.picture_files()?;
+        if builder.takes("size") || candidate.sizes == SizeRule::Source {
+            builder.size()?;
         } else if request.width.is_some() || request.aspect_ratio.is_some() {
-            draft.warnings.push(candidate.unsupported("size when it works on a picture"));
+            builder.warnings.push(candidate.unsupported("size when it works on a picture"));
         }
         let base = base_url(self, candidate);
         let (path, body) = match api {
-            Api::Legacy => legacy(call, &mut draft),
+            Api::Legacy => legacy(call, &mut builder),
             Api::V3 | Api::V3Character => {
                 let action = match call.task {
                     Task::Generate => "generate",
                     Task::Inpaint => "edit",
                     _ => "remix",
                 };
-                (format!("v1/{}/{action}", candidate.remote_name), draft.form())
+                (format!("v1/{}/{action}", candidate.remote_name), builder.form())
             }
             Api::Current => {
-                let body = if draft.files.is_empty() { draft.json() } else { draft.form() };
+                let body = if builder.files.is_empty() { builder.json() } else { builder.form() };
                 (format!("v2/image/{}", candidate.remote_name), body)
             }
         };
-        Ok(draft.finish(HttpRequest::post(format!("{base}/{path}"), Some(AUTH), body, RENDER_TIMEOUT)))
+        Ok(builder.finish(HttpRequest::post(format!("{base}/{path}"), Some(AUTH), body, RENDER_TIMEOUT)))
     }
 
     fn read_submit(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
@@ -172,10 +172,10 @@ fn is_refusal(text: &str) -> bool {
 }
 
 /// The oldest generation writes ratios its own way and, except in `edit`, wraps the fields.
-fn legacy(call: &Call<'_>, draft: &mut Draft<'_>) -> (String, Body) {
-    if let Some(ratio) = draft.fields.get("aspect_ratio").and_then(Value::as_str) {
+fn legacy(call: &Call<'_>, builder: &mut RequestBuilder<'_>) -> (String, Body) {
+    if let Some(ratio) = builder.fields.get("aspect_ratio").and_then(Value::as_str) {
         let ratio = format!("ASPECT_{}", ratio.replace(':', "_"));
-        draft.set("aspect_ratio", json!(ratio));
+        builder.set("aspect_ratio", json!(ratio));
     }
     let action = match call.task {
         Task::Upscale => "upscale",
@@ -186,22 +186,22 @@ fn legacy(call: &Call<'_>, draft: &mut Draft<'_>) -> (String, Body) {
     if call.task == Task::Upscale {
         if !call.request.has_own_prompt(call.task) {
             // Optional here, and what we say where the caller says nothing is no description of a picture.
-            draft.fields.remove("prompt");
+            builder.fields.remove("prompt");
         }
     } else {
-        draft.set("model", json!(call.candidate.remote_name));
+        builder.set("model", json!(call.candidate.remote_name));
     }
     if call.task == Task::Inpaint {
-        return (action.to_owned(), draft.form());
+        return (action.to_owned(), builder.form());
     }
-    let fields: Map<String, Value> = std::mem::take(&mut draft.fields);
+    let fields: Map<String, Value> = std::mem::take(&mut builder.fields);
     let wrapped = Value::Object(fields);
-    if draft.files.is_empty() {
+    if builder.files.is_empty() {
         return (action.to_owned(), Body::Json(json!({"image_request": wrapped})));
     }
     let text = Content::Text(wrapped.to_string());
     let mut parts = vec![Part { name: "image_request".into(), content: text }];
-    parts.append(&mut draft.files);
+    parts.append(&mut builder.files);
     (action.to_owned(), Body::Form(parts))
 }
 

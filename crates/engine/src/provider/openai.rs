@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::draft::Draft;
 use super::error::{ErrorAnswer, without_result};
+use super::request_builder::RequestBuilder;
 use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source, base_url, text_at};
 use crate::cost::Tokens;
 use crate::failure::Failure;
@@ -34,25 +34,27 @@ impl Provider for OpenAi {
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
         let candidate = call.candidate;
-        let mut draft = Draft::new(call)?;
-        draft.set("model", candidate.remote_name.clone().into());
-        draft.scalars()?;
-        draft.size()?;
+        let mut builder = RequestBuilder::new(call)?;
+        builder.set("model", candidate.remote_name.clone().into());
+        builder.scalars()?;
+        builder.size()?;
         // A reference or a source makes it an edit; several pictures go in the order in which the prompt can name them.
-        draft.picture_files()?;
+        builder.picture_files()?;
         let base = base_url(self, candidate);
         let (url, body) = match call.task {
-            Task::Generate if draft.files.is_empty() => (format!("{base}/images/generations"), draft.json()),
+            Task::Generate if builder.files.is_empty() => {
+                (format!("{base}/images/generations"), builder.json())
+            }
             _ => {
                 // `image` alone for a single picture: endpoints that only resemble OpenAI's know no list.
-                let pictures = draft.files.iter().filter(|p| p.name == "image[]").count();
-                draft.files.iter_mut().filter(|p| pictures == 1 && p.name == "image[]").for_each(|p| {
+                let pictures = builder.files.iter().filter(|p| p.name == "image[]").count();
+                builder.files.iter_mut().filter(|p| pictures == 1 && p.name == "image[]").for_each(|p| {
                     p.name = "image".into();
                 });
-                (format!("{base}/images/edits"), draft.form())
+                (format!("{base}/images/edits"), builder.form())
             }
         };
-        Ok(draft.finish(HttpRequest::post(url, Some(AUTH), body, RENDER_TIMEOUT)))
+        Ok(builder.finish(HttpRequest::post(url, Some(AUTH), body, RENDER_TIMEOUT)))
     }
 
     fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use super::draft::Draft;
 use super::error::{ErrorAnswer, without_result};
+use super::request_builder::RequestBuilder;
 use super::{Balance, Call, Output, Prepared, Provider, Rejection, Reply, Source, balance, base_url};
 use super::{decimal, google, openai, refusal, text_at};
 use crate::cost::{Cost, Tokens};
@@ -41,33 +41,33 @@ impl Provider for OpenRouter {
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
         let candidate = call.candidate;
-        let mut draft = Draft::new(call)?;
+        let mut builder = RequestBuilder::new(call)?;
         // Before the options: of a model that is not listed, the caller may know better.
-        draft.size()?;
-        draft.scalars()?;
-        draft.set("model", json!(candidate.remote_name));
-        let pictures: Vec<Value> = draft
+        builder.size()?;
+        builder.scalars()?;
+        builder.set("model", json!(candidate.remote_name));
+        let pictures: Vec<Value> = builder
             .taken_pictures()?
             .iter()
             .map(|(_, p)| json!({"type": "image_url", "image_url": {"url": p.data_uri()}}))
             .collect();
         let base = base_url(self, candidate);
         let url = if candidate.api.as_deref() == Some("chat") {
-            let mut content = vec![json!({"type": "text", "text": draft.fields.remove("prompt")})];
+            let mut content = vec![json!({"type": "text", "text": builder.fields.remove("prompt")})];
             content.extend(pictures);
-            draft.set("messages", json!([{"role": "user", "content": content}]));
-            draft.fields.entry("modalities").or_insert_with(|| json!(["image", "text"]));
-            draft.set("stream", json!(false));
+            builder.set("messages", json!([{"role": "user", "content": content}]));
+            builder.fields.entry("modalities").or_insert_with(|| json!(["image", "text"]));
+            builder.set("stream", json!(false));
             format!("{base}/chat/completions")
         } else {
             if !pictures.is_empty() {
-                draft.set("input_references", Value::Array(pictures));
+                builder.set("input_references", Value::Array(pictures));
             }
             format!("{base}/images")
         };
-        draft.nest();
-        let http = HttpRequest::post(url, Some(AUTH), draft.json(), RENDER_TIMEOUT);
-        Ok(draft.finish(http))
+        builder.nest();
+        let http = HttpRequest::post(url, Some(AUTH), builder.json(), RENDER_TIMEOUT);
+        Ok(builder.finish(http))
     }
 
     fn read_submit(&self, _call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {

@@ -5,7 +5,7 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ImageEncoder, Rgb, RgbImage};
 use sha2::{Digest, Sha256};
 
-use super::draft::{Draft, Encoding};
+use super::request_builder::{Encoding, RequestBuilder};
 use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source};
 use crate::cost::Cost;
 use crate::failure::Failure;
@@ -28,11 +28,11 @@ impl Provider for Preview {
     }
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
-        let mut draft = Draft::new(call)?;
-        draft.scalars()?;
-        draft.size()?;
-        draft.pictures(Encoding::Base64)?;
-        Ok(draft.finish_local())
+        let mut builder = RequestBuilder::new(call)?;
+        builder.scalars()?;
+        builder.size()?;
+        builder.pictures(Encoding::Base64)?;
+        Ok(builder.finish_local())
     }
 
     fn read_submit(&self, _call: &Call<'_>, _response: &HttpResponse) -> Result<Reply, Rejection> {

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, Encoding, file};
 use super::error::{ErrorAnswer, usual_shape, without_result, without_task};
-use super::{Call, Errand, Output, Prepared, Provider, Rejection, Remote, Reply, Source};
+use super::request_builder::{Encoding, RequestBuilder, file};
+use super::{Call, Output, Prepared, Prerequisite, Provider, Rejection, Remote, Reply, Source};
 use super::{base_url, is_path, segment, task_id, text_at};
 use crate::failure::Failure;
 use crate::http::{Auth, Body, HttpRequest, HttpResponse};
@@ -45,24 +45,24 @@ impl Provider for Replicate {
         Some("REPLICATE_API_TOKEN")
     }
 
-    fn errand(&self, call: &Call<'_>) -> Result<Option<Errand>, Invalid> {
+    fn prerequisite(&self, call: &Call<'_>) -> Result<Option<Prerequisite>, Invalid> {
         let base = base_url(self, call.candidate);
         let model = Model::read(call)?;
         if model.needs_version && call.found("version").is_none() {
             let request = HttpRequest::get(format!("{base}/models/{}", model.path), Some(AUTH));
-            return Ok(Some(Errand { name: "version", request }));
+            return Ok(Some(Prerequisite { name: "version", request }));
         }
-        for (role, input) in Draft::new(call)?.taken_pictures()? {
+        for (role, input) in RequestBuilder::new(call)?.taken_pictures()? {
             if input.bytes.len() > LARGEST_INLINE && call.found(role.name()).is_none() {
                 let form = Body::Form(vec![file("content", role.name(), &input)]);
                 let request = HttpRequest::post(format!("{base}/files"), Some(AUTH), form, UPLOAD_TIMEOUT);
-                return Ok(Some(Errand { name: role.name(), request }));
+                return Ok(Some(Prerequisite { name: role.name(), request }));
             }
         }
         Ok(None)
     }
 
-    fn read_errand(&self, name: &str, response: &HttpResponse) -> Result<String, Rejection> {
+    fn read_prerequisite(&self, name: &str, response: &HttpResponse) -> Result<String, Rejection> {
         if !response.is_success() {
             return Err(self.read_error(response));
         }
@@ -82,10 +82,10 @@ impl Provider for Replicate {
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
         let base = base_url(self, call.candidate);
         let model = Model::read(call)?;
-        let mut draft = Draft::new(call)?;
-        draft.scalars()?.pictures(Encoding::DataUri)?;
-        draft.size()?;
-        let input = std::mem::take(&mut draft.fields);
+        let mut builder = RequestBuilder::new(call)?;
+        builder.scalars()?.pictures(Encoding::DataUri)?;
+        builder.size()?;
+        let input = std::mem::take(&mut builder.fields);
         let (url, body) = match model.version.as_deref().or(call.found("version")) {
             Some(version) if version != OFFICIAL => {
                 let version = format!("{}:{version}", model.path);
@@ -97,7 +97,7 @@ impl Provider for Replicate {
             }
             _ => (format!("{base}/models/{}/predictions", model.path), json!({"input": input})),
         };
-        Ok(draft.finish(HttpRequest::post(url, Some(AUTH), Body::Json(body), SUBMIT_TIMEOUT)))
+        Ok(builder.finish(HttpRequest::post(url, Some(AUTH), Body::Json(body), SUBMIT_TIMEOUT)))
     }
 
     fn read_submit(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::Draft;
 use super::error::{ErrorAnswer, usual_shape, without_result, without_task};
+use super::request_builder::RequestBuilder;
 use super::{
     Balance, Call, Output, Prepared, Provider, Rejection, Remote, Reply, Source, balance, base_url, seed_of,
     segment, task_id, text_at,
@@ -51,10 +51,10 @@ impl Provider for Stability {
 
     fn prepare(&self, call: &Call<'_>) -> Result<Prepared, Invalid> {
         let (candidate, request) = (call.candidate, call.request);
-        let mut draft = Draft::new(call)?;
+        let mut builder = RequestBuilder::new(call)?;
         check_options(call)?;
-        draft.scalars()?.picture_files()?;
-        let bytes: usize = draft.files.iter().map(|part| content_bytes(&part.content)).sum();
+        builder.scalars()?.picture_files()?;
+        let bytes: usize = builder.files.iter().map(|part| content_bytes(&part.content)).sum();
         if bytes > MAX_REQUEST_BYTES {
             return Err(Invalid::new(
                 format!("{} takes at most 10 MB of pictures, these have {bytes} bytes", candidate.name()),
@@ -63,26 +63,26 @@ impl Provider for Stability {
         }
         if matches!(call.task, Task::Outpaint | Task::TransferStyle) && !request.has_own_prompt(call.task) {
             // Optional here, and what we say where the caller says nothing is no description of a picture.
-            draft.fields.remove("prompt");
+            builder.fields.remove("prompt");
         }
         if candidate.remote_name == "generate/sd3" && call.task != Task::Generate {
-            draft.set("mode", json!("image-to-image"));
+            builder.set("mode", json!("image-to-image"));
         }
-        if draft.takes("borders") {
-            add_borders(call, &mut draft)?;
+        if builder.takes("borders") {
+            add_borders(call, &mut builder)?;
         }
-        let own_size = call.task == Task::Upscale && !draft.takes("scale");
+        let own_size = call.task == Task::Upscale && !builder.takes("scale");
         if own_size {
-            draft.warnings.push(candidate.unsupported("scale: it chooses the size itself"));
+            builder.warnings.push(candidate.unsupported("scale: it chooses the size itself"));
         }
-        if draft.takes("size") || (follows_source(call) && !own_size) {
-            draft.size()?;
+        if builder.takes("size") || (follows_source(call) && !own_size) {
+            builder.size()?;
         } else if request.width.is_some() || request.aspect_ratio.is_some() {
-            draft.warnings.push(candidate.unsupported("size when it works on a picture"));
+            builder.warnings.push(candidate.unsupported("size when it works on a picture"));
         }
         let url = format!("{}/v2beta/stable-image/{}", base_url(self, candidate), candidate.remote_name);
-        let http = HttpRequest::post(url, Some(AUTH), draft.form(), RENDER_TIMEOUT);
-        Ok(draft.finish(http.with("accept", "application/json")))
+        let http = HttpRequest::post(url, Some(AUTH), builder.form(), RENDER_TIMEOUT);
+        Ok(builder.finish(http.with("accept", "application/json")))
     }
 
     fn read_submit(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Reply, Rejection> {
@@ -205,7 +205,7 @@ fn check_options(call: &Call<'_>) -> Result<(), Invalid> {
 }
 
 /// What is added on each side; top and bottom are called up and down.
-fn add_borders(call: &Call<'_>, draft: &mut Draft<'_>) -> Result<(), Invalid> {
+fn add_borders(call: &Call<'_>, builder: &mut RequestBuilder<'_>) -> Result<(), Invalid> {
     let borders = call.request.borders;
     let sides =
         [("left", borders.left), ("right", borders.right), ("up", borders.top), ("down", borders.bottom)];
@@ -216,7 +216,7 @@ fn add_borders(call: &Call<'_>, draft: &mut Draft<'_>) -> Result<(), Invalid> {
         ));
     }
     for (side, pixels) in sides {
-        draft.set(side, json!(pixels));
+        builder.set(side, json!(pixels));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The first part of a job: the pictures that go in are fetched and made fit, errands are run, and the intent to send is
+//! The first part of a job: the pictures that go in are fetched and made fit, prerequisites are run, and the intent to send is
 //! written down.
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ impl Run {
     pub(super) fn gather(&mut self, index: usize, now: i64) -> Step {
         match self.job.pictures.get(index) {
             Some(_) => self.fetch(index, 1),
-            None if index == 0 => self.errand_or_begin(now),
+            None if index == 0 => self.prerequisite_or_begin(now),
             None => {
                 self.state = State::Gathered;
                 Step::Compute
@@ -105,7 +105,7 @@ impl Run {
         }
         self.input_pixels =
             Role::ALL.iter().filter_map(|role| self.inputs.get(*role)?.size).map(Size::pixels).collect();
-        self.errand_or_begin(now)
+        self.prerequisite_or_begin(now)
     }
 
     fn fit(&mut self) -> Result<(), Invalid> {
@@ -139,20 +139,20 @@ impl Run {
         Ok(())
     }
 
-    /// Runs the next errand; when there is none, decides to send, and writes that down before sending.
-    pub(super) fn errand_or_begin(&mut self, now: i64) -> Step {
+    /// Runs the next prerequisite; when there is none, decides to send, and writes that down before sending.
+    pub(super) fn prerequisite_or_begin(&mut self, now: i64) -> Step {
         let Some(provider) = self.provider() else { return Step::Stop };
         if self.is_late(now) {
             return self.too_late();
         }
         let tag = self.tag();
-        let errand = match provider.errand(&self.call(&tag)) {
-            Ok(errand) => errand,
+        let prerequisite = match provider.prerequisite(&self.call(&tag)) {
+            Ok(prerequisite) => prerequisite,
             Err(invalid) => return self.unfit(&invalid),
         };
-        if let Some(errand) = errand {
-            self.state = State::Errand(errand.name);
-            return self.send(errand.request);
+        if let Some(prerequisite) = prerequisite {
+            self.state = State::Prerequisite(prerequisite.name);
+            return self.send(prerequisite.request);
         }
         match provider.prepare(&self.call(&tag)) {
             Err(invalid) => self.unfit(&invalid),
@@ -171,7 +171,7 @@ impl Run {
         self.close_unsent(Failure::Invalid, &format!("{invalid}. {}", invalid.hint))
     }
 
-    pub(super) fn errand_answered(
+    pub(super) fn prerequisite_answered(
         &mut self,
         name: &'static str,
         answer: Result<HttpResponse, TransportError>,
@@ -181,7 +181,7 @@ impl Run {
         let result = match answer {
             Ok(response) => {
                 self.last_status = Some(response.status);
-                provider.read_errand(name, &response)
+                provider.read_prerequisite(name, &response)
             }
             // It costs nothing to ask again, whatever became of it.
             Err(TransportError::NotSent(why) | TransportError::MaybeSent(why)) => {
@@ -197,7 +197,7 @@ impl Run {
                 self.last_status = None;
                 self.found.insert(name.to_owned(), found);
                 if self.inputs.is_empty() {
-                    return self.errand_or_begin(now);
+                    return self.prerequisite_or_begin(now);
                 }
                 self.state = State::Arranged;
                 Step::Compute

@@ -54,7 +54,7 @@ impl Run {
         self.later(vec![], HELD.mul_f64(0.5 + spread), self.plan.progress.clone())
     }
 
-    /// Undoes what was made ready for the candidate: the next one has pictures, errands and warnings of its own.
+    /// Undoes what was made ready for the candidate: the next one has pictures, prerequisites and warnings of its own.
     fn take_back(&mut self) {
         self.number = self.number.saturating_sub(1);
         self.prepared = None;

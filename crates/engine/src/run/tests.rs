@@ -22,7 +22,7 @@ struct World {
     entries: Vec<Entry>,
     /// What the database keeps.
     stored: Option<Vec<u8>>,
-    /// Candidates whose door is shut.
+    /// Candidates whose circuit is open.
     unwell: Vec<String>,
     /// Places at candidates are not written down.
     quiet: bool,
@@ -561,7 +561,7 @@ fn an_administrator_can_choose_to_send_an_ambiguous_request_again() {
 fn pictures_that_go_in_are_here_before_anything_is_sent() {
     let mut edit = job();
     edit.operation = Operation::Edit;
-    edit.pictures = vec![(Role::Image, Place { stored: Some("ab".into()), url: None })];
+    edit.pictures = vec![(Role::Image, InputLocation { stored: Some("ab".into()), url: None })];
     let flux = crate::catalogue::shipped().candidate("bfl", "flux-2-pro").unwrap();
     let flux = Candidate { base_url: Some("http://sim:1".into()), ..flux };
     let mut world = World::of(Run::new(edit.clone(), plan_of(flux.clone()), 0).unwrap(), vec![accepted()]);

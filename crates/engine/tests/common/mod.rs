@@ -44,7 +44,7 @@ pub static READERS: LazyLock<Vec<Reader>> = LazyLock::new(|| {
 /// What an answer was taken for.
 pub enum Read {
     Reply(Result<Reply, Rejection>),
-    Errand(Result<String, Rejection>),
+    Prerequisite(Result<String, Rejection>),
     Error(Rejection),
     Seconds(Option<f64>),
 }
@@ -83,7 +83,7 @@ impl Reader {
             each("read_result", &|| Read::Reply(adapter.read_result(remote, response)));
         }
         for name in ["image", "version", "controlnet_model"] {
-            each("read_errand", &|| Read::Errand(adapter.read_errand(name, response)));
+            each("read_prerequisite", &|| Read::Prerequisite(adapter.read_prerequisite(name, response)));
         }
         each("read_error", &|| Read::Error(adapter.read_error(response)));
         each("read_seconds", &|| Read::Seconds(adapter.read_seconds(response)));

@@ -138,21 +138,21 @@ fn the_installed_model_is_looked_up_first() {
     let (candidate, inputs) = (candidate("a1111", "sd-local"), inputs(&[Role::ReferenceImage]));
     let request = asked(json!({}));
     let mut call = call_with(Task::Generate, &request, &candidate, &inputs);
-    let errand = A1111.errand(&call).unwrap().unwrap();
-    assert_eq!(errand.request.url, "http://127.0.0.1:7860/controlnet/model_list");
+    let prerequisite = A1111.prerequisite(&call).unwrap().unwrap();
+    assert_eq!(prerequisite.request.url, "http://127.0.0.1:7860/controlnet/model_list");
     let list = json!({"model_list": ["control_canny [1]", "ip-adapter_sd15 [6a3f6166]", "ip-adapter-plus-face_sd15 [7f7a]"]});
-    let name = A1111.read_errand(errand.name, &answer(200, list)).unwrap();
+    let name = A1111.read_prerequisite(prerequisite.name, &answer(200, list)).unwrap();
     assert_eq!(name, "ip-adapter-plus-face_sd15 [7f7a]");
-    let found = BTreeMap::from([(errand.name.to_owned(), name.clone())]);
+    let found = BTreeMap::from([(prerequisite.name.to_owned(), name.clone())]);
     call.found = &found;
-    assert_eq!(A1111.errand(&call).unwrap(), None);
+    assert_eq!(A1111.prerequisite(&call).unwrap(), None);
     let sent = json_body(&A1111.prepare(&call).unwrap());
     assert_eq!(sent["alwayson_scripts"]["controlnet"]["args"][0]["model"], json!(name));
     // Who names a model has looked himself.
     let request =
         asked(json!({"options": {"controlnet_model": "mine [1]", "controlnet_module": "ip-adapter-auto"}}));
     let call = call_with(Task::Generate, &request, &candidate, &inputs);
-    assert_eq!(A1111.errand(&call).unwrap(), None);
+    assert_eq!(A1111.prerequisite(&call).unwrap(), None);
     let sent = json_body(&A1111.prepare(&call).unwrap());
     assert_eq!(sent["alwayson_scripts"]["controlnet"]["args"][0]["model"], "mine [1]");
     assert!(sent.get("controlnet_model").is_none());
@@ -162,11 +162,14 @@ fn the_installed_model_is_looked_up_first() {
         (200, json!("garbage"), Failure::NotSupported),
         (401, json!({"detail": "Not authenticated"}), Failure::Unauthorized),
     ] {
-        let rejection = A1111.read_errand(errand.name, &answer(status, body)).unwrap_err();
+        let rejection = A1111.read_prerequisite(prerequisite.name, &answer(status, body)).unwrap_err();
         assert_eq!(rejection.failed.failure, failure);
     }
     let request = asked(json!({}));
-    assert_eq!(A1111.errand(&call_with(Task::Generate, &request, &candidate, &Default::default())), Ok(None));
+    assert_eq!(
+        A1111.prerequisite(&call_with(Task::Generate, &request, &candidate, &Default::default())),
+        Ok(None)
+    );
 }
 
 #[test]

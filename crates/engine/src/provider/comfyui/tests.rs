@@ -153,29 +153,32 @@ fn each_picture_is_uploaded_once() {
     let mut found = BTreeMap::new();
     for role in ["image", "mask"] {
         let call = Call { found: &found, ..plan };
-        let errand = ComfyUi.errand(&call).unwrap().unwrap();
-        assert_eq!((errand.name, errand.request.url.as_str()), (role, "http://127.0.0.1:8188/upload/image"));
-        let Body::Form(parts) = &errand.request.body else { panic!() };
+        let prerequisite = ComfyUi.prerequisite(&call).unwrap().unwrap();
+        assert_eq!(
+            (prerequisite.name, prerequisite.request.url.as_str()),
+            (role, "http://127.0.0.1:8188/upload/image")
+        );
+        let Body::Form(parts) = &prerequisite.request.body else { panic!() };
         assert_eq!(parts.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["image", "type", "overwrite"]);
         let Content::File { name, .. } = &parts[0].content else { panic!() };
         assert_eq!(*name, format!("image_gen-{TAG}-{role}.png"));
         let named = answer(200, json!({"name": format!("{role} (1).png"), "subfolder": "", "type": "input"}));
-        found.insert(role.to_owned(), ComfyUi.read_errand(errand.name, &named).unwrap());
+        found.insert(role.to_owned(), ComfyUi.read_prerequisite(prerequisite.name, &named).unwrap());
     }
     let call = Call { found: &found, ..plan };
-    assert_eq!(ComfyUi.errand(&call), Ok(None));
+    assert_eq!(ComfyUi.prerequisite(&call), Ok(None));
     let body = json_body(&ComfyUi.prepare(&call).unwrap());
     assert_eq!(body["prompt"]["10"]["inputs"]["image"], "image (1).png");
     // A plan is made before anything is uploaded.
     let body = json_body(&ComfyUi.prepare(&plan).unwrap());
     assert_eq!(body["prompt"]["12"]["inputs"]["image"], format!("image_gen-{TAG}-mask.png"));
     let inputs = Inputs::default();
-    assert_eq!(ComfyUi.errand(&Call { inputs: &inputs, task: Task::Generate, ..plan }), Ok(None));
+    assert_eq!(ComfyUi.prerequisite(&Call { inputs: &inputs, task: Task::Generate, ..plan }), Ok(None));
 }
 
 #[test]
 fn an_upload_is_called_what_the_server_says() {
-    let read = |status, body| ComfyUi.read_errand("image", &answer(status, body));
+    let read = |status, body| ComfyUi.read_prerequisite("image", &answer(status, body));
     let body = json!({"name": "a.png", "subfolder": "clips", "type": "input"});
     assert_eq!(read(200, body), Ok("clips/a.png".into()));
     for body in [json!({}), json!({"name": ""}), json!("garbage"), Value::Null] {

@@ -137,9 +137,9 @@ fn a_community_model_is_run_by_a_version_that_is_looked_up() {
         let found =
             version.map(|v| ("version".to_owned(), v.to_owned())).into_iter().collect::<BTreeMap<_, _>>();
         let call = Call { found: &found, ..call(&request, candidate) };
-        let errand = Replicate.errand(&call).unwrap().map(|e| (e.name, e.request.url));
+        let prerequisite = Replicate.prerequisite(&call).unwrap().map(|e| (e.name, e.request.url));
         let prepared = Replicate.prepare(&call).unwrap();
-        (errand, http(&prepared).url.clone(), json_body(&prepared))
+        (prerequisite, http(&prepared).url.clone(), json_body(&prepared))
     };
     let base = "https://api.replicate.com/v1";
     let candidate = named("acme/any-model");
@@ -171,7 +171,7 @@ fn a_community_model_is_run_by_a_version_that_is_looked_up() {
             Replicate.prepare(&call(&request, &candidate)).unwrap_err().message.contains("model"),
             "{name}"
         );
-        assert!(Replicate.errand(&call(&request, &candidate)).is_err());
+        assert!(Replicate.prerequisite(&call(&request, &candidate)).is_err());
     }
 }
 
@@ -191,27 +191,27 @@ fn a_large_picture_is_uploaded_first() {
     let request = asked(json!({}));
     let mut found = BTreeMap::new();
     let plan = call_with(Task::TransferStyle, &request, &candidate, &inputs);
-    let errand = Replicate.errand(&Call { found: &found, ..plan }).unwrap().unwrap();
+    let prerequisite = Replicate.prerequisite(&Call { found: &found, ..plan }).unwrap().unwrap();
     assert_eq!(
-        (errand.name, errand.request.url.as_str()),
+        (prerequisite.name, prerequisite.request.url.as_str()),
         ("style_image", "https://api.replicate.com/v1/files")
     );
-    let Body::Form(parts) = &errand.request.body else { panic!() };
+    let Body::Form(parts) = &prerequisite.request.body else { panic!() };
     assert_eq!((parts.len(), parts[0].name.as_str()), (1, "content"));
 
     let url = "https://api.replicate.com/v1/files/F";
     let uploaded = answer(201, json!({"id": "F", "urls": {"get": url}}));
-    assert_eq!(Replicate.read_errand("style_image", &uploaded), Ok(url.to_owned()));
+    assert_eq!(Replicate.read_prerequisite("style_image", &uploaded), Ok(url.to_owned()));
     found.insert("style_image".into(), url.into());
     let call = Call { found: &found, ..plan };
-    assert_eq!(Replicate.errand(&call), Ok(None));
+    assert_eq!(Replicate.prerequisite(&call), Ok(None));
     let images = short(&json_body(&Replicate.prepare(&call).unwrap())["input"]["input_images"]);
     assert_eq!(images, json!(["DATA", url]));
 }
 
 #[test]
-fn errands_bring_back_what_they_were_for_or_an_error() {
-    let read = |status, body| Replicate.read_errand("version", &answer(status, body));
+fn prerequisites_bring_back_what_they_were_for_or_an_error() {
+    let read = |status, body| Replicate.read_prerequisite("version", &answer(status, body));
     assert_eq!(read(200, json!({"latest_version": {"id": "abc123"}})), Ok("abc123".into()));
     assert_eq!(read(200, json!({"is_official": true, "latest_version": {"id": "abc"}})), Ok(OFFICIAL.into()));
     assert_eq!(read(200, json!({"latest_version": {"id": "hidden"}})), Ok(OFFICIAL.into()));
@@ -222,7 +222,7 @@ fn errands_bring_back_what_they_were_for_or_an_error() {
     assert_eq!(read(401, json!({})).unwrap_err().failed.failure, Failure::Unauthorized);
     // The machine asks again: nothing is lost with it.
     assert_eq!(read(504, Value::Null).unwrap_err().failed.failure, Failure::Uncertain);
-    let garbage = Replicate.read_errand("image", &answer(200, json!([])));
+    let garbage = Replicate.read_prerequisite("image", &answer(200, json!([])));
     assert_eq!(garbage.unwrap_err().failed.failure, Failure::Broken);
 }
 

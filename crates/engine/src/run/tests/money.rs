@@ -98,7 +98,7 @@ fn edit(size: (u32, u32)) -> (Job, Plan, Vec<u8>) {
     let mut edit = job();
     edit.operation = Operation::Edit;
     edit.request.image = Some("asset:1".into());
-    edit.pictures = vec![(Role::Image, Place { stored: Some("ab".into()), url: None })];
+    edit.pictures = vec![(Role::Image, InputLocation { stored: Some("ab".into()), url: None })];
     let flux = crate::catalogue::shipped().candidate("fal", "flux-2-pro").unwrap();
     let flux = Candidate { base_url: Some("http://sim:1".into()), ..flux };
     let mut png = std::io::Cursor::new(Vec::new());
@@ -293,7 +293,7 @@ fn pictures_are_made_fit_again_for_the_candidate_that_takes_over() {
         "prompt": "a cat", "seed": 7, "image": "asset:1", "mode": "outpaint", "borders": {"left": 64}
     }))
     .unwrap();
-    wider.pictures = vec![(Role::Image, Place { stored: Some("ab".into()), url: None })];
+    wider.pictures = vec![(Role::Image, InputLocation { stored: Some("ab".into()), url: None })];
     let task = wider.request.task(wider.operation);
     assert_eq!(task, Task::Outpaint);
     let route = vec![at_sim("fal", "flux-fill-pro"), at_sim("fal", "flux-2-pro-outpaint")];

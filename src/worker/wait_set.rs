@@ -8,24 +8,24 @@ use pgrx::prelude::*;
 use rustix::event::{EventfdFlags, eventfd};
 
 /// A wait event set, and the event that the network thread raises.
-pub struct Sleeper {
+pub struct WaitSet {
     set: *mut pg_sys::WaitEventSet,
     event: Arc<OwnedFd>,
 }
 
-/// Raises the sleeper's event, from any thread. (Another thread must never set a Postgres latch.)
+/// Raises the wait_set's event, from any thread. (Another thread must never set a Postgres latch.)
 #[derive(Clone)]
-pub struct Bell(Arc<OwnedFd>);
+pub struct WakeHandle(Arc<OwnedFd>);
 
-impl Bell {
+impl WakeHandle {
     /// Wakes the main thread.
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         // The only possible error is a counter that is full: then it is awake already.
         let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
     }
 }
 
-impl Sleeper {
+impl WaitSet {
     /// Creates the set. Without an event there can be no worker, so a failure is an ERROR.
     pub fn new() -> Self {
         let event = match eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC) {
@@ -50,12 +50,12 @@ impl Sleeper {
             );
             set
         };
-        Sleeper { set, event }
+        WaitSet { set, event }
     }
 
     /// The other end of the event.
-    pub fn bell(&self) -> Bell {
-        Bell(self.event.clone())
+    pub fn wake_handle(&self) -> WakeHandle {
+        WakeHandle(self.event.clone())
     }
 
     /// Sleeps at most this long, then handles interrupts: other sessions' barriers are answered here.

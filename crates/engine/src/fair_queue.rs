@@ -1,38 +1,38 @@
-//! Whose turn it is: places that are shared out among owners, so that nobody's thousand jobs keep out somebody else's one.
+//! A queue that shares permits out among owners, so that a thousand jobs of one do not keep out the one job of another.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// Places, who has them, and who waits for one.
+/// Permits, which owners have them, and what waits for one.
 #[derive(Debug)]
-pub struct Turns<T> {
-    /// How many places there are; `None` is as many as are wanted.
+pub struct FairQueue<T> {
+    /// How many permits there are; `None` is no limit.
     pub limit: Option<u32>,
     inside: u32,
-    /// How many each owner has; nobody has none.
+    /// How many each owner has; an owner with none has no entry.
     owners: HashMap<String, u32>,
-    /// Who waits, by owner, the first one first.
+    /// What waits, by owner, the first one first.
     waiting: BTreeMap<String, VecDeque<T>>,
 }
 
-impl<T> Default for Turns<T> {
+impl<T> Default for FairQueue<T> {
     fn default() -> Self {
-        Turns { limit: None, inside: 0, owners: HashMap::new(), waiting: BTreeMap::new() }
+        FairQueue { limit: None, inside: 0, owners: HashMap::new(), waiting: BTreeMap::new() }
     }
 }
 
-impl<T> Turns<T> {
-    /// Lines up for a place.
+impl<T> FairQueue<T> {
+    /// Joins the queue.
     pub fn line_up(&mut self, owner: &str, who: T) {
         self.waiting.entry(owner.to_owned()).or_default().push_back(who);
     }
 
-    /// Takes a place without waiting for one, beyond the limit if need be.
+    /// Takes a permit without waiting for one, beyond the limit if need be.
     pub fn admit(&mut self, owner: &str) {
         self.inside += 1;
         *self.owners.entry(owner.to_owned()).or_default() += 1;
     }
 
-    /// Gives a place back.
+    /// Gives a permit back.
     pub fn leave(&mut self, owner: &str) {
         if let Some(count) = self.owners.get_mut(owner) {
             self.inside -= 1;
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_flood_leaves_the_others_their_share() {
         // worker failure mode 70
-        let mut turns = Turns { limit: Some(4), ..Turns::default() };
+        let mut turns = FairQueue { limit: Some(4), ..FairQueue::default() };
         (0..1000).for_each(|n| turns.line_up("flood", n));
         let first: Vec<u32> = std::iter::from_fn(|| turns.next(stays)).map(|(_, n)| n).collect();
         assert_eq!(first, [0, 1, 2, 3], "alone it has all places, in order");
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn places_are_counted_whoever_comes_and_goes() {
-        let mut turns = Turns { limit: Some(2), ..Turns::default() };
+        let mut turns = FairQueue { limit: Some(2), ..FairQueue::default() };
         turns.admit("resumed");
         turns.admit("resumed");
         turns.admit("resumed");

@@ -1,4 +1,4 @@
-//! The way to the providers: which of them are well, and how many calls each may have.
+//! Access to the providers: a circuit breaker for each, and limits on calls in flight and on the rate of submissions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::failure::{ErrorCode, Failure};
-use image_gen_engine::health::{Caller, Health, Permit, Row, Verdict};
+use image_gen_engine::health::{self, Health, Permit, Row, Verdict};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::clock::{self, now};
-use super::throttle::{Seat, Throttle};
+use super::rate_limiter::{InFlightPermit, RateLimiter};
 
-/// What all jobs know together about the providers.
+/// The breakers and limits that all jobs share.
 #[derive(Default)]
-pub(super) struct Doors {
-    throttle: Throttle,
+pub(super) struct Access {
+    limiter: RateLimiter,
     breaker: Breaker,
 }
 
 /// The answer to a job that wants to call a provider.
-pub(super) enum Entrance {
-    /// It may, until the place is dropped.
-    Place(Place),
+pub(super) enum Decision {
+    /// It may, until the permit is dropped.
+    Granted(CallPermit),
     /// Not now.
-    Shut {
+    Refused {
         /// When to ask again at the earliest.
         after: Duration,
         /// What the provider suffers from.
@@ -34,45 +34,45 @@ pub(super) enum Entrance {
     },
 }
 
-/// A place at a provider.
-pub(super) struct Place {
-    _seat: Option<Seat>,
-    _visit: Option<Visit>,
+/// The permission for one call; given back when it is dropped.
+pub(super) struct CallPermit {
+    _in_flight: Option<InFlightPermit>,
+    _breaker: Option<BreakerPermit>,
 }
 
-/// A job at the door.
+/// A job that asks for a permit.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Visitor<'a> {
-    /// Whose it is: places are shared out among owners.
+pub(super) struct Caller<'a> {
+    /// Whose it is: permits are shared out among owners.
     pub owner: &'a str,
     /// Its place in the queue.
     pub seq: i64,
-    /// How often the candidate has turned it away so far.
+    /// How often the candidate has refused it so far.
     pub tries: u32,
     /// It has nowhere else to go.
     pub alone: bool,
 }
 
-impl Doors {
-    /// Waits for a place and for the owner's turn, unless the provider is unwell.
-    pub async fn enter(&self, candidate: &Candidate, visitor: Visitor<'_>) -> Entrance {
+impl Access {
+    /// Waits for a permit and for the owner's turn, unless the circuit is open.
+    pub async fn enter(&self, candidate: &Candidate, caller: Caller<'_>) -> Decision {
         loop {
-            // No job waits in line for a place at a provider that is down,
-            let visit = match self.breaker.ask(candidate, visitor).await {
-                Ok(visit) => visit,
-                Err((after, code)) => return Entrance::Shut { after, code },
+            // No job waits in line for a permit of a provider whose circuit is open,
+            let permit = match self.breaker.ask(candidate, caller).await {
+                Ok(permit) => permit,
+                Err((after, code)) => return Decision::Refused { after, code },
             };
-            let seat = self.throttle.enter(candidate, visitor.owner).await;
-            // and none goes in that stood in line while it went down.
-            if visit.is_valid() {
-                return Entrance::Place(Place { _seat: seat, _visit: Some(visit) });
+            let in_flight = self.limiter.enter(candidate, caller.owner).await;
+            // and none gets one that waited in line while it opened.
+            if permit.is_valid() {
+                return Decision::Granted(CallPermit { _in_flight: in_flight, _breaker: Some(permit) });
             }
         }
     }
 
-    /// A place for a task that is at the provider already.
-    pub fn resume(&self, candidate: &Candidate, owner: &str) -> Place {
-        Place { _seat: self.throttle.resume(candidate, owner), _visit: None }
+    /// A permit for a task that is at the provider already.
+    pub fn resume(&self, candidate: &Candidate, owner: &str) -> CallPermit {
+        CallPermit { _in_flight: self.limiter.resume(candidate, owner), _breaker: None }
     }
 
     /// Learns from a call, and says what is to be shown now.
@@ -110,21 +110,21 @@ struct Waiting {
     alarm: Option<i64>,
 }
 
-type Answer = Result<Visit, (Duration, ErrorCode)>;
+type Answer = Result<BreakerPermit, (Duration, ErrorCode)>;
 
 /// A permit that is given back when it is dropped.
-struct Visit {
+struct BreakerPermit {
     breaker: Breaker,
     permit: Permit,
 }
 
-impl Visit {
+impl BreakerPermit {
     fn is_valid(&self) -> bool {
         self.breaker.lock().health.is_valid(&self.permit)
     }
 }
 
-impl Drop for Visit {
+impl Drop for BreakerPermit {
     fn drop(&mut self) {
         self.breaker.lock().health.leave(&self.permit);
         self.breaker.decide();
@@ -141,7 +141,7 @@ struct Ticket<'a> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let mut waiting = self.breaker.lock();
-        // Whoever has an answer stands in no line any more.
+        // A job with an answer is in no line any more.
         if waiting.waiting.remove(&self.number).is_some() {
             waiting.health.withdraw(&self.candidate.provider, &self.candidate.model, self.number);
         }
@@ -149,16 +149,16 @@ impl Drop for Ticket<'_> {
 }
 
 impl Breaker {
-    async fn ask(&self, candidate: &Candidate, visitor: Visitor<'_>) -> Answer {
+    async fn ask(&self, candidate: &Candidate, caller: Caller<'_>) -> Answer {
         let (provider, model) = (&candidate.provider, &candidate.model);
         let (ticket, answer) = {
             let mut waiting = self.lock();
             waiting.tickets += 1;
             let number = waiting.tickets;
             let caller =
-                Caller { ticket: number, seq: visitor.seq, tries: visitor.tries, alone: visitor.alone };
+                health::Caller { ticket: number, seq: caller.seq, tries: caller.tries, alone: caller.alone };
             match waiting.health.ask(provider, model, caller, now()) {
-                Verdict::Admitted(permit) => return Ok(Visit { breaker: self.clone(), permit }),
+                Verdict::Admitted(permit) => return Ok(BreakerPermit { breaker: self.clone(), permit }),
                 Verdict::Refused { after, code } => return Err((after, code)),
                 Verdict::Waiting => {
                     let (sender, answer) = oneshot::channel();
@@ -197,7 +197,7 @@ impl Breaker {
             let decided = waiting.health.decide(now());
             let told = decided.into_iter().map(|(ticket, verdict)| {
                 let answer = match verdict {
-                    Verdict::Admitted(permit) => Ok(Visit { breaker: self.clone(), permit }),
+                    Verdict::Admitted(permit) => Ok(BreakerPermit { breaker: self.clone(), permit }),
                     Verdict::Refused { after, code } => Err((after, code)),
                     Verdict::Waiting => Err((Duration::ZERO, ErrorCode::Overloaded)),
                 };

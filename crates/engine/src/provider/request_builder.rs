@@ -1,12 +1,12 @@
 //! A request in the making: what the caller asked for, written in the model's own words.
 //!
 //! The catalogue says which parameters a model takes and what it calls them. All adapters write requests
-//! through this one door, so what is forwarded, renamed or left out is the same fact everywhere.
+//! through this one type, so what is forwarded, renamed or left out is the same fact everywhere.
 
 use serde_json::{Map, Value, json};
 
 use super::{Call, Prepared, Submission};
-use crate::canvas::{self, Ink};
+use crate::canvas::{self, MaskEncoding};
 use crate::http::{Body, Content, HttpRequest, Part};
 use crate::input::{Input, Role};
 use crate::job::{Consistency, Invalid, Task, Warning};
@@ -23,7 +23,7 @@ pub(super) enum Encoding {
 
 /// Fields of a request, and what was left out on the way.
 #[derive(Debug)]
-pub(super) struct Draft<'a> {
+pub(super) struct RequestBuilder<'a> {
     call: Call<'a>,
     pub fields: Map<String, Value>,
     pub files: Vec<Part>,
@@ -34,7 +34,7 @@ pub(super) struct Draft<'a> {
     sized: bool,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> RequestBuilder<'a> {
     /// Begins with the fields that every request of the model has. An error when the model cannot do the task.
     pub fn new(call: &Call<'a>) -> Result<Self, Invalid> {
         let candidate = call.candidate;
@@ -45,7 +45,7 @@ impl<'a> Draft<'a> {
             ));
         }
         let fields = (*candidate.fixed).clone();
-        Ok(Draft {
+        Ok(RequestBuilder {
             call: *call,
             fields,
             files: vec![],
@@ -190,11 +190,11 @@ impl<'a> Draft<'a> {
             match (role, parameter) {
                 (Role::Mask, Some(parameter)) => {
                     let ink = match parameter.form.as_deref() {
-                        Some("black") => Ink::Black,
-                        Some("transparent") => Ink::Transparent,
-                        _ => Ink::White,
+                        Some("black") => MaskEncoding::Black,
+                        Some("transparent") => MaskEncoding::Transparent,
+                        _ => MaskEncoding::White,
                     };
-                    let mask = canvas::inked(&input, ink).map_err(|why| {
+                    let mask = canvas::encoded_mask(&input, ink).map_err(|why| {
                         Invalid::new(format!("the mask cannot be read: {why}"), "Give a PNG.")
                     })?;
                     taken.push((role, mask));

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant, SystemTime};
 const NOTICED: Duration = Duration::from_secs(1);
 
 /// When the machine's clock was read last, by it and by one that nobody can set.
-pub struct Wall(Instant, SystemTime);
+pub struct ClockJump(Instant, SystemTime);
 
-impl Wall {
+impl ClockJump {
     pub fn new() -> Self {
-        Wall(Instant::now(), SystemTime::now())
+        ClockJump(Instant::now(), SystemTime::now())
     }
 
     /// By how much the clock was set back since this was asked last.
     pub fn set_back(&mut self) -> Option<Duration> {
-        let before = std::mem::replace(self, Wall::new());
+        let before = std::mem::replace(self, ClockJump::new());
         let expected = before.1.checked_add(self.0.duration_since(before.0))?;
         expected.duration_since(self.1).ok().filter(|back| *back >= NOTICED)
     }

@@ -7,8 +7,8 @@ use pgrx::prelude::*;
 
 use super::process;
 use super::queue;
-use super::sleep::Sleeper;
 use super::transaction::Failed;
+use super::wait_set::WaitSet;
 use crate::settings;
 use crate::shared::Slot;
 
@@ -17,7 +17,7 @@ pub fn until_allowed(
     extension: pg_sys::Oid,
     slot: Option<&'static Slot>,
     mode: &str,
-    sleeper: &Sleeper,
+    wait_set: &WaitSet,
 ) -> Result<(), Failed> {
     let mut said = None;
     loop {
@@ -34,7 +34,7 @@ pub fn until_allowed(
             process::show_name("held");
             said = Some(why);
         }
-        sleeper.sleep(Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64));
+        wait_set.sleep(Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64));
         if process::must_stop() {
             return Ok(());
         }
