@@ -18,13 +18,13 @@ CREATE TABLE image_gen.budgets (
   period     text NOT NULL DEFAULT 'total' CHECK (period IN ('total', 'day', 'week', 'month', 'quarter', 'year', 'rolling')),
   rolling    interval CHECK (rolling > interval '0'),
   time_zone  text NOT NULL DEFAULT 'UTC',
-  amount     numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(trim_scale(amount)) <= 18),
+  amount     image_gen.amount NOT NULL,
   counts_from timestamptz NOT NULL DEFAULT '-infinity',
   note       text,
   set_by     name NOT NULL,
   set_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
-  CHECK ((scope = 'workspace') = (key IS NULL)),
-  CHECK ((period = 'rolling') = (rolling IS NOT NULL))
+  CONSTRAINT key_unless_workspace CHECK ((scope = 'workspace') = (key IS NULL)),
+  CONSTRAINT length_of_a_rolling_period CHECK ((period = 'rolling') = (rolling IS NOT NULL))
 );
 CREATE UNIQUE INDEX budgets_one ON image_gen.budgets (scope, coalesce(key, ''), period, coalesce(rolling, interval '0'));
 COMMENT ON TABLE image_gen.budgets IS 'Limits in USD. All that apply to a job must have room for it. Written by set_budget() and grant_credits().';
@@ -44,9 +44,9 @@ CREATE TABLE image_gen.budget_changes (
   id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   budget_id   bigint NOT NULL,
   kind        text NOT NULL CHECK (kind IN ('grant', 'override')),
-  amount      numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(trim_scale(amount)) <= 18),
+  amount      image_gen.amount NOT NULL,
   valid_from  timestamptz NOT NULL DEFAULT clock_timestamp(),
-  valid_until timestamptz NOT NULL CHECK (valid_until > valid_from),
+  valid_until timestamptz NOT NULL CONSTRAINT ends_after_it_begins CHECK (valid_until > valid_from),
   note        text,
   made_by     name NOT NULL,
   made_at     timestamptz NOT NULL DEFAULT clock_timestamp()

@@ -120,12 +120,12 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
-  SELECT 'sum', 'cost of the job differs from its calls', j.billed_cost, c.total, j.id
+  SELECT 'sum', 'cost of the job differs from its calls', j.billed_cost::numeric, c.total, j.id::text
     FROM image_gen.jobs j CROSS JOIN LATERAL image_gen._cost_of(j.id) c
    WHERE j.finished_at IS NOT NULL
      AND (j.billed_cost IS DISTINCT FROM c.total OR j.known_cost IS DISTINCT FROM c.known OR j.cost_source IS DISTINCT FROM c.source OR j.currency <> c.currency);
   RETURN QUERY
-  SELECT 'sum', 'cost of a picture differs from its share', a.billed_cost, image_gen._share(j.billed_cost, a.pictures, a.position), a.job_id
+  SELECT 'sum', 'cost of a picture differs from its share', a.billed_cost::numeric, image_gen._share(j.billed_cost, a.pictures, a.position), a.job_id
     FROM (SELECT o.job_id, o.position, o.billed_cost, o.known_cost, o.cost_source, count(*) OVER (PARTITION BY o.job_id) AS pictures FROM image_gen.campaign_assets o) a
     JOIN image_gen.jobs j ON j.id = a.job_id
    WHERE a.billed_cost IS DISTINCT FROM image_gen._share(j.billed_cost, a.pictures, a.position)
@@ -147,9 +147,9 @@ DECLARE
   sees_all boolean := image_gen._may_review(caller);
 BEGIN
   RETURN QUERY
-  SELECT a.job_id, a.number,
+  SELECT a.job_id, a.number::integer,
          CASE WHEN a.claimed_cost IS NOT NULL THEN 'implausible' WHEN a.status = 'uncertain' THEN 'uncertain' WHEN a.status = 'canceled' THEN 'canceled' ELSE 'no price' END,
-         a.claimed_cost, a.currency, a.estimated_cost, coalesce(a.estimated_cost, 0), a.owner, j.status, a.provider, a.model, a.status, a.error_code, a.remote_id,
+         a.claimed_cost, a.currency, a.estimated_cost, coalesce(a.estimated_cost, 0), a.owner, j.status::text, a.provider, a.model, a.status::text, a.error_code, a.remote_id,
          j.metadata ->> 'campaign', j.metadata ->> 'ticket', a.finished_at
     FROM image_gen.attempts a JOIN image_gen.jobs j ON j.id = a.job_id
    WHERE a.billed_cost IS NULL AND a.status <> 'running' AND (sees_all OR a.owner = caller);
@@ -289,9 +289,9 @@ CREATE TABLE image_gen.invoices (
   id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   provider    text COLLATE "C" NOT NULL,
   period_from timestamptz NOT NULL,
-  period_to   timestamptz NOT NULL CHECK (period_to > period_from),
-  amount      numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(trim_scale(amount)) <= 18),
-  currency    text NOT NULL DEFAULT 'USD' CHECK (currency ~ '^[A-Z]{3}$'),
+  period_to   timestamptz NOT NULL CONSTRAINT ends_after_it_begins CHECK (period_to > period_from),
+  amount      image_gen.amount NOT NULL,
+  currency    image_gen.currency NOT NULL DEFAULT 'USD',
   note        text,
   imported_by name NOT NULL,
   imported_at timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -311,7 +311,7 @@ CREATE TABLE image_gen.invoice_lines (
   invoice_id bigint NOT NULL REFERENCES image_gen.invoices ON DELETE CASCADE,
   line       integer NOT NULL,
   remote_id  text COLLATE "C" NOT NULL,
-  amount     numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(trim_scale(amount)) <= 18),
+  amount     image_gen.amount NOT NULL,
   PRIMARY KEY (invoice_id, line)
 );
 CREATE INDEX invoice_lines_request ON image_gen.invoice_lines (remote_id);

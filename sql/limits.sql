@@ -143,7 +143,7 @@ DECLARE
   sees_all boolean := pg_has_role(caller, 'image_gen_admin', 'member');
 BEGIN
   RETURN QUERY
-  SELECT j.id, w.held, CASE WHEN j.status IN ('queued', 'running') THEN j.status ELSE 'unknown cost' END,
+  SELECT j.id::text, w.held, CASE WHEN j.status IN ('queued', 'running') THEN j.status ELSE 'unknown cost' END,
          CASE WHEN j.status IN ('queued', 'running') THEN j.created_at ELSE j.finished_at END, j.metadata ->> 'campaign', j.metadata ->> 'ticket',
          (SELECT array_agg(b.scope || coalesce(':' || b.key, '') ORDER BY b.id) FROM image_gen.charges c JOIN image_gen.budgets b ON b.id = c.budget_id
            WHERE c.job_id = j.id), j.owner
@@ -285,7 +285,7 @@ BEGIN
                          FROM image_gen.charges c WHERE c.budget_id = b.budget_id AND c.at >= b.since) s
    WHERE b.spent <> s.spent OR b.held <> s.held;
   RETURN QUERY
-  SELECT b.scope || coalesce(':' || b.key, ''), 'job is not counted', 0::numeric, w.held + w.spent, j.id
+  SELECT b.scope || coalesce(':' || b.key, ''), 'job is not counted', 0::numeric, w.held + w.spent, j.id::text
     FROM image_gen.jobs j
    CROSS JOIN LATERAL image_gen._applicable(j.owner, j.metadata, j.batch, j.login) AS a(id)
     JOIN image_gen.budgets b ON b.id = a.id

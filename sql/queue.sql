@@ -280,7 +280,7 @@ BEGIN
     RETURNING c.seq, c.attempts, c.progress, j.id, j.owner, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider,
               j.preferences, j.deadline, j.max_cost, j.priority
   )
-  SELECT s.seq, s.id, s.owner, jsonb_build_object(
+  SELECT s.seq, s.id::text, s.owner, jsonb_build_object(
            'operation', s.operation,
            'request', s.parameters || jsonb_build_object('prompt', s.prompt, 'seed', s.seed),
            'pictures', (SELECT jsonb_object_agg(i.role, image_gen._place(s.parameters ->> i.role))

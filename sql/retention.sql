@@ -26,7 +26,7 @@ CREATE TABLE image_gen.spending_archive (
   status      text NOT NULL,
   error_code  text,
   images      bigint NOT NULL,
-  billed_cost numeric NOT NULL CHECK (billed_cost >= 0 AND billed_cost < 'Infinity'),
+  billed_cost image_gen.cost NOT NULL,
   currency    text NOT NULL,
   cost_source text NOT NULL,
   work        jsonb,

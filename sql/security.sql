@@ -28,6 +28,16 @@ REVOKE ALL ON ALL TABLES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON TYPE image_gen.receipt, image_gen._balance FROM PUBLIC;
+-- Who reads our tables can make a table from what it reads: that needs the types of the columns.
+DO $$
+DECLARE
+  domain regtype;
+BEGIN
+  FOR domain IN SELECT t.oid FROM pg_type t WHERE t.typnamespace = 'image_gen'::regnamespace AND t.typtype = 'd' LOOP
+    EXECUTE format('REVOKE ALL ON DOMAIN %s FROM PUBLIC', domain);
+    EXECUTE format('GRANT USAGE ON DOMAIN %s TO image_gen_user, image_gen_reviewer, image_gen_admin', domain);
+  END LOOP;
+END $$;
 
 GRANT USAGE ON SCHEMA image_gen TO image_gen_user, image_gen_reviewer, image_gen_admin, image_gen_worker;
 

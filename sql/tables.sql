@@ -35,6 +35,46 @@ BEGIN
   END IF;
 END $$;
 
+-- Domains: what stands in several tables, or on the way of every job. The rule of a domain is prepared once in the life of a
+-- session, a CHECK of a table in every statement that writes to it: on the way of every job that is a third of what queueing costs.
+-- Rules between columns stay constraints of their table.
+CREATE DOMAIN image_gen.job_id AS text COLLATE "C" CONSTRAINT job_id_check CHECK (VALUE ~ '^gen_[0-9A-HJKMNP-TV-Z]{26}$');
+COMMENT ON DOMAIN image_gen.job_id IS 'gen_ and a ULID: sorts by time.';
+CREATE DOMAIN image_gen.operation AS text
+  CONSTRAINT operation_check CHECK (VALUE IN ('generate', 'edit', 'upscale', 'variate', 'transfer_style'));
+COMMENT ON DOMAIN image_gen.operation IS 'What a job does to pictures: the name of the function that queues it.';
+CREATE DOMAIN image_gen.task AS text
+  CONSTRAINT task_check CHECK (VALUE IN ('generate', 'character', 'img2img', 'inpaint', 'outpaint', 'upscale', 'variate', 'transfer_style'));
+COMMENT ON DOMAIN image_gen.task IS 'What a model must be able to do for a job.';
+CREATE DOMAIN image_gen.job_state AS text
+  CONSTRAINT job_state_check CHECK (VALUE IN ('queued', 'running', 'succeeded', 'failed', 'needs_review', 'canceled'));
+COMMENT ON DOMAIN image_gen.job_state IS 'How far a job has come. (job_status is the view of a job with its result.)';
+CREATE DOMAIN image_gen.attempt_state AS text
+  CONSTRAINT attempt_state_check CHECK (VALUE IN ('running', 'succeeded', 'failed', 'refused', 'uncertain', 'canceled'));
+COMMENT ON DOMAIN image_gen.attempt_state IS 'How a call stands, or has ended.';
+CREATE DOMAIN image_gen.queue_state AS text CONSTRAINT queue_state_check CHECK (VALUE IN ('waiting', 'ready', 'alone', 'running'));
+COMMENT ON DOMAIN image_gen.queue_state IS 'What a job in the queue waits for.';
+CREATE DOMAIN image_gen.priority AS text
+  CONSTRAINT priority_check CHECK (VALUE IN ('quality', 'control', 'speed', 'variety', 'cost', 'privacy'));
+COMMENT ON DOMAIN image_gen.priority IS 'What matters most to a caller who leaves the choice of a model open.';
+CREATE DOMAIN image_gen.seed AS bigint CONSTRAINT seed_check CHECK (VALUE BETWEEN 0 AND 2147483647);
+COMMENT ON DOMAIN image_gen.seed IS 'What a picture begins from: 0 to 2147483647.';
+CREATE DOMAIN image_gen.json_object AS jsonb CONSTRAINT json_object_check CHECK (jsonb_typeof(VALUE) = 'object');
+COMMENT ON DOMAIN image_gen.json_object IS 'A JSON object, not an array or a single value.';
+CREATE DOMAIN image_gen.cost AS numeric CONSTRAINT cost_check CHECK (VALUE >= 0 AND VALUE < 'Infinity');
+COMMENT ON DOMAIN image_gen.cost IS 'What something costs, or may cost: from 0 up. NULL is unknown, or no limit.';
+CREATE DOMAIN image_gen.cost_source AS text CONSTRAINT cost_source_check CHECK (VALUE IN ('reported', 'priced', 'unknown'));
+COMMENT ON DOMAIN image_gen.cost_source IS 'Where a cost comes from. reported: the provider said so. priced: computed. unknown.';
+CREATE DOMAIN image_gen.amount AS numeric
+  CONSTRAINT amount_check CHECK (VALUE >= 0 AND VALUE < 1e9 AND scale(trim_scale(VALUE)) <= 18);
+COMMENT ON DOMAIN image_gen.amount IS 'An amount of money that a person or a provider says: from 0 up, below 1,000,000,000, at most 18 digits after the point.';
+CREATE DOMAIN image_gen.currency AS text CONSTRAINT currency_check CHECK (VALUE ~ '^[A-Z]{3}$');
+COMMENT ON DOMAIN image_gen.currency IS 'ISO 4217.';
+CREATE DOMAIN image_gen.positive AS integer CONSTRAINT positive_check CHECK (VALUE > 0);
+COMMENT ON DOMAIN image_gen.positive IS 'From 1 up.';
+CREATE DOMAIN image_gen.origin AS text CONSTRAINT origin_check CHECK (VALUE IN ('catalogue', 'admin'));
+COMMENT ON DOMAIN image_gen.origin IS 'Of a row of the catalogue. catalogue: as shipped. admin: written or changed here.';
+
 CREATE TABLE image_gen.providers (
   id                  text COLLATE "C" PRIMARY KEY CHECK (id ~ '^[a-z][a-z0-9_-]{0,62}$'),
   kind                text NOT NULL,
@@ -42,10 +82,10 @@ CREATE TABLE image_gen.providers (
   key_name            text CHECK (key_name ~ '^[A-Z][A-Z0-9_]{0,62}$'),
   enabled             boolean NOT NULL DEFAULT true,
   priority            integer NOT NULL DEFAULT 100,
-  max_in_flight       integer CHECK (max_in_flight > 0),
-  requests_per_minute integer CHECK (requests_per_minute > 0),
-  options             jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
-  origin              text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin'))
+  max_in_flight       image_gen.positive,
+  requests_per_minute image_gen.positive,
+  options             image_gen.json_object NOT NULL DEFAULT '{}',
+  origin              image_gen.origin NOT NULL DEFAULT 'admin'
 );
 COMMENT ON TABLE image_gen.providers IS 'Endpoints that make pictures. Rows may share an adapter kind: an OpenAI-compatible endpoint is one more row.';
 COMMENT ON COLUMN image_gen.providers.kind IS 'The adapter: bfl, openai, stability, fal, replicate, openrouter, google, ideogram, a1111, comfyui or preview.';
@@ -66,17 +106,17 @@ CREATE TABLE image_gen.models (
   default_for     text[] NOT NULL DEFAULT '{}'
                     CHECK (default_for <@ '{generate,img2img,inpaint,outpaint,upscale,variate,transfer_style,character}'),
   sizes           jsonb,
-  prompt_chars    integer CHECK (prompt_chars > 0),
+  prompt_chars    image_gen.positive,
   max_n           integer NOT NULL DEFAULT 1 CHECK (max_n BETWEEN 1 AND 10),
-  parameters      jsonb NOT NULL DEFAULT '{"prompt": true}' CHECK (jsonb_typeof(parameters) = 'object'),
-  fixed           jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(fixed) = 'object'),
+  parameters      image_gen.json_object NOT NULL DEFAULT '{"prompt": true}',
+  fixed           image_gen.json_object NOT NULL DEFAULT '{}',
   typical_seconds numeric NOT NULL DEFAULT 10 CHECK (typical_seconds > 0 AND typical_seconds < 'Infinity'),
   best_for        text,
   successor       text,
   ends_on         date,
-  origin          text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin')),
+  origin          image_gen.origin NOT NULL DEFAULT 'admin',
   PRIMARY KEY (name, provider_kind),
-  CHECK (successor IS NOT NULL OR sizes IS NOT NULL)
+  CONSTRAINT sizes_unless_retired CHECK (successor IS NOT NULL OR sizes IS NOT NULL)
 );
 COMMENT ON TABLE image_gen.models IS 'The catalogue: one row for each model at each kind of provider.';
 COMMENT ON COLUMN image_gen.models.remote_name IS 'The model''s name at the provider.';
@@ -127,12 +167,12 @@ CREATE TABLE image_gen.prices (
   model         text COLLATE "C" NOT NULL,
   unit          text NOT NULL CHECK (unit IN ('image', 'megapixel', 'begun_megapixel', 'first_megapixel', 'further_megapixel', 'second', 'text_in_mtok', 'image_in_mtok', 'image_out_mtok', 'text_out_mtok')),
   quality       text,
-  amount        numeric NOT NULL CHECK (amount >= 0 AND amount < 1e9 AND scale(trim_scale(amount)) <= 18),
-  currency      text NOT NULL DEFAULT 'USD' CHECK (currency ~ '^[A-Z]{3}$'),
+  amount        image_gen.amount NOT NULL,
+  currency      image_gen.currency NOT NULL DEFAULT 'USD',
   valid_from    date NOT NULL DEFAULT '-infinity',
-  valid_to      date NOT NULL DEFAULT 'infinity' CHECK (valid_to > valid_from),
+  valid_to      date NOT NULL DEFAULT 'infinity' CONSTRAINT ends_after_it_begins CHECK (valid_to > valid_from),
   source        text,
-  origin        text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin'))
+  origin        image_gen.origin NOT NULL DEFAULT 'admin'
 );
 CREATE TRIGGER own_row BEFORE UPDATE ON image_gen.prices FOR EACH ROW EXECUTE FUNCTION image_gen._own_row();
 CREATE INDEX prices_model ON image_gen.prices (model, provider_kind);
@@ -151,27 +191,25 @@ CREATE TABLE image_gen.timings (
 COMMENT ON TABLE image_gen.timings IS 'How long a picture takes here: a running estimate of the 75th percentile of finished renders, in seconds.';
 
 CREATE TABLE image_gen.jobs (
-  id                text COLLATE "C" PRIMARY KEY CHECK (id ~ '^gen_[0-9A-HJKMNP-TV-Z]{26}$'),
+  id                image_gen.job_id PRIMARY KEY,
   seq               bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
-  operation         text NOT NULL CHECK (operation IN ('generate', 'edit', 'upscale', 'variate', 'transfer_style')),
-  task              text NOT NULL
-                      CHECK (task IN ('generate', 'character', 'img2img', 'inpaint', 'outpaint', 'upscale', 'variate', 'transfer_style')),
-  status            text NOT NULL DEFAULT 'queued'
-                      CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'needs_review', 'canceled')),
+  operation         image_gen.operation NOT NULL,
+  task              image_gen.task NOT NULL,
+  status            image_gen.job_state NOT NULL DEFAULT 'queued',
   prompt            text NOT NULL,
   model             text COLLATE "C" NOT NULL,
   provider          text COLLATE "C",
-  seed              bigint NOT NULL CHECK (seed BETWEEN 0 AND 2147483647),
+  seed              image_gen.seed NOT NULL,
   parameters        jsonb NOT NULL DEFAULT '{}',
-  metadata          jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(metadata) = 'object'),
+  metadata          image_gen.json_object NOT NULL DEFAULT '{}',
   preferences       jsonb,
-  priority          text CHECK (priority IN ('quality', 'control', 'speed', 'variety', 'cost', 'privacy')),
+  priority          image_gen.priority,
   owner             name NOT NULL,
   login             name NOT NULL DEFAULT session_user,
   idempotency_key   text,
   request_hash      bytea,
   deadline          timestamptz,
-  max_cost          numeric CHECK (max_cost >= 0 AND max_cost < 'Infinity'),
+  max_cost          image_gen.cost,
   allow_unpriced    boolean NOT NULL DEFAULT false,
   batch             text COLLATE "C",
   estimated_seconds numeric,
@@ -180,13 +218,13 @@ CREATE TABLE image_gen.jobs (
   warnings          jsonb NOT NULL DEFAULT '[]',
   error_code        text,
   error_message     text,
-  billed_cost       numeric CHECK (billed_cost >= 0 AND billed_cost < 'Infinity'),
+  billed_cost       image_gen.cost,
   known_cost        numeric,
-  cost_source       text CHECK (cost_source IN ('reported', 'priced', 'unknown')),
+  cost_source       image_gen.cost_source,
   created_at        timestamptz NOT NULL DEFAULT now(),
   finished_at       timestamptz,
-  CHECK ((finished_at IS NULL) = (status IN ('queued', 'running'))),
-  CHECK ((error_code IS NULL) = (status IN ('queued', 'running', 'succeeded')))
+  CONSTRAINT finished_when_over CHECK ((finished_at IS NULL) = (status IN ('queued', 'running'))),
+  CONSTRAINT error_code_without_picture CHECK ((error_code IS NULL) = (status IN ('queued', 'running', 'succeeded')))
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs (owner, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX jobs_owner ON image_gen.jobs (owner, seq);
@@ -210,14 +248,14 @@ CREATE TABLE image_gen.queue (
   seq              bigint PRIMARY KEY WITH (fillfactor = 50),
   job_id           text COLLATE "C" NOT NULL,
   owner            name NOT NULL,
-  state            text NOT NULL DEFAULT 'ready' CHECK (state IN ('waiting', 'ready', 'alone', 'running')),
+  state            image_gen.queue_state NOT NULL DEFAULT 'ready',
   epoch            bigint,
   ready_at         timestamptz NOT NULL DEFAULT now(),
   attempts         integer NOT NULL DEFAULT 0,
   progress         jsonb NOT NULL DEFAULT '{}',
   home             uuid NOT NULL,
   deaths           smallint NOT NULL DEFAULT 0,
-  CHECK ((state = 'running') = (epoch IS NOT NULL))
+  CONSTRAINT epoch_while_running CHECK ((state = 'running') = (epoch IS NOT NULL))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
 -- Ready rows only: what is in flight costs nothing to skip. No index on what changes while a job is in flight.
@@ -259,11 +297,10 @@ COMMENT ON COLUMN image_gen.waits.checked IS 'Whether the worker has looked if t
 CREATE TABLE image_gen.attempts (
   id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   job_id         text COLLATE "C" NOT NULL REFERENCES image_gen.jobs ON DELETE CASCADE,
-  number         integer NOT NULL CHECK (number > 0),
+  number         image_gen.positive NOT NULL,
   provider       text COLLATE "C" NOT NULL,
   model          text COLLATE "C" NOT NULL,
-  status         text NOT NULL DEFAULT 'running'
-                   CHECK (status IN ('running', 'succeeded', 'failed', 'refused', 'uncertain', 'canceled')),
+  status         image_gen.attempt_state NOT NULL DEFAULT 'running',
   error_code     text,
   error_message  text,
   http_status    integer,
@@ -274,9 +311,9 @@ CREATE TABLE image_gen.attempts (
   prompt         text NOT NULL,
   seed           bigint NOT NULL,
   seed_honored   boolean NOT NULL,
-  billed_cost    numeric CHECK (billed_cost >= 0 AND billed_cost < 'Infinity'),
+  billed_cost    image_gen.cost,
   currency       text NOT NULL DEFAULT 'USD',
-  cost_source    text NOT NULL DEFAULT 'unknown' CHECK (cost_source IN ('reported', 'priced', 'unknown')),
+  cost_source    image_gen.cost_source NOT NULL DEFAULT 'unknown',
   claimed_cost   numeric,
   estimated_cost numeric,
   work           jsonb,
@@ -290,9 +327,9 @@ CREATE TABLE image_gen.attempts (
   sent_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
   finished_at    timestamptz,
   UNIQUE (job_id, number),
-  CHECK ((billed_cost IS NULL) = (cost_source = 'unknown')),
-  CHECK ((finished_at IS NULL) = (status = 'running')),
-  CHECK ((remote_id IS NULL) = (poll_url IS NULL))
+  CONSTRAINT cost_has_a_source CHECK ((billed_cost IS NULL) = (cost_source = 'unknown')),
+  CONSTRAINT finished_when_over CHECK ((finished_at IS NULL) = (status = 'running')),
+  CONSTRAINT poll_url_with_remote_id CHECK ((remote_id IS NULL) = (poll_url IS NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at);
 CREATE INDEX attempts_unknown ON image_gen.attempts (job_id) WHERE billed_cost IS NULL AND status <> 'running';
@@ -309,7 +346,7 @@ COMMENT ON COLUMN image_gen.attempts.sends IS 'How often the request was sent: m
 CREATE TABLE image_gen.campaign_assets (
   id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   job_id          text COLLATE "C" NOT NULL,
-  position        integer NOT NULL CHECK (position > 0),
+  position        image_gen.positive NOT NULL,
   campaign        text,
   shot            text,
   ticket          text,
@@ -326,10 +363,10 @@ CREATE TABLE image_gen.campaign_assets (
   content_type    text,
   byte_size       bigint,
   sha256          text COLLATE "C",
-  billed_cost     numeric CHECK (billed_cost >= 0 AND billed_cost < 'Infinity'),
+  billed_cost     image_gen.cost,
   known_cost      numeric,
   currency        text NOT NULL DEFAULT 'USD',
-  cost_source     text NOT NULL CHECK (cost_source IN ('reported', 'priced', 'unknown')),
+  cost_source     image_gen.cost_source NOT NULL,
   metadata        jsonb NOT NULL DEFAULT '{}',
   owner           name NOT NULL,
   created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -346,11 +383,11 @@ COMMENT ON COLUMN image_gen.campaign_assets.billed_cost IS 'This picture''s shar
 COMMENT ON COLUMN image_gen.campaign_assets.known_cost IS 'This picture''s share of jobs.known_cost.';
 
 CREATE TABLE image_gen.ladder (
-  rung   integer PRIMARY KEY CHECK (rung > 0),
+  rung   image_gen.positive PRIMARY KEY,
   action text NOT NULL CHECK (action IN ('rewrite', 'switch_model', 'review', 'fail')),
   model  text COLLATE "C",
-  origin text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin')),
-  CHECK (model IS NULL OR action = 'switch_model')
+  origin image_gen.origin NOT NULL DEFAULT 'admin',
+  CONSTRAINT model_to_switch_to CHECK (model IS NULL OR action = 'switch_model')
 );
 COMMENT ON TABLE image_gen.ladder IS 'What follows a refusal by a safety filter, rung by rung. A refusal never moves along the route of providers by itself.';
 COMMENT ON COLUMN image_gen.ladder.rung IS 'The order.';
@@ -359,12 +396,12 @@ COMMENT ON COLUMN image_gen.ladder.model IS 'For switch_model: this one; NULL is
 COMMENT ON COLUMN image_gen.ladder.origin IS 'catalogue: as shipped. admin: written or changed here.';
 
 CREATE TABLE image_gen.rewrite_rules (
-  position    integer PRIMARY KEY CHECK (position > 0),
+  position    image_gen.positive PRIMARY KEY,
   pattern     text NOT NULL,
   replacement text NOT NULL,
   enabled     boolean NOT NULL DEFAULT true,
   note        text,
-  origin      text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin'))
+  origin      image_gen.origin NOT NULL DEFAULT 'admin'
 );
 COMMENT ON TABLE image_gen.rewrite_rules IS 'Softer words for those that make safety filters nervous. All that match are applied, in order.';
 COMMENT ON COLUMN image_gen.rewrite_rules.position IS 'The order. A row of an administrator takes the place of the shipped one at its position.';
@@ -387,7 +424,7 @@ END $$;
 CREATE TRIGGER try_pattern BEFORE INSERT OR UPDATE ON image_gen.rewrite_rules FOR EACH ROW EXECUTE FUNCTION image_gen._try_pattern();
 
 CREATE TABLE image_gen.model_rules (
-  position   integer PRIMARY KEY CHECK (position > 0),
+  position   image_gen.positive PRIMARY KEY,
   rule       text NOT NULL UNIQUE,
   needs_text boolean,
   photoreal  boolean,
@@ -397,7 +434,7 @@ CREATE TABLE image_gen.model_rules (
   priority   text,
   models     text[] NOT NULL,
   reason     text NOT NULL,
-  origin     text NOT NULL DEFAULT 'admin' CHECK (origin IN ('catalogue', 'admin'))
+  origin     image_gen.origin NOT NULL DEFAULT 'admin'
 );
 CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.model_rules FOR EACH ROW EXECUTE FUNCTION image_gen._own_row();
 COMMENT ON TABLE image_gen.model_rules IS 'The decision tree of choose_model(): the first row whose conditions hold, and one of whose models is configured, decides.';

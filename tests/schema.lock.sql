@@ -5,10 +5,10 @@
 TABLE attempts (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   job_id text COLLATE "C" NOT NULL,
-  number integer NOT NULL,
+  number image_gen.positive NOT NULL,
   provider text COLLATE "C" NOT NULL,
   model text COLLATE "C" NOT NULL,
-  status text NOT NULL DEFAULT 'running'::text,
+  status image_gen.attempt_state NOT NULL DEFAULT 'running'::text,
   error_code text,
   error_message text,
   http_status integer,
@@ -19,9 +19,9 @@ TABLE attempts (
   prompt text NOT NULL,
   seed bigint NOT NULL,
   seed_honored boolean NOT NULL,
-  billed_cost numeric,
+  billed_cost image_gen.cost,
   currency text NOT NULL DEFAULT 'USD'::text,
-  cost_source text NOT NULL DEFAULT 'unknown'::text,
+  cost_source image_gen.cost_source NOT NULL DEFAULT 'unknown'::text,
   claimed_cost numeric,
   estimated_cost numeric,
   work jsonb,
@@ -35,26 +35,22 @@ TABLE attempts (
   sent_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   finished_at timestamp with time zone
 ) WITH (fillfactor=70)
-  attempts_billed_cost_check CHECK (((billed_cost >= (0)::numeric) AND (billed_cost < 'Infinity'::numeric)))
-  attempts_check CHECK (((billed_cost IS NULL) = (cost_source = 'unknown'::text)))
-  attempts_check1 CHECK (((finished_at IS NULL) = (status = 'running'::text)))
-  attempts_check2 CHECK (((remote_id IS NULL) = (poll_url IS NULL)))
-  attempts_cost_source_check CHECK ((cost_source = ANY (ARRAY['reported'::text, 'priced'::text, 'unknown'::text])))
   attempts_job_id_fkey FOREIGN KEY (job_id) REFERENCES image_gen.jobs(id) ON DELETE CASCADE
   attempts_job_id_number_key UNIQUE (job_id, number)
-  attempts_number_check CHECK ((number > 0))
   attempts_pkey PRIMARY KEY (id)
   attempts_sends_check CHECK ((sends >= 0))
-  attempts_status_check CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'uncertain'::text, 'canceled'::text])))
-  CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts USING btree (job_id) WHERE (status = 'succeeded'::text)
+  cost_has_a_source CHECK (((billed_cost IS NULL) = ((cost_source)::text = 'unknown'::text)))
+  finished_when_over CHECK (((finished_at IS NULL) = ((status)::text = 'running'::text)))
+  poll_url_with_remote_id CHECK (((remote_id IS NULL) = (poll_url IS NULL)))
+  CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts USING btree (job_id) WHERE ((status)::text = 'succeeded'::text)
   CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at)
-  CREATE INDEX attempts_unknown ON image_gen.attempts USING btree (job_id) WHERE ((billed_cost IS NULL) AND (status <> 'running'::text))
+  CREATE INDEX attempts_unknown ON image_gen.attempts USING btree (job_id) WHERE ((billed_cost IS NULL) AND ((status)::text <> 'running'::text))
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
   POLICY reviewed FOR SELECT TO image_gen_reviewer USING (EXISTS ( SELECT
    FROM image_gen.jobs j
-  WHERE ((j.id = attempts.job_id) AND (j.status = 'needs_review'::text))))
+  WHERE (((j.id)::text = attempts.job_id) AND ((j.status)::text = 'needs_review'::text))))
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
 
 TABLE blobs (
@@ -75,17 +71,16 @@ TABLE budget_changes (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   budget_id bigint NOT NULL,
   kind text NOT NULL,
-  amount numeric NOT NULL,
+  amount image_gen.amount NOT NULL,
   valid_from timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   valid_until timestamp with time zone NOT NULL,
   note text,
   made_by name NOT NULL,
   made_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
-  budget_changes_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(trim_scale(amount)) <= 18)))
-  budget_changes_check CHECK ((valid_until > valid_from))
   budget_changes_kind_check CHECK ((kind = ANY (ARRAY['grant'::text, 'override'::text])))
   budget_changes_pkey PRIMARY KEY (id)
+  ends_after_it_begins CHECK ((valid_until > valid_from))
   CREATE INDEX budget_changes_budget ON image_gen.budget_changes USING btree (budget_id, valid_until)
 
 TABLE budget_totals (
@@ -106,19 +101,18 @@ TABLE budgets (
   period text NOT NULL DEFAULT 'total'::text,
   rolling interval,
   time_zone text NOT NULL DEFAULT 'UTC'::text,
-  amount numeric NOT NULL,
+  amount image_gen.amount NOT NULL,
   counts_from timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
   note text,
   set_by name NOT NULL,
   set_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
-  budgets_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(trim_scale(amount)) <= 18)))
-  budgets_check CHECK (((scope = 'workspace'::text) = (key IS NULL)))
-  budgets_check1 CHECK (((period = 'rolling'::text) = (rolling IS NOT NULL)))
   budgets_period_check CHECK ((period = ANY (ARRAY['total'::text, 'day'::text, 'week'::text, 'month'::text, 'quarter'::text, 'year'::text, 'rolling'::text])))
   budgets_pkey PRIMARY KEY (id)
   budgets_rolling_check CHECK ((rolling > '@ 0'::interval))
   budgets_scope_check CHECK (((scope = ANY (ARRAY['workspace'::text, 'role'::text, 'campaign'::text, 'ticket'::text, 'batch'::text])) OR (scope ~ '^metadata:.'::text)))
+  key_unless_workspace CHECK (((scope = 'workspace'::text) = (key IS NULL)))
+  length_of_a_rolling_period CHECK (((period = 'rolling'::text) = (rolling IS NOT NULL)))
   CREATE UNIQUE INDEX budgets_one ON image_gen.budgets USING btree (scope, COALESCE(key, ''::text), period, COALESCE(rolling, '@ 0'::interval))
 
 TABLE callback_queue (
@@ -139,7 +133,7 @@ TABLE callback_queue (
 TABLE campaign_assets (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   job_id text COLLATE "C" NOT NULL,
-  position integer NOT NULL,
+  position image_gen.positive NOT NULL,
   campaign text,
   shot text,
   ticket text,
@@ -156,19 +150,16 @@ TABLE campaign_assets (
   content_type text,
   byte_size bigint,
   sha256 text COLLATE "C",
-  billed_cost numeric,
+  billed_cost image_gen.cost,
   known_cost numeric,
   currency text NOT NULL DEFAULT 'USD'::text,
-  cost_source text NOT NULL,
+  cost_source image_gen.cost_source NOT NULL,
   metadata jsonb NOT NULL DEFAULT '{}'::jsonb,
   owner name NOT NULL,
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
-  campaign_assets_billed_cost_check CHECK (((billed_cost >= (0)::numeric) AND (billed_cost < 'Infinity'::numeric)))
-  campaign_assets_cost_source_check CHECK ((cost_source = ANY (ARRAY['reported'::text, 'priced'::text, 'unknown'::text])))
   campaign_assets_job_id_position_key UNIQUE (job_id, "position")
   campaign_assets_pkey PRIMARY KEY (id)
-  campaign_assets_position_check CHECK (("position" > 0))
   CREATE INDEX campaign_assets_campaign ON image_gen.campaign_assets USING btree (campaign, shot)
   CREATE INDEX campaign_assets_sha256 ON image_gen.campaign_assets USING btree (sha256)
   CREATE INDEX campaign_assets_ticket ON image_gen.campaign_assets USING btree (ticket)
@@ -228,7 +219,7 @@ TABLE finish_hooks (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   function text NOT NULL,
   owner name NOT NULL,
-  filter jsonb NOT NULL DEFAULT '{}'::jsonb,
+  filter image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
   created_by name NOT NULL,
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   last_run_at timestamp with time zone,
@@ -236,7 +227,6 @@ TABLE finish_hooks (
   failures bigint NOT NULL DEFAULT 0,
   last_error text
 ) WITH (fillfactor=50)
-  finish_hooks_filter_check CHECK ((jsonb_typeof(filter) = 'object'::text))
   finish_hooks_function_filter_key UNIQUE (function, filter)
   finish_hooks_pkey PRIMARY KEY (id)
 
@@ -268,9 +258,8 @@ TABLE invoice_lines (
   invoice_id bigint NOT NULL,
   line integer NOT NULL,
   remote_id text COLLATE "C" NOT NULL,
-  amount numeric NOT NULL
+  amount image_gen.amount NOT NULL
 )
-  invoice_lines_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(trim_scale(amount)) <= 18)))
   invoice_lines_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES image_gen.invoices(id) ON DELETE CASCADE
   invoice_lines_pkey PRIMARY KEY (invoice_id, line)
   CREATE INDEX invoice_lines_request ON image_gen.invoice_lines USING btree (remote_id)
@@ -280,15 +269,13 @@ TABLE invoices (
   provider text COLLATE "C" NOT NULL,
   period_from timestamp with time zone NOT NULL,
   period_to timestamp with time zone NOT NULL,
-  amount numeric NOT NULL,
-  currency text NOT NULL DEFAULT 'USD'::text,
+  amount image_gen.amount NOT NULL,
+  currency image_gen.currency NOT NULL DEFAULT 'USD'::text,
   note text,
   imported_by name NOT NULL,
   imported_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
-  invoices_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(trim_scale(amount)) <= 18)))
-  invoices_check CHECK ((period_to > period_from))
-  invoices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
+  ends_after_it_begins CHECK ((period_to > period_from))
   invoices_pkey PRIMARY KEY (id)
 
 TABLE job_inputs (
@@ -298,25 +285,25 @@ TABLE job_inputs (
   job_inputs_pkey PRIMARY KEY (sha256, job_id)
 
 TABLE jobs (
-  id text COLLATE "C" NOT NULL,
+  id image_gen.job_id NOT NULL,
   seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
-  operation text NOT NULL,
-  task text NOT NULL,
-  status text NOT NULL DEFAULT 'queued'::text,
+  operation image_gen.operation NOT NULL,
+  task image_gen.task NOT NULL,
+  status image_gen.job_state NOT NULL DEFAULT 'queued'::text,
   prompt text NOT NULL,
   model text COLLATE "C" NOT NULL,
   provider text COLLATE "C",
-  seed bigint NOT NULL,
+  seed image_gen.seed NOT NULL,
   parameters jsonb NOT NULL DEFAULT '{}'::jsonb,
-  metadata jsonb NOT NULL DEFAULT '{}'::jsonb,
+  metadata image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
   preferences jsonb,
-  priority text,
+  priority image_gen.priority,
   owner name NOT NULL,
   login name NOT NULL DEFAULT SESSION_USER,
   idempotency_key text,
   request_hash bytea,
   deadline timestamp with time zone,
-  max_cost numeric,
+  max_cost image_gen.cost,
   allow_unpriced boolean NOT NULL DEFAULT false,
   batch text COLLATE "C",
   estimated_seconds numeric,
@@ -325,26 +312,16 @@ TABLE jobs (
   warnings jsonb NOT NULL DEFAULT '[]'::jsonb,
   error_code text,
   error_message text,
-  billed_cost numeric,
+  billed_cost image_gen.cost,
   known_cost numeric,
-  cost_source text,
+  cost_source image_gen.cost_source,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   finished_at timestamp with time zone
 ) WITH (fillfactor=80)
-  jobs_billed_cost_check CHECK (((billed_cost >= (0)::numeric) AND (billed_cost < 'Infinity'::numeric)))
-  jobs_check CHECK (((finished_at IS NULL) = (status = ANY (ARRAY['queued'::text, 'running'::text]))))
-  jobs_check1 CHECK (((error_code IS NULL) = (status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text]))))
-  jobs_cost_source_check CHECK ((cost_source = ANY (ARRAY['reported'::text, 'priced'::text, 'unknown'::text])))
-  jobs_id_check CHECK ((id ~ '^gen_[0-9A-HJKMNP-TV-Z]{26}$'::text))
-  jobs_max_cost_check CHECK (((max_cost >= (0)::numeric) AND (max_cost < 'Infinity'::numeric)))
-  jobs_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text))
-  jobs_operation_check CHECK ((operation = ANY (ARRAY['generate'::text, 'edit'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
+  error_code_without_picture CHECK (((error_code IS NULL) = ((status)::text = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text]))))
+  finished_when_over CHECK (((finished_at IS NULL) = ((status)::text = ANY (ARRAY['queued'::text, 'running'::text]))))
   jobs_pkey PRIMARY KEY (id)
-  jobs_priority_check CHECK ((priority = ANY (ARRAY['quality'::text, 'control'::text, 'speed'::text, 'variety'::text, 'cost'::text, 'privacy'::text])))
-  jobs_seed_check CHECK (((seed >= 0) AND (seed <= 2147483647)))
   jobs_seq_key UNIQUE (seq)
-  jobs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'needs_review'::text, 'canceled'::text])))
-  jobs_task_check CHECK ((task = ANY (ARRAY['generate'::text, 'character'::text, 'img2img'::text, 'inpaint'::text, 'outpaint'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
   CREATE INDEX jobs_batch ON image_gen.jobs USING btree (batch) WHERE (batch IS NOT NULL)
   CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs USING btree (owner, idempotency_key) WHERE (idempotency_key IS NOT NULL)
   CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops)
@@ -352,20 +329,18 @@ TABLE jobs (
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
-  POLICY reviewed FOR SELECT TO image_gen_reviewer USING (status = 'needs_review'::text)
+  POLICY reviewed FOR SELECT TO image_gen_reviewer USING ((status)::text = 'needs_review'::text)
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
 
 TABLE ladder (
-  rung integer NOT NULL,
+  rung image_gen.positive NOT NULL,
   action text NOT NULL,
   model text COLLATE "C",
-  origin text NOT NULL DEFAULT 'admin'::text
+  origin image_gen.origin NOT NULL DEFAULT 'admin'::text
 )
   ladder_action_check CHECK ((action = ANY (ARRAY['rewrite'::text, 'switch_model'::text, 'review'::text, 'fail'::text])))
-  ladder_check CHECK (((model IS NULL) OR (action = 'switch_model'::text)))
-  ladder_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
   ladder_pkey PRIMARY KEY (rung)
-  ladder_rung_check CHECK ((rung > 0))
+  model_to_switch_to CHECK (((model IS NULL) OR (action = 'switch_model'::text)))
 
 TABLE locks (
   name text COLLATE "C" NOT NULL
@@ -373,7 +348,7 @@ TABLE locks (
   locks_pkey PRIMARY KEY (name)
 
 TABLE model_rules (
-  position integer NOT NULL,
+  position image_gen.positive NOT NULL,
   rule text NOT NULL,
   needs_text boolean,
   photoreal boolean,
@@ -383,11 +358,9 @@ TABLE model_rules (
   priority text,
   models text[] NOT NULL,
   reason text NOT NULL,
-  origin text NOT NULL DEFAULT 'admin'::text
+  origin image_gen.origin NOT NULL DEFAULT 'admin'::text
 )
-  model_rules_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
   model_rules_pkey PRIMARY KEY ("position")
-  model_rules_position_check CHECK (("position" > 0))
   model_rules_rule_key UNIQUE (rule)
 
 TABLE models (
@@ -399,27 +372,23 @@ TABLE models (
   operations text[] NOT NULL DEFAULT '{generate}'::text[],
   default_for text[] NOT NULL DEFAULT '{}'::text[],
   sizes jsonb,
-  prompt_chars integer,
+  prompt_chars image_gen.positive,
   max_n integer NOT NULL DEFAULT 1,
-  parameters jsonb NOT NULL DEFAULT '{"prompt": true}'::jsonb,
-  fixed jsonb NOT NULL DEFAULT '{}'::jsonb,
+  parameters image_gen.json_object NOT NULL DEFAULT '{"prompt": true}'::jsonb,
+  fixed image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
   typical_seconds numeric NOT NULL DEFAULT 10,
   best_for text,
   successor text,
   ends_on date,
-  origin text NOT NULL DEFAULT 'admin'::text
+  origin image_gen.origin NOT NULL DEFAULT 'admin'::text
 )
-  models_check CHECK (((successor IS NOT NULL) OR (sizes IS NOT NULL)))
   models_default_for_check CHECK ((default_for <@ '{generate,img2img,inpaint,outpaint,upscale,variate,transfer_style,character}'::text[]))
-  models_fixed_check CHECK ((jsonb_typeof(fixed) = 'object'::text))
   models_max_n_check CHECK (((max_n >= 1) AND (max_n <= 10)))
   models_name_check CHECK ((name ~ '^([a-z0-9][a-z0-9._/-]{0,127}|[*])$'::text))
   models_operations_check CHECK ((operations <@ '{generate,img2img,inpaint,outpaint,upscale,variate,transfer_style}'::text[]))
-  models_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
-  models_parameters_check CHECK ((jsonb_typeof(parameters) = 'object'::text))
   models_pkey PRIMARY KEY (name, provider_kind)
-  models_prompt_chars_check CHECK ((prompt_chars > 0))
   models_typical_seconds_check CHECK (((typical_seconds > (0)::numeric) AND (typical_seconds < 'Infinity'::numeric)))
+  sizes_unless_retired CHECK (((successor IS NOT NULL) OR (sizes IS NOT NULL)))
 
 TABLE prices (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -427,17 +396,14 @@ TABLE prices (
   model text COLLATE "C" NOT NULL,
   unit text NOT NULL,
   quality text,
-  amount numeric NOT NULL,
-  currency text NOT NULL DEFAULT 'USD'::text,
+  amount image_gen.amount NOT NULL,
+  currency image_gen.currency NOT NULL DEFAULT 'USD'::text,
   valid_from date NOT NULL DEFAULT '-infinity'::date,
   valid_to date NOT NULL DEFAULT 'infinity'::date,
   source text,
-  origin text NOT NULL DEFAULT 'admin'::text
+  origin image_gen.origin NOT NULL DEFAULT 'admin'::text
 )
-  prices_amount_check CHECK (((amount >= (0)::numeric) AND (amount < '1000000000'::numeric) AND (scale(trim_scale(amount)) <= 18)))
-  prices_check CHECK ((valid_to > valid_from))
-  prices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
-  prices_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
+  ends_after_it_begins CHECK ((valid_to > valid_from))
   prices_pkey PRIMARY KEY (id)
   prices_unit_check CHECK ((unit = ANY (ARRAY['image'::text, 'megapixel'::text, 'begun_megapixel'::text, 'first_megapixel'::text, 'further_megapixel'::text, 'second'::text, 'text_in_mtok'::text, 'image_in_mtok'::text, 'image_out_mtok'::text, 'text_out_mtok'::text])))
   CREATE INDEX prices_model ON image_gen.prices USING btree (model, provider_kind)
@@ -457,25 +423,21 @@ TABLE providers (
   key_name text,
   enabled boolean NOT NULL DEFAULT true,
   priority integer NOT NULL DEFAULT 100,
-  max_in_flight integer,
-  requests_per_minute integer,
-  options jsonb NOT NULL DEFAULT '{}'::jsonb,
-  origin text NOT NULL DEFAULT 'admin'::text
+  max_in_flight image_gen.positive,
+  requests_per_minute image_gen.positive,
+  options image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
+  origin image_gen.origin NOT NULL DEFAULT 'admin'::text
 )
   providers_base_url_check CHECK ((base_url ~ '^https?://[^/@ ]+(/[^ ]*)?$'::text))
   providers_id_check CHECK ((id ~ '^[a-z][a-z0-9_-]{0,62}$'::text))
   providers_key_name_check CHECK ((key_name ~ '^[A-Z][A-Z0-9_]{0,62}$'::text))
-  providers_max_in_flight_check CHECK ((max_in_flight > 0))
-  providers_options_check CHECK ((jsonb_typeof(options) = 'object'::text))
-  providers_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
   providers_pkey PRIMARY KEY (id)
-  providers_requests_per_minute_check CHECK ((requests_per_minute > 0))
 
 TABLE queue (
   seq bigint NOT NULL,
   job_id text COLLATE "C" NOT NULL,
   owner name NOT NULL,
-  state text NOT NULL DEFAULT 'ready'::text,
+  state image_gen.queue_state NOT NULL DEFAULT 'ready'::text,
   epoch bigint,
   ready_at timestamp with time zone NOT NULL DEFAULT now(),
   attempts integer NOT NULL DEFAULT 0,
@@ -483,12 +445,11 @@ TABLE queue (
   home uuid NOT NULL DEFAULT image_gen._home(),
   deaths smallint NOT NULL DEFAULT 0
 ) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=10000)
-  queue_check CHECK (((state = 'running'::text) = (epoch IS NOT NULL)))
+  epoch_while_running CHECK ((((state)::text = 'running'::text) = (epoch IS NOT NULL)))
   queue_pkey PRIMARY KEY (seq)
-  queue_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'ready'::text, 'alone'::text, 'running'::text])))
   CREATE INDEX queue_deaths ON image_gen.queue USING btree (seq) WHERE (deaths > 0)
-  CREATE INDEX queue_lanes ON image_gen.queue USING btree (owner, seq) WHERE ((state = 'ready'::text) AND (seq > 0))
-  CREATE INDEX queue_ready ON image_gen.queue USING btree (seq) WHERE (state = 'ready'::text)
+  CREATE INDEX queue_lanes ON image_gen.queue USING btree (owner, seq) WHERE (((state)::text = 'ready'::text) AND (seq > 0))
+  CREATE INDEX queue_ready ON image_gen.queue USING btree (seq) WHERE ((state)::text = 'ready'::text)
 
 TABLE reviews (
   job_id text COLLATE "C" NOT NULL,
@@ -505,22 +466,20 @@ TABLE reviews (
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (EXISTS ( SELECT
    FROM image_gen.jobs j
-  WHERE ((j.id = reviews.job_id) AND (j.owner = CURRENT_USER))))
+  WHERE (((j.id)::text = reviews.job_id) AND (j.owner = CURRENT_USER))))
   POLICY reviewed FOR SELECT TO image_gen_reviewer USING (EXISTS ( SELECT
    FROM image_gen.jobs j
-  WHERE ((j.id = reviews.job_id) AND (j.status = 'needs_review'::text))))
+  WHERE (((j.id)::text = reviews.job_id) AND ((j.status)::text = 'needs_review'::text))))
 
 TABLE rewrite_rules (
-  position integer NOT NULL,
+  position image_gen.positive NOT NULL,
   pattern text NOT NULL,
   replacement text NOT NULL,
   enabled boolean NOT NULL DEFAULT true,
   note text,
-  origin text NOT NULL DEFAULT 'admin'::text
+  origin image_gen.origin NOT NULL DEFAULT 'admin'::text
 )
-  rewrite_rules_origin_check CHECK ((origin = ANY (ARRAY['catalogue'::text, 'admin'::text])))
   rewrite_rules_pkey PRIMARY KEY ("position")
-  rewrite_rules_position_check CHECK (("position" > 0))
 
 TABLE role_policies (
   role regrole NOT NULL,
@@ -548,12 +507,11 @@ TABLE spending_archive (
   status text NOT NULL,
   error_code text,
   images bigint NOT NULL,
-  billed_cost numeric NOT NULL,
+  billed_cost image_gen.cost NOT NULL,
   currency text NOT NULL,
   cost_source text NOT NULL,
   work jsonb
 )
-  spending_archive_billed_cost_check CHECK (((billed_cost >= (0)::numeric) AND (billed_cost < 'Infinity'::numeric)))
   spending_archive_calls_check CHECK ((calls > 0))
   spending_archive_pkey PRIMARY KEY (story, number)
   ROW LEVEL SECURITY
@@ -594,7 +552,7 @@ TABLE worker_state (
   worker_state_one_check CHECK (one)
   worker_state_pkey PRIMARY KEY (one)
 
-VIEW _spending (at timestamp with time zone, last_call timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, calls bigint, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text, work jsonb) WITH (security_invoker=true)
+VIEW _spending (at timestamp with time zone, last_call timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, calls bigint, status text, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source text, work jsonb) WITH (security_invoker=true)
 
 VIEW callbacks (id bigint, hook bigint, function text, owner name, job_id text, status text, state text, tries integer, due_at timestamp with time zone, last_error text, created_at timestamp with time zone)
 
@@ -606,25 +564,41 @@ VIEW cost_by_ticket (ticket text, currency text, jobs bigint, images bigint, cal
 
 VIEW cost_reviews (job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, held numeric, owner name, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone, age interval)
 
-VIEW invoice_diff (invoice_id bigint, provider text, period_from timestamp with time zone, period_to timestamp with time zone, remote_id text, job_id text, number integer, what text, invoiced numeric, booked numeric, difference numeric, unknown_costs bigint, currency text) WITH (security_invoker=true)
+VIEW invoice_diff (invoice_id bigint, provider text, period_from timestamp with time zone, period_to timestamp with time zone, remote_id text, job_id text, number integer, what text, invoiced numeric, booked numeric, difference numeric, unknown_costs bigint, currency image_gen.currency) WITH (security_invoker=true)
 
-VIEW job_status (id text, status text, operation text, model text, provider text, prompt text, seed bigint, url text, urls text[], error_code text, error_message text, billed_cost numeric, known_cost numeric, currency text, cost_source text, attempts integer, metadata jsonb, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
+VIEW job_status (id image_gen.job_id, status image_gen.job_state, operation image_gen.operation, model text, provider text, prompt text, seed image_gen.seed, url text, urls text[], error_code text, error_message text, billed_cost image_gen.cost, known_cost numeric, currency text, cost_source image_gen.cost_source, attempts integer, metadata image_gen.json_object, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
 
-VIEW provider_health (provider text, model text, state text, since timestamp with time zone, in_flight bigint, max_in_flight integer, last_error_code text, last_error_at timestamp with time zone, calls bigint, success_rate numeric, p50_seconds numeric, p95_seconds numeric, balance numeric, balance_credits numeric, balance_at timestamp with time zone)
+VIEW provider_health (provider text, model text, state text, since timestamp with time zone, in_flight bigint, max_in_flight image_gen.positive, last_error_code text, last_error_at timestamp with time zone, calls bigint, success_rate numeric, p50_seconds numeric, p95_seconds numeric, balance numeric, balance_credits numeric, balance_at timestamp with time zone)
 
 VIEW queue_stats (ready bigint, waiting bigint, in_flight bigint, blocked bigint, oldest_ready timestamp with time zone)
 
 VIEW reservations (job_id text, held numeric, reason text, since timestamp with time zone, age interval, campaign text, ticket text, budgets text[], owner name)
 
-VIEW review_queue (id text, operation text, why text, error_message text, campaign text, shot text, prompt text, model text, seed bigint, prompts_tried text[], calls jsonb, spent numeric, cost_source text, currency text, owner name, claimed_by name, claimed_at timestamp with time zone, created_at timestamp with time zone, waiting_since timestamp with time zone) WITH (security_invoker=true)
+VIEW review_queue (id image_gen.job_id, operation image_gen.operation, why text, error_message text, campaign text, shot text, prompt text, model text, seed image_gen.seed, prompts_tried text[], calls jsonb, spent numeric, cost_source image_gen.cost_source, currency text, owner name, claimed_by name, claimed_at timestamp with time zone, created_at timestamp with time zone, waiting_since timestamp with time zone) WITH (security_invoker=true)
 
-VIEW spending (at timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text, estimated_cost numeric, tokens jsonb, work jsonb, remote_id text) WITH (security_invoker=true)
+VIEW spending (at timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata image_gen.json_object, batch text, operation image_gen.operation, provider text, model text, job_id text, number image_gen.positive, status image_gen.attempt_state, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source image_gen.cost_source, estimated_cost numeric, tokens jsonb, work jsonb, remote_id text) WITH (security_invoker=true)
 
 VIEW worker_status (running boolean, mode text, pid integer, running_since timestamp with time zone, epoch bigint, in_flight bigint, in_flight_cap integer, cap_reason text, ready bigint, oldest_ready timestamp with time zone, configured_keys text[], last_error text, last_error_at timestamp with time zone, held text)
 
 TYPE _balance (budget_id bigint, name text, limit_amount numeric, spent numeric, held numeric, available numeric, since timestamp with time zone, until timestamp with time zone)
 
 TYPE receipt (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb)
+
+DOMAIN amount numeric CONSTRAINT amount_check CHECK (((VALUE >= (0)::numeric) AND (VALUE < '1000000000'::numeric) AND (scale(trim_scale(VALUE)) <= 18)))
+DOMAIN attempt_state text CONSTRAINT attempt_state_check CHECK ((VALUE = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'uncertain'::text, 'canceled'::text])))
+DOMAIN cost numeric CONSTRAINT cost_check CHECK (((VALUE >= (0)::numeric) AND (VALUE < 'Infinity'::numeric)))
+DOMAIN cost_source text CONSTRAINT cost_source_check CHECK ((VALUE = ANY (ARRAY['reported'::text, 'priced'::text, 'unknown'::text])))
+DOMAIN currency text CONSTRAINT currency_check CHECK ((VALUE ~ '^[A-Z]{3}$'::text))
+DOMAIN job_id text COLLATE "C" CONSTRAINT job_id_check CHECK ((VALUE ~ '^gen_[0-9A-HJKMNP-TV-Z]{26}$'::text))
+DOMAIN job_state text CONSTRAINT job_state_check CHECK ((VALUE = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'needs_review'::text, 'canceled'::text])))
+DOMAIN json_object jsonb CONSTRAINT json_object_check CHECK ((jsonb_typeof(VALUE) = 'object'::text))
+DOMAIN operation text CONSTRAINT operation_check CHECK ((VALUE = ANY (ARRAY['generate'::text, 'edit'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
+DOMAIN origin text CONSTRAINT origin_check CHECK ((VALUE = ANY (ARRAY['catalogue'::text, 'admin'::text])))
+DOMAIN positive integer CONSTRAINT positive_check CHECK ((VALUE > 0))
+DOMAIN priority text CONSTRAINT priority_check CHECK ((VALUE = ANY (ARRAY['quality'::text, 'control'::text, 'speed'::text, 'variety'::text, 'cost'::text, 'privacy'::text])))
+DOMAIN queue_state text CONSTRAINT queue_state_check CHECK ((VALUE = ANY (ARRAY['waiting'::text, 'ready'::text, 'alone'::text, 'running'::text])))
+DOMAIN seed bigint CONSTRAINT seed_check CHECK (((VALUE >= 0) AND (VALUE <= 2147483647)))
+DOMAIN task text CONSTRAINT task_check CHECK ((VALUE = ANY (ARRAY['generate'::text, 'character'::text, 'img2img'::text, 'inpaint'::text, 'outpaint'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
 
 FUNCTION _administers(caller name) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _adopt(this_home uuid) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
@@ -789,6 +763,21 @@ FUNCTION upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::
 FUNCTION variate(image text, n integer DEFAULT 3, variance double precision DEFAULT NULL::double precision, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS SETOF image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION wait(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS SETOF image_gen.job_status VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 
+GRANT USAGE ON DOMAIN amount TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN attempt_state TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN cost TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN cost_source TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN currency TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN job_id TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN job_state TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN json_object TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN operation TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN origin TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN positive TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN priority TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN queue_state TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN seed TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN task TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _afford TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _all_over_to TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _applicable TO image_gen_worker

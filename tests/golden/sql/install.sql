@@ -15,14 +15,22 @@ CREATE TEMP VIEW functions AS
 SELECT p.oid, p.proname, p.oid::regprocedure::text AS signature, p.proacl, p.proowner, p.prosecdef, p.proconfig
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'image_gen';
 
+CREATE TEMP VIEW domains AS
+SELECT t.oid, t.typname, t.typacl, t.typowner FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname = 'image_gen' AND t.typtype = 'd';
+
 SELECT CASE relkind WHEN 'r' THEN 'table' WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' ELSE 'type' END AS kind, relname AS name
-  FROM relations ORDER BY 1, 2;
+  FROM relations
+UNION ALL
+SELECT 'domain', typname FROM domains ORDER BY 1, 2;
 
 -- All of it belongs to the extension, so DROP EXTENSION leaves nothing behind.
 SELECT 'relation' AS kind, relname AS name FROM relations r
  WHERE relkind <> 'S' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid AND d.deptype = 'e')
    -- A composite type belongs by its pg_type entry.
    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = r.reltype AND d.deptype = 'e')
+UNION ALL
+SELECT 'domain', typname FROM domains o
+ WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = o.oid AND d.deptype = 'e')
 UNION ALL
 SELECT 'function', signature FROM functions f
  WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e');
@@ -51,6 +59,9 @@ UNION ALL
 SELECT 'type', r.relname, a.privilege_type
   FROM relations r JOIN pg_type t ON t.oid = r.reltype, aclexplode(coalesce(typacl, acldefault('T', typowner))) a
  WHERE r.relkind = 'c' AND a.grantee = 0
+UNION ALL
+SELECT 'domain', typname, a.privilege_type
+  FROM domains, aclexplode(coalesce(typacl, acldefault('T', typowner))) a WHERE a.grantee = 0
 ORDER BY 1, 2, 3;
 
 -- Relations, by role: r SELECT, a INSERT, w UPDATE, d DELETE, D TRUNCATE, x REFERENCES, t TRIGGER, U USAGE.

@@ -37,6 +37,15 @@ SELECT format(E'\n%s %s (%s)%s', CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TYPE'
  WHERE n.nspname = 'image_gen' AND c.relkind IN ('v', 'c') ORDER BY c.relkind DESC, c.relname COLLATE "C";
 
 SELECT E'';
+SELECT format('DOMAIN %s %s%s%s', t.typname, format_type(t.typbasetype, t.typtypmod),
+         CASE WHEN t.typcollation <> b.typcollation THEN ' COLLATE ' || quote_ident(l.collname) ELSE '' END,
+         (SELECT string_agg(' CONSTRAINT ' || k.conname || ' ' || pg_get_constraintdef(k.oid), '' ORDER BY k.conname COLLATE "C")
+            FROM pg_constraint k WHERE k.contypid = t.oid))
+  FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace JOIN pg_type b ON b.oid = t.typbasetype
+  LEFT JOIN pg_collation l ON l.oid = t.typcollation
+ WHERE n.nspname = 'image_gen' AND t.typtype = 'd' ORDER BY t.typname COLLATE "C";
+
+SELECT E'';
 SELECT format('FUNCTION %s(%s) RETURNS %s %s%s%s%s%s', p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid),
          CASE p.provolatile WHEN 'i' THEN 'IMMUTABLE' WHEN 's' THEN 'STABLE' ELSE 'VOLATILE' END,
          CASE WHEN p.proisstrict THEN ' STRICT' ELSE '' END, CASE WHEN p.prosecdef THEN ' SECURITY DEFINER' ELSE '' END,
@@ -59,6 +68,10 @@ SELECT format('GRANT %s ON %s TO %s', h.privileges, h.object, string_agg(h.role,
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute t ON t.attrelid = c.oid,
                aclexplode(t.attacl) a JOIN pg_roles r ON r.oid = a.grantee
          WHERE n.nspname = 'image_gen'
+        UNION ALL
+        SELECT a.privilege_type, 'DOMAIN ' || t.typname, r.rolname
+          FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace, aclexplode(t.typacl) a JOIN pg_roles r ON r.oid = a.grantee
+         WHERE n.nspname = 'image_gen' AND t.typtype = 'd' AND a.grantee <> t.typowner
         UNION ALL
         SELECT a.privilege_type, 'FUNCTION ' || p.proname || CASE WHEN EXISTS (SELECT FROM pg_proc o WHERE o.pronamespace = p.pronamespace AND o.proname = p.proname AND o.oid <> p.oid)
                                                     THEN format('(%s)', pg_get_function_identity_arguments(p.oid)) ELSE '' END, r.rolname
