@@ -106,7 +106,10 @@ COMMENT ON FUNCTION image_gen.transfer_style IS
 The other arguments are those of generate() and edit().';
 
 CREATE VIEW image_gen.job_status WITH (security_invoker = true) AS
-SELECT j.id, j.status, j.operation, j.model, a.provider, j.prompt, j.seed, r.url, r.urls, j.error_code, j.error_message,
+SELECT j.id, j.status,
+       -- What all have in common is looked up once a statement, and only where it is needed.
+       CASE WHEN j.status IN ('queued', 'running', 'needs_review') THEN image_gen._waiting_for(j.id, (SELECT image_gen._standing())) END AS waiting_for,
+       j.operation, j.model, a.provider, j.prompt, j.seed, r.url, r.urls, j.error_code, j.error_message,
        j.billed_cost, j.known_cost, j.currency, j.cost_source, coalesce(a.number, 0) AS attempts, j.metadata, j.warnings,
        j.estimated_seconds, j.created_at, j.finished_at
   FROM image_gen.jobs j
@@ -114,7 +117,8 @@ SELECT j.id, j.status, j.operation, j.model, a.provider, j.prompt, j.seed, r.url
                       WHERE t.job_id = j.id ORDER BY t.number DESC LIMIT 1) a ON true
   LEFT JOIN LATERAL (SELECT min(c.url) FILTER (WHERE c.position = 1) AS url, array_agg(c.url ORDER BY c.position) AS urls
                        FROM image_gen.campaign_assets c WHERE c.job_id = j.id) r ON true;
-COMMENT ON VIEW image_gen.job_status IS 'One row a job with its result: what status(), recent() and wait() return.';
+COMMENT ON VIEW image_gen.job_status IS
+'One row a job with its result: what status(), recent() and wait() return. waiting_for says of one that is not finished, or waits for a person, why: see the type wait_reason.';
 
 CREATE FUNCTION image_gen._no_such_job(id text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$

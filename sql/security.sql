@@ -27,8 +27,9 @@ REVOKE ALL ON SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA image_gen FROM PUBLIC;
-REVOKE ALL ON TYPE image_gen.receipt, image_gen._balance FROM PUBLIC;
+REVOKE ALL ON TYPE image_gen.receipt, image_gen.wait_reason, image_gen._balance FROM PUBLIC;
 -- Who reads our tables can make a table from what it reads: that needs the types of the columns.
+GRANT USAGE ON TYPE image_gen.wait_reason TO image_gen_user, image_gen_reviewer, image_gen_admin;
 DO $$
 DECLARE
   domain regtype;
@@ -49,7 +50,7 @@ GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, i
                 image_gen.spending, image_gen.spending_archive, image_gen._spending, image_gen.cost_by_campaign, image_gen.cost_by_ticket TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style,
-  image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen.recent, image_gen.wait, image_gen.cancel(text), image_gen.cancel(text[]), image_gen.credits, image_gen.picture,
+  image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen._standing, image_gen._waiting_for, image_gen.recent, image_gen.wait, image_gen.cancel(text), image_gen.cancel(text[]), image_gen.credits, image_gen.picture,
   image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen._restated, image_gen._reservations, image_gen._cost_reviews,
   image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.needs_text,
   image_gen.claim_review, image_gen.resolve_review, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker, image_gen._held
@@ -58,7 +59,7 @@ GRANT EXECUTE ON FUNCTION
 -- Reviewers: what waits for a person, of all roles, and calls of unknown cost.
 GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, image_gen.reviews, image_gen.review_queue, image_gen.job_status, image_gen.cost_reviews
   TO image_gen_reviewer;
-GRANT EXECUTE ON FUNCTION image_gen.claim_review, image_gen.resolve_review, image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen._cost_reviews,
+GRANT EXECUTE ON FUNCTION image_gen.claim_review, image_gen.resolve_review, image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen._standing, image_gen._waiting_for, image_gen._cost_reviews,
   image_gen._held TO image_gen_reviewer;
 
 -- Administrators: the catalogue. Not where keys are sent (providers.base_url, key_name): that is the superuser's.

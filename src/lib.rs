@@ -64,9 +64,14 @@ extension_sql_file!(
     requires = ["callbacks", plan::_caller, plan::_new_job_id]
 );
 extension_sql_file!(
+    "../sql/waiting.sql",
+    name = "waiting",
+    requires = ["submit", plan::admission::_route, wake::_is_worker, wake::_is_uncommitted]
+);
+extension_sql_file!(
     "../sql/api.sql",
     name = "api",
-    requires = ["submit", plan::admission::derive_seed, wake::_completions, wake::_is_worker]
+    requires = ["waiting", plan::admission::derive_seed, wake::_completions]
 );
 extension_sql_file!(
     "../sql/decide.sql",

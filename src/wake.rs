@@ -137,7 +137,7 @@ fn _start_worker() {
 
 /// True when this transaction itself queued a job of that seq or an earlier one.
 #[pg_extern(volatile, parallel_unsafe)]
-fn _is_uncommitted(seq: i64) -> bool {
+pub fn _is_uncommitted(seq: i64) -> bool {
     PENDING.get().min_seq <= seq
 }
 

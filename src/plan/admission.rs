@@ -227,6 +227,48 @@ fn describe(candidate: &Candidate, task: Task, request: &Request) -> Map<String,
     }
 }
 
+/// Where a job in the queue may go, in order, as `provider:model`: what the worker's admission comes to, as far as this session
+/// can know. Empty where it can go nowhere.
+#[pg_extern(volatile, parallel_unsafe)]
+#[allow(clippy::too_many_arguments, reason = "the columns of a job")]
+pub fn _route(
+    job_id: &str,
+    operation: &str,
+    request: &str,
+    model: &str,
+    provider: Option<&str>,
+    priority: Option<&str>,
+    preferences: Option<&str>,
+    max_cost: Option<AnyNumeric>,
+) -> Vec<String> {
+    let route = || -> Result<Vec<String>, Rejection> {
+        let word = |what: &str, word: &str| parsed(what, &json!(word).to_string());
+        let operation = word("operation", operation)?;
+        let request: Request = parsed("the request", request)?;
+        let priority = priority.map(|p| parsed("priority", &json!(p).to_string())).transpose()?;
+        let wishes: Option<Preferences> = preferences.map(|p| parsed("preferences", p)).transpose()?;
+        let target = Target::queued(model.to_owned(), provider.map(str::to_owned));
+        let query = Query {
+            purpose: Purpose::Run,
+            job_id,
+            need: Need::of(&request, operation),
+            request: &request,
+            target: &target,
+            priority,
+            max_cost: limit(max_cost),
+            allow_unpriced: true,
+            own: None,
+            preview: false,
+        };
+        let snapshot = snapshot::current();
+        let admission =
+            admission::admit(&snapshot, &query, &wishes.unwrap_or_default(), &Session(&snapshot))?;
+        Ok(admission.route.iter().map(Candidate::name).collect())
+    };
+    // What cannot be read is the worker's to say.
+    route().unwrap_or_default()
+}
+
 /// What image_gen.model_rules say to a wish.
 #[pg_extern(volatile, parallel_unsafe)]
 pub fn _choose(

@@ -133,7 +133,9 @@ fn users_write_through_the_functions_only() {
             "_is_worker",
             "_no_such_job",
             "_reservations",
-            "_restated"
+            "_restated",
+            "_standing",
+            "_waiting_for"
         ]
     );
     for call in [

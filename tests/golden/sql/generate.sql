@@ -268,7 +268,8 @@ SET ROLE image_gen_regress_other;
 SELECT (image_gen.generate('of a set')).id AS one \gset
 SELECT (image_gen.edit('job:' || :'one', 'darker')).id AS two \gset
 SELECT (image_gen.generate('of a set, too')).id AS three \gset
-SELECT prompt, status FROM image_gen.status(ARRAY[:'three', :'one', :'two', :'one']);
+SELECT prompt, status, (waiting_for).code, replace((waiting_for).message, :'one', 'one') AS waits_for,
+       (waiting_for).job_id = :'one' AS for_one FROM image_gen.status(ARRAY[:'three', :'one', :'two', :'one']);
 SELECT count(*) AS none FROM image_gen.status('{}'::text[]);
 SELECT count(*) AS none FROM image_gen.cancel(NULL::text[]);
 SAVEPOINT s;
