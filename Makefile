@@ -43,6 +43,10 @@ bench: setup install ## measure what a caller waits for, beside the disk and a p
 load: setup install ## measure the worker beside old snapshots and a million jobs, then a soak (SOAK=n jobs)
 	PG_CONFIG="$$(scripts/pg-config)" cargo bench -p image_gen_tests --bench load
 
+.PHONY: reading
+reading: setup install ## measure reports and lists beside a long history (HISTORY=n finished jobs, a million)
+	PG_CONFIG="$$(scripts/pg-config)" HISTORY="$(or $(HISTORY),1000000)" cargo bench -p image_gen_tests --bench reading
+
 .PHONY: lint
 lint: ## format, clippy, documentation, dependencies and their licences
 	@scripts/setup --lint

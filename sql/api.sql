@@ -152,13 +152,39 @@ COMMENT ON FUNCTION image_gen.status(text[]) IS
 'These jobs with their results: one row for each id, in the order given, twice for one that is named twice. When any of them does not exist or is not visible to the caller it is error 42704,
 as for one, and no rows.';
 
+-- PostgreSQL's own functions, which say nothing about what they are given: LEAKPROOF, so that an index on them is of use to those
+-- who see their own rows only.
+CREATE FUNCTION image_gen._entry(metadata jsonb, key text) RETURNS text
+LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'jsonb_object_field_text';
+COMMENT ON FUNCTION image_gen._entry(jsonb, text) IS 'metadata ->> key, for indexes.';
+CREATE FUNCTION image_gen._start_of(words text, characters integer) RETURNS text
+LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'text_left';
+COMMENT ON FUNCTION image_gen._start_of(text, integer) IS 'left(words, characters), for indexes: an entry of an index has a largest size.';
+
+-- Nothing of it changes after the job is queued, so the updates of a job leave it alone.
+CREATE INDEX jobs_campaign ON image_gen.jobs (image_gen._start_of(image_gen._entry(metadata, 'campaign'), 100), owner, seq)
+ WHERE image_gen._start_of(image_gen._entry(metadata, 'campaign'), 100) IS NOT NULL;
+
 CREATE FUNCTION image_gen.recent(n integer DEFAULT 20, status text DEFAULT NULL, campaign text DEFAULT NULL)
 RETURNS SETOF image_gen.job_status
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT s.* FROM image_gen.job_status s
-   WHERE ($2 IS NULL OR s.status = $2) AND ($3 IS NULL OR s.metadata @> jsonb_build_object('campaign', $3))
-   ORDER BY s.id DESC LIMIT least(greatest($1, 0), 1000)
-$$;
+-- By the indexes that have them in order, and no further than asked: without statistics all of them, sorted, look cheaper.
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+  most integer := least(greatest(n, 0), 1000);
+BEGIN
+  IF $3 IS NULL THEN
+    RETURN QUERY
+    SELECT s.* FROM (SELECT j.id, j.seq FROM image_gen.jobs j WHERE $2 IS NULL OR j.status = $2 ORDER BY j.seq DESC LIMIT most) r
+     CROSS JOIN LATERAL (SELECT t.* FROM image_gen.job_status t WHERE t.id = r.id OFFSET 0) s ORDER BY r.seq DESC;
+  ELSE
+    RETURN QUERY
+    SELECT s.* FROM (SELECT j.id, j.seq FROM image_gen.jobs j
+                      WHERE image_gen._start_of(image_gen._entry(j.metadata, 'campaign'), 100) = image_gen._start_of($3, 100)
+                        AND j.metadata ->> 'campaign' = $3 AND ($2 IS NULL OR j.status = $2)
+                      ORDER BY j.seq DESC LIMIT most) r
+     CROSS JOIN LATERAL (SELECT t.* FROM image_gen.job_status t WHERE t.id = r.id OFFSET 0) s ORDER BY r.seq DESC;
+  END IF;
+END $$;
 COMMENT ON FUNCTION image_gen.recent(integer, text, text) IS 'The caller''s newest jobs, at most 1000.';
 
 CREATE FUNCTION image_gen.wait(ids text[], timeout interval DEFAULT '5 minutes')

@@ -118,26 +118,31 @@ COMMENT ON VIEW image_gen.capabilities IS
 (a warning or an error says so). Ask for one model: the whole view takes seconds.';
 
 CREATE VIEW image_gen.provider_health AS
+WITH day AS (
+  -- Each call of the last day is read once.
+  SELECT a.provider, a.model, count(*) FILTER (WHERE a.status <> 'running') AS calls,
+         round(avg((a.status = 'succeeded')::integer) FILTER (WHERE a.status <> 'running'), 4) AS success_rate,
+         percentile_cont('{0.5,0.95}'::float8[]) WITHIN GROUP (ORDER BY a.render_seconds) FILTER (WHERE a.status = 'succeeded') AS seconds
+    FROM image_gen.attempts a WHERE a.created_at > now() - interval '1 day' GROUP BY a.provider, a.model
+), flying AS (
+  SELECT a.provider, a.model, count(*) AS in_flight
+    FROM image_gen.queue q
+   CROSS JOIN LATERAL (SELECT t.provider, t.model FROM image_gen.attempts t WHERE t.job_id = q.job_id AND t.status = 'running' OFFSET 0) a
+   WHERE q.attempts > 0 GROUP BY a.provider, a.model
+)
 SELECT p.id AS provider, m.model, CASE WHEN h.state <> 'up' THEN h.state ELSE coalesce(w.state, 'up') END AS state,
        CASE WHEN h.state <> 'up' THEN h.since ELSE coalesce(w.since, h.since) END AS since,
        coalesce(f.in_flight, 0) AS in_flight, p.max_in_flight, coalesce(h.last_error_code, w.last_error_code) AS last_error_code,
-       coalesce(h.last_error_at, w.last_error_at) AS last_error_at, s.calls, s.success_rate, s.p50_seconds, s.p95_seconds,
+       coalesce(h.last_error_at, w.last_error_at) AS last_error_at, coalesce(d.calls, 0) AS calls, d.success_rate,
+       round(d.seconds[1]::numeric, 3) AS p50_seconds, round(d.seconds[2]::numeric, 3) AS p95_seconds,
        b.amount AS balance, b.credits AS balance_credits, b.checked_at AS balance_at
   FROM image_gen.providers p
-  JOIN LATERAL (SELECT DISTINCT a.model FROM image_gen.attempts a WHERE a.provider = p.id AND a.created_at > now() - interval '1 day'
-                UNION SELECT k.model FROM image_gen.health k WHERE k.provider = p.id AND k.model <> '') m ON true
+  JOIN (SELECT d.provider, d.model FROM day d UNION SELECT k.provider, k.model FROM image_gen.health k WHERE k.model <> '') m ON m.provider = p.id
+  LEFT JOIN day d ON d.provider = p.id AND d.model = m.model
+  LEFT JOIN flying f ON f.provider = p.id AND f.model = m.model
   LEFT JOIN image_gen.health h ON h.provider = p.id AND h.model = m.model
   LEFT JOIN image_gen.health w ON w.provider = p.id AND w.model = ''
-  LEFT JOIN image_gen.provider_balances b ON b.provider = p.id
-  LEFT JOIN LATERAL (SELECT count(*) AS in_flight FROM image_gen.attempts a
-                      WHERE a.provider = p.id AND a.model = m.model AND a.status = 'running') f ON true
-  LEFT JOIN LATERAL (
-    SELECT count(*) AS calls,
-           round(avg((a.status = 'succeeded')::integer), 4) AS success_rate,
-           round(percentile_cont(0.5) WITHIN GROUP (ORDER BY a.render_seconds) FILTER (WHERE a.status = 'succeeded')::numeric, 3) AS p50_seconds,
-           round(percentile_cont(0.95) WITHIN GROUP (ORDER BY a.render_seconds) FILTER (WHERE a.status = 'succeeded')::numeric, 3) AS p95_seconds
-      FROM image_gen.attempts a
-     WHERE a.provider = p.id AND a.model = m.model AND a.status <> 'running' AND a.created_at > now() - interval '1 day') s ON true;
+  LEFT JOIN image_gen.provider_balances b ON b.provider = p.id;
 COMMENT ON VIEW image_gen.provider_health IS
 'How each provider and model that was used within a day is doing: up, down (left alone after failures in a row, probed after a pause) or recovering (a few calls
 at a time), since when, what is in flight, the last error, calls, success rate and seconds of the last 24 hours, and what is left on the account (USD), where the

@@ -50,7 +50,7 @@ GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, i
                 image_gen.spending, image_gen.spending_archive, image_gen._spending, image_gen.cost_by_campaign, image_gen.cost_by_ticket TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style,
-  image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen._standing, image_gen._waiting_for, image_gen.recent, image_gen.wait, image_gen.cancel(text), image_gen.cancel(text[]), image_gen.credits, image_gen.picture,
+  image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen._standing, image_gen._waiting_for, image_gen._entry, image_gen._start_of, image_gen.recent, image_gen.wait, image_gen.cancel(text), image_gen.cancel(text[]), image_gen.credits, image_gen.picture,
   image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen._restated, image_gen._reservations, image_gen._cost_reviews,
   image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.needs_text,
   image_gen.claim_review, image_gen.resolve_review, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker, image_gen._held
@@ -91,7 +91,7 @@ GRANT SELECT, UPDATE ON image_gen.finish_hooks TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.callback_queue TO image_gen_worker;
 GRANT EXECUTE ON FUNCTION
   image_gen._hold, image_gen._held, image_gen._home, image_gen._start_epoch, image_gen._clock_set_back, image_gen._take_over, image_gen._claim, image_gen._waiting, image_gen._cancellations, image_gen._keep, image_gen._journal,
-  image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._place,
+  image_gen._entry, image_gen._start_of, image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._place,
   image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake,
   image_gen._cost_of, image_gen._share, image_gen._afford, image_gen._applicable, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,
   image_gen._balances, image_gen._since, image_gen._until, image_gen._limit_of,

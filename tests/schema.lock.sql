@@ -323,6 +323,7 @@ TABLE jobs (
   jobs_pkey PRIMARY KEY (id)
   jobs_seq_key UNIQUE (seq)
   CREATE INDEX jobs_batch ON image_gen.jobs USING btree (batch) WHERE (batch IS NOT NULL)
+  CREATE INDEX jobs_campaign ON image_gen.jobs USING btree (image_gen._start_of(image_gen._entry((metadata)::jsonb, 'campaign'::text), 100), owner, seq) WHERE (image_gen._start_of(image_gen._entry((metadata)::jsonb, 'campaign'::text), 100) IS NOT NULL)
   CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs USING btree (owner, idempotency_key) WHERE (idempotency_key IS NOT NULL)
   CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops)
   CREATE INDEX jobs_owner ON image_gen.jobs USING btree (owner, seq)
@@ -566,7 +567,7 @@ VIEW cost_reviews (job_id text, number integer, why text, claimed_cost numeric, 
 
 VIEW invoice_diff (invoice_id bigint, provider text, period_from timestamp with time zone, period_to timestamp with time zone, remote_id text, job_id text, number integer, what text, invoiced numeric, booked numeric, difference numeric, unknown_costs bigint, currency image_gen.currency) WITH (security_invoker=true)
 
-VIEW job_status (id image_gen.job_id, status image_gen.job_state, operation image_gen.operation, model text, provider text, prompt text, seed image_gen.seed, url text, urls text[], error_code text, error_message text, billed_cost image_gen.cost, known_cost numeric, currency text, cost_source image_gen.cost_source, attempts integer, metadata image_gen.json_object, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
+VIEW job_status (id image_gen.job_id, status image_gen.job_state, waiting_for image_gen.wait_reason, operation image_gen.operation, model text, provider text, prompt text, seed image_gen.seed, url text, urls text[], error_code text, error_message text, billed_cost image_gen.cost, known_cost numeric, currency text, cost_source image_gen.cost_source, attempts integer, metadata image_gen.json_object, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
 
 VIEW provider_health (provider text, model text, state text, since timestamp with time zone, in_flight bigint, max_in_flight image_gen.positive, last_error_code text, last_error_at timestamp with time zone, calls bigint, success_rate numeric, p50_seconds numeric, p95_seconds numeric, balance numeric, balance_credits numeric, balance_at timestamp with time zone)
 
@@ -583,6 +584,8 @@ VIEW worker_status (running boolean, mode text, pid integer, running_since times
 TYPE _balance (budget_id bigint, name text, limit_amount numeric, spent numeric, held numeric, available numeric, since timestamp with time zone, until timestamp with time zone)
 
 TYPE receipt (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb)
+
+TYPE wait_reason (code text, message text, provider text, job_id text, until timestamp with time zone)
 
 DOMAIN amount numeric CONSTRAINT amount_check CHECK (((VALUE >= (0)::numeric) AND (VALUE < '1000000000'::numeric) AND (scale(trim_scale(VALUE)) <= 18)))
 DOMAIN attempt_state text CONSTRAINT attempt_state_check CHECK ((VALUE = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'uncertain'::text, 'canceled'::text])))
@@ -642,6 +645,7 @@ FUNCTION _cost_reviews() RETURNS TABLE(job_id text, number integer, why text, cl
 FUNCTION _count_in(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _deliver(done_id text, pictures jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _due_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _entry(metadata jsonb, key text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _estimate(operation text, arguments text, model text, preferences text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
 FUNCTION _explain(operation text, arguments text, model text, preferences text, max_cost numeric) RETURNS jsonb VOLATILE
 FUNCTION _held() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -671,6 +675,7 @@ FUNCTION _named(operation text, arguments jsonb) RETURNS jsonb IMMUTABLE SET sea
 FUNCTION _needs(roles text[], picture_references text[], caller name) RETURNS text[] STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION _next_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner name, OUT event jsonb) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _next_candidates(job image_gen.jobs, progress jsonb) RETURNS TABLE(rank bigint, provider text, circuit text, error_code text, turned_away boolean) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _no_such_job(id text) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_all_over(to_seq bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -684,6 +689,7 @@ FUNCTION _price(prices jsonb, work jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLE
 FUNCTION _prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
 FUNCTION _prune(older_than timestamp with time zone, after_seq bigint, at_most integer, OUT pruned integer, OUT last_seq bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET lock_timeout=200ms
 FUNCTION _queue_truncated() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _reason(code text, message text, provider text DEFAULT NULL::text, job_id text DEFAULT NULL::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS image_gen.wait_reason IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _reconcile(this_epoch bigint, in_flight bigint[], after_seq bigint, at_most integer, on_uncertain text, OUT last_seq bigint, OUT first_open bigint, OUT lost bigint[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _record_deaths(in_hand bigint[]) RETURNS TABLE(seq bigint, job_id text, deaths smallint) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _recount(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -701,6 +707,7 @@ FUNCTION _role_oid(role text) RETURNS oid STABLE SET search_path=pg_catalog, pg_
 FUNCTION _role_policy(caller name, OUT allow_unpriced boolean, OUT allowed_options text[]) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _roll(locked bigint[], at timestamp with time zone) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _rolling(asked text) RETURNS interval IMMUTABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _route(job_id text, operation text, request text, model text, provider text, priority text, preferences text, max_cost numeric) RETURNS text[] VOLATILE
 FUNCTION _scope(asked text, key text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _sees_budget(caller name, budget image_gen.budgets) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _settle(settled_id text, settled_number integer, amount numeric, way text, note text, force boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -708,7 +715,9 @@ FUNCTION _settle_in() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_
 FUNCTION _share(total numeric, pictures bigint, "position" bigint) RETURNS numeric IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _shots(shots jsonb, defaults jsonb) RETURNS TABLE(number integer, shot text, operation text, arguments jsonb) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _since(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _standing() RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _start_of(words text, characters integer) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _start_worker() RETURNS void VOLATILE STRICT
 FUNCTION _submit_batch(batch text, names text[], operations text[], described text[], given text[], max_cost numeric, key text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE
 FUNCTION _suspects() RETURNS TABLE(seq bigint, ready_in double precision) STABLE SET search_path=pg_catalog, pg_temp
@@ -720,6 +729,7 @@ FUNCTION _until(budget image_gen.budgets, at timestamp with time zone) RETURNS t
 FUNCTION _usd(amount numeric) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _variation(image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text, seed bigint, guidance double precision, steps integer, quality text, metadata jsonb, provider_preferences jsonb, options jsonb, priority text, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _waiting() RETURNS TABLE(owner name, first bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
+FUNCTION _waiting_for(waiting_id text, standing jsonb) RETURNS image_gen.wait_reason STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _wake(seq bigint) RETURNS void VOLATILE
 FUNCTION _wrong_costs() RETURNS TABLE(kind text, problem text, booked numeric, computed numeric, job_id text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -746,7 +756,7 @@ FUNCTION needs_text(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION on_finish(function regprocedure, filter jsonb DEFAULT '{}'::jsonb) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION picture(asset_id bigint) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION prune(older_than interval, at_most integer DEFAULT 10000) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION recent(n integer DEFAULT 20, status text DEFAULT NULL::text, campaign text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION recent(n integer DEFAULT 20, status text DEFAULT NULL::text, campaign text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET enable_seqscan=off SET enable_bitmapscan=off SET enable_sort=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION recount_budgets() RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION resolve_review(id text, action text, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, url text DEFAULT NULL::text, billed_cost numeric DEFAULT NULL::numeric, note text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION resume(note text DEFAULT NULL::text) RETURNS TABLE(requeued integer, followed integer, ended integer) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -802,6 +812,7 @@ GRANT EXECUTE ON FUNCTION _cost_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _cost_reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _deliver TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _due_callbacks TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _entry TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _held TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _hold TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _home TO image_gen_worker
@@ -832,13 +843,16 @@ GRANT EXECUTE ON FUNCTION _restore_waits TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _roll TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _share TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _since TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _standing TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _start_epoch TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _start_of TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _suspects TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _sweep_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _take_over TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _tell TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _until TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _waiting TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _waiting_for TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _wake TO image_gen_worker
 GRANT EXECUTE ON FUNCTION cancel(id text) TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION cancel(ids text[]) TO image_gen_admin, image_gen_user

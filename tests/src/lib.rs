@@ -9,6 +9,7 @@
 //! | [`stage`] | all of these set up for a test |
 //! | [`unfinished`] | one job in each state before its end, and how each must end elsewhere |
 //! | [`hostile`] | arguments that mean harm |
+//! | [`history`] | finished jobs of the past, many |
 //! | [`sample`] | figures of what was measured |
 //! | [`matrix`] | all kills at all places |
 //! | [`process`] | a process of the server, seen from outside |
@@ -18,6 +19,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod cluster;
+pub mod history;
 pub mod hostile;
 pub mod matrix;
 pub mod picture;

@@ -128,6 +128,7 @@ fn users_write_through_the_functions_only() {
             "_capabilities",
             "_completions",
             "_cost_reviews",
+            "_entry",
             "_held",
             "_is_uncommitted",
             "_is_worker",
@@ -135,6 +136,7 @@ fn users_write_through_the_functions_only() {
             "_reservations",
             "_restated",
             "_standing",
+            "_start_of",
             "_waiting_for"
         ]
     );

@@ -87,10 +87,10 @@ SELECT proname AS function, has_function_privilege('image_gen_user', oid, 'EXECU
        has_function_privilege('image_gen_worker', oid, 'EXECUTE') AS worker, prosecdef AS definer
   FROM functions ORDER BY proname COLLATE "C", signature COLLATE "C";
 
--- No function finds what a caller has put into the way: each one has its search path, or its names are bound since it was created (pgrx's
--- own are C, and call by full name).
+-- No function finds what a caller has put into the way: each one has its search path, or its names are bound since it was created (those
+-- of C, pgrx's own and PostgreSQL's, call by full name).
 SELECT signature FROM functions f JOIN pg_proc p USING (oid)
- WHERE p.prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c') AND p.prosqlbody IS NULL
+ WHERE p.prolang NOT IN (SELECT oid FROM pg_language WHERE lanname IN ('c', 'internal')) AND p.prosqlbody IS NULL
    AND NOT coalesce(p.proconfig, '{}') @> '{"search_path=pg_catalog, pg_temp"}';
 
 -- Views are read with the rights of the reader, except those that show nobody's rows.
