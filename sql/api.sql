@@ -153,12 +153,12 @@ COMMENT ON FUNCTION image_gen.status(text[]) IS
 as for one, and no rows.';
 
 -- PostgreSQL's own functions, which say nothing about what they are given: LEAKPROOF, so that an index on them is of use to those
--- who see their own rows only.
+-- who see their own rows only (src/leakproof.rs).
 CREATE FUNCTION image_gen._entry(metadata jsonb, key text) RETURNS text
-LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'jsonb_object_field_text';
+LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'image_gen_entry';
 COMMENT ON FUNCTION image_gen._entry(jsonb, text) IS 'metadata ->> key, for indexes.';
 CREATE FUNCTION image_gen._start_of(words text, characters integer) RETURNS text
-LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'text_left';
+LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'image_gen_start_of';
 COMMENT ON FUNCTION image_gen._start_of(text, integer) IS 'left(words, characters), for indexes: an entry of an index has a largest size.';
 
 -- Nothing of it changes after the job is queued, so the updates of a job leave it alone.

@@ -91,17 +91,14 @@ RETURNS TABLE ("position" integer, provider text, model text, included boolean, 
                estimated_seconds numeric, warnings jsonb, request jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
-DECLARE
-  asked jsonb := image_gen._named(operation, arguments);
 BEGIN
-  PERFORM image_gen._check_policy(image_gen._caller(), asked -> 'options', false);
+  PERFORM image_gen._check_policy(image_gen._caller(), arguments -> 'options', false);
   PERFORM image_gen._bounded('max_cost', (arguments ->> 'max_cost')::numeric, 'Give an amount in USD from 0 up, or leave it out.');
   RETURN QUERY
   SELECT (r ->> 'position')::integer, r ->> 'provider', r ->> 'model', (r ->> 'included')::boolean, r ->> 'reason',
          (r ->> 'probability')::numeric, (r ->> 'estimated_cost')::numeric, (r ->> 'estimated_seconds')::numeric,
          r -> 'warnings', nullif(r -> 'request', 'null')
-    FROM jsonb_array_elements(image_gen._explain(operation, asked::text, arguments ->> 'model', (arguments -> 'provider_preferences')::text,
-                                                 (arguments ->> 'max_cost')::numeric)) r;
+    FROM jsonb_array_elements(image_gen._explain(operation, arguments::text, (arguments ->> 'max_cost')::numeric)) r;
 END $$;
 COMMENT ON FUNCTION image_gen.explain(text, jsonb) IS
 'The route of a request without sending it: who would be tried in which order and why, who is out and why, how likely each is to come first, what it would

@@ -35,6 +35,10 @@ COMMENT ON COLUMN image_gen.campaign_grants.campaign IS 'metadata ->> ''campaign
 COMMENT ON COLUMN image_gen.campaign_grants.role IS 'A role whose members may book on it.';
 COMMENT ON COLUMN image_gen.campaign_grants.granted_by IS 'The administrator who granted it.';
 COMMENT ON COLUMN image_gen.campaign_grants.granted_at IS 'When.';
+-- Each process keeps with its copy of the catalogue which campaigns are granted at all: of the others nothing is asked.
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON image_gen.campaign_grants FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed();
+CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.campaign_grants EXECUTE FUNCTION image_gen._catalogue_changed();
+ALTER TABLE image_gen.campaign_grants ENABLE ALWAYS TRIGGER changed, ENABLE ALWAYS TRIGGER emptied;
 
 CREATE FUNCTION image_gen._role_policy(caller name, OUT allow_unpriced boolean, OUT allowed_options text[])
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -29,6 +29,8 @@ BEGIN
     EXECUTE pg_catalog.format('ALTER TABLE image_gen.%I ENABLE ALWAYS TRIGGER changed, ENABLE ALWAYS TRIGGER emptied', catalogue);
   END LOOP;
 END $$;
+-- Measured times change with every job and are no part of it: a session remembers them for a moment.
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON image_gen.timings EXECUTE FUNCTION image_gen._timings_changed();
 -- Of the worker's state, which changes often, only which keys it has.
 CREATE TRIGGER changed AFTER UPDATE ON image_gen.worker_state FOR EACH ROW
   WHEN (OLD.configured IS DISTINCT FROM NEW.configured) EXECUTE FUNCTION image_gen._catalogue_changed();

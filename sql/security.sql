@@ -84,7 +84,7 @@ GRANT SELECT ON image_gen.providers, image_gen.models, image_gen.prices, image_g
   TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.health TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.provider_balances TO image_gen_worker;
-GRANT SELECT ON image_gen.budgets, image_gen.budget_changes TO image_gen_worker;
+GRANT SELECT ON image_gen.budgets, image_gen.budget_changes, image_gen.campaign_grants TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.budget_totals TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.charges TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.finish_hooks TO image_gen_worker;

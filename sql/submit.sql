@@ -2,16 +2,15 @@
 
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION image_gen._needs(roles text[], picture_references text[], caller name) RETURNS text[]
+CREATE FUNCTION image_gen._needs(numbers integer[], roles text[], picture_references text[], caller name) RETURNS TABLE (number integer, needs text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
 DECLARE
   one record;
   other record;
-  needs text[] := '{}';
-  sees_all boolean;
+  sees_all boolean := pg_has_role(caller, 'image_gen_admin', 'member');
 BEGIN
-  FOR one IN SELECT i.role, i.reference FROM unnest(roles, picture_references) AS i(role, reference) LOOP
-    sees_all := coalesce(sees_all, pg_has_role(caller, 'image_gen_admin', 'member'));
+  FOR one IN SELECT i.number, i.role, i.reference FROM unnest(numbers, roles, picture_references) AS i(number, role, reference) LOOP
     IF one.reference LIKE 'job:%' THEN
       SELECT j.id, j.status, j.owner INTO other FROM image_gen.jobs j WHERE j.id = substr(one.reference, 5);
       IF other.id IS NULL OR NOT (other.owner = caller OR sees_all) THEN
@@ -21,7 +20,9 @@ BEGIN
         RAISE EXCEPTION '%: job % ended as % and has no picture', one.role, other.id, other.status
           USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Name a job that succeeded or is still under way.';
       ELSIF other.status <> 'succeeded' THEN
-        needs := needs || other.id;
+        number := one.number;
+        needs := other.id;
+        RETURN NEXT;
       END IF;
     ELSIF NOT EXISTS (
       SELECT FROM image_gen.campaign_assets a
@@ -33,31 +34,11 @@ BEGIN
         HINT = 'SELECT id, shot, url FROM image_gen.campaign_assets lists your pictures.';
     END IF;
   END LOOP;
-  RETURN needs;
 END $$;
-COMMENT ON FUNCTION image_gen._needs(text[], text[], name) IS 'The unfinished jobs whose pictures a request needs. An error for a picture that the caller may not see.';
+COMMENT ON FUNCTION image_gen._needs(integer[], text[], text[], name) IS
+'The unfinished jobs whose pictures requests need, each by its number. An error for a picture that the caller may not see.';
 
-CREATE FUNCTION image_gen._named(operation text, arguments jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  IF operation IS NULL OR arguments IS NULL THEN
-    RAISE EXCEPTION 'an operation and its arguments are needed' USING ERRCODE = 'null_value_not_allowed',
-      HINT = 'Write for example (''generate'', ''{"prompt": "a cat"}'').';
-  ELSIF operation NOT IN ('generate', 'edit', 'upscale', 'variate', 'transfer_style') THEN
-    RAISE EXCEPTION 'operation ''%'' does not exist', operation USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Use one of: generate, edit, upscale, variate, transfer_style.';
-  ELSIF jsonb_typeof(arguments) <> 'object' THEN
-    RAISE EXCEPTION 'arguments is not a JSON object' USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Write for example ''{"prompt": "a cat", "model": "flux-1.1-pro"}''.';
-  END IF;
-  -- The borders of an edit are called as in edit().
-  RETURN (SELECT coalesce(jsonb_object_agg(regexp_replace(e.key, '^border_', ''), e.value), '{}')
-            FROM jsonb_each(arguments - '{model,metadata,provider_preferences,idempotency_key,deadline,max_cost,allow_unpriced}'::text[]) e
-           WHERE jsonb_typeof(e.value) <> 'null');
-END $$;
-COMMENT ON FUNCTION image_gen._named(text, jsonb) IS 'Of the arguments of an operation, by name, those that describe the picture.';
-
-CREATE FUNCTION image_gen._make_room(caller name, most bigint) RETURNS void
+CREATE FUNCTION image_gen._make_room(caller name, most bigint, new bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   open bigint := (SELECT count(*) FROM (SELECT FROM image_gen.queue q WHERE q.owner = caller LIMIT most) o);
@@ -65,9 +46,12 @@ BEGIN
   IF open >= most THEN
     RAISE EXCEPTION 'role "%" has % jobs queued or in flight, and may have no more', caller, open USING ERRCODE = 'configuration_limit_exceeded',
       HINT = 'Wait until some have ended, cancel() some, or ask an administrator to raise image_gen.max_queued_per_role.';
+  ELSIF open + new > most THEN
+    RAISE EXCEPTION 'role "%" has % jobs queued or in flight, and may have % more, not %', caller, open, most - open, new USING ERRCODE = 'configuration_limit_exceeded',
+      HINT = 'Queue fewer at once, cancel() some, or ask an administrator to raise image_gen.max_queued_per_role.';
   END IF;
 END $$;
-COMMENT ON FUNCTION image_gen._make_room(name, bigint) IS 'An error for a role with too many jobs: image_gen.max_queued_per_role.';
+COMMENT ON FUNCTION image_gen._make_room(name, bigint, bigint) IS 'An error for a role that would have too many jobs: image_gen.max_queued_per_role.';
 
 CREATE TYPE image_gen.receipt AS (
   id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamptz, warnings jsonb);

@@ -8,6 +8,8 @@ use pgrx::prelude::*;
 pub enum Code {
     /// An argument has a value that is not possible.
     Argument,
+    /// An argument that must be there is NULL.
+    Null,
     /// A name that does not exist.
     Unknown,
     /// No provider can do it.
@@ -26,6 +28,7 @@ impl Code {
     fn sqlstate(self) -> PgSqlErrorCode {
         match self {
             Code::Argument => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            Code::Null => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
             Code::Unknown => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             Code::NotSupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             Code::Privilege => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,

@@ -68,9 +68,17 @@ pub struct Standing {
 /// Where there is no row that is of here.
 const NOWHERE: &str = "00000000-0000-0000-0000-000000000000";
 
+/// What a session knows of its standing, and since when.
+struct Known {
+    /// Until home is changed.
+    generation: u64,
+    /// And for this transaction only; `None` is for all.
+    transaction: Option<pg_sys::TimestampTz>,
+    standing: Standing,
+}
+
 thread_local! {
-    /// Asked once a transaction, and again when home was changed.
-    static STANDING: RefCell<Option<(u64, pg_sys::TimestampTz, Standing)>> = const { RefCell::new(None) };
+    static STANDING: RefCell<Option<Known>> = const { RefCell::new(None) };
 }
 
 /// How a job stands that is queued now. A fresh copy of a template is made its own home.
@@ -81,16 +89,20 @@ pub fn settled() -> Standing {
         static HOME: Statement = Statement::new("SELECT image_gen._home()::text", &[]);
     }
     // SAFETY: in a transaction.
-    let transaction = unsafe { pg_sys::GetCurrentTransactionStartTimestamp() };
-    let now = snapshot::generation();
-    let known = STANDING.with_borrow(|s| {
-        s.as_ref().filter(|(g, t, _)| (*g, *t) == (now, transaction)).map(|(.., standing)| standing.clone())
-    });
-    known.unwrap_or_else(|| {
-        let one = |statement: &Statement| statement.run(&[], |row| row.get::<String>(1)).pop().flatten();
-        let held = SETTLE.with(one);
-        let standing = Standing { id: HOME.with(one).unwrap_or_else(|| NOWHERE.to_owned()), held };
-        STANDING.set(Some((now, transaction, standing.clone())));
-        standing
-    })
+    let (transaction, isolation) =
+        unsafe { (pg_sys::GetCurrentTransactionStartTimestamp(), pg_sys::XactIsoLevel as u32) };
+    let generation = snapshot::generation();
+    let valid = |k: &&Known| k.generation == generation && k.transaction.is_none_or(|t| t == transaction);
+    if let Some(standing) = STANDING.with_borrow(|k| k.as_ref().filter(valid).map(|k| k.standing.clone())) {
+        return standing;
+    }
+    let one = |statement: &Statement| statement.run(&[], |row| row.get::<String>(1)).pop().flatten();
+    let held = SETTLE.with(one);
+    let standing = Standing { id: HOME.with(one).unwrap_or_else(|| NOWHERE.to_owned()), held };
+    // While a server runs as a primary neither it nor the library of a session becomes another one, so what may work here
+    // stays so until home is changed. A hold can end by other means, and a snapshot from before a change does not show it.
+    let lasting = standing.held.is_none() && isolation <= pg_sys::XACT_READ_COMMITTED;
+    let transaction = (!lasting).then_some(transaction);
+    STANDING.set(Some(Known { generation, transaction, standing: standing.clone() }));
+    standing
 }

@@ -13,6 +13,7 @@
 //! | [`snapshot`] | the catalogue as this process keeps it |
 //! | [`submit`] | a request on its way into the queue |
 //! | [`statement`] | a statement that is planned once |
+//! | [`leakproof`] | PostgreSQL's own functions, for indexes |
 //! | [`home`] | which database this is, and not a copy of it |
 //! | [`pause`] | where a test can hold the worker |
 //! | [`keys`] | provider keys, in the worker's memory only |
@@ -25,6 +26,7 @@ mod errors;
 mod home;
 mod keys;
 mod launcher;
+mod leakproof;
 mod pause;
 mod plan;
 mod settings;
@@ -43,7 +45,7 @@ extension_sql_file!("../sql/catalogue.sql", name = "catalogue", requires = ["bud
 extension_sql_file!(
     "../sql/route.sql",
     name = "route",
-    requires = ["catalogue", snapshot::_catalogue_changed]
+    requires = ["catalogue", snapshot::_catalogue_changed, snapshot::_timings_changed]
 );
 extension_sql_file!(
     "../sql/home.sql",
@@ -89,7 +91,7 @@ extension_sql_file!("../sql/policies.sql", name = "policies", requires = ["limit
 extension_sql_file!(
     "../sql/batch.sql",
     name = "batch",
-    requires = ["policies", submit::_estimate, submit::batch::_submit_batch]
+    requires = ["policies", submit::_estimate, submit::shots::_shots]
 );
 extension_sql_file!("../sql/retention.sql", name = "retention", requires = ["batch"]);
 extension_sql_file!("../sql/costs.sql", name = "costs", requires = ["retention", plan::_price]);

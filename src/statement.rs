@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 /// Postgres plans anew when it must, by the names in the text.
 pub struct Statement {
     text: CString,
-    types: &'static [pg_sys::Oid],
+    types: Box<[pg_sys::Oid]>,
     plan: Cell<pg_sys::SPIPlanPtr>,
 }
 
@@ -34,15 +34,26 @@ impl Row {
             T::from_datum(datum, null)
         }
     }
+
+    /// The column as it is, copied to where the statement was called; `by_value` and `length` are those of its type.
+    pub fn copied(&self, column: i32, by_value: bool, length: i16) -> Argument {
+        let mut null = false;
+        // SAFETY: as above; within SPI the copy is made in the memory of its caller.
+        unsafe {
+            let tuple = *(*self.table).vals.add(self.at);
+            let datum = pg_sys::SPI_getbinval(tuple, (*self.table).tupdesc, column, &mut null);
+            (!null).then(|| pg_sys::SPI_datumTransfer(datum, by_value, length.into()))
+        }
+    }
 }
 
 impl Statement {
     /// A statement whose parameters have these types. Its names must be qualified, or built in.
-    pub fn new(text: &str, types: &'static [pg_sys::Oid]) -> Self {
+    pub fn new(text: &str, types: &[pg_sys::Oid]) -> Self {
         // A text of ours has no NUL in it.
         Statement {
             text: CString::new(text).unwrap_or_default(),
-            types,
+            types: types.into(),
             plan: Cell::new(std::ptr::null_mut()),
         }
     }
@@ -119,4 +130,87 @@ impl Statement {
 /// A value as an argument.
 pub fn argument(value: impl IntoDatum) -> Argument {
     value.into_datum()
+}
+
+/// What an array is made of.
+pub struct Element {
+    oid: pg_sys::Oid,
+    length: i16,
+    by_value: bool,
+    align: u8,
+}
+
+impl Element {
+    pub const TEXT: Element = Element::varlena(pg_sys::TEXTOID);
+    pub const JSONB: Element = Element::varlena(pg_sys::JSONBOID);
+    pub const NUMERIC: Element = Element::varlena(pg_sys::NUMERICOID);
+    pub const BYTEA: Element = Element::varlena(pg_sys::BYTEAOID);
+    pub const BIGINT: Element = Element { oid: pg_sys::INT8OID, length: 8, by_value: true, align: b'd' };
+    pub const TIMESTAMPTZ: Element = Element { oid: pg_sys::TIMESTAMPTZOID, ..Element::BIGINT };
+    pub const INTEGER: Element = Element { oid: pg_sys::INT4OID, length: 4, by_value: true, align: b'i' };
+    pub const BOOLEAN: Element = Element { oid: pg_sys::BOOLOID, length: 1, by_value: true, align: b'c' };
+
+    const fn varlena(oid: pg_sys::Oid) -> Element {
+        Element { oid, length: -1, by_value: false, align: b'i' }
+    }
+
+    /// An array of such elements. Built at once from ready datums: what `Vec` does element by element takes twice as long.
+    pub fn array(&self, elements: impl IntoIterator<Item = Argument>) -> Argument {
+        let elements: Vec<Argument> = elements.into_iter().collect();
+        let mut nulls: Vec<bool> = elements.iter().map(Option::is_none).collect();
+        let mut values: Vec<pg_sys::Datum> =
+            elements.into_iter().map(|e| e.unwrap_or(pg_sys::Datum::from(0))).collect();
+        let (mut size, mut from) = (values.len() as i32, 1);
+        // SAFETY: as many values and nulls as is said, each of the type that is described; one dimension, counted from 1.
+        let array = unsafe {
+            pg_sys::construct_md_array(
+                values.as_mut_ptr(),
+                nulls.as_mut_ptr(),
+                1,
+                &mut size,
+                &mut from,
+                self.oid,
+                self.length.into(),
+                self.by_value,
+                self.align as std::ffi::c_char,
+            )
+        };
+        Some(pg_sys::Datum::from(array))
+    }
+}
+
+/// What a type makes of a text, as a cast does: an error of its own where it is none.
+type Input = unsafe fn(pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+
+/// A text as a value of a type, by the type's input function.
+pub fn input(function: Input, text: &str) -> Argument {
+    // A NUL ends it, as it ends every text of PostgreSQL.
+    let text = CString::new(text).or_else(|e| CString::new(&text[..e.nul_position()])).unwrap_or_default();
+    let arguments =
+        [Some(text.as_ptr().into()), Some(pg_sys::Datum::from(0)), Some(pg_sys::Datum::from(-1_i32))];
+    // SAFETY: an input function takes a C string, an element type, which none of ours looks at, and a modifier, -1 for none.
+    unsafe { pgrx::fcinfo::direct_function_call_as_datum(function, &arguments) }
+}
+
+/// Texts that are made into values one after the other: a text like the last one is not read again.
+pub struct Inputs {
+    function: Input,
+    last: Option<(String, Argument)>,
+}
+
+impl Inputs {
+    pub fn new(function: Input) -> Self {
+        Inputs { function, last: None }
+    }
+
+    pub fn value(&mut self, text: String) -> Argument {
+        match &self.last {
+            Some((last, value)) if *last == text => *value,
+            _ => {
+                let value = input(self.function, &text);
+                self.last = Some((text, value));
+                value
+            }
+        }
+    }
 }

@@ -1,25 +1,29 @@
 //! A request on its way into the queue: checked, admitted and written, in the caller's transaction.
 
-mod arguments;
-pub mod batch;
+pub mod arguments;
+mod batch;
 mod rights;
 mod row;
+pub mod shots;
 
+use std::collections::HashMap;
 use std::ffi::CStr;
 
 use image_gen_engine::admission::Purpose;
+use image_gen_engine::catalogue::Snapshot;
 use image_gen_engine::input::Role;
-use image_gen_engine::job::{Invalid, Operation, RawRequest};
+use image_gen_engine::job::{Invalid, Operation, RawRequest, Warning};
 use pgrx::prelude::*;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::errors::{Code, fail};
 use crate::plan::admission::{Answer, Wanted, answered};
-use crate::plan::{_caller, _new_job_id, Checked, check, parsed};
-use crate::statement::{Argument, Statement, argument};
+use crate::plan::{_caller, _new_job_id, Checked, check};
+use crate::statement::{Argument, Element, Row, Statement, argument};
 use crate::{home, settings, snapshot, wake};
-use row::{NewJob, Receipt, Written};
+use rights::Rights;
+use row::{Common, NewJob, Receipt, RowInputs};
 
 const TEXT: pg_sys::Oid = pg_sys::TEXTOID;
 
@@ -73,12 +77,24 @@ fn json_text(datum: pg_sys::Datum) -> String {
 }
 
 impl Submission {
+    /// A request with no terms beside it.
+    fn new(operation: Operation, request: RawRequest, metadata: Metadata) -> Self {
+        Submission {
+            operation,
+            request,
+            model: None,
+            metadata,
+            preferences: None,
+            key: None,
+            deadline: None,
+            max_cost: None,
+            allow_unpriced: false,
+            batch: None,
+        }
+    }
+
     /// What is wrong whatever the request.
     fn check(&self) {
-        // SAFETY: a plain look at shared memory.
-        if unsafe { pg_sys::RecoveryInProgress() } {
-            fail(Code::ReadOnly, "jobs cannot be queued on a standby", "Call it on the primary.");
-        }
         if !self.metadata.text.starts_with('{') {
             fail(
                 Code::Argument,
@@ -133,11 +149,12 @@ impl Submission {
     }
 
     /// Checks the request and admits it. Writes nothing.
-    fn draft(&self) -> (String, Checked, Answer) {
-        let max_cost = self.max_cost.as_ref().map(|max_cost| rights::bounded("max_cost", max_cost));
-        rights::check_options(self.request.options.as_ref());
+    fn draft(&mut self, snapshot: &Snapshot, rights: &mut Rights) -> Draft {
+        let hint = "Give an amount in USD from 0 up, or leave it out.";
+        let max_cost = self.max_cost.as_ref().map(|max_cost| rights::amount("max_cost", max_cost, hint));
+        rights.check_options(self.request.options.as_ref());
         let job_id = _new_job_id();
-        let checked = check(&job_id, self.operation, self.request.clone());
+        let checked = check(&job_id, self.operation, std::mem::take(&mut self.request));
         let checked = answered(checked.map_err(|invalid: Invalid| invalid.into()));
         let wanted = Wanted {
             job_id: &job_id,
@@ -149,114 +166,186 @@ impl Submission {
             max_cost,
             allow_unpriced: self.allow_unpriced,
         };
-        let answer = answered(wanted.ask(&snapshot::current(), Purpose::Queue));
-        (job_id, checked, answer)
+        let answer = answered(wanted.ask(snapshot, Purpose::Queue));
+        Draft { job_id, checked, answer }
     }
+}
 
-    /// The row of the job, and which other jobs it waits for.
-    fn job(&self, hash: Option<Vec<u8>>) -> NewJob {
-        let (job_id, checked, answer) = self.draft();
-        let owner = _caller();
-        let needs = needs(&checked, &owner);
-        let most = settings::MAX_QUEUED_PER_ROLE.get();
-        if most != 0 {
-            make_room(&owner, most);
-        }
-        let mut warnings = answer.admission.warnings.clone();
-        let standing = home::settled();
-        if let Some(why) = &standing.held {
-            let message = format!("it waits: {why}; an administrator must call image_gen.resume()");
-            warnings.push(image_gen_engine::job::Warning::new("held", message));
-        }
-        NewJob::new(self, job_id, owner, checked, answer, needs, warnings, hash, standing.id)
-    }
+/// A request that was checked and admitted.
+struct Draft {
+    job_id: String,
+    checked: Checked,
+    answer: Answer,
+}
+
+/// What came of queueing some jobs.
+struct Queued {
+    /// One for each submission, in their order.
+    receipts: Vec<Receipt>,
+    /// The ids of those that are new.
+    new: Vec<String>,
+    /// Whether there are budgets.
+    budgets: bool,
 }
 
 /// Queues one job, and holds its estimate where a budget applies.
-fn submit(submission: &Submission) -> Receipt {
-    let (receipt, written) = queue(submission);
-    if written.is_some_and(|written| written.budgets) {
-        reserve(std::slice::from_ref(&receipt.id), false);
+fn submit(submission: Submission) -> Option<Receipt> {
+    let queued = queue(vec![submission]);
+    if queued.budgets {
+        reserve(&queued.new, false);
     }
-    receipt
+    queued.receipts.into_iter().next()
 }
 
-/// Writes a job, and what came of that; without it there was one with its key.
-fn queue(submission: &Submission) -> (Receipt, Option<Written>) {
-    submission.check();
-    let hash = submission.hash();
-    let key = submission.key.as_deref().zip(hash.as_deref());
-    if let Some(receipt) = key.and_then(|(key, hash)| same_job(&_caller(), key, hash)) {
-        return (receipt, None);
+/// Queues jobs, all or none: each is checked and admitted for itself; what is asked of the database is asked for all at once. A
+/// job with the key of an earlier one is that one.
+fn queue(mut submissions: Vec<Submission>) -> Queued {
+    // SAFETY: a plain look at shared memory.
+    if unsafe { pg_sys::RecoveryInProgress() } {
+        fail(Code::ReadOnly, "jobs cannot be queued on a standby", "Call it on the primary.");
     }
-    // After the look for the key: a repeated call must get its job, however late.
-    submission.check_deadline();
-    rights::check(&submission.metadata.text, submission.metadata.datum, submission.allow_unpriced);
-    let job = submission.job(hash.clone());
-    let written = job.insert();
-    match &written {
-        Some(written) => {
-            wake::_wake(Some(written.seq));
-            job.keep_inputs();
+    let owner = _caller();
+    submissions.iter().for_each(Submission::check);
+    let keys: Vec<Option<Key>> = submissions.iter().map(Key::of).collect();
+    let mut receipts: Vec<Option<Receipt>> = submissions.iter().map(|_| None).collect();
+    same_jobs(&owner, &keys, &mut receipts);
+    let mut queued = Queued { receipts: vec![], new: vec![], budgets: false };
+    if receipts.iter().any(Option::is_none) {
+        let (snapshot, standing) = (snapshot::current(), home::settled());
+        let held = standing.held.map(|why| {
+            let message = format!("it waits: {why}; an administrator must call image_gen.resume()");
+            Warning::new("held", message)
+        });
+        let (mut rights, mut inputs, mut references) = (Rights::default(), RowInputs::default(), vec![]);
+        let mut jobs: Vec<(usize, NewJob)> = vec![];
+        for (at, submission) in submissions.iter_mut().enumerate().filter(|(at, _)| receipts[*at].is_none()) {
+            // After the look for the key: a repeated call must get its job, however late.
+            submission.check_deadline();
+            rights.check_unpriced(submission.allow_unpriced);
+            rights.check_booking(&snapshot, &submission.metadata);
+            let mut draft = submission.draft(&snapshot, &mut rights);
+            references.extend(references_of(&draft.checked).map(|reference| (jobs.len(), reference)));
+            draft.answer.admission.warnings.extend(held.clone());
+            let hash = keys[at].as_ref().map(|key| key.hash.clone());
+            jobs.push((at, NewJob::new(submission, draft, hash, &mut inputs)));
         }
-        // Another session committed the same key between our look and our write.
-        None => {
-            if let Some(receipt) = key.and_then(|(key, hash)| same_job(&job.owner, key, hash)) {
-                return (receipt, None);
+        for (number, needed) in needs(&references, &owner) {
+            if let Some((_, job)) = jobs.get_mut(number) {
+                job.needs.push(needed);
             }
         }
+        make_room(&owner, jobs.len());
+        while !jobs.is_empty() {
+            let common = Common { owner: &owner, batch: submissions[0].batch.as_deref(), home: &standing.id };
+            let written = row::insert(&common, jobs.iter().map(|(_, job)| job));
+            queued.budgets |= written.budgets;
+            if let Some(seq) = written.lowest_seq {
+                wake::_wake(Some(seq));
+            }
+            let (new, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(_, job)| written.has(&job.id));
+            row::keep_inputs(new.iter().map(|(_, job)| job));
+            for (at, job) in new {
+                queued.new.push(job.id.clone());
+                receipts[at] = Some(job.receipt(common.batch));
+            }
+            // Another session has committed the same key between our look and our write.
+            if !others.is_empty() {
+                same_jobs(&owner, &keys, &mut receipts);
+            }
+            jobs = others.into_iter().filter(|(at, _)| receipts[*at].is_none()).collect();
+        }
     }
-    (job.receipt(), written)
+    queued.receipts = receipts.into_iter().flatten().collect();
+    queued
 }
 
-/// The job that a key belongs to; an error when it was queued with other arguments.
-fn same_job(owner: &str, key: &str, hash: &[u8]) -> Option<Receipt> {
+/// An idempotency key, and the hash of the arguments that it stands for.
+struct Key {
+    name: String,
+    hash: Vec<u8>,
+}
+
+impl Key {
+    fn of(submission: &Submission) -> Option<Key> {
+        Some(Key { name: submission.key.clone()?, hash: submission.hash()? })
+    }
+}
+
+/// Finds the jobs that keys belong to, of submissions without a receipt; an error when one was queued with other arguments.
+fn same_jobs(owner: &str, keys: &[Option<Key>], receipts: &mut [Option<Receipt>]) {
     thread_local! {
         static SAME: Statement = Statement::new(
-            "SELECT j.id, j.status, j.model, j.estimated_seconds, j.estimated_cost, j.created_at, j.warnings, j.request_hash, j.seed, j.batch
-               FROM image_gen.jobs j WHERE j.owner = $1::name AND j.idempotency_key = $2",
-            &[TEXT, TEXT],
+            "SELECT j.id, j.status, j.model, j.estimated_seconds, j.estimated_cost, j.created_at, j.warnings, j.request_hash, j.seed, j.batch,
+                    j.idempotency_key
+               FROM image_gen.jobs j
+              WHERE j.owner = $1::name AND j.idempotency_key = ANY ($2) AND j.idempotency_key IS NOT NULL",
+            &[TEXT, pg_sys::TEXTARRAYOID],
         );
     }
-    let found = SAME.with(|s| s.run(&[argument(owner), argument(key)], Receipt::read));
-    let (receipt, other) = found.into_iter().next()?;
-    if other.as_deref() != Some(hash) {
-        crate::errors::conflict(
-            &format!("idempotency key \"{key}\" belongs to a job with other arguments"),
-            &format!("That job is {}.", receipt.id),
-            "Repeat the call with the same arguments, or use another key.",
-        );
+    let open = keys.iter().zip(&*receipts).enumerate().filter(|(_, (_, receipt))| receipt.is_none());
+    let open: HashMap<&str, usize> =
+        open.filter_map(|(at, (key, _))| Some((key.as_ref()?.name.as_str(), at))).collect();
+    if open.is_empty() {
+        return;
     }
-    Some(receipt)
+    let names = Element::TEXT.array(open.keys().map(|name| argument(*name)));
+    let read =
+        |row: &Row| (Receipt::read(row), row.get::<Vec<u8>>(8), row.get::<&str>(11).map(str::to_owned));
+    for (receipt, hash, name) in SAME.with(|s| s.run(&[argument(owner), names], read)) {
+        let found = name.and_then(|name| Some((open.get(name.as_str())?, name)));
+        let Some((at, name)) = found else { continue };
+        if hash.as_deref() != keys[*at].as_ref().map(|key| key.hash.as_slice()) {
+            crate::errors::conflict(
+                &format!("idempotency key \"{name}\" belongs to a job with other arguments"),
+                &format!("That job is {}.", receipt.id),
+                "Repeat the call with the same arguments, or use another key.",
+            );
+        }
+        receipts[*at] = Some(receipt);
+    }
 }
 
-/// The unfinished jobs whose pictures a request needs. An error for a picture that the caller may not see.
-fn needs(checked: &Checked, owner: &str) -> Vec<String> {
-    thread_local! {
-        static NEEDS: Statement =
-            Statement::new("SELECT image_gen._needs($1, $2, $3::name)", &[pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID, TEXT]);
-    }
+/// The pictures that a request refers to within this database, by their roles.
+fn references_of(checked: &Checked) -> impl Iterator<Item = (&'static str, String)> {
     let came_along = |role: &Role| checked.kept.iter().any(|kept| kept.role == *role);
-    let (roles, references): (Vec<String>, Vec<String>) = Role::ALL
-        .into_iter()
-        .filter(|role| !came_along(role))
-        .filter_map(|role| Some((role.name().to_owned(), role.reference(&checked.request)?.to_owned())))
-        .filter(|(_, reference)| !reference.starts_with("http://") && !reference.starts_with("https://"))
-        .unzip();
-    if roles.is_empty() {
+    let roles = Role::ALL.into_iter().filter(move |role| !came_along(role));
+    let references = roles.filter_map(|role| Some((role.name(), role.reference(&checked.request)?)));
+    let stored = references.filter(|(_, r)| !r.starts_with("http://") && !r.starts_with("https://"));
+    stored.map(|(role, reference)| (role, reference.to_owned())).collect::<Vec<_>>().into_iter()
+}
+
+/// The unfinished jobs whose pictures requests need, each with the request's number. An error for a picture that the caller may
+/// not see.
+fn needs(references: &[(usize, (&str, String))], owner: &str) -> Vec<(usize, String)> {
+    thread_local! {
+        static NEEDS: Statement = Statement::new(
+            "SELECT n.number, n.needs FROM image_gen._needs($1, $2, $3, $4::name) n",
+            &[pg_sys::INT4ARRAYOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID, TEXT],
+        );
+    }
+    if references.is_empty() {
         return vec![];
     }
-    let arguments = [argument(roles), argument(references), argument(owner)];
-    let found = NEEDS.with(|s| s.run(&arguments, |row| row.get::<Vec<Option<String>>>(1)));
-    found.into_iter().flatten().flatten().flatten().collect()
+    let arguments = [
+        Element::INTEGER.array(references.iter().map(|(number, _)| argument(*number as i32))),
+        Element::TEXT.array(references.iter().map(|(_, (role, _))| argument(*role))),
+        Element::TEXT.array(references.iter().map(|(_, (_, reference))| argument(reference.as_str()))),
+        argument(owner),
+    ];
+    let read = |row: &Row| Some((row.get::<i32>(1)? as usize, row.get::<String>(2)?));
+    NEEDS.with(|s| s.run(&arguments, read)).into_iter().flatten().collect()
 }
 
-fn make_room(owner: &str, most: i32) {
+/// An error for a role that would have too many jobs.
+fn make_room(owner: &str, new: usize) {
     thread_local! {
         static ROOM: Statement =
-            Statement::new("SELECT image_gen._make_room($1::name, $2)", &[TEXT, pg_sys::INT8OID]);
+            Statement::new("SELECT image_gen._make_room($1::name, $2, $3)", &[TEXT, pg_sys::INT8OID, pg_sys::INT8OID]);
     }
-    ROOM.with(|s| s.run(&[argument(owner), argument(i64::from(most))], |_| ()));
+    let most = settings::MAX_QUEUED_PER_ROLE.get();
+    if most != 0 {
+        ROOM.with(|s| s.run(&[argument(owner), argument(i64::from(most)), argument(new as i64)], |_| ()));
+    }
 }
 
 /// Holds the estimates of new jobs in the budgets that apply.
@@ -268,14 +357,12 @@ fn reserve(ids: &[String], headroom: bool) {
     RESERVE.with(|s| s.run(&[argument(ids.to_vec()), argument(headroom)], |_| ()));
 }
 
-/// What an operation would cost, without queueing it. `arguments` are those that describe the picture.
+/// What an operation would cost, without queueing it.
 #[expect(clippy::type_complexity, reason = "the columns of estimate()")]
 #[pg_extern(volatile, parallel_unsafe)]
 pub fn _estimate(
-    operation: &str,
-    arguments: &str,
-    model: Option<&str>,
-    preferences: Option<&str>,
+    operation: Option<&str>,
+    arguments: Option<&str>,
 ) -> TableIterator<
     'static,
     (
@@ -286,24 +373,26 @@ pub fn _estimate(
         name!(warnings, pgrx::JsonB),
     ),
 > {
-    let read = || -> Result<Submission, Invalid> {
-        arguments::from_json(operation, parsed("the request", arguments)?)
-    };
-    let submission = match read() {
-        Ok(submission) => submission,
-        Err(invalid) => fail(Code::Argument, &invalid.message, &invalid.hint),
-    };
-    let model = model.map(str::to_owned);
-    let preferences = preferences.map(str::to_owned);
-    let submission = Submission { model, preferences, allow_unpriced: true, ..submission };
-    let (_, checked, answer) = submission.draft();
-    needs(&checked, &_caller());
+    let (operation, mut arguments) = arguments::operation_named(operation, arguments);
+    if operation == Operation::Variate {
+        // A job each.
+        arguments.remove("n");
+    }
+    let request = answered(arguments::described("the request", &arguments).map_err(Into::into));
+    let mut submission = Submission::new(operation, request, Metadata::new(None));
+    submission.model = arguments.get("model").copied().and_then(arguments::text);
+    submission.preferences = arguments::preferences(&arguments);
+    submission.allow_unpriced = true;
+    let Draft { checked, answer, .. } = submission.draft(&snapshot::current(), &mut Rights::default());
+    let references: Vec<_> = references_of(&checked).map(|reference| (0, reference)).collect();
+    needs(&references, &_caller());
     let first = answer.admission.first();
+    let number = |text: String| AnyNumeric::try_from(text.as_str()).ok();
     TableIterator::once((
         first.map(|c| c.model.clone()),
         first.map(|c| c.provider.clone()),
-        answer.admission.cost().and_then(|c| row::numeric(&c.normalize().to_string())),
-        first.and_then(|c| row::numeric(&c.typical_seconds.to_string())),
+        answer.admission.cost().and_then(|c| number(c.normalize().to_string())),
+        first.and_then(|c| number(c.typical_seconds.to_string())),
         pgrx::JsonB(json!(answer.admission.warnings)),
     ))
 }

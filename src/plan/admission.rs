@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::{_new_job_id, check, parsed};
 use crate::errors::{Code, fail};
+use crate::submit::arguments;
 use crate::{settings, snapshot};
 
 /// The catalogue as this session sees it, with the keys that the worker has said it has, and measured times.
@@ -111,26 +112,22 @@ impl Wanted<'_> {
 }
 
 /// The whole route of an operation's arguments, with why each candidate is in or out and what it would be sent; and the
-/// providers that can do nothing of the kind. Nothing is sent. `arguments` are those that describe the picture.
+/// providers that can do nothing of the kind. Nothing is sent.
 #[pg_extern(volatile, parallel_unsafe)]
-pub fn _explain(
-    operation: &str,
-    arguments: &str,
-    model: Option<&str>,
-    preferences: Option<&str>,
-    max_cost: Option<AnyNumeric>,
-) -> JsonB {
+pub fn _explain(operation: Option<&str>, arguments: Option<&str>, max_cost: Option<AnyNumeric>) -> JsonB {
+    let (operation, arguments) = arguments::operation_named(operation, arguments);
     let explained = || -> Result<Value, Rejection> {
         let job_id = _new_job_id();
-        let operation = parsed("operation", &json!(operation).to_string())?;
-        let checked = check(&job_id, operation, parsed("the request", arguments)?)?;
+        let checked = check(&job_id, operation, arguments::described("the request", &arguments)?)?;
+        let model = arguments.get("model").copied().and_then(arguments::text);
+        let preferences = arguments::preferences(&arguments);
         let wanted = Wanted {
             job_id: &job_id,
             operation,
             request: &checked.request,
             priority: checked.priority,
-            model,
-            preferences,
+            model: model.as_deref(),
+            preferences: preferences.as_deref(),
             max_cost: limit(max_cost),
             allow_unpriced: false,
         };

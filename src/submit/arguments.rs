@@ -1,11 +1,16 @@
 //! The arguments of the operations, as SQL passes them by position, and as JSON by name.
 
+use std::collections::BTreeMap;
+
 use image_gen_engine::job::{Invalid, Operation, RawRequest};
 use pgrx::prelude::*;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::{Submission, json_text, submit};
+use super::{Metadata as Own, Submission, json_text, submit};
 use crate::errors::{Code, fail};
+use crate::plan::parsed;
+use crate::statement::input;
 
 /// What an argument of a function in `sql/api.sql` is.
 #[derive(Clone, Copy)]
@@ -140,9 +145,8 @@ macro_rules! operation {
         pub unsafe extern "C-unwind" fn $name(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             // SAFETY: as above.
             let submission = unsafe { read($operation, $parameters, call) };
-            let receipt = submit(&submission);
             // SAFETY: the function returns image_gen.receipt.
-            unsafe { receipt.into_tuple(call) }
+            unsafe { submit(submission).map_or(pg_sys::Datum::from(0), |receipt| receipt.into_tuple(call)) }
         }
     };
 }
@@ -215,16 +219,13 @@ unsafe fn read(operation: Operation, parameters: &[Parameter], call: pg_sys::Fun
         }
     }
     Submission {
-        operation,
-        request: r,
         model,
-        metadata: super::Metadata::new(metadata),
         preferences,
         key,
         deadline,
         max_cost,
         allow_unpriced,
-        batch: None,
+        ..Submission::new(operation, r, Own::new(metadata))
     }
 }
 
@@ -257,48 +258,109 @@ fn options(text: &str) -> Map<String, Value> {
     })
 }
 
-/// A request of an operation, by name: the arguments that describe the picture.
-pub(super) fn from_json(operation: &str, described: Map<String, Value>) -> Result<Submission, Invalid> {
-    let wrong = |what: &str, e: serde_json::Error| {
-        Invalid::new(format!("{what} is not understood: {e}"), "Compare it with the documentation.")
+/// Arguments by name, as JSON that is not read yet.
+pub type Named<'a> = BTreeMap<String, &'a RawValue>;
+
+/// The members of a JSON object; `None` for what is none.
+pub(super) fn object(json: &str) -> Option<Named<'_>> {
+    serde_json::from_str(json).ok()
+}
+
+/// An operation and its arguments as they are given to estimate() and explain().
+pub fn operation_named<'a>(name: Option<&str>, arguments: Option<&'a str>) -> (Operation, Named<'a>) {
+    let (Some(name), Some(arguments)) = (name, arguments) else {
+        fail(
+            Code::Null,
+            "an operation and its arguments are needed",
+            r#"Write for example ('generate', '{"prompt": "a cat"}')."#,
+        )
     };
-    let operation: Operation = serde_json::from_value(json!(operation)).map_err(|e| wrong("operation", e))?;
-    if described.get("options").is_some_and(|options| !options.is_object()) {
-        options("");
-    }
-    let request: RawRequest =
-        serde_json::from_value(Value::Object(described)).map_err(|e| wrong("the request", e))?;
-    Ok(Submission {
-        operation,
-        request,
-        model: None,
-        metadata: super::Metadata::new(None),
-        preferences: None,
-        key: None,
-        deadline: None,
-        max_cost: None,
-        allow_unpriced: false,
-        batch: None,
+    let operation = operation(name);
+    let Some(arguments) = object(arguments) else {
+        fail(
+            Code::Argument,
+            "arguments is not a JSON object",
+            r#"Write for example '{"prompt": "a cat", "model": "flux-1.1-pro"}'."#,
+        )
+    };
+    (operation, arguments)
+}
+
+/// The arguments that say what is to be done with a job. All others describe the picture.
+const TERMS: [&str; 7] = [
+    "model",
+    "metadata",
+    "provider_preferences",
+    "idempotency_key",
+    "deadline",
+    "max_cost",
+    "allow_unpriced",
+];
+
+/// An operation by its name.
+pub(super) fn operation(name: &str) -> Operation {
+    serde_json::from_value(json!(name)).unwrap_or_else(|_| {
+        fail(
+            Code::Argument,
+            &format!("operation '{name}' does not exist"),
+            "Use one of: generate, edit, upscale, variate, transfer_style.",
+        )
     })
 }
 
-/// What [`from_json`] does not read: the rest of a shot's arguments.
-pub(super) fn terms(submission: &mut Submission, arguments: &Map<String, Value>) {
-    let text = |name: &str| match arguments.get(name) {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(other) => Some(other.to_string()),
-    };
-    submission.model = text("model");
-    submission.preferences = match arguments.get("provider_preferences") {
-        None | Some(Value::Null) => None,
-        Some(json) => Some(json.to_string()),
-    };
-    let metadata = arguments.get("metadata").filter(|m| !m.is_null()).cloned();
-    submission.metadata = super::Metadata::new(metadata.and_then(|m| pgrx::JsonB(m).into_datum()));
-    let (deadline, max_cost, allow_unpriced) = (text("deadline"), text("max_cost"), text("allow_unpriced"));
-    if deadline.is_some() || max_cost.is_some() || allow_unpriced.is_some() {
-        (submission.deadline, submission.max_cost, submission.allow_unpriced) =
-            super::row::typed(deadline, max_cost, allow_unpriced);
+/// Of the arguments of an operation, by name, those that describe the picture. `what` names them in an error.
+pub fn described(what: &str, arguments: &Named<'_>) -> Result<RawRequest, Invalid> {
+    let given =
+        arguments.iter().filter(|(name, json)| !TERMS.contains(&name.as_str()) && json.get() != "null");
+    let mut described = Map::new();
+    for (name, json) in given {
+        // The borders of an edit are called as in edit().
+        let name = name.strip_prefix("border_").unwrap_or(name);
+        described.insert(name.to_owned(), parsed(what, json.get())?);
+    }
+    if described.get("options").is_some_and(|options| !options.is_object()) {
+        options("");
+    }
+    serde_json::from_value(Value::Object(described)).map_err(|e| {
+        Invalid::new(format!("the request is not understood: {e}"), "Compare it with the documentation.")
+    })
+}
+
+/// A value as text, as the operator ->> has it; `None` is null.
+pub fn text(json: &RawValue) -> Option<String> {
+    match json.get() {
+        "null" => None,
+        json => Some(serde_json::from_str(json).unwrap_or_else(|_| json.to_owned())),
+    }
+}
+
+/// `provider_preferences`, as JSON.
+pub fn preferences(arguments: &Named<'_>) -> Option<String> {
+    arguments.get("provider_preferences").map(|json| json.get().to_owned()).filter(|json| json != "null")
+}
+
+impl Submission {
+    /// The arguments of an operation, by name; the metadata are apart.
+    pub(super) fn named(
+        operation: Operation,
+        request: RawRequest,
+        arguments: &Named<'_>,
+        metadata: &str,
+    ) -> Self {
+        let given = |name: &str| arguments.get(name).copied().and_then(text);
+        Submission {
+            model: given("model"),
+            preferences: preferences(arguments),
+            deadline: given("deadline")
+                .and_then(|text| input(pg_sys::timestamptz_in, &text))
+                .map(|d| d.value() as i64),
+            // SAFETY: what numeric_in returns is a numeric.
+            max_cost: given("max_cost")
+                .and_then(|text| unsafe { AnyNumeric::from_datum(input(pg_sys::numeric_in, &text)?, false) }),
+            allow_unpriced: given("allow_unpriced")
+                .and_then(|text| input(pg_sys::boolin, &text))
+                .is_some_and(|yes| yes.value() != 0),
+            ..Submission::new(operation, request, Own::new(input(pg_sys::jsonb_in, metadata)))
+        }
     }
 }

@@ -1,101 +1,128 @@
 //! Several jobs at once: all or none.
 
-use image_gen_engine::job::Invalid;
-use pgrx::JsonB;
+use image_gen_engine::seed;
 use pgrx::prelude::*;
-use serde_json::{Map, Value};
 
-use super::row::{Receipt, numeric};
-use super::{TEXT, arguments, queue, reserve};
-use crate::errors::{Code, fail};
-use crate::plan::{_caller, parsed};
-use crate::statement::{Statement, argument};
+use super::row::Receipt;
+use super::shots::BatchJson;
+use super::{TEXT, json_text, queue, reserve, rights};
+use crate::plan::{_caller, _new_job_id};
+use crate::statement::{Argument, Statement, argument};
+
+#[doc(hidden)]
+#[unsafe(no_mangle)]
+pub extern "C" fn pg_finfo_image_gen_generate_batch() -> *const pg_sys::Pg_finfo_record {
+    static RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &RECORD
+}
+
+/// # Safety
+/// Called by PostgreSQL, with the arguments that `sql/batch.sql` declares.
+#[unsafe(no_mangle)]
+#[pg_guard]
+pub unsafe extern "C-unwind" fn image_gen_generate_batch(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: two jsonb, a numeric and a text, as declared.
+    let (json, max_cost, key) = unsafe {
+        let arguments = (*call).args.as_slice((*call).nargs as usize);
+        let given = |at: usize| arguments.get(at).filter(|a| !a.isnull).map(|a| a.value);
+        let text = |json: Argument, none: &str| json.map_or_else(|| none.to_owned(), json_text);
+        let batch = BatchJson { shots: text(given(0), "null"), defaults: text(given(1), "{}") };
+        let max_cost = given(2).and_then(|datum| AnyNumeric::from_datum(datum, false));
+        (batch, max_cost, given(3).and_then(|datum| String::from_datum(datum, false)))
+    };
+    let receipts = generate_batch(&json, max_cost.as_ref(), key.as_deref());
+    // SAFETY: the function returns rows of these columns.
+    unsafe { into_rows(receipts, call) }
+}
 
 /// Queues the shots of a batch, and holds what they are expected to cost as a whole.
-#[expect(clippy::type_complexity, reason = "the columns of generate_batch()")]
-#[pg_extern(volatile, parallel_unsafe)]
-pub fn _submit_batch(
-    batch: &str,
-    names: Vec<String>,
-    operations: Vec<String>,
-    described: Vec<String>,
-    given: Vec<String>,
-    max_cost: Option<AnyNumeric>,
+fn generate_batch(
+    json: &BatchJson,
+    max_cost: Option<&AnyNumeric>,
     key: Option<&str>,
-) -> TableIterator<
-    'static,
-    (
-        name!(shot, String),
-        name!(id, String),
-        name!(status, String),
-        name!(model, String),
-        name!(seed, i64),
-        name!(estimated_seconds, Option<AnyNumeric>),
-        name!(estimated_cost, Option<AnyNumeric>),
-        name!(created_at, TimestampWithTimeZone),
-        name!(warnings, JsonB),
-        name!(batch, Option<String>),
-    ),
-> {
-    let shots = names.into_iter().zip(operations).zip(described.into_iter().zip(given));
-    let mut receipts: Vec<(String, Receipt)> = vec![];
-    let mut ids = vec![];
-    for ((name, operation), (described, given)) in shots {
-        let read = || -> Result<_, Invalid> {
-            let what = format!("shot \"{name}\"");
-            let submission = arguments::from_json(&operation, parsed(&what, &described)?)?;
-            Ok((submission, parsed::<Map<String, Value>>(&what, &given)?))
-        };
-        let (mut submission, given) = match read() {
-            Ok(read) => read,
-            Err(invalid) => fail(Code::Argument, &invalid.message, &invalid.hint),
-        };
-        arguments::terms(&mut submission, &given);
-        submission.key = key.map(|key| format!("{key}#{name}"));
-        submission.batch = Some(batch.to_owned());
-        let (receipt, written) = queue(&submission);
-        ids.extend(written.map(|_| receipt.id.clone()));
-        receipts.push((name, receipt));
-    }
-    if !ids.is_empty() {
-        if let Some(cap) = max_cost {
-            cap_batch(batch, cap);
+) -> Vec<(String, Receipt)> {
+    let cap = max_cost.map(|cap| {
+        rights::amount("max_cost", cap, "Give USD for the whole batch, from 0 up, or leave it out.")
+    });
+    let batch = format!("bat_{}", _new_job_id().trim_start_matches("gen_"));
+    // One base seed in any case, and the same one for the same key.
+    let base = match key {
+        None => seed::derive(0, &batch),
+        Some(key) => seed::derive(0, &format!("{} {key}", _caller())),
+    };
+    let shots = json.read(Some(base));
+    let submissions = shots.iter().map(|shot| {
+        let mut submission = shot.submission();
+        submission.key = key.map(|key| format!("{key}#{}", shot.name));
+        submission.batch = Some(batch.clone());
+        submission
+    });
+    let queued = queue(submissions.collect());
+    if !queued.new.is_empty() {
+        if let Some(cap) = cap {
+            cap_batch(&batch, &cap.to_string());
         }
-        reserve(&ids, true);
+        if cap.is_some() || queued.budgets {
+            reserve(&queued.new, true);
+        }
     }
-    let rows: Vec<_> = receipts
-        .into_iter()
-        .map(|(name, r)| {
-            let warnings = serde_json::from_str(&r.warnings).unwrap_or_default();
-            // A timestamp of PostgreSQL's own is in range.
-            let created_at = TimestampWithTimeZone::try_from(r.created_at).unwrap_or_else(|_| now());
-            let status = r.status().to_owned();
-            (
-                name,
-                r.id,
-                status,
-                r.model,
-                r.seed,
-                r.estimated_seconds,
-                r.estimated_cost,
-                created_at,
-                JsonB(warnings),
-                r.batch,
-            )
-        })
-        .collect();
-    TableIterator::new(rows)
+    shots.into_iter().map(|shot| shot.name).zip(queued.receipts).collect()
 }
 
 /// A budget for the batch alone.
-fn cap_batch(batch: &str, cap: AnyNumeric) {
+fn cap_batch(batch: &str, cap: &str) {
     thread_local! {
         static CAP: Statement = Statement::new(
-            "WITH b AS (INSERT INTO image_gen.budgets (scope, key, amount, set_by) VALUES ('batch', $1, $2, $3::name) RETURNING id)
+            "WITH b AS (INSERT INTO image_gen.budgets (scope, key, amount, set_by) VALUES ('batch', $1, $2::numeric, $3::name) RETURNING id)
              INSERT INTO image_gen.budget_totals (budget_id, since) SELECT b.id, '-infinity' FROM b",
-            &[TEXT, pg_sys::NUMERICOID, TEXT],
+            &[TEXT, TEXT, TEXT],
         );
     }
-    let cap = numeric(&cap.to_string());
     CAP.with(|s| s.run(&[argument(batch), argument(cap), argument(_caller())], |_| ()));
+}
+
+/// The rows of generate_batch(), all at once.
+///
+/// # Safety
+/// The call is of a function that returns such rows.
+unsafe fn into_rows(receipts: Vec<(String, Receipt)>, call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: a function that returns a set is told how; the rows outlive the call, and so are made in the query's memory.
+    unsafe {
+        let info = (*call).resultinfo.cast::<pg_sys::ReturnSetInfo>();
+        let materialize = pg_sys::SetFunctionReturnMode::SFRM_Materialize;
+        if info.is_null() || (*info).allowedModes as u32 & materialize == 0 {
+            error!("image_gen: rows are returned where none are expected");
+        }
+        let query = (*(*info).econtext).ecxt_per_query_memory;
+        let before = pg_sys::MemoryContextSwitchTo(query);
+        let mut descriptor: pg_sys::TupleDesc = std::ptr::null_mut();
+        pg_sys::get_call_result_type(call, std::ptr::null_mut(), &mut descriptor);
+        let random =
+            (*info).allowedModes as u32 & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random != 0;
+        let rows = pg_sys::tuplestore_begin_heap(random, false, pg_sys::work_mem);
+        (*info).returnMode = materialize;
+        (*info).setResult = rows;
+        (*info).setDesc = descriptor;
+        pg_sys::MemoryContextSwitchTo(before);
+        for (shot, receipt) in receipts {
+            let [id, status, model, seconds, cost, created_at, warnings] = receipt.columns();
+            let columns = [
+                argument(shot),
+                id,
+                status,
+                model,
+                argument(receipt.seed),
+                seconds,
+                cost,
+                created_at,
+                warnings,
+                argument(receipt.batch.as_deref()),
+            ];
+            let mut nulls = columns.map(|column| column.is_none());
+            let mut values = columns.map(|column| column.unwrap_or(pg_sys::Datum::from(0)));
+            pg_sys::tuplestore_putvalues(rows, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+        }
+        (*call).isnull = true;
+        pg_sys::Datum::from(0)
+    }
 }

@@ -1,66 +1,99 @@
 //! A new job as a row, and what its caller is told about it.
 
-use image_gen_engine::job::Warning;
+use std::collections::HashSet;
+
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Submission, TEXT};
-use crate::plan::admission::Answer;
-use crate::plan::{Checked, Kept};
-use crate::statement::{Argument, Row, Statement, argument};
+use super::{Draft, Submission, TEXT};
+use crate::plan::Kept;
+use crate::statement::{Argument, Element, Inputs, Row, Statement, argument};
 
 /// A job that is to be queued.
 pub struct NewJob {
     pub id: String,
-    pub owner: String,
     key: Option<String>,
     hash: Option<Vec<u8>>,
-    pub seed: i64,
-    pub model: String,
-    pub batch: Option<String>,
+    seed: i64,
+    model: String,
     operation: &'static str,
     task: &'static str,
     prompt: String,
     provider: Option<String>,
-    parameters: String,
+    parameters: Argument,
     metadata: Argument,
-    preferences: Option<String>,
+    preferences: Argument,
     deadline: Option<i64>,
     max_cost: Argument,
     allow_unpriced: bool,
-    estimated_seconds: Option<String>,
-    estimated_cost: Option<String>,
-    warnings: String,
+    estimated_seconds: Argument,
+    estimated_cost: Argument,
+    warnings: Argument,
     priority: Option<&'static str>,
-    needs: Vec<String>,
-    home: String,
+    /// The jobs that it waits for.
+    pub needs: Vec<String>,
     kept: Vec<Kept>,
 }
 
-/// What came of writing a row.
+/// What jobs that are queued together have in common.
+pub struct Common<'a> {
+    pub owner: &'a str,
+    pub batch: Option<&'a str>,
+    pub home: &'a str,
+}
+
+/// Makes texts of one job after the other into values of their columns.
+pub struct RowInputs {
+    parameters: Inputs,
+    preferences: Inputs,
+    warnings: Inputs,
+    seconds: Inputs,
+    cost: Inputs,
+}
+
+impl Default for RowInputs {
+    fn default() -> Self {
+        let json = || Inputs::new(pg_sys::jsonb_in);
+        let number = || Inputs::new(pg_sys::numeric_in);
+        RowInputs {
+            parameters: json(),
+            preferences: json(),
+            warnings: json(),
+            seconds: number(),
+            cost: number(),
+        }
+    }
+}
+
+/// What came of writing rows.
+#[derive(Default)]
 pub struct Written {
-    /// The order of the queue.
-    pub seq: i64,
+    /// The first of them in the order of the queue.
+    pub lowest_seq: Option<i64>,
     /// Whether there are budgets, seen by the same statement.
     pub budgets: bool,
+    /// Which were written, where not all were for certain.
+    ids: Option<HashSet<String>>,
+}
+
+impl Written {
+    /// Whether a job was written, and not left out for its key.
+    pub fn has(&self, id: &str) -> bool {
+        self.ids.as_ref().is_none_or(|ids| ids.contains(id))
+    }
 }
 
 /// What queueing a job returns: `image_gen.receipt`, and what a batch shows besides.
 pub struct Receipt {
     pub id: String,
     status: String,
-    pub model: String,
-    pub estimated_seconds: Option<AnyNumeric>,
-    pub estimated_cost: Option<AnyNumeric>,
-    pub created_at: i64,
-    pub warnings: String,
+    model: String,
+    estimated_seconds: Argument,
+    estimated_cost: Argument,
+    created_at: i64,
+    warnings: Argument,
     pub seed: i64,
     pub batch: Option<String>,
-}
-
-/// A number that is written down.
-pub fn numeric(text: &str) -> Option<AnyNumeric> {
-    AnyNumeric::try_from(text).ok()
 }
 
 /// As the session shows it.
@@ -72,37 +105,9 @@ pub fn timestamp_text(at: pg_sys::TimestampTz) -> Option<String> {
     shown.into_iter().flatten().next()
 }
 
-/// Terms that came as text, read as PostgreSQL reads them.
-pub fn typed(
-    deadline: Option<String>,
-    max_cost: Option<String>,
-    allow_unpriced: Option<String>,
-) -> (Option<i64>, Option<AnyNumeric>, bool) {
-    thread_local! {
-        static TYPED: Statement =
-            Statement::new("SELECT $1::timestamptz, $2::numeric, $3::boolean", &[TEXT, TEXT, TEXT]);
-    }
-    let arguments = [argument(deadline), argument(max_cost), argument(allow_unpriced)];
-    let read = |row: &Row| {
-        let deadline = row.get::<i64>(1);
-        (deadline, row.get::<AnyNumeric>(2), row.get::<bool>(3).unwrap_or(false))
-    };
-    TYPED.with(|s| s.run(&arguments, read)).into_iter().next().unwrap_or_default()
-}
-
 impl NewJob {
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the row, made elsewhere")]
-    pub fn new(
-        submission: &Submission,
-        id: String,
-        owner: String,
-        checked: Checked,
-        answer: Answer,
-        needs: Vec<String>,
-        warnings: Vec<Warning>,
-        hash: Option<Vec<u8>>,
-        home: String,
-    ) -> Self {
+    pub fn new(submission: &Submission, draft: Draft, hash: Option<Vec<u8>>, inputs: &mut RowInputs) -> Self {
+        let Draft { job_id, checked, answer } = draft;
         let first = answer.admission.first();
         let cost = answer.admission.cost().map(|c| c.normalize().to_string());
         let mut parameters = serde_json::to_value(&checked.request).unwrap_or_default();
@@ -111,202 +116,224 @@ impl NewJob {
             parameters.remove("seed");
         }
         NewJob {
-            owner,
             key: submission.key.clone(),
             hash,
             seed: checked.request.seed,
             model: first.map(|c| c.model.clone()).unwrap_or_default(),
-            batch: submission.batch.clone(),
             operation: submission.operation.as_str(),
             task: answer.need.as_str(),
             prompt: checked.request.prompt,
-            provider: answer.target.named.and_then(|named| named.provider),
-            parameters: parameters.to_string(),
+            parameters: inputs.parameters.value(parameters.to_string()),
             metadata: submission.metadata.datum,
-            preferences: answer.preferences.map(|p| json!(p).to_string()),
+            preferences: answer.preferences.and_then(|p| inputs.preferences.value(json!(p).to_string())),
             // 'infinity' is none.
             deadline: submission.deadline.filter(|deadline| *deadline != i64::MAX),
             max_cost: submission.max_cost.clone().and_then(IntoDatum::into_datum),
             allow_unpriced: submission.allow_unpriced,
-            estimated_seconds: first.map(|c| c.typical_seconds.to_string()),
-            estimated_cost: cost,
-            warnings: json!(warnings).to_string(),
+            estimated_seconds: first.and_then(|c| inputs.seconds.value(c.typical_seconds.to_string())),
+            estimated_cost: cost.and_then(|cost| inputs.cost.value(cost)),
+            warnings: inputs.warnings.value(json!(answer.admission.warnings).to_string()),
             priority: checked.priority.map(|p| p.as_str()),
-            needs,
-            home,
+            provider: answer.target.named.and_then(|named| named.provider),
+            needs: vec![],
             kept: checked.kept,
-            id,
+            id: job_id,
         }
     }
 
-    /// Writes the job and its place in the queue. `None` when a job with its key exists.
-    pub fn insert(&self) -> Option<Written> {
-        thread_local! {
-            // A plan for each shape of job: with a key of its own, and waiting for others.
-            static INSERT: [Statement; 4] =
-                [0, 1, 2, 3].map(|shape| Statement::new(&text_of(shape & 1 != 0, shape & 2 != 0), &TYPES));
-        }
-        let shape = usize::from(self.key.is_some()) | usize::from(!self.needs.is_empty()) << 1;
-        let state = if self.needs.is_empty() { "ready" } else { "waiting" };
-        let arguments = [
-            argument(self.id.as_str()),
-            argument(self.operation),
-            argument(self.task),
-            argument(self.prompt.as_str()),
-            argument(self.model.as_str()),
-            argument(self.provider.as_deref()),
-            argument(self.seed),
-            argument(self.parameters.as_str()),
-            self.metadata,
-            argument(self.preferences.as_deref()),
-            argument(self.owner.as_str()),
-            argument(self.key.as_deref()),
-            argument(self.hash.as_deref()),
-            self.deadline.map(pg_sys::Datum::from),
-            self.max_cost,
-            argument(self.allow_unpriced),
-            argument(self.batch.as_deref()),
-            argument(self.estimated_seconds.as_deref()),
-            argument(self.estimated_cost.as_deref()),
-            argument(self.warnings.as_str()),
-            argument(self.priority),
-            argument(state),
-            argument(self.home.as_str()),
-            argument(self.needs.clone()),
-        ];
-        let read = |row: &Row| Some(Written { seq: row.get::<i64>(1)?, budgets: row.get::<bool>(2)? });
-        INSERT.with(|shapes| shapes[shape].run(&arguments, read)).into_iter().flatten().next()
-    }
-
-    /// Stores the pictures that came along.
-    pub fn keep_inputs(&self) {
-        thread_local! {
-            static KEEP: Statement = Statement::new(
-                "SELECT image_gen._keep_input($1, $2, $3, $4)",
-                &[TEXT, TEXT, TEXT, pg_sys::BYTEAOID],
-            );
-        }
-        for kept in &self.kept {
-            let arguments = [
-                argument(self.id.as_str()),
-                argument(kept.sha256.as_str()),
-                argument(kept.content_type.as_str()),
-                argument(kept.bytes.as_slice()),
-            ];
-            KEEP.with(|s| s.run(&arguments, |_| ()));
-        }
-    }
-
-    pub fn receipt(&self) -> Receipt {
+    pub fn receipt(self, batch: Option<&str>) -> Receipt {
         Receipt {
-            id: self.id.clone(),
+            id: self.id,
             status: "queued".into(),
-            model: self.model.clone(),
-            estimated_seconds: self.estimated_seconds.as_deref().and_then(numeric),
-            estimated_cost: self.estimated_cost.as_deref().and_then(numeric),
+            model: self.model,
+            estimated_seconds: self.estimated_seconds,
+            estimated_cost: self.estimated_cost,
             // SAFETY: in a transaction.
             created_at: unsafe { pg_sys::GetCurrentTransactionStartTimestamp() },
-            warnings: self.warnings.clone(),
+            warnings: self.warnings,
             seed: self.seed,
-            batch: self.batch.clone(),
+            batch: batch.map(str::to_owned),
         }
     }
 }
 
-static TYPES: [pg_sys::Oid; 24] = [
-    TEXT,
-    TEXT,
-    TEXT,
-    TEXT,
-    TEXT,
-    TEXT,
-    pg_sys::INT8OID,
-    TEXT,
-    pg_sys::JSONBOID,
-    TEXT,
-    TEXT,
-    TEXT,
-    pg_sys::BYTEAOID,
-    pg_sys::TIMESTAMPTZOID,
-    pg_sys::NUMERICOID,
-    pg_sys::BOOLOID,
-    TEXT,
-    TEXT,
-    TEXT,
-    TEXT,
-    TEXT,
-    TEXT,
-    TEXT,
-    pg_sys::TEXTARRAYOID,
+/// A column of `jobs` that each new job has its own value in.
+struct Column {
+    name: &'static str,
+    oid: pg_sys::Oid,
+    array: pg_sys::Oid,
+    element: Element,
+    value: fn(&NewJob) -> Argument,
+}
+
+macro_rules! columns {
+    ($($name:literal $oid:ident $array:ident $element:ident $value:expr;)*) => {
+        [$(Column { name: $name, oid: pg_sys::$oid, array: pg_sys::$array, element: Element::$element, value: $value }),*]
+    };
+}
+
+static COLUMNS: [Column; 19] = columns![
+    "id" TEXTOID TEXTARRAYOID TEXT |j| argument(j.id.as_str());
+    "operation" TEXTOID TEXTARRAYOID TEXT |j| argument(j.operation);
+    "task" TEXTOID TEXTARRAYOID TEXT |j| argument(j.task);
+    "prompt" TEXTOID TEXTARRAYOID TEXT |j| argument(j.prompt.as_str());
+    "model" TEXTOID TEXTARRAYOID TEXT |j| argument(j.model.as_str());
+    "provider" TEXTOID TEXTARRAYOID TEXT |j| argument(j.provider.as_deref());
+    "seed" INT8OID INT8ARRAYOID BIGINT |j| argument(j.seed);
+    "parameters" JSONBOID JSONBARRAYOID JSONB |j| j.parameters;
+    "metadata" JSONBOID JSONBARRAYOID JSONB |j| j.metadata;
+    "preferences" JSONBOID JSONBARRAYOID JSONB |j| j.preferences;
+    "idempotency_key" TEXTOID TEXTARRAYOID TEXT |j| argument(j.key.as_deref());
+    "request_hash" BYTEAOID BYTEAARRAYOID BYTEA |j| argument(j.hash.as_deref());
+    "deadline" TIMESTAMPTZOID TIMESTAMPTZARRAYOID TIMESTAMPTZ |j| j.deadline.map(pg_sys::Datum::from);
+    "max_cost" NUMERICOID NUMERICARRAYOID NUMERIC |j| j.max_cost;
+    "allow_unpriced" BOOLOID BOOLARRAYOID BOOLEAN |j| argument(j.allow_unpriced);
+    "estimated_seconds" NUMERICOID NUMERICARRAYOID NUMERIC |j| j.estimated_seconds;
+    "estimated_cost" NUMERICOID NUMERICARRAYOID NUMERIC |j| j.estimated_cost;
+    "warnings" JSONBOID JSONBARRAYOID JSONB |j| j.warnings;
+    "priority" TEXTOID TEXTARRAYOID TEXT |j| argument(j.priority);
 ];
 
-/// One statement writes all: what starts a statement costs more than the rows do.
-fn text_of(keyed: bool, needs: bool) -> String {
-    let conflict = match keyed {
-        true => "ON CONFLICT (owner, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING",
-        false => "",
+/// Writes jobs and their places in the queue. A job whose key another one has is left out.
+pub fn insert<'a>(common: &Common<'_>, jobs: impl Iterator<Item = &'a NewJob>) -> Written {
+    thread_local! {
+        // A plan for each shape: jobs with keys of their own, jobs that wait for others, several jobs.
+        static INSERT: [Statement; 8] = std::array::from_fn(|shape| {
+            let several = shape & 4 != 0;
+            Statement::new(&text_of(shape & 1 != 0, shape & 2 != 0, several), &types_of(several))
+        });
+    }
+    let jobs: Vec<&NewJob> = jobs.collect();
+    let keyed = jobs.iter().any(|job| job.key.is_some());
+    let needs: Vec<(&str, &str)> =
+        jobs.iter().flat_map(|job| job.needs.iter().map(|n| (job.id.as_str(), n.as_str()))).collect();
+    let shape = usize::from(keyed) | usize::from(!needs.is_empty()) << 1 | usize::from(jobs.len() > 1) << 2;
+    let mut arguments: Vec<Argument> = match jobs[..] {
+        [job] => COLUMNS.iter().map(|column| (column.value)(job)).collect(),
+        _ => COLUMNS.iter().map(|c| c.element.array(jobs.iter().map(|job| (c.value)(job)))).collect(),
     };
-    let waits = match needs {
-        true => {
-            ", w AS (INSERT INTO image_gen.waits (needs, seq) SELECT DISTINCT n, j.seq FROM j CROSS JOIN LATERAL unnest($24) AS n)"
-        }
-        false => "",
+    arguments.extend([argument(common.owner), argument(common.batch), argument(common.home)]);
+    arguments.extend(match needs[..] {
+        [] => [None, None],
+        _ => [
+            Element::TEXT.array(needs.iter().map(|(job, _)| argument(*job))),
+            Element::TEXT.array(needs.iter().map(|(_, needed)| argument(*needed))),
+        ],
+    });
+    let read = |row: &Row| Written {
+        lowest_seq: row.get(1),
+        budgets: row.get(2).unwrap_or(false),
+        ids: keyed.then(|| row.get::<Vec<String>>(3).unwrap_or_default().into_iter().collect()),
+    };
+    let written = INSERT.with(|shapes| shapes[shape].run(&arguments, read)).into_iter().next();
+    // No row where a single job was left out.
+    written.unwrap_or_else(|| Written { ids: Some(HashSet::new()), ..Written::default() })
+}
+
+fn types_of(several: bool) -> Vec<pg_sys::Oid> {
+    let own = COLUMNS.iter().map(|column| if several { column.array } else { column.oid });
+    own.chain([TEXT, TEXT, TEXT, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID]).collect()
+}
+
+/// One statement writes all: what starts a statement costs more than the rows do.
+fn text_of(keyed: bool, needs: bool, several: bool) -> String {
+    let names = COLUMNS.each_ref().map(|column| column.name).join(", ");
+    let values: Vec<String> = (1..=COLUMNS.len()).map(|n| format!("${n}")).collect();
+    let values = values.join(", ");
+    // What follows the columns: owner, batch, home, and which job needs which.
+    let [owner, batch, home, job, needed] = [1, 2, 3, 4, 5].map(|n| COLUMNS.len() + n);
+    let rows = match several {
+        false => format!("VALUES ({values}, ${owner}::name, ${batch})"),
+        true => format!("SELECT n.*, ${owner}::name, ${batch} FROM unnest({values}) AS n({names})"),
+    };
+    let (seq, ids) = match several {
+        false => ("q.seq", "ARRAY[q.job_id]"),
+        true => ("min(q.seq)", "array_agg(q.job_id)"),
+    };
+    let (conflict, ids) = match keyed {
+        false => ("", "NULL::text[]"),
+        true => ("ON CONFLICT (owner, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING", ids),
+    };
+    let (state, waits) = match needs {
+        false => ("'ready'".to_owned(), String::new()),
+        true => (
+            format!("CASE WHEN j.id IN (SELECT unnest(${job})) THEN 'waiting' ELSE 'ready' END"),
+            format!(
+                ", w AS (INSERT INTO image_gen.waits (needs, seq)
+                         SELECT DISTINCT w.needed, j.seq FROM j JOIN unnest(${job}, ${needed}) AS w(job, needed) ON w.job = j.id)"
+            ),
+        ),
     };
     format!(
         "WITH j AS (
-           INSERT INTO image_gen.jobs
-             (id, operation, task, prompt, model, provider, seed, parameters, metadata, preferences, owner, idempotency_key,
-              request_hash, deadline, max_cost, allow_unpriced, batch, estimated_seconds, estimated_cost, warnings, priority)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10::jsonb, $11::name, $12, $13, $14, $15, $16, $17, $18::numeric,
-                   $19::numeric, $20::jsonb, $21) {conflict}
-           RETURNING seq, id, owner
+           INSERT INTO image_gen.jobs ({names}, owner, batch) {rows} {conflict} RETURNING seq, id, owner
          ), q AS (
-           INSERT INTO image_gen.queue (seq, job_id, owner, state, home) SELECT j.seq, j.id, j.owner, $22, $23::uuid FROM j
-           RETURNING seq
+           INSERT INTO image_gen.queue (seq, job_id, owner, state, home) SELECT j.seq, j.id, j.owner, {state}, ${home}::uuid FROM j
+           RETURNING seq, job_id
          ){waits}
-         SELECT q.seq, EXISTS (SELECT FROM image_gen.budgets) FROM q"
+         SELECT {seq}, EXISTS (SELECT FROM image_gen.budgets), {ids} FROM q"
     )
 }
 
+/// Stores the pictures that came along.
+pub fn keep_inputs<'a>(jobs: impl Iterator<Item = &'a NewJob>) {
+    thread_local! {
+        static KEEP: Statement = Statement::new(
+            "SELECT image_gen._keep_input(i.job, i.hash, i.type, i.bytes) FROM unnest($1, $2, $3, $4) AS i(job, hash, type, bytes)",
+            &[pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID, pg_sys::BYTEAARRAYOID],
+        );
+    }
+    let kept: Vec<(&str, &Kept)> =
+        jobs.flat_map(|job| job.kept.iter().map(|kept| (job.id.as_str(), kept))).collect();
+    if !kept.is_empty() {
+        let arguments = [
+            Element::TEXT.array(kept.iter().map(|(job, _)| argument(*job))),
+            Element::TEXT.array(kept.iter().map(|(_, kept)| argument(kept.sha256.as_str()))),
+            Element::TEXT.array(kept.iter().map(|(_, kept)| argument(kept.content_type.as_str()))),
+            Element::BYTEA.array(kept.iter().map(|(_, kept)| argument(kept.bytes.as_slice()))),
+        ];
+        KEEP.with(|s| s.run(&arguments, |_| ()));
+    }
+}
+
 impl Receipt {
-    /// Of a row of jobs, and the hash of its arguments.
-    pub fn read(row: &Row) -> (Self, Option<Vec<u8>>) {
+    /// Of a row of jobs.
+    pub fn read(row: &Row) -> Self {
         let text = |column| row.get::<String>(column).unwrap_or_default();
-        let receipt = Receipt {
+        Receipt {
             id: text(1),
             status: text(2),
             model: text(3),
-            estimated_seconds: row.get(4),
-            estimated_cost: row.get(5),
+            estimated_seconds: row.copied(4, false, -1),
+            estimated_cost: row.copied(5, false, -1),
             created_at: row.get(6).unwrap_or_default(),
-            warnings: row.get::<pgrx::JsonB>(7).map(|w| w.0.to_string()).unwrap_or_default(),
+            warnings: row.copied(7, false, -1),
             seed: row.get(9).unwrap_or_default(),
             batch: row.get(10),
-        };
-        (receipt, row.get::<Vec<u8>>(8))
+        }
     }
 
-    pub fn status(&self) -> &str {
-        &self.status
+    /// As the columns of type `image_gen.receipt`.
+    pub fn columns(&self) -> [Argument; 7] {
+        [
+            argument(self.id.as_str()),
+            argument(self.status.as_str()),
+            argument(self.model.as_str()),
+            self.estimated_seconds,
+            self.estimated_cost,
+            Some(pg_sys::Datum::from(self.created_at)),
+            self.warnings,
+        ]
     }
 
-    /// As a row of type `image_gen.receipt`.
+    /// As a row of that type.
     ///
     /// # Safety
-    /// The call is of a function that returns that type.
+    /// The call is of a function that returns it.
     pub unsafe fn into_tuple(self, call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-        let warnings: Value = serde_json::from_str(&self.warnings).unwrap_or_default();
-        let values: [Argument; 7] = [
-            argument(self.id),
-            argument(self.status),
-            argument(self.model),
-            argument(self.estimated_seconds),
-            argument(self.estimated_cost),
-            Some(pg_sys::Datum::from(self.created_at)),
-            argument(pgrx::JsonB(warnings)),
-        ];
-        let mut nulls = values.map(|v| v.is_none());
-        let mut values = values.map(|v| v.unwrap_or(pg_sys::Datum::from(0)));
+        let columns = self.columns();
+        let mut nulls = columns.map(|v| v.is_none());
+        let mut values = columns.map(|v| v.unwrap_or(pg_sys::Datum::from(0)));
         // SAFETY: the type's descriptor has seven columns of these types, as the caller promises.
         unsafe {
             let mut descriptor: pg_sys::TupleDesc = std::ptr::null_mut();

@@ -102,13 +102,14 @@ impl Stage {
         alice.all_succeed(&[id]);
     }
 
-    /// Fails unless, in every job, the cost is the sum over its attempts and over its assets.
+    /// Fails unless, in every job, the cost is the sum over its attempts and over its assets, and no row contradicts itself.
     pub fn check_money(&self) {
         check_money(&self.cluster);
     }
 }
 
-/// Fails unless, in every job of this server's stage, the cost is the sum over its attempts and over its assets.
+/// Fails unless, in every job of this server's stage, the cost is the sum over its attempts and over its assets, and no row
+/// contradicts itself.
 ///
 /// # Panics
 /// Then.
@@ -123,4 +124,13 @@ pub fn check_money(cluster: &Cluster) {
                      OR j.status = 'succeeded' AND (j.known_cost IS DISTINCT FROM c.total OR j.billed_cost IS DISTINCT FROM c.billed))",
         );
     assert!(wrong.is_empty(), "job, attempts and assets disagree about the cost: {wrong:?}");
+    // What triggers hold of updates is so of all rows.
+    let wrong = cluster.admin(DATABASE).rows(
+        "SELECT j.id, j.status, j.finished_at, j.error_code FROM image_gen.jobs j
+          WHERE (j.finished_at IS NULL) <> (j.status IN ('queued', 'running'))
+             OR (j.error_code IS NULL) <> (j.status IN ('queued', 'running', 'succeeded'))
+         UNION ALL
+         SELECT q.job_id, q.state, NULL, NULL FROM image_gen.queue q WHERE (q.state = 'running') <> (q.epoch IS NOT NULL)",
+    );
+    assert!(wrong.is_empty(), "rows contradict themselves: {wrong:?}");
 }

@@ -101,14 +101,70 @@ fn a_claim_calls_no_function_once_a_job() {
     let mut worker = cluster.admin("shop");
     worker.run("BEGIN");
     assert_eq!(worker.number("SELECT count(*) FROM image_gen._claim(1000000, 500, 0)"), 100);
+    // (Those in an index of jobs are PostgreSQL's own under other names.)
     let calls = worker.rows(
-        "SELECT funcname, calls FROM pg_stat_xact_user_functions WHERE schemaname = 'image_gen' ORDER BY calls DESC",
+        "SELECT funcname, calls FROM pg_stat_xact_user_functions
+          WHERE schemaname = 'image_gen' AND funcname NOT IN ('_entry', '_start_of') ORDER BY calls DESC",
     );
     println!("function calls of a claim of 100 jobs of 2 models: {calls:?}");
     // The worker knows the catalogue: what a claim ships is the jobs.
     let all: i64 = calls.iter().map(|row| row[1].parse::<i64>().unwrap()).sum();
     assert!(all < 10, "{all} function calls for one claim: {calls:?}");
     worker.run("ROLLBACK");
+}
+
+/// How many statements the server runs for one of a client, those within functions included.
+fn statements(session: &mut Session, sql: &str) -> usize {
+    let before = session.notices().len();
+    session.run(sql);
+    let all = session.notices().split_off(before);
+    let count = all.iter().filter(|notice| notice.contains("Query Text:")).count();
+    println!("{count} statements: {sql}");
+    count
+}
+
+#[test]
+fn queueing_runs_one_statement_a_job_and_one_for_a_whole_batch() {
+    // With the library's shared memory, and no worker in it.
+    let cluster = Cluster::start(Options::conf(&["max_worker_processes = 0"]));
+    cluster.admin("postgres").run("CREATE DATABASE shop");
+    let mut admin = cluster.admin("shop");
+    admin.run("CREATE EXTENSION image_gen");
+    admin.run("LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on; SET auto_explain.log_level = 'notice'");
+    let one = |more: &str| {
+        format!(
+            "SELECT image_gen.generate('a cup', 'flux-1.1-pro', metadata => '{{\"campaign\": \"aurora\"}}'{more})"
+        )
+    };
+    let many = "SELECT g.id FROM generate_series(1, 100) n, LATERAL image_gen.generate('cup ' || n, 'flux-1.1-pro') g";
+    let batch = |shot: &str, more: &str| {
+        format!(
+            "SELECT id FROM image_gen.generate_batch((SELECT jsonb_agg(jsonb_build_object('shot', 's' || n, {shot})) FROM generate_series(1, 100) n),
+               '{{\"model\": \"flux-1.1-pro\", \"metadata\": {{\"campaign\": \"aurora\"}}}}'{more})"
+        )
+    };
+    // The session's first call reads the catalogue, and where it is.
+    admin.run(&one(""));
+    // The client's own; how long the model's pictures take, asked once a second; the job and its place in the queue.
+    assert!((2..=3).contains(&statements(&mut admin, &one(""))));
+    assert!((1 + 100..=2 + 100).contains(&statements(&mut admin, many)));
+    assert!((2..=3).contains(&statements(&mut admin, &batch("'prompt', 'cup ' || n", ""))));
+    // And the look for keys.
+    assert!((3..=4).contains(&statements(&mut admin, &one(", idempotency_key => 'k'"))));
+    assert_eq!(statements(&mut admin, &one(", idempotency_key => 'k'")), 2);
+    let keyed = batch("'prompt', 'cup ' || n", ", idempotency_key => 'b'");
+    assert!((3..=4).contains(&statements(&mut admin, &keyed)));
+    assert_eq!(statements(&mut admin, &keyed), 2);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen.jobs"), 2 + 100 + 100 + 1 + 100);
+    // Terms that are the same for all are looked at once.
+    let terms = "'prompt', 'x', 'deadline', 'infinity', 'max_cost', 1, 'allow_unpriced', true, 'options', '{\"output_format\": \"png\"}'::jsonb";
+    assert!(statements(&mut admin, &batch(terms, "")) <= 12);
+    // Of jobs that wait for another one, each is looked up, within one statement.
+    let other = admin.generate("another");
+    let needs = format!("'prompt', 'x', 'reference_image', 'job:{other}', 'model', 'flux-2-pro'");
+    assert!(statements(&mut admin, &batch(&needs, "")) <= 4 + 2 + 2 * 100);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen.waits"), 100);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue WHERE state = 'waiting'"), 100);
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn a_role_that_bypasses_row_security_forges_no_owner() {
         "UPDATE image_gen.jobs SET owner = 'auditor'",
         "UPDATE image_gen.campaign_assets SET owner = 'auditor', billed_cost = 0",
         "DELETE FROM image_gen.attempts",
-        "SELECT image_gen._submit_batch('b', '{a}', '{generate}', ARRAY['{\"prompt\": \"x\"}'], ARRAY['{}'], NULL, NULL)",
+        "SELECT image_gen._needs('{1}', '{image}', '{job:x}', 'alice')",
     ] {
         assert_eq!(auditor.sqlstate(forged), "42501", "{forged}");
     }
@@ -195,6 +195,11 @@ fn a_role_has_no_more_jobs_than_it_may() {
         ),
         "53400"
     );
+    // Of a batch it is known before any is queued.
+    let shots = "SELECT jsonb_agg(jsonb_build_object('shot', n, 'prompt', 'all or none')) FROM generate_series(1, 9) n";
+    let error = alice.error(&format!("SELECT image_gen.generate_batch(({shots}))"));
+    assert_eq!(error.code().code(), "53400");
+    assert!(error.message().contains("more, not 9") || error.message().contains("no more"), "{error:?}");
     assert_eq!(
         alice.number(
             "SELECT count(*) FROM image_gen.jobs WHERE prompt LIKE 'all or none%' OR prompt = 'one too many'"

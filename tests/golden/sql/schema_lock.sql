@@ -21,6 +21,8 @@ SELECT format(E'\nTABLE %s (\n%s\n)%s', c.relname,
        || coalesce((SELECT string_agg(E'\n  ' || pg_get_indexdef(i.indexrelid), '' ORDER BY i.indexrelid::regclass::text COLLATE "C")
                       FROM pg_index i WHERE i.indrelid = c.oid
                        AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u'))), '')
+       || coalesce((SELECT string_agg(E'\n  ' || pg_get_triggerdef(g.oid) || CASE g.tgenabled WHEN 'A' THEN ' ALWAYS' ELSE '' END, '' ORDER BY g.tgname)
+                      FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal), '')
        || CASE WHEN c.relrowsecurity THEN E'\n  ROW LEVEL SECURITY' ELSE '' END
        || coalesce((SELECT string_agg(format(E'\n  POLICY %s FOR %s TO %s%s%s', p.policyname, p.cmd, array_to_string(p.roles, ', '),
                                                coalesce(' USING ' || p.qual, ''), coalesce(' CHECK ' || p.with_check, '')), ''

@@ -1,6 +1,6 @@
 //! The catalogue of one database at one moment, in memory: whatever asks the catalogue asks this.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
@@ -170,11 +170,12 @@ pub struct Rows {
     rules: Vec<Rule>,
     steps: Vec<RefusalStep>,
     keys: Option<Vec<String>>,
+    granted: HashSet<String>,
 }
 
 impl Rows {
     /// Takes in a row as JSON. `table` is the table's name, or `keys` for the names of the keys that the worker has; `name` and
-    /// `kind` are a model's. An error is about a row that cannot be left out.
+    /// `kind` are a model's, or `name` is a campaign's. An error is about a row that cannot be left out.
     pub fn add(&mut self, table: &str, name: &str, kind: &str, json: &str) -> Result<(), String> {
         fn read<T: serde::de::DeserializeOwned>(table: &str, json: &str) -> Result<T, String> {
             serde_json::from_str(json)
@@ -190,6 +191,7 @@ impl Rows {
             "prices" => self.prices.extend(read(table, json).ok().into_iter().collect::<Vec<PriceRow>>()),
             "model_rules" => self.rules.push(read(table, json)?),
             "ladder" => self.steps.push(read(table, json)?),
+            "campaign_grants" => drop(self.granted.insert(name.to_owned())),
             "keys" => self.keys = read(table, json)?,
             _ => return Err(format!("the catalogue has no table {table}")),
         }
@@ -258,6 +260,8 @@ pub struct Snapshot {
     pub(super) rules: Vec<Rule>,
     steps: Vec<RefusalStep>,
     keys: Option<Vec<String>>,
+    /// Campaigns that are not open to every user.
+    granted: HashSet<String>,
     ids: Vec<String>,
     by_id: HashMap<String, usize>,
     by_kind: HashMap<String, Vec<usize>>,
@@ -269,8 +273,13 @@ pub struct Snapshot {
 
 impl From<Rows> for Snapshot {
     fn from(rows: Rows) -> Self {
-        let mut snapshot =
-            Snapshot { rules: rows.rules, steps: rows.steps, keys: rows.keys, ..Snapshot::default() };
+        let mut snapshot = Snapshot {
+            rules: rows.rules,
+            steps: rows.steps,
+            keys: rows.keys,
+            granted: rows.granted,
+            ..Snapshot::default()
+        };
         snapshot.rules.sort_by_key(|rule| rule.position);
         snapshot.steps.sort_by_key(|step| step.rung);
         let mut prices = prices(rows.prices);
@@ -339,6 +348,16 @@ impl Snapshot {
     /// The names of the keys that the worker has; `None` until it has said so.
     pub fn keys(&self) -> Option<&[String]> {
         self.keys.as_deref()
+    }
+
+    /// Whether a campaign was granted to some roles, and so is closed to all others.
+    pub fn is_granted(&self, campaign: &str) -> bool {
+        self.granted.contains(campaign)
+    }
+
+    /// Whether any campaign was.
+    pub fn has_grants(&self) -> bool {
+        !self.granted.is_empty()
     }
 
     /// What follows a refusal, in order.
