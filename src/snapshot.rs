@@ -133,8 +133,8 @@ pub fn seconds(provider: &str, model: &str) -> Option<f64> {
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
         );
     }
-    // SAFETY: in a statement.
-    let now = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
+    // SAFETY: the clock. (Not the statement's time: a procedure that commits is one statement, however long.)
+    let now = unsafe { pg_sys::GetCurrentTimestamp() };
     let known = MEASURED.with_borrow_mut(|(at, all)| {
         if !(*at..*at + FRESH).contains(&now) {
             (*at, *all) = (now, vec![]);
