@@ -184,31 +184,21 @@ SELECT a.first_call, a.last_call, a.owner, a.campaign, a.ticket, NULL, NULL, NUL
 COMMENT ON VIEW image_gen._spending IS 'The calls of all jobs and, together for those that went the same way, of pruned ones: job_id then stands for as many jobs as a row has calls.';
 
 CREATE VIEW image_gen.cost_by_campaign WITH (security_invoker = true) AS
-SELECT j.campaign, j.currency, sum(j.jobs)::bigint AS jobs, sum(j.images)::bigint AS images, sum(j.calls)::bigint AS calls,
-       CASE sum(j.unknown_costs) WHEN 0 THEN coalesce(trim_scale(sum(j.billed)), 0) END AS billed, coalesce(trim_scale(sum(j.billed)), 0) AS known_cost,
-       sum(j.unknown_costs)::bigint AS unknown_costs, sum(j.refusals)::bigint AS refusals,
-       sum(j.retries)::bigint AS retries, coalesce(trim_scale(sum(j.wasted)), 0) AS wasted, min(j.first_call) AS first_call, max(j.last_call) AS last_call
-  FROM (SELECT s.campaign, s.currency, max(s.calls) AS jobs, sum(s.images) AS images, sum(s.calls) AS calls, sum(s.billed_cost) AS billed,
-               count(*) FILTER (WHERE s.billed_cost IS NULL) AS unknown_costs, coalesce(sum(s.calls) FILTER (WHERE s.status = 'refused'), 0) AS refusals,
-               coalesce(sum(s.calls) FILTER (WHERE s.number > 1), 0) AS retries, sum(s.billed_cost) FILTER (WHERE s.status <> 'succeeded') AS wasted,
-               min(s.at) AS first_call, max(s.last_call) AS last_call
-          FROM image_gen._spending s GROUP BY s.campaign, s.currency, s.job_id) j
- GROUP BY j.campaign, j.currency;
+SELECT s.campaign, s.currency, sum(s.jobs)::bigint AS jobs, sum(s.images)::bigint AS images, sum(s.calls)::bigint AS calls,
+       CASE sum(s.unknown_costs) WHEN 0 THEN trim_scale(sum(s.billed)) END AS billed, trim_scale(sum(s.billed)) AS known_cost,
+       sum(s.unknown_costs)::bigint AS unknown_costs, sum(s.refusals)::bigint AS refusals, sum(s.retries)::bigint AS retries,
+       trim_scale(sum(s.wasted)) AS wasted, min(s.first_call) AS first_call, max(s.last_call) AS last_call
+  FROM image_gen._spending_by_ticket s GROUP BY s.campaign, s.currency;
 COMMENT ON VIEW image_gen.cost_by_campaign IS
 'What each campaign cost: billed is the sum over all its calls, NULL when the cost of any is unknown (unknown_costs says of how many); known_cost is the sum over the others; wasted is what was billed for
 calls that made no picture, as far as it is known.';
 
 CREATE VIEW image_gen.cost_by_ticket WITH (security_invoker = true) AS
-SELECT j.ticket, j.currency, sum(j.jobs)::bigint AS jobs, sum(j.images)::bigint AS images, sum(j.calls)::bigint AS calls,
-       CASE sum(j.unknown_costs) WHEN 0 THEN coalesce(trim_scale(sum(j.billed)), 0) END AS billed, coalesce(trim_scale(sum(j.billed)), 0) AS known_cost,
-       sum(j.unknown_costs)::bigint AS unknown_costs, sum(j.refusals)::bigint AS refusals,
-       sum(j.retries)::bigint AS retries, coalesce(trim_scale(sum(j.wasted)), 0) AS wasted, min(j.first_call) AS first_call, max(j.last_call) AS last_call
-  FROM (SELECT s.ticket, s.currency, max(s.calls) AS jobs, sum(s.images) AS images, sum(s.calls) AS calls, sum(s.billed_cost) AS billed,
-               count(*) FILTER (WHERE s.billed_cost IS NULL) AS unknown_costs, coalesce(sum(s.calls) FILTER (WHERE s.status = 'refused'), 0) AS refusals,
-               coalesce(sum(s.calls) FILTER (WHERE s.number > 1), 0) AS retries, sum(s.billed_cost) FILTER (WHERE s.status <> 'succeeded') AS wasted,
-               min(s.at) AS first_call, max(s.last_call) AS last_call
-          FROM image_gen._spending s GROUP BY s.ticket, s.currency, s.job_id) j
- GROUP BY j.ticket, j.currency;
+SELECT s.ticket, s.currency, sum(s.jobs)::bigint AS jobs, sum(s.images)::bigint AS images, sum(s.calls)::bigint AS calls,
+       CASE sum(s.unknown_costs) WHEN 0 THEN trim_scale(sum(s.billed)) END AS billed, trim_scale(sum(s.billed)) AS known_cost,
+       sum(s.unknown_costs)::bigint AS unknown_costs, sum(s.refusals)::bigint AS refusals, sum(s.retries)::bigint AS retries,
+       trim_scale(sum(s.wasted)) AS wasted, min(s.first_call) AS first_call, max(s.last_call) AS last_call
+  FROM image_gen._spending_by_ticket s GROUP BY s.ticket, s.currency;
 COMMENT ON VIEW image_gen.cost_by_ticket IS 'What each ticket cost; see cost_by_campaign.';
 
 CREATE FUNCTION image_gen._restated(provider text, model text, at timestamptz, booked numeric, booked_currency text, work jsonb, calls bigint, OUT amount numeric, OUT currency text)
@@ -238,11 +228,15 @@ CREATE FUNCTION image_gen.cost_report(from_time timestamptz DEFAULT NULL, to_tim
                                       restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL, designer_minutes numeric DEFAULT 22.5)
 RETURNS TABLE (dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint,
                wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' AS $$
 #variable_conflict use_column
 DECLARE
   known constant text[] := '{campaign,ticket,shot,owner,batch,operation,provider,model,status,error_code,cost_source,day,week,month,quarter,year}';
   wrong text := (SELECT d FROM unnest(dimensions) d WHERE d IS NULL OR NOT (d = ANY (known) OR d ~ '^metadata:.') LIMIT 1);
+  by_calls boolean;
+  whole date[];
+  lows timestamptz[];
+  highs timestamptz[];
 BEGIN
   IF wrong IS NOT NULL OR array_position(dimensions, NULL) IS NOT NULL THEN
     RAISE EXCEPTION 'dimension ''%'' does not exist', coalesce(wrong, 'NULL') USING ERRCODE = 'invalid_parameter_value',
@@ -251,33 +245,86 @@ BEGIN
     RAISE EXCEPTION 'the comparison with a designer needs an hourly rate in USD and minutes for a picture' USING ERRCODE = 'invalid_parameter_value',
       HINT = 'For example designer_rate => 80, designer_minutes => 22.5.';
   END IF;
+  -- Days that begin and end within the period and within each day, week ... that is asked for are read from spending_days; of the others
+  -- the calls are read. What is not kept there needs all calls.
+  by_calls := $4 OR dimensions && '{shot,batch}' OR EXISTS (SELECT FROM unnest(dimensions) d WHERE d LIKE 'metadata:%');
+  IF NOT by_calls THEN
+    SELECT array_agg(d.day) FILTER (WHERE d.whole), array_agg(greatest(d.low, $1)) FILTER (WHERE NOT d.whole), array_agg(least(d.high, $2)) FILTER (WHERE NOT d.whole)
+      INTO whole, lows, highs
+      FROM (SELECT k.day, k.low, k.high, coalesce(k.low >= $1, true) AND coalesce(k.high <= $2, true) AND NOT EXISTS (
+                     SELECT FROM unnest(dimensions) u
+                      WHERE u IN ('day', 'week', 'month', 'quarter', 'year') AND date_trunc(u, k.low) <> date_trunc(u, k.high - interval '1 microsecond')) AS whole
+              FROM (SELECT s.day, s.day::timestamp AT TIME ZONE 'UTC' AS low, (s.day + 1)::timestamp AT TIME ZONE 'UTC' AS high
+                      FROM image_gen._spending_days_of() s(day)) k
+             WHERE coalesce(k.high > $1, true) AND coalesce(k.low < $2, true)) d;
+    by_calls := coalesce(cardinality(lows), 0) > 2 + coalesce(cardinality(whole), 0) / 3;
+  END IF;
   RETURN QUERY
   WITH calls AS (
-    SELECT s.*, CASE WHEN restated THEN (image_gen._restated(s.provider, s.model, s.at, s.billed_cost, s.currency, s.work, s.calls)).amount END AS again,
-           (SELECT coalesce(jsonb_object_agg(d, CASE
-                     WHEN d IN ('day', 'week', 'month', 'quarter', 'year') THEN to_jsonb(to_char(date_trunc(d, s.at),
-                          CASE d WHEN 'day' THEN 'YYYY-MM-DD' WHEN 'week' THEN 'IYYY-"W"IW' WHEN 'month' THEN 'YYYY-MM' WHEN 'quarter' THEN 'YYYY-"Q"Q' ELSE 'YYYY' END))
-                     WHEN d LIKE 'metadata:%' THEN s.metadata -> substr(d, 10)
-                     WHEN d = 'campaign' THEN to_jsonb(s.campaign) WHEN d = 'ticket' THEN to_jsonb(s.ticket) WHEN d = 'shot' THEN to_jsonb(s.shot)
-                     WHEN d = 'owner' THEN to_jsonb(s.owner) WHEN d = 'batch' THEN to_jsonb(s.batch) WHEN d = 'operation' THEN to_jsonb(s.operation)
-                     WHEN d = 'provider' THEN to_jsonb(s.provider) WHEN d = 'model' THEN to_jsonb(s.model) WHEN d = 'status' THEN to_jsonb(s.status)
-                     WHEN d = 'error_code' THEN to_jsonb(s.error_code) WHEN d = 'cost_source' THEN to_jsonb(s.cost_source) END), '{}')
-              FROM unnest($3) d) AS dimension
+    SELECT s.job_id::text AS unit, s.calls AS weight, s.number, s.at, s.owner, s.campaign, s.ticket, s.shot, s.batch::text AS batch, s.operation::text AS operation,
+           s.provider::text AS provider, s.model::text AS model, s.status::text AS status, s.error_code::text AS error_code, s.images, s.billed_cost,
+           s.currency::text AS currency, s.cost_source::text AS cost_source,
+           (SELECT jsonb_object_agg(d, s.metadata -> substr(d, 10)) FROM unnest($3) d WHERE d LIKE 'metadata:%') AS more,
+           CASE WHEN restated THEN (image_gen._restated(s.provider, s.model, s.at, s.billed_cost, s.currency, s.work, s.calls)).amount END AS again
       FROM image_gen._spending s
-     WHERE ($1 IS NULL OR s.at >= $1) AND ($2 IS NULL OR s.at < $2)
+     WHERE by_calls AND ($1 IS NULL OR s.at >= $1) AND ($2 IS NULL OR s.at < $2)
+    UNION ALL
+    SELECT d.story::text || d.entry, d.calls, d.number, d.day::timestamp AT TIME ZONE 'UTC', d.owner, d.campaign, d.ticket, NULL, NULL, d.operation, d.provider,
+           d.model, d.status, d.error_code, d.images, d.billed_cost, d.currency, d.cost_source, NULL, NULL
+      FROM image_gen.spending_days d WHERE NOT by_calls AND d.day = ANY (whole)
+    UNION ALL
+    SELECT u.unit, u.weight, u.number, u.first_call, u.owner, u.campaign, u.ticket, NULL, NULL, u.operation, u.provider, u.model, u.status, u.error_code,
+           u.images, u.billed_cost, u.currency, u.cost_source, NULL, NULL
+      FROM image_gen._unfolded_calls() u WHERE NOT by_calls AND ($1 IS NULL OR u.first_call >= $1) AND ($2 IS NULL OR u.first_call < $2)
+    UNION ALL
+    SELECT e.unit, e.weight, e.number, e.first_call, e.owner, e.campaign, e.ticket, NULL, NULL, e.operation, e.provider, e.model, e.status, e.error_code,
+           e.images, e.billed_cost, e.currency, e.cost_source, NULL, NULL
+      FROM image_gen._edge_calls(lows, highs, whole, $1, $2) e WHERE NOT by_calls AND lows IS NOT NULL
+  ), named AS (
+    -- Only what is asked for tells rows apart.
+    SELECT c.unit, c.weight, c.number, c.images, c.billed_cost, c.currency, c.status AS how, c.again, c.more,
+           CASE WHEN $3 @> '{campaign}' THEN c.campaign END AS campaign, CASE WHEN $3 @> '{ticket}' THEN c.ticket END AS ticket,
+           CASE WHEN $3 @> '{shot}' THEN c.shot END AS shot, CASE WHEN $3 @> '{owner}' THEN c.owner END AS owner,
+           CASE WHEN $3 @> '{batch}' THEN c.batch END AS batch, CASE WHEN $3 @> '{operation}' THEN c.operation END AS operation,
+           CASE WHEN $3 @> '{provider}' THEN c.provider END AS provider, CASE WHEN $3 @> '{model}' THEN c.model END AS model,
+           CASE WHEN $3 @> '{status}' THEN c.status END AS status, CASE WHEN $3 @> '{error_code}' THEN c.error_code END AS error_code,
+           CASE WHEN $3 @> '{cost_source}' THEN c.cost_source END AS cost_source,
+           CASE WHEN $3 @> '{day}' THEN date_trunc('day', c.at) END AS day, CASE WHEN $3 @> '{week}' THEN date_trunc('week', c.at) END AS week,
+           CASE WHEN $3 @> '{month}' THEN date_trunc('month', c.at) END AS month,
+           CASE WHEN $3 @> '{quarter}' THEN date_trunc('quarter', c.at) END AS quarter, CASE WHEN $3 @> '{year}' THEN date_trunc('year', c.at) END AS year
+      FROM calls c
+  ), grouped AS (
+    SELECT j.currency, j.more, j.campaign, j.ticket, j.shot, j.owner, j.batch, j.operation, j.provider, j.model, j.status, j.error_code, j.cost_source,
+           j.day, j.week, j.month, j.quarter, j.year, sum(j.jobs) AS jobs, sum(j.images) AS images, sum(j.calls) AS calls, sum(j.billed) AS billed,
+           sum(j.unknown_costs) AS unknown_costs, sum(j.refusals) AS refusals, sum(j.retries) AS retries, sum(j.wasted) AS wasted, sum(j.again) AS again,
+           bool_or(j.again_unknown) AS again_unknown
+      FROM (SELECT n.currency, n.more, n.campaign, n.ticket, n.shot, n.owner, n.batch, n.operation, n.provider, n.model, n.status, n.error_code, n.cost_source,
+                   n.day, n.week, n.month, n.quarter, n.year, max(n.weight) AS jobs, sum(n.images) AS images, sum(n.weight) AS calls,
+                   sum(n.billed_cost) AS billed, coalesce(sum(n.weight) FILTER (WHERE n.billed_cost IS NULL), 0) AS unknown_costs,
+                   coalesce(sum(n.weight) FILTER (WHERE n.how = 'refused'), 0) AS refusals, coalesce(sum(n.weight) FILTER (WHERE n.number > 1), 0) AS retries,
+                   sum(n.billed_cost) FILTER (WHERE n.how <> 'succeeded') AS wasted, sum(n.again) AS again, bool_or(n.again IS NULL) AS again_unknown
+              FROM named n
+             GROUP BY n.unit, n.currency, n.more, n.campaign, n.ticket, n.shot, n.owner, n.batch, n.operation, n.provider, n.model, n.status, n.error_code,
+                      n.cost_source, n.day, n.week, n.month, n.quarter, n.year) j
+     GROUP BY j.currency, j.more, j.campaign, j.ticket, j.shot, j.owner, j.batch, j.operation, j.provider, j.model, j.status, j.error_code, j.cost_source,
+              j.day, j.week, j.month, j.quarter, j.year
+    HAVING sum(j.calls) <> 0
   )
-  SELECT j.dimension, j.currency, sum(j.jobs)::bigint, sum(j.images)::bigint, sum(j.calls)::bigint,
-         CASE sum(j.unknown_costs) WHEN 0 THEN coalesce(trim_scale(sum(j.billed)), 0) END, coalesce(trim_scale(sum(j.billed)), 0),
-         sum(j.unknown_costs)::bigint, sum(j.refusals)::bigint, sum(j.retries)::bigint, coalesce(trim_scale(sum(j.wasted)), 0),
-         CASE WHEN $4 AND NOT bool_or(j.again_unknown) THEN coalesce(trim_scale(sum(j.again)), 0) END,
-         $5, CASE WHEN $5 IS NOT NULL THEN $6 END, trim_scale(sum(j.images) * $6 / 60 * $5),
-         CASE WHEN j.currency = 'USD' AND sum(j.unknown_costs) = 0 THEN trim_scale(sum(j.images) * $6 / 60 * $5 - coalesce(sum(j.billed), 0)) END
-    FROM (SELECT c.dimension, c.currency, max(c.calls) AS jobs, sum(c.images) AS images, sum(c.calls) AS calls, sum(c.billed_cost) AS billed,
-                 count(*) FILTER (WHERE c.billed_cost IS NULL) AS unknown_costs, coalesce(sum(c.calls) FILTER (WHERE c.status = 'refused'), 0) AS refusals,
-                 coalesce(sum(c.calls) FILTER (WHERE c.number > 1), 0) AS retries, sum(c.billed_cost) FILTER (WHERE c.status <> 'succeeded') AS wasted,
-                 sum(c.again) AS again, bool_or(c.again IS NULL) AS again_unknown
-            FROM calls c GROUP BY c.dimension, c.currency, c.job_id) j
-   GROUP BY j.dimension, j.currency ORDER BY 7 DESC, 1;
+  SELECT (SELECT coalesce(jsonb_object_agg(d, CASE d
+                   WHEN 'campaign' THEN to_jsonb(g.campaign) WHEN 'ticket' THEN to_jsonb(g.ticket) WHEN 'shot' THEN to_jsonb(g.shot)
+                   WHEN 'owner' THEN to_jsonb(g.owner) WHEN 'batch' THEN to_jsonb(g.batch) WHEN 'operation' THEN to_jsonb(g.operation)
+                   WHEN 'provider' THEN to_jsonb(g.provider) WHEN 'model' THEN to_jsonb(g.model) WHEN 'status' THEN to_jsonb(g.status)
+                   WHEN 'error_code' THEN to_jsonb(g.error_code) WHEN 'cost_source' THEN to_jsonb(g.cost_source)
+                   WHEN 'day' THEN to_jsonb(to_char(g.day, 'YYYY-MM-DD')) WHEN 'week' THEN to_jsonb(to_char(g.week, 'IYYY-"W"IW'))
+                   WHEN 'month' THEN to_jsonb(to_char(g.month, 'YYYY-MM')) WHEN 'quarter' THEN to_jsonb(to_char(g.quarter, 'YYYY-"Q"Q'))
+                   WHEN 'year' THEN to_jsonb(to_char(g.year, 'YYYY')) ELSE g.more -> d END), '{}') FROM unnest($3) d),
+         g.currency, g.jobs::bigint, g.images::bigint, g.calls::bigint,
+         CASE g.unknown_costs WHEN 0 THEN coalesce(trim_scale(g.billed), 0) END, coalesce(trim_scale(g.billed), 0), g.unknown_costs::bigint,
+         g.refusals::bigint, g.retries::bigint, coalesce(trim_scale(g.wasted), 0),
+         CASE WHEN $4 AND NOT g.again_unknown THEN coalesce(trim_scale(g.again), 0) END,
+         $5, CASE WHEN $5 IS NOT NULL THEN $6 END, trim_scale(g.images * $6 / 60 * $5),
+         CASE WHEN g.currency = 'USD' AND g.unknown_costs = 0 THEN trim_scale(g.images * $6 / 60 * $5 - coalesce(g.billed, 0)) END
+    FROM grouped g ORDER BY 7 DESC, 1;
 END $$;
 COMMENT ON FUNCTION image_gen.cost_report IS
 'What the caller''s calls (all for administrators) cost from from_time until before to_time, one row for each value of the dimensions: campaign, ticket, shot, owner, batch, operation,

@@ -140,6 +140,8 @@ BEGIN
   ELSE
     UPDATE image_gen.home h SET allowed_at = clock_timestamp(), allowed_by = image_gen._caller(), note = resume.note WHERE h.id = kept;
   END IF;
+  -- A restore may have brought any jobs, in any order.
+  PERFORM image_gen._forget_spending();
   adopted := image_gen._adopt(kept);
   why := image_gen._held();
   IF why IS NOT NULL THEN

@@ -91,7 +91,7 @@ COMMENT ON FUNCTION image_gen._count_in(bigint) IS 'Counts the jobs of the perio
 CREATE FUNCTION image_gen.credits()
 RETURNS TABLE (scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean,
                period text, since timestamptz, until timestamptz)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
   caller name := image_gen._caller();
@@ -103,13 +103,17 @@ BEGIN
    WHERE CASE b.scope
          -- Of batches those that are under way, or hold something: the others are history.
          WHEN 'batch' THEN (EXISTS (SELECT FROM image_gen.jobs j WHERE j.batch = b.key AND j.status IN ('queued', 'running', 'needs_review'))
-                            OR b.id IN (SELECT c.budget_id FROM image_gen.charges c WHERE c.held <> 0))
+                            OR b.id IN (SELECT c.budget_id
+                                          FROM (SELECT q.job_id FROM image_gen.queue q
+                                                UNION SELECT a.job_id FROM image_gen.attempts a WHERE a.billed_cost IS NULL AND a.status <> 'running') o
+                                         CROSS JOIN LATERAL (SELECT h.budget_id FROM image_gen.charges h WHERE h.job_id = o.job_id AND h.held <> 0 OFFSET 0) c))
                            AND image_gen._sees_budget(caller, b)
          ELSE sees_all OR image_gen._sees_budget(caller, b) OR EXISTS (SELECT FROM image_gen.charges c WHERE c.budget_id = b.id AND c.owner = caller) END;
   RETURN QUERY
   SELECT b.name, 'USD', CASE WHEN v.visible THEN b.spent ELSE o.spent END,
-         (SELECT count(*) FROM image_gen.charges c JOIN image_gen.attempts a ON a.job_id = c.job_id
-           WHERE c.budget_id = b.budget_id AND c.at >= b.since AND a.billed_cost IS NULL AND a.status <> 'running' AND (v.visible OR c.owner = caller)),
+         (SELECT count(*) FROM image_gen.attempts a
+           CROSS JOIN LATERAL (SELECT h.* FROM image_gen.charges h WHERE h.job_id = a.job_id AND h.budget_id = b.budget_id OFFSET 0) c
+           WHERE c.at >= b.since AND a.billed_cost IS NULL AND a.status <> 'running' AND (v.visible OR c.owner = caller)),
          CASE WHEN v.visible THEN b.held ELSE o.held END, CASE WHEN v.visible THEN b.limit_amount END, CASE WHEN v.visible THEN b.available END, false,
          CASE g.period WHEN 'rolling' THEN 'rolling ' || g.rolling ELSE g.period END, b.since, b.until
     FROM image_gen._balances(listed, clock_timestamp()) b JOIN image_gen.budgets g ON g.id = b.budget_id
@@ -120,12 +124,14 @@ BEGIN
    ORDER BY array_position('{workspace,role}', g.scope), g.scope, g.key, b.limit_amount;
   IF NOT EXISTS (SELECT FROM image_gen.budgets b WHERE b.scope = 'role' AND b.key = caller) THEN
     RETURN QUERY
-    SELECT 'role:' || caller, 'USD',
-           (SELECT coalesce(sum(a.billed_cost), 0) FROM image_gen.attempts a WHERE a.owner = caller AND a.status <> 'running' AND a.currency = 'USD')
-           + (SELECT coalesce(sum(p.billed_cost), 0) FROM image_gen.spending_archive p WHERE p.owner = caller AND p.currency = 'USD'),
-           (SELECT count(*) FROM image_gen.attempts a WHERE a.owner = caller AND a.status <> 'running' AND a.billed_cost IS NULL),
-           (SELECT coalesce(sum(r.held), 0) FROM image_gen._reservations() r WHERE r.owner = caller),
-           NULL::numeric, NULL::numeric, true, 'total', '-infinity'::timestamptz, 'infinity'::timestamptz;
+    SELECT 'role:' || caller, 'USD', coalesce(sum(t.billed) FILTER (WHERE t.currency = 'USD'), 0), coalesce(sum(t.unknown_costs), 0)::bigint,
+           (SELECT coalesce(sum(w.held), 0) FROM image_gen.queue q CROSS JOIN LATERAL image_gen._owed(q.job_id) w WHERE q.owner = caller)
+           -- Of those that are over, what is not known is reserved.
+           + (SELECT coalesce(sum(a.estimated_cost), 0) FROM image_gen.attempts a
+               WHERE a.billed_cost IS NULL AND a.status <> 'running' AND a.owner = caller
+                 AND NOT EXISTS (SELECT FROM image_gen.queue q WHERE q.job_id = a.job_id)),
+           NULL::numeric, NULL::numeric, true, 'total', '-infinity'::timestamptz, 'infinity'::timestamptz
+      FROM image_gen._spending_by_ticket t WHERE t.owner = caller;
   END IF;
 END $$;
 COMMENT ON FUNCTION image_gen.credits() IS
@@ -293,6 +299,7 @@ BEGIN
    CROSS JOIN LATERAL image_gen._owed(j.id) w
    WHERE w.held + w.spent <> 0 AND NOT EXISTS (SELECT FROM image_gen.charges c WHERE c.job_id = j.id AND c.budget_id = b.id);
   RETURN QUERY SELECT NULL::text, w.problem, w.booked, w.computed, w.job_id FROM image_gen._wrong_costs() w;
+  RETURN QUERY SELECT NULL::text, w.problem, w.booked, w.computed, NULL::text FROM image_gen._wrong_totals() w;
 END $$;
 COMMENT ON FUNCTION image_gen.check_budgets() IS
 'Proves all figures of all budgets from jobs and attempts, and the costs of jobs and pictures from those of their calls, and returns what differs: no rows is right. recount_budgets() puts right

@@ -107,6 +107,7 @@ BEGIN
   )
   SELECT array_agg(i), count(*) INTO ids, pruned FROM unnest(ids) i WHERE i NOT IN (SELECT m.job_id FROM missed m);
   IF pruned > 0 THEN
+    PERFORM image_gen._take_out(ids);
     PERFORM image_gen._archive(ids);
     PERFORM image_gen._release(ids);
     SELECT array_agg(DISTINCT j.batch) FILTER (WHERE j.batch IS NOT NULL) INTO batches FROM image_gen.jobs j WHERE j.id = ANY (ids);

@@ -47,11 +47,11 @@ GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, i
                 image_gen.providers, image_gen.models, image_gen.prices, image_gen.timings,
                 image_gen.ladder, image_gen.rewrite_rules, image_gen.model_rules, image_gen.reviews, image_gen.review_queue,
                 image_gen.provider_health, image_gen.capabilities, image_gen.queue_stats, image_gen.worker_status, image_gen.reservations, image_gen.cost_reviews,
-                image_gen.spending, image_gen.spending_archive, image_gen._spending, image_gen.cost_by_campaign, image_gen.cost_by_ticket TO image_gen_user, image_gen_admin;
+                image_gen.spending, image_gen.spending_archive, image_gen.spending_totals, image_gen.spending_days, image_gen._spending_by_ticket, image_gen._spending, image_gen.cost_by_campaign, image_gen.cost_by_ticket TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style,
   image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen._standing, image_gen._waiting_for, image_gen._entry, image_gen._start_of, image_gen.recent, image_gen.wait, image_gen.cancel(text), image_gen.cancel(text[]), image_gen.credits, image_gen.picture,
-  image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen._restated, image_gen._reservations, image_gen._cost_reviews,
+  image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen._restated, image_gen._unfolded, image_gen._unfolded_calls, image_gen._spending_days_of, image_gen._edge_calls, image_gen._reservations, image_gen._cost_reviews,
   image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.needs_text,
   image_gen.claim_review, image_gen.resolve_review, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker, image_gen._held
   TO image_gen_user, image_gen_admin;
@@ -72,7 +72,7 @@ GRANT SELECT ON image_gen.queue, image_gen.waits, image_gen.cancels, image_gen.w
 GRANT EXECUTE ON FUNCTION image_gen.set_budget, image_gen.grant_credits, image_gen.check_budgets, image_gen.recount_budgets, image_gen.settle_cost,
   image_gen.import_invoice, image_gen.resume, image_gen.prune, image_gen.set_role_policy, image_gen.drop_role_policy, image_gen.grant_campaign, image_gen.revoke_campaign,
   image_gen.on_finish, image_gen.drop_on_finish, image_gen.retry_callbacks TO image_gen_admin;
-GRANT SELECT ON image_gen.finish_hooks, image_gen.callbacks TO image_gen_admin;
+GRANT SELECT ON image_gen.finish_hooks, image_gen.callbacks, image_gen.spending_mark, image_gen.spending_left_out TO image_gen_admin;
 
 -- The worker: what the functions in queue.sql do, and no more.
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.queue, image_gen.waits TO image_gen_worker;
@@ -95,7 +95,7 @@ GRANT EXECUTE ON FUNCTION
   image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake,
   image_gen._cost_of, image_gen._share, image_gen._afford, image_gen._applicable, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,
   image_gen._balances, image_gen._since, image_gen._until, image_gen._limit_of,
-  image_gen._all_over_to, image_gen._reconcile, image_gen._note_all_over, image_gen._restore_waits, image_gen._sweep_inputs, image_gen._tell, image_gen._record_deaths, image_gen._suspects, image_gen._let_one_run_alone, image_gen._join_attempt, image_gen._can_be_asked, image_gen._is_local, image_gen._note_health, image_gen._note_balance, image_gen._prune, image_gen._callable, image_gen._due_callbacks, image_gen._callbacks_due, image_gen._next_callback, image_gen._callback_done, image_gen._callback_failed, image_gen.rewrite_prompt
+  image_gen._all_over_to, image_gen._reconcile, image_gen._note_all_over, image_gen._restore_waits, image_gen._sweep_inputs, image_gen._tell, image_gen._record_deaths, image_gen._suspects, image_gen._let_one_run_alone, image_gen._join_attempt, image_gen._can_be_asked, image_gen._is_local, image_gen._note_health, image_gen._note_balance, image_gen._prune, image_gen._fold_spending, image_gen._callable, image_gen._due_callbacks, image_gen._callbacks_due, image_gen._next_callback, image_gen._callback_done, image_gen._callback_failed, image_gen.rewrite_prompt
   TO image_gen_worker;
 
 ALTER TABLE image_gen.jobs ENABLE ROW LEVEL SECURITY;
@@ -104,11 +104,15 @@ ALTER TABLE image_gen.campaign_assets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.blobs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.reviews ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.spending_archive ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.spending_days ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.spending_totals ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON image_gen.jobs FOR SELECT TO image_gen_user USING (owner = current_user);
 CREATE POLICY own ON image_gen.attempts FOR SELECT TO image_gen_user USING (owner = current_user);
 CREATE POLICY own ON image_gen.campaign_assets FOR SELECT TO image_gen_user USING (owner = current_user);
 CREATE POLICY own ON image_gen.spending_archive FOR SELECT TO image_gen_user USING (owner = current_user);
+CREATE POLICY own ON image_gen.spending_days FOR SELECT TO image_gen_user USING (owner = current_user);
+CREATE POLICY own ON image_gen.spending_totals FOR SELECT TO image_gen_user USING (owner = current_user);
 CREATE POLICY own ON image_gen.blobs FOR SELECT TO image_gen_user
   USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = blobs.sha256 AND a.owner = current_user));
 
@@ -126,6 +130,8 @@ CREATE POLICY every ON image_gen.jobs FOR SELECT TO image_gen_admin USING (true)
 CREATE POLICY every ON image_gen.attempts FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.campaign_assets FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.spending_archive FOR SELECT TO image_gen_admin USING (true);
+CREATE POLICY every ON image_gen.spending_days FOR SELECT TO image_gen_admin USING (true);
+CREATE POLICY every ON image_gen.spending_totals FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.blobs FOR SELECT TO image_gen_admin USING (true);
 
 CREATE POLICY worker ON image_gen.jobs TO image_gen_worker USING (true) WITH CHECK (true);

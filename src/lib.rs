@@ -94,7 +94,8 @@ extension_sql_file!(
     requires = ["policies", submit::_estimate, submit::shots::_shots]
 );
 extension_sql_file!("../sql/retention.sql", name = "retention", requires = ["batch"]);
-extension_sql_file!("../sql/costs.sql", name = "costs", requires = ["retention", plan::_price]);
+extension_sql_file!("../sql/rollup.sql", name = "rollup", requires = ["retention"]);
+extension_sql_file!("../sql/costs.sql", name = "costs", requires = ["rollup", plan::_price]);
 extension_sql_file!(
     "../sql/review.sql",
     name = "review",

@@ -4,6 +4,7 @@
 mod callbacks;
 mod clock_jump;
 mod fence;
+mod fold;
 mod io;
 mod lanes;
 mod limits;
@@ -31,6 +32,7 @@ use crate::settings;
 use crate::shared::{self, CALLBACKS, CANCEL, RECONCILE, Slot, WORK};
 use callbacks::Callbacks;
 use clock_jump::ClockJump;
+use fold::Folder;
 use io::{Command, Commit, Config, Io, Load, Report, Rewrite};
 use lanes::Lanes;
 use prune::Pruner;
@@ -164,6 +166,7 @@ fn serve(database: pg_sys::Oid) -> End {
         rescan: now + FIRST_RESCAN.min(Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64)),
         held: None,
         pruner: Pruner::new(now),
+        folder: Folder::default(),
         lost_rows: Pass::new(now),
         all_over_to: (all_over_to, all_over_to),
         first_open: None,
@@ -310,6 +313,7 @@ struct Worker {
     /// Why nothing more is claimed.
     held: Option<String>,
     pruner: Pruner,
+    folder: Folder,
     /// The look for open jobs that have lost their row in the queue.
     lost_rows: Pass<i64>,
     /// Every job up to here is over: as is known now, and as is written down.
@@ -358,7 +362,7 @@ impl Worker {
 
     fn pause(&self) -> Duration {
         let due = self.put_off.keys().next().copied().into_iter();
-        let due = due.chain(self.pruner.due()).chain(self.quarantine.wakes());
+        let due = due.chain(self.pruner.due()).chain(self.folder.due()).chain(self.quarantine.wakes());
         let due = due.chain(self.lost_rows.due()).chain(self.inputs.due()).chain(self.callbacks.due());
         let due = due.chain((!self.rewrites.is_empty()).then_some(self.rewriter_next));
         let due = due.fold(self.rescan, Instant::min);
@@ -527,6 +531,7 @@ impl Worker {
         if !outcome.closed.is_empty() {
             self.tell_waiters();
         }
+        self.folder.ended(outcome.closed.len(), now);
         outcome.closed.into_iter().for_each(|seq| self.settle(seq));
         for why in outcome.errors {
             self.complain(&why);
@@ -588,6 +593,7 @@ impl Worker {
             }
             if self.held.is_none() {
                 self.pruner.wake(now);
+                self.folder.wake(now);
                 self.lost_rows.wake(self.all_over_to.0, now);
                 self.inputs.wake(String::new(), now);
                 // Those that failed are called again, and those that nobody told about.
@@ -624,14 +630,16 @@ impl Worker {
         Ok(more_reports || (self.more && room > 0 && self.in_flight.len() < self.cap))
     }
 
-    /// Removes a few jobs that are kept for no longer, where it is time for that.
+    /// Removes a few jobs that are kept for no longer, and folds a few that are over, where it is time for that.
     fn prune(&mut self) {
         if user_code::triggers_rest() {
             return;
         }
-        if let Err(why) = self.pruner.step(self.extension) {
-            // A dropped extension is noticed by what follows.
-            self.note_failure::<()>(why);
+        for step in [self.pruner.step(self.extension), self.folder.step(self.extension)] {
+            if let Err(why) = step {
+                // A dropped extension is noticed by what follows.
+                self.note_failure::<()>(why);
+            }
         }
     }
 

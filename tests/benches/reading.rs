@@ -29,6 +29,9 @@ fn main() {
     let start = Instant::now();
     history::fill(&mut admin, jobs, 90);
     println!("{jobs} finished jobs written in {:.0} s", start.elapsed().as_secs_f64());
+    let start = Instant::now();
+    while admin.truth("SELECT image_gen._fold_spending(2000)") {}
+    println!("folded in {:.0} s", start.elapsed().as_secs_f64());
     admin.run("VACUUM ANALYZE");
     for user in ["alice", "bob", "postgres"] {
         let mut session = stage.connect(user);

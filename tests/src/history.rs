@@ -24,14 +24,15 @@ pub fn fill(admin: &mut Session, jobs: u64, days: u32) {
     admin.run("SET session_replication_role = replica; SET synchronous_commit = off; SET work_mem = '256MB'");
     admin.run(&format!(
         "INSERT INTO image_gen.jobs (id, operation, task, status, prompt, model, seed, metadata, parameters, owner, estimated_cost,
-                                     error_code, created_at, finished_at)
+                                     error_code, billed_cost, known_cost, cost_source, created_at, finished_at)
          SELECT '{prefix}' || lpad(n::text, 24, '0'), 'generate', 'generate', CASE WHEN n % 100 = 7 THEN 'failed' ELSE 'succeeded' END,
                 'one of many, number ' || n, (ARRAY['flux-1.1-pro', 'flux-2-pro', 'gpt-image-2'])[1 + c % 3], n % 2147483647,
                 jsonb_build_object('campaign', 'campaign ' || c, 'ticket', format('T-%s', c * 7 + n / 100 % 7), 'shot', 'shot ' || n % 4),
                 '{{\"width\": 1024, \"height\": 1024}}', (ARRAY['alice', 'alice', 'bob', 'carol', 'dave'])[1 + c % 5], 0.04,
-                CASE WHEN n % 100 = 7 THEN 'safety_filter' END, at, at + interval '8 seconds'
+                CASE WHEN n % 100 = 7 THEN 'safety_filter' END, nullif(cost, 0), nullif(cost, 0), CASE WHEN cost > 0 THEN 'priced' ELSE 'unknown' END, at, at + interval '8 seconds'
            FROM generate_series(1, {jobs}) n,
-                LATERAL (SELECT (n * 7919) % 100 AS c, now() - interval '{days} days' * (1 - n::numeric / {jobs}) - interval '10 minutes' AS at) x"
+                LATERAL (SELECT (n::bigint * 7919 % 100)::int AS c, now() - interval '{days} days' * (1 - n::numeric / {jobs}) - interval '10 minutes' AS at,
+                              CASE WHEN n % 20 = 3 THEN 0.05 WHEN n % 1000 <> 11 THEN 0.04 ELSE 0 END AS cost) x"
     ));
     admin.run(&format!(
         "INSERT INTO image_gen.attempts (job_id, number, provider, model, status, error_code, prompt, seed, seed_honored, billed_cost, cost_source,
@@ -52,13 +53,8 @@ pub fn fill(admin: &mut Session, jobs: u64, days: u32) {
         "INSERT INTO image_gen.campaign_assets (job_id, position, campaign, shot, ticket, url, provider, model, seed, prompt, width, height,
                                                 billed_cost, known_cost, cost_source, metadata, owner, created_at)
          SELECT j.id, 1, j.metadata ->> 'campaign', j.metadata ->> 'shot', j.metadata ->> 'ticket', 'https://pictures/' || j.seq, a.provider, a.model,
-                a.seed, a.prompt, 1024, 1024, a.billed_cost, coalesce(a.billed_cost, 0), a.cost_source, j.metadata, j.owner, j.finished_at
+                a.seed, a.prompt, 1024, 1024, j.billed_cost, j.known_cost, j.cost_source, j.metadata, j.owner, j.finished_at
            FROM image_gen.jobs j JOIN image_gen.attempts a ON a.job_id = j.id AND a.status = 'succeeded' WHERE j.id LIKE '{prefix}%'"
-    ));
-    admin.run(&format!(
-        "UPDATE image_gen.jobs j SET billed_cost = c.billed, known_cost = c.known, cost_source = CASE WHEN c.billed IS NULL THEN 'unknown' ELSE 'priced' END
-           FROM (SELECT a.job_id, CASE WHEN count(*) = count(a.billed_cost) THEN sum(a.billed_cost) END AS billed, sum(a.billed_cost) AS known
-                   FROM image_gen.attempts a GROUP BY a.job_id) c WHERE c.job_id = j.id AND j.id LIKE '{prefix}%'"
     ));
     admin.run("RESET session_replication_role; RESET synchronous_commit; RESET work_mem");
 }

@@ -158,6 +158,13 @@ fn looking_for_lost_rows_does_not_read_a_long_history_again() {
     let behind =
         "SELECT (SELECT max(seq) FROM image_gen.jobs) - w.all_over_to < 10000 FROM image_gen.worker_state w";
     wait_until("history is behind it", secs(60), || admin.truth(behind));
+    // It is read once for the totals of the reports.
+    wait_until("history is folded", secs(60), || {
+        admin.run("SELECT image_gen._fold_spending(5000)");
+        admin.truth(
+            "SELECT m.folded_to >= (SELECT max(seq) FROM image_gen.jobs) FROM image_gen.spending_mark m",
+        )
+    });
     let fetched = |admin: &mut Session| {
         admin.run("SELECT pg_stat_force_next_flush()");
         admin.number("SELECT idx_tup_fetch FROM pg_stat_user_indexes WHERE schemaname = 'image_gen' AND indexrelname = 'jobs_seq_key'")

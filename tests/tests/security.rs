@@ -128,6 +128,7 @@ fn users_write_through_the_functions_only() {
             "_capabilities",
             "_completions",
             "_cost_reviews",
+            "_edge_calls",
             "_entry",
             "_held",
             "_is_uncommitted",
@@ -135,8 +136,11 @@ fn users_write_through_the_functions_only() {
             "_no_such_job",
             "_reservations",
             "_restated",
+            "_spending_days_of",
             "_standing",
             "_start_of",
+            "_unfolded",
+            "_unfolded_calls",
             "_waiting_for"
         ]
     );
