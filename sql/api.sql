@@ -168,7 +168,7 @@ CREATE INDEX jobs_campaign ON image_gen.jobs (image_gen._start_of(image_gen._ent
 CREATE FUNCTION image_gen.recent(n integer DEFAULT 20, status text DEFAULT NULL, campaign text DEFAULT NULL)
 RETURNS SETOF image_gen.job_status
 -- By the indexes that have them in order, and no further than asked: without statistics all of them, sorted, look cheaper.
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
 DECLARE
   most integer := least(greatest(n, 0), 1000);
 BEGIN
@@ -177,12 +177,25 @@ BEGIN
     SELECT s.* FROM (SELECT j.id, j.seq FROM image_gen.jobs j WHERE $2 IS NULL OR j.status = $2 ORDER BY j.seq DESC LIMIT most) r
      CROSS JOIN LATERAL (SELECT t.* FROM image_gen.job_status t WHERE t.id = r.id OFFSET 0) s ORDER BY r.seq DESC;
   ELSE
+    -- Of each owner whose jobs are seen, by the index.
     RETURN QUERY
-    SELECT s.* FROM (SELECT j.id, j.seq FROM image_gen.jobs j
-                      WHERE image_gen._start_of(image_gen._entry(j.metadata, 'campaign'), 100) = image_gen._start_of($3, 100)
-                        AND j.metadata ->> 'campaign' = $3 AND ($2 IS NULL OR j.status = $2)
-                      ORDER BY j.seq DESC LIMIT most) r
-     CROSS JOIN LATERAL (SELECT t.* FROM image_gen.job_status t WHERE t.id = r.id OFFSET 0) s ORDER BY r.seq DESC;
+    WITH RECURSIVE owners AS (
+      (SELECT j.owner FROM image_gen.jobs j
+        WHERE image_gen._start_of(image_gen._entry(j.metadata, 'campaign'), 100) = image_gen._start_of($3, 100) ORDER BY j.owner LIMIT 1)
+      UNION ALL
+      SELECT n.owner FROM owners o
+       CROSS JOIN LATERAL (SELECT j.owner FROM image_gen.jobs j
+                            WHERE image_gen._start_of(image_gen._entry(j.metadata, 'campaign'), 100) = image_gen._start_of($3, 100)
+                              AND j.owner > o.owner ORDER BY j.owner LIMIT 1) n
+    ), newest AS MATERIALIZED (
+      SELECT n.id, n.seq FROM owners o
+       CROSS JOIN LATERAL (SELECT j.id, j.seq FROM image_gen.jobs j
+                            WHERE image_gen._start_of(image_gen._entry(j.metadata, 'campaign'), 100) = image_gen._start_of($3, 100)
+                              AND j.owner = o.owner AND j.metadata ->> 'campaign' = $3 AND ($2 IS NULL OR j.status = $2)
+                            ORDER BY j.seq DESC LIMIT most) n
+       ORDER BY n.seq DESC LIMIT most
+    )
+    SELECT s.* FROM newest r CROSS JOIN LATERAL (SELECT t.* FROM image_gen.job_status t WHERE t.id = r.id OFFSET 0) s ORDER BY r.seq DESC;
   END IF;
 END $$;
 COMMENT ON FUNCTION image_gen.recent(integer, text, text) IS 'The caller''s newest jobs, at most 1000.';
