@@ -1,10 +1,11 @@
--- The state machine in the database. Only the functions in this file change the state of a job.
+-- The state machine in the database. Only the functions in this file and in transitions.sql change the state of a job.
 --
 --   (src/submit.rs) -> queued                    in the caller's transaction
 --   _let_go       a job that waited for another -> ready | failed
 --   _take_over    running, and nobody follows it -> queued (to resume or begin) | needs_review | canceled
 --   _claim        queued -> running              commits without waiting for the disk: losing it loses nothing
---   _journal      running -> attempts, assets, queued | succeeded | failed | needs_review | canceled
+--   _begin, _checkpoint, _end, _requeue, _finish (transitions.sql)
+--                 running -> attempts, queued | succeeded | failed | needs_review | canceled
 --   _cancel       queued -> canceled; running -> a request that the worker acts on
 --   _reopen       needs_review -> queued
 --   _adopt        queued, running, and from elsewhere -> as _take_over
@@ -321,34 +322,56 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION image_gen._bytes(text) IS 'The bytes of a picture that is kept.';
 
-CREATE FUNCTION image_gen._cost_of(counted_id text, OUT total numeric, OUT known numeric, OUT source text, OUT currency text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  -- Amounts of two currencies have no sum: it is in that of the call that made the picture, and what it leaves out makes it unknown.
-  SELECT coalesce((SELECT a.currency FROM image_gen.attempts a WHERE a.job_id = counted_id ORDER BY a.status = 'succeeded' DESC, a.billed_cost > 0 DESC NULLS LAST, a.number LIMIT 1), 'USD')
-    INTO currency;
-  SELECT sum(a.billed_cost) FILTER (WHERE a.currency = $5),
-         CASE WHEN bool_or(a.cost_source = 'unknown' OR a.currency <> $5 AND a.billed_cost > 0) THEN 'unknown'
-              WHEN bool_or(a.cost_source = 'reported') THEN 'reported'
-              WHEN count(*) > 0 THEN 'priced' END
-    INTO known, source
-    FROM image_gen.attempts a WHERE a.job_id = counted_id;
-  total := CASE WHEN source <> 'unknown' THEN known END;
-END $$;
+-- Not PL/pgSQL: this one becomes part of the queries that use it. (Its names are bound when it is created.)
+CREATE FUNCTION image_gen._cost_of(counted_id text) RETURNS TABLE (total numeric, known numeric, source text, currency text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT CASE WHEN s.source <> 'unknown' THEN s.known END, s.known, s.source, c.currency
+    -- Amounts of two currencies have no sum: it is in that of the call that made the picture, and what it leaves out makes it unknown.
+    FROM (SELECT coalesce((SELECT a.currency FROM image_gen.attempts a WHERE a.job_id = counted_id
+                            ORDER BY a.status = 'succeeded' DESC, a.billed_cost > 0 DESC NULLS LAST, a.number LIMIT 1), 'USD') AS currency
+          OFFSET 0) c
+   CROSS JOIN LATERAL (
+     SELECT sum(a.billed_cost) FILTER (WHERE a.currency = c.currency) AS known,
+            CASE WHEN bool_or(a.cost_source = 'unknown' OR a.currency <> c.currency AND a.billed_cost > 0) THEN 'unknown'
+                 WHEN bool_or(a.cost_source = 'reported') THEN 'reported'
+                 WHEN count(*) > 0 THEN 'priced' END AS source
+       FROM image_gen.attempts a WHERE a.job_id = counted_id) s;
+END;
 COMMENT ON FUNCTION image_gen._cost_of(text) IS 'What the calls of a job were billed together: NULL when that of any is unknown, and beside it what is known.';
 
-CREATE FUNCTION image_gen._close(closed_id text, new_status text, code text, message text) RETURNS void
+CREATE FUNCTION image_gen._lock_jobs(ids text[]) RETURNS tid[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  RETURN (SELECT array_agg(l.tid ORDER BY i.n)
+            FROM unnest(ids) WITH ORDINALITY AS i(id, n)
+            LEFT JOIN LATERAL (SELECT j.ctid AS tid FROM image_gen.jobs j WHERE j.id = i.id FOR NO KEY UPDATE) l ON true);
+END $$;
+COMMENT ON FUNCTION image_gen._lock_jobs(text[]) IS 'Locks jobs; where each of them is, NULL for one that is not there.';
+
+CREATE FUNCTION image_gen._close_jobs(ids text[], statuses text[], codes text[], messages text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  places tid[] := image_gen._lock_jobs(ids);
+  one record;
+BEGIN
   UPDATE image_gen.jobs j
-     SET status = $2, error_code = $3, error_message = $4, finished_at = clock_timestamp(),
+     SET status = i.status, error_code = i.code, error_message = i.message, finished_at = clock_timestamp(),
          billed_cost = c.total, known_cost = c.known, cost_source = c.source, currency = c.currency
-    FROM image_gen._cost_of($1) c
-   WHERE j.id = $1 AND j.status IN ('queued', 'running');
-  PERFORM image_gen._charge($1);
-  PERFORM image_gen._due_callbacks(ARRAY[$1]);
-  IF new_status <> 'needs_review' THEN
-    PERFORM image_gen._let_go($1, $2);
+    FROM unnest(places, ids, statuses, codes, messages) AS i(place, id, status, code, message)
+   CROSS JOIN LATERAL image_gen._cost_of(i.id) c
+   WHERE j.ctid = i.place AND j.status IN ('queued', 'running');
+  IF EXISTS (SELECT FROM image_gen.budgets) THEN
+    PERFORM image_gen._charge(i.id) FROM unnest(ids) AS i(id) WHERE i.id IS NOT NULL;
+  END IF;
+  PERFORM image_gen._due_callbacks(ids);
+  IF EXISTS (SELECT FROM image_gen.waits) THEN
+    FOR one IN
+      SELECT i.id, i.status FROM unnest(ids, statuses) AS i(id, status)
+       WHERE i.status <> 'needs_review' AND EXISTS (SELECT FROM image_gen.waits w WHERE w.needs = i.id)
+    LOOP
+      PERFORM image_gen._let_go(one.id, one.status);
+    END LOOP;
   END IF;
   -- A full notification queue would fail the transaction that saves a paid picture: then nobody is told.
   IF pg_notification_queue_usage() < 0.5 THEN
@@ -356,188 +379,15 @@ BEGIN
     PERFORM pg_notify('image_gen', '');
   END IF;
 END $$;
-COMMENT ON FUNCTION image_gen._close(text, text, text, text) IS 'Ends a job: its status, its cost from its attempts, and a notification.';
+COMMENT ON FUNCTION image_gen._close_jobs(text[], text[], text[], text[]) IS
+'Ends jobs: their status, their cost from their attempts, what waits for them, and a notification. An id that is NULL is left out.';
 
-CREATE FUNCTION image_gen._join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  -- The worker may remove no attempt; this removes one only where nothing of it is lost.
-  UPDATE image_gen.attempts a
-     SET sends = a.sends + t.sends, error_code = t.error_code, error_message = t.error_message, http_status = t.http_status,
-         sent_at = t.sent_at, finished_at = t.finished_at
-    FROM image_gen.attempts t
-   WHERE a.job_id = of_job AND a.number = earlier AND a.status = 'failed' AND a.billed_cost = 0 AND a.remote_id IS NULL
-     AND t.job_id = of_job AND t.number = joining AND t.status = 'failed' AND t.billed_cost = 0 AND t.remote_id IS NULL
-     AND (t.provider, t.model) = (a.provider, a.model) AND joining > earlier;
-  IF NOT FOUND THEN
-    RETURN false;
-  END IF;
-  DELETE FROM image_gen.attempts t WHERE t.job_id = of_job AND t.number = joining;
-  RETURN true;
-END $$;
-COMMENT ON FUNCTION image_gen._join_attempt(text, integer, integer) IS
-'Counts a call that was turned away, at no cost, in the attempt of an earlier one at the same provider and model, which says why it was turned away last. False where it is none.';
-
-CREATE FUNCTION image_gen._journal(this_epoch bigint, items jsonb) RETURNS TABLE (seq bigint, verdict text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-  owned bigint[];
-  entry record;
-  answer text;
-  verdicts jsonb := '{}';
-  done_ids text[];
-  done_numbers integer[];
-BEGIN
-  -- Whatever is not in flight for this epoch is somebody else's, and a job that a user wants stopped is not
-  -- sent: neither is touched, and the worker learns it from the answer.
-  SELECT array_agg(q.seq) INTO owned
-    FROM (SELECT q.seq FROM image_gen.queue q
-            JOIN jsonb_to_recordset(items) AS i(seq bigint, begins boolean) ON i.seq = q.seq
-           WHERE q.state = 'running' AND q.epoch = this_epoch AND NOT (i.begins AND EXISTS (SELECT FROM image_gen.cancels c WHERE c.seq = q.seq))
-           ORDER BY q.seq FOR UPDATE OF q) q;
-  IF owned IS NULL THEN
-    RETURN;
-  END IF;
-
-  FOR entry IN
-    SELECT i.seq, i.job_id, e.value AS e, e.value ->> 'entry' AS kind
-      FROM jsonb_to_recordset(items) AS i(seq bigint, job_id text, entries jsonb)
-     CROSS JOIN LATERAL jsonb_array_elements(i.entries) WITH ORDINALITY AS e(value, position)
-     WHERE i.seq = ANY (owned)
-     ORDER BY i.seq, e.position
-  LOOP
-    -- What follows an intent that is not written is not written either.
-    CONTINUE WHEN verdicts ? entry.seq::text;
-    CASE entry.kind
-    WHEN 'begin' THEN
-      answer := image_gen._afford(entry.job_id, (entry.e ->> 'estimated_cost')::numeric);
-      IF answer <> 'ours' THEN
-        verdicts := verdicts || jsonb_build_object(entry.seq::text, answer);
-        CONTINUE;
-      END IF;
-      INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, warnings, owner, epoch, estimated_cost)
-      SELECT j.id, (entry.e ->> 'number')::int, entry.e ->> 'provider', entry.e ->> 'model', entry.e ->> 'prompt',
-             (entry.e ->> 'seed')::bigint, (entry.e ->> 'seed_honored')::boolean, entry.e -> 'warnings', j.owner, this_epoch,
-             (entry.e ->> 'estimated_cost')::numeric
-        FROM image_gen.jobs j WHERE j.id = entry.job_id;
-      UPDATE image_gen.queue SET attempts = (entry.e ->> 'number')::int, progress = coalesce(entry.e -> 'progress', progress) WHERE seq = entry.seq;
-      PERFORM image_gen._charge(entry.job_id);
-    WHEN 'checkpoint' THEN
-      UPDATE image_gen.attempts a
-         SET remote_id = entry.e #>> '{remote,id}', poll_url = entry.e #>> '{remote,poll_url}',
-             result_url = entry.e #>> '{remote,result_url}', cancel_url = entry.e #>> '{remote,cancel_url}',
-             http_status = (entry.e ->> 'http_status')::int,
-             billed_cost = (entry.e #>> '{cost,amount}')::numeric,
-             claimed_cost = (entry.e #>> '{cost,claimed}')::numeric,
-             cost_source = coalesce(entry.e #>> '{cost,source}', 'unknown'),
-             currency = coalesce(entry.e #>> '{cost,currency}', a.currency)
-       WHERE a.job_id = entry.job_id AND a.number = (entry.e ->> 'number')::int AND a.status = 'running';
-      PERFORM image_gen._charge(entry.job_id);
-    WHEN 'end' THEN
-      UPDATE image_gen.attempts a
-         SET status = entry.e ->> 'status',
-             error_code = entry.e #>> '{failed,code}', error_message = entry.e #>> '{failed,message}',
-             http_status = coalesce((entry.e ->> 'http_status')::int, a.http_status),
-             billed_cost = (entry.e #>> '{cost,amount}')::numeric, cost_source = entry.e #>> '{cost,source}',
-             currency = entry.e #>> '{cost,currency}', claimed_cost = (entry.e #>> '{cost,claimed}')::numeric,
-             work = nullif(entry.e -> 'work', 'null'), tokens = nullif(entry.e -> 'tokens', 'null'), render_seconds = (entry.e ->> 'render_seconds')::numeric,
-             seed = coalesce((entry.e ->> 'seed')::bigint, a.seed),
-             sends = a.sends - CASE WHEN (entry.e ->> 'unsent')::boolean THEN 1 ELSE 0 END,
-             warnings = entry.e -> 'warnings', finished_at = clock_timestamp()
-       WHERE a.job_id = entry.job_id AND a.number = (entry.e ->> 'number')::int AND a.status = 'running';
-      IF (entry.e ->> 'joins')::int IS NOT NULL AND image_gen._join_attempt(entry.job_id, (entry.e ->> 'number')::int, (entry.e ->> 'joins')::int) THEN
-        UPDATE image_gen.queue SET attempts = (entry.e ->> 'joins')::int WHERE seq = entry.seq;
-      END IF;
-      IF entry.e ->> 'status' = 'succeeded' THEN
-        done_ids := done_ids || entry.job_id;
-        done_numbers := done_numbers || (entry.e ->> 'number')::int;
-      END IF;
-    WHEN 'later' THEN
-      UPDATE image_gen.queue
-         SET state = CASE WHEN deaths < 2 THEN 'ready' ELSE 'alone' END, epoch = NULL, progress = coalesce(entry.e -> 'progress', progress),
-             ready_at = clock_timestamp() + make_interval(secs => (entry.e ->> 'after_seconds')::float8)
-       WHERE seq = entry.seq;
-      UPDATE image_gen.jobs SET status = 'queued' WHERE id = entry.job_id;
-      PERFORM image_gen._charge(entry.job_id);
-    WHEN 'close' THEN
-      PERFORM image_gen._close(entry.job_id, entry.e ->> 'status', entry.e #>> '{failed,code}', entry.e #>> '{failed,message}');
-      IF entry.e ->> 'status' = 'succeeded' THEN
-        PERFORM image_gen._deliver(entry.job_id, entry.e -> 'pictures');
-      END IF;
-      DELETE FROM image_gen.cancels WHERE seq = entry.seq;
-      DELETE FROM image_gen.queue WHERE seq = entry.seq;
-    END CASE;
-  END LOOP;
-  IF done_ids IS NOT NULL THEN
-    -- Once a model: each version of its row is walked over while another session's old snapshot keeps it.
-    PERFORM image_gen._learn(done_ids, done_numbers);
-  END IF;
-  PERFORM image_gen._book();
-  RETURN QUERY SELECT o, coalesce(verdicts ->> o::text, 'ours') FROM unnest(owned) o;
-END $$;
-COMMENT ON FUNCTION image_gen._journal(bigint, jsonb) IS
-'Makes journal entries durable, in order, for the jobs that are in flight for this epoch; returns which those are. An intent to send for which there is no money is not written:
-its verdict is over or busy (see _afford).';
-
-CREATE FUNCTION image_gen._share(total numeric, pictures bigint, "position" bigint) RETURNS numeric
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  -- Shares of a millionth at the finest; the first picture carries what does not divide.
-  RETURN trim_scale(CASE WHEN $3 = 1 THEN total - (pictures - 1) * trunc(total / pictures, 6) ELSE trunc(total / pictures, 6) END);
-END $$;
-COMMENT ON FUNCTION image_gen._share(numeric, bigint, bigint) IS 'What one of several pictures has of the cost of their job: together all of it, to the last digit.';
-
-CREATE FUNCTION image_gen._deliver(done_id text, pictures jsonb) RETURNS void
+CREATE FUNCTION image_gen._close(closed_id text, new_status text, code text, message text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  INSERT INTO image_gen.campaign_assets
-    (job_id, position, campaign, shot, ticket, url, url_expires_at, provider, model, seed, prompt, negative_prompt,
-     width, height, content_type, byte_size, sha256, billed_cost, known_cost, currency, cost_source, metadata, owner)
-  SELECT j.id, p.position, j.metadata ->> 'campaign', j.metadata ->> 'shot', j.metadata ->> 'ticket',
-         coalesce(p.value ->> 'url', 'image-gen:sha256:' || (p.value ->> 'sha256')),
-         clock_timestamp() + make_interval(secs => (p.value ->> 'lifetime_seconds')::float8),
-         a.provider, a.model, coalesce((p.value ->> 'seed')::bigint, a.seed), a.prompt, j.parameters ->> 'negative_prompt',
-         (p.value ->> 'width')::int, (p.value ->> 'height')::int, p.value ->> 'content_type',
-         (p.value ->> 'byte_size')::bigint, p.value ->> 'sha256',
-         image_gen._share(j.billed_cost, n.pictures, p.position), image_gen._share(j.known_cost, n.pictures, p.position),
-         j.currency, j.cost_source, j.metadata, j.owner
-    FROM image_gen.jobs j
-    JOIN image_gen.attempts a ON a.job_id = j.id AND a.status = 'succeeded'
-   CROSS JOIN (SELECT jsonb_array_length($2) AS pictures) n
-   CROSS JOIN jsonb_array_elements($2) WITH ORDINALITY AS p(value, position)
-   WHERE j.id = $1;
+  PERFORM image_gen._close_jobs(ARRAY[$1], ARRAY[$2], ARRAY[$3], ARRAY[$4]);
 END $$;
-COMMENT ON FUNCTION image_gen._deliver(text, jsonb) IS 'Writes the assets of a finished job.';
-
-CREATE FUNCTION image_gen._learn(done_ids text[], done_numbers integer[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  one record;
-  known image_gen.timings;
-  render numeric;
-BEGIN
-  FOR one IN
-    SELECT a.provider, a.model, array_agg(round(a.render_seconds, 3) ORDER BY d.position) AS renders
-      FROM unnest(done_ids, done_numbers) WITH ORDINALITY AS d(job_id, number, position)
-      JOIN image_gen.attempts a ON a.job_id = d.job_id AND a.number = d.number
-     WHERE a.render_seconds > 0 GROUP BY a.provider, a.model
-  LOOP
-    SELECT t.* INTO known FROM image_gen.timings t WHERE t.provider = one.provider AND t.model = one.model;
-    FOREACH render IN ARRAY one.renders LOOP
-      -- A running 75th percentile: up by 7.5 % of a render that took longer (but at most by 15 %: it may be an outlier), down
-      -- by 2.5 % when it did not. 5 % are forgiven, because a poll only ever sees the end of a render late.
-      known.seconds := CASE WHEN known.samples IS NULL THEN render
-                            WHEN known.samples < 4 THEN greatest(known.seconds, render)
-                            WHEN render > known.seconds * 1.05 THEN round(known.seconds + 0.075 * least(render, 2 * known.seconds), 3)
-                            ELSE greatest(round(known.seconds * 0.975, 3), 0.1) END;
-      known.samples := coalesce(known.samples, 0) + 1;
-    END LOOP;
-    INSERT INTO image_gen.timings (provider, model, seconds, samples) VALUES (one.provider, one.model, known.seconds, known.samples)
-    ON CONFLICT ON CONSTRAINT timings_pkey DO UPDATE SET seconds = excluded.seconds, samples = excluded.samples;
-  END LOOP;
-END $$;
-COMMENT ON FUNCTION image_gen._learn(text[], integer[]) IS 'Lets the estimates of models follow what their renders really take.';
+COMMENT ON FUNCTION image_gen._close(text, text, text, text) IS 'Ends one job.';
 
 CREATE FUNCTION image_gen._reopen(reopened_id text, new_progress jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -593,7 +443,7 @@ BEGIN
   PERFORM image_gen._close(concluded_id, new_status, code, message);
   PERFORM image_gen._wake(NULL);
   IF new_status = 'succeeded' THEN
-    PERFORM image_gen._deliver(concluded_id, jsonb_build_array(jsonb_build_object('url', picture_url)));
+    PERFORM image_gen._deliver(ARRAY[concluded_id], ARRAY[1], ARRAY[picture_url], NULL, NULL, NULL, NULL, NULL, NULL, NULL);
   END IF;
 END $$;
 COMMENT ON FUNCTION image_gen._conclude(text, text, text, text, text) IS 'A person''s word ends a job that waited for it.';

@@ -74,7 +74,7 @@ GRANT EXECUTE ON FUNCTION image_gen.set_budget, image_gen.grant_credits, image_g
   image_gen.on_finish, image_gen.drop_on_finish, image_gen.retry_callbacks TO image_gen_admin;
 GRANT SELECT ON image_gen.finish_hooks, image_gen.callbacks, image_gen.spending_mark, image_gen.spending_left_out TO image_gen_admin;
 
--- The worker: what the functions in queue.sql do, and no more.
+-- The worker: what the functions in queue.sql and transitions.sql do, and no more.
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.queue, image_gen.waits TO image_gen_worker;
 GRANT SELECT, DELETE ON image_gen.cancels TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.jobs, image_gen.worker_state TO image_gen_worker;
@@ -90,8 +90,9 @@ GRANT SELECT, INSERT, UPDATE ON image_gen.charges TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.finish_hooks TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.callback_queue TO image_gen_worker;
 GRANT EXECUTE ON FUNCTION
-  image_gen._hold, image_gen._held, image_gen._home, image_gen._start_epoch, image_gen._clock_set_back, image_gen._take_over, image_gen._claim, image_gen._waiting, image_gen._cancellations, image_gen._keep, image_gen._journal,
-  image_gen._entry, image_gen._start_of, image_gen._deliver, image_gen._learn, image_gen._close, image_gen._note, image_gen._place,
+  image_gen._hold, image_gen._held, image_gen._home, image_gen._start_epoch, image_gen._clock_set_back, image_gen._take_over, image_gen._claim, image_gen._waiting, image_gen._cancellations, image_gen._keep,
+  image_gen._begin, image_gen._checkpoint, image_gen._end, image_gen._requeue, image_gen._finish, image_gen._lock_flight, image_gen._lock_attempts, image_gen._lock_jobs,
+  image_gen._entry, image_gen._start_of, image_gen._deliver, image_gen._learn, image_gen._close, image_gen._close_jobs, image_gen._charge_all, image_gen._note, image_gen._place,
   image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake,
   image_gen._cost_of, image_gen._share, image_gen._afford, image_gen._applicable, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,
   image_gen._balances, image_gen._since, image_gen._until, image_gen._limit_of,

@@ -57,7 +57,8 @@ extension_sql_file!(
     name = "queue",
     requires = ["route", "home", wake::_wake, plan::_can_be_asked, plan::_is_local]
 );
-extension_sql_file!("../sql/deaths.sql", name = "deaths", requires = ["queue"]);
+extension_sql_file!("../sql/transitions.sql", name = "transitions", requires = ["queue"]);
+extension_sql_file!("../sql/deaths.sql", name = "deaths", requires = ["transitions"]);
 extension_sql_file!("../sql/reconcile.sql", name = "reconcile", requires = ["deaths", wake::_tell]);
 extension_sql_file!("../sql/callbacks.sql", name = "callbacks", requires = ["reconcile"]);
 extension_sql_file!(

@@ -15,6 +15,7 @@ mod queue;
 mod sweep;
 mod trace;
 mod transaction;
+mod transitions;
 mod user_code;
 mod wait_set;
 
@@ -37,10 +38,11 @@ use io::{Command, Commit, Config, Io, Load, Report, Rewrite};
 use lanes::Lanes;
 use prune::Pruner;
 use quarantine::{Quarantine, Turn};
-use queue::{Estimates, Note, Outcome};
+use queue::{Estimates, Note};
 use sweep::Pass;
 pub use trace::forget;
 use transaction::Failed;
+use transitions::Outcome;
 use wait_set::WaitSet;
 
 /// How many reports go into one transaction.
@@ -430,21 +432,21 @@ impl Worker {
 
     /// Makes durable what is pending: in one transaction, but for jobs that a worker died with.
     fn write(&mut self, outcome: &mut Outcome) -> Result<(), Failed> {
-        let mut journal = |commits: &mut VecDeque<Commit>| match commits.is_empty() {
+        let mut record = |commits: &mut VecDeque<Commit>| match commits.is_empty() {
             true => Ok(()),
-            false => queue::journal(self.extension, self.epoch, commits, outcome),
+            false => transitions::record(self.extension, self.epoch, commits, outcome),
         };
         if self.quarantine.is_empty() {
-            return journal(&mut self.pending);
+            return record(&mut self.pending);
         }
         let (suspects, mut others): (VecDeque<_>, VecDeque<_>) =
             self.pending.drain(..).partition(|commit| self.quarantine.suspects(commit.seq));
-        let mut written = journal(&mut others);
+        let mut written = record(&mut others);
         self.pending = others;
         for suspect in suspects {
             let mut one = VecDeque::from([suspect]);
             if written.is_ok() {
-                written = journal(&mut one);
+                written = record(&mut one);
             }
             self.pending.append(&mut one);
         }

@@ -45,11 +45,6 @@ TABLE attempts (
   CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts USING btree (job_id) WHERE ((status)::text = 'succeeded'::text)
   CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at)
   CREATE INDEX attempts_unknown ON image_gen.attempts USING btree (job_id) WHERE ((billed_cost IS NULL) AND ((status)::text <> 'running'::text))
-  CREATE TRIGGER note_update AFTER UPDATE OF billed_cost ON image_gen.attempts FOR EACH ROW WHEN ((((old.status)::text <> 'running'::text) AND ((old.billed_cost)::numeric IS DISTINCT FROM (new.billed_cost)::numeric))) EXECUTE FUNCTION image_gen._note_update()
-  CREATE TRIGGER spending_changes BEFORE UPDATE ON image_gen.attempts FOR EACH ROW WHEN ((((old.status)::text <> 'running'::text) AND ((((((((old.billed_cost)::numeric IS DISTINCT FROM (new.billed_cost)::numeric) OR (old.currency IS DISTINCT FROM new.currency)) OR ((old.cost_source)::text IS DISTINCT FROM (new.cost_source)::text)) OR ((old.status)::text IS DISTINCT FROM (new.status)::text)) OR (old.error_code IS DISTINCT FROM new.error_code)) OR (old.provider IS DISTINCT FROM new.provider)) OR (old.model IS DISTINCT FROM new.model)))) EXECUTE FUNCTION image_gen._spending_changes() ALWAYS
-  CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.attempts FOR EACH STATEMENT EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
-  CREATE TRIGGER spending_lost BEFORE DELETE ON image_gen.attempts FOR EACH ROW WHEN (((old.status)::text <> 'running'::text)) EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
-  CREATE TRIGGER spending_moved BEFORE UPDATE OF job_id, number, created_at ON image_gen.attempts FOR EACH ROW WHEN ((((old.job_id IS DISTINCT FROM new.job_id) OR ((old.number)::integer IS DISTINCT FROM (new.number)::integer)) OR (old.created_at IS DISTINCT FROM new.created_at))) EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
@@ -168,8 +163,6 @@ TABLE campaign_assets (
   CREATE INDEX campaign_assets_campaign ON image_gen.campaign_assets USING btree (campaign, shot)
   CREATE INDEX campaign_assets_sha256 ON image_gen.campaign_assets USING btree (sha256)
   CREATE INDEX campaign_assets_ticket ON image_gen.campaign_assets USING btree (ticket)
-  CREATE TRIGGER spending_changes BEFORE DELETE ON image_gen.campaign_assets FOR EACH ROW EXECUTE FUNCTION image_gen._spending_changes() ALWAYS
-  CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.campaign_assets FOR EACH STATEMENT EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
@@ -183,8 +176,6 @@ TABLE campaign_grants (
 )
   campaign_grants_campaign_check CHECK (((campaign <> ''::text) AND (octet_length(campaign) <= 1024)))
   campaign_grants_pkey PRIMARY KEY (campaign, role)
-  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.campaign_grants FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
-  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.campaign_grants FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
 
 TABLE cancels (
   seq bigint NOT NULL,
@@ -223,7 +214,6 @@ TABLE cost_corrections (
   cost_corrections_pkey PRIMARY KEY (id)
   cost_corrections_way_check CHECK ((way = ANY (ARRAY['settle_cost'::text, 'review'::text, 'invoice'::text, 'update'::text])))
   CREATE INDEX cost_corrections_call ON image_gen.cost_corrections USING btree (job_id, number, id)
-  CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON image_gen.cost_corrections FOR EACH STATEMENT EXECUTE FUNCTION image_gen._append_only()
 
 TABLE finish_hooks (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -263,8 +253,6 @@ TABLE home (
   note text
 )
   home_pkey PRIMARY KEY (id)
-  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.home FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
-  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.home FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
 
 TABLE invoice_lines (
   invoice_id bigint NOT NULL,
@@ -330,6 +318,8 @@ TABLE jobs (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   finished_at timestamp with time zone
 ) WITH (fillfactor=80)
+  error_code_without_picture CHECK (((error_code IS NULL) = ((status)::text = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text]))))
+  finished_when_over CHECK (((finished_at IS NULL) = ((status)::text = ANY (ARRAY['queued'::text, 'running'::text]))))
   jobs_pkey PRIMARY KEY (id)
   jobs_seq_key UNIQUE (seq)
   CREATE INDEX jobs_batch ON image_gen.jobs USING btree (batch) WHERE (batch IS NOT NULL)
@@ -337,11 +327,6 @@ TABLE jobs (
   CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs USING btree (owner, idempotency_key) WHERE (idempotency_key IS NOT NULL)
   CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops)
   CREATE INDEX jobs_owner ON image_gen.jobs USING btree (owner, seq)
-  CREATE TRIGGER error_code_without_picture AFTER UPDATE OF status, error_code ON image_gen.jobs FOR EACH ROW WHEN (((new.error_code IS NULL) <> ((new.status)::text = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text])))) EXECUTE FUNCTION image_gen._refuse_row() ALWAYS
-  CREATE TRIGGER finished_when_over AFTER UPDATE OF status, finished_at ON image_gen.jobs FOR EACH ROW WHEN (((new.finished_at IS NULL) <> ((new.status)::text = ANY (ARRAY['queued'::text, 'running'::text])))) EXECUTE FUNCTION image_gen._refuse_row() ALWAYS
-  CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.jobs FOR EACH STATEMENT EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
-  CREATE TRIGGER spending_lost BEFORE DELETE ON image_gen.jobs FOR EACH ROW EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
-  CREATE TRIGGER spending_moved BEFORE UPDATE OF metadata, owner, operation ON image_gen.jobs FOR EACH ROW WHEN (((((old.metadata)::jsonb IS DISTINCT FROM (new.metadata)::jsonb) OR (old.owner IS DISTINCT FROM new.owner)) OR ((old.operation)::text IS DISTINCT FROM (new.operation)::text))) EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
@@ -357,9 +342,6 @@ TABLE ladder (
   ladder_action_check CHECK ((action = ANY (ARRAY['rewrite'::text, 'switch_model'::text, 'review'::text, 'fail'::text])))
   ladder_pkey PRIMARY KEY (rung)
   model_to_switch_to CHECK (((model IS NULL) OR (action = 'switch_model'::text)))
-  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.ladder FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
-  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.ladder FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
-  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.ladder FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
 
 TABLE locks (
   name text COLLATE "C" NOT NULL
@@ -381,9 +363,6 @@ TABLE model_rules (
 )
   model_rules_pkey PRIMARY KEY ("position")
   model_rules_rule_key UNIQUE (rule)
-  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.model_rules FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
-  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.model_rules FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
-  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.model_rules FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
 
 TABLE models (
   name text COLLATE "C" NOT NULL,
@@ -411,9 +390,6 @@ TABLE models (
   models_pkey PRIMARY KEY (name, provider_kind)
   models_typical_seconds_check CHECK (((typical_seconds > (0)::numeric) AND (typical_seconds < 'Infinity'::numeric)))
   sizes_unless_retired CHECK (((successor IS NOT NULL) OR (sizes IS NOT NULL)))
-  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.models FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
-  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.models FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
-  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.models FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
 
 TABLE prices (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -432,9 +408,6 @@ TABLE prices (
   prices_pkey PRIMARY KEY (id)
   prices_unit_check CHECK ((unit = ANY (ARRAY['image'::text, 'megapixel'::text, 'begun_megapixel'::text, 'first_megapixel'::text, 'further_megapixel'::text, 'second'::text, 'text_in_mtok'::text, 'image_in_mtok'::text, 'image_out_mtok'::text, 'text_out_mtok'::text])))
   CREATE INDEX prices_model ON image_gen.prices USING btree (model, provider_kind)
-  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.prices FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
-  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.prices FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
-  CREATE TRIGGER own_row BEFORE UPDATE ON image_gen.prices FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
 
 TABLE provider_balances (
   provider text COLLATE "C" NOT NULL,
@@ -460,9 +433,6 @@ TABLE providers (
   providers_id_check CHECK ((id ~ '^[a-z][a-z0-9_-]{0,62}$'::text))
   providers_key_name_check CHECK ((key_name ~ '^[A-Z][A-Z0-9_]{0,62}$'::text))
   providers_pkey PRIMARY KEY (id)
-  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.providers FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
-  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.providers FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
-  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.providers FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
 
 TABLE queue (
   seq bigint NOT NULL,
@@ -476,12 +446,11 @@ TABLE queue (
   home uuid NOT NULL DEFAULT image_gen._home(),
   deaths smallint NOT NULL DEFAULT 0
 ) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=10000)
+  epoch_while_running CHECK ((((state)::text = 'running'::text) = (epoch IS NOT NULL)))
   queue_pkey PRIMARY KEY (seq)
   CREATE INDEX queue_deaths ON image_gen.queue USING btree (seq) WHERE (deaths > 0)
   CREATE INDEX queue_lanes ON image_gen.queue USING btree (owner, seq) WHERE (((state)::text = 'ready'::text) AND (seq > 0))
   CREATE INDEX queue_ready ON image_gen.queue USING btree (seq) WHERE ((state)::text = 'ready'::text)
-  CREATE TRIGGER epoch_while_running AFTER UPDATE OF state, epoch ON image_gen.queue FOR EACH ROW WHEN ((((new.state)::text = 'running'::text) <> (new.epoch IS NOT NULL))) EXECUTE FUNCTION image_gen._refuse_row() ALWAYS
-  CREATE TRIGGER queue_truncated AFTER TRUNCATE ON image_gen.queue FOR EACH STATEMENT EXECUTE FUNCTION image_gen._queue_truncated()
 
 TABLE reviews (
   job_id text COLLATE "C" NOT NULL,
@@ -512,8 +481,6 @@ TABLE rewrite_rules (
   origin image_gen.origin NOT NULL DEFAULT 'admin'::text
 )
   rewrite_rules_pkey PRIMARY KEY ("position")
-  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.rewrite_rules FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
-  CREATE TRIGGER try_pattern BEFORE INSERT OR UPDATE ON image_gen.rewrite_rules FOR EACH ROW EXECUTE FUNCTION image_gen._try_pattern()
 
 TABLE role_policies (
   role regrole NOT NULL,
@@ -544,77 +511,10 @@ TABLE spending_archive (
   billed_cost image_gen.cost NOT NULL,
   currency text NOT NULL,
   cost_source text NOT NULL,
-  work jsonb,
-  folded boolean NOT NULL DEFAULT false
+  work jsonb
 )
   spending_archive_calls_check CHECK ((calls > 0))
   spending_archive_pkey PRIMARY KEY (story, number)
-  CREATE INDEX spending_archive_unfolded ON image_gen.spending_archive USING btree (story) WHERE (NOT folded)
-  CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.spending_archive FOR EACH STATEMENT EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
-  CREATE TRIGGER spending_restored BEFORE INSERT ON image_gen.spending_archive FOR EACH ROW WHEN (new.folded) EXECUTE FUNCTION image_gen._not_folded() ALWAYS
-  ROW LEVEL SECURITY
-  POLICY every FOR SELECT TO image_gen_admin USING true
-  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
-
-TABLE spending_days (
-  story bytea NOT NULL,
-  number integer NOT NULL,
-  entry bigint NOT NULL,
-  day date NOT NULL,
-  calls bigint NOT NULL,
-  owner name NOT NULL,
-  campaign text,
-  ticket text,
-  operation text NOT NULL,
-  provider text COLLATE "C" NOT NULL,
-  model text COLLATE "C" NOT NULL,
-  status text NOT NULL,
-  error_code text,
-  images bigint NOT NULL,
-  billed_cost numeric,
-  currency text NOT NULL,
-  cost_source text NOT NULL
-) WITH (fillfactor=70)
-  spending_days_pkey PRIMARY KEY (story, number, entry)
-  CREATE INDEX spending_days_day ON image_gen.spending_days USING btree (day)
-  ROW LEVEL SECURITY
-  POLICY every FOR SELECT TO image_gen_admin USING true
-  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
-
-TABLE spending_left_out (
-  seq bigint NOT NULL
-) WITH (fillfactor=70)
-  spending_left_out_pkey PRIMARY KEY (seq)
-
-TABLE spending_mark (
-  one boolean NOT NULL DEFAULT true,
-  folded_to bigint NOT NULL DEFAULT 0,
-  seen_to bigint NOT NULL DEFAULT 0,
-  seen_by text[] NOT NULL DEFAULT '{}'::text[]
-) WITH (fillfactor=20)
-  spending_mark_one_check CHECK (one)
-  spending_mark_pkey PRIMARY KEY (one)
-
-TABLE spending_totals (
-  key bytea NOT NULL,
-  entry bigint NOT NULL,
-  owner name NOT NULL,
-  campaign text,
-  ticket text,
-  currency text NOT NULL,
-  jobs bigint NOT NULL,
-  images bigint NOT NULL,
-  calls bigint NOT NULL,
-  billed numeric NOT NULL,
-  unknown_costs bigint NOT NULL,
-  refusals bigint NOT NULL,
-  retries bigint NOT NULL,
-  wasted numeric NOT NULL,
-  first_call timestamp with time zone,
-  last_call timestamp with time zone
-) WITH (fillfactor=50)
-  spending_totals_pkey PRIMARY KEY (key, entry)
-  CREATE INDEX spending_totals_owner ON image_gen.spending_totals USING btree (owner)
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
@@ -626,7 +526,6 @@ TABLE timings (
   samples bigint NOT NULL
 ) WITH (fillfactor=50)
   timings_pkey PRIMARY KEY (provider, model)
-  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.timings FOR EACH STATEMENT EXECUTE FUNCTION image_gen._timings_changed()
 
 TABLE waits (
   needs text COLLATE "C" NOT NULL,
@@ -653,11 +552,8 @@ TABLE worker_state (
 ) WITH (fillfactor=20)
   worker_state_one_check CHECK (one)
   worker_state_pkey PRIMARY KEY (one)
-  CREATE TRIGGER changed AFTER UPDATE ON image_gen.worker_state FOR EACH ROW WHEN ((old.configured IS DISTINCT FROM new.configured)) EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
 
 VIEW _spending (at timestamp with time zone, last_call timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, calls bigint, status text, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source text, work jsonb) WITH (security_invoker=true)
-
-VIEW _spending_by_ticket (owner name, campaign text, ticket text, currency text, jobs numeric, images numeric, calls numeric, billed numeric, unknown_costs numeric, refusals numeric, retries numeric, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
 
 VIEW callbacks (id bigint, hook bigint, function text, owner name, job_id text, status text, state text, tries integer, due_at timestamp with time zone, last_error text, created_at timestamp with time zone)
 
@@ -707,7 +603,6 @@ DOMAIN queue_state text CONSTRAINT queue_state_check CHECK ((VALUE = ANY (ARRAY[
 DOMAIN seed bigint CONSTRAINT seed_check CHECK (((VALUE >= 0) AND (VALUE <= 2147483647)))
 DOMAIN task text CONSTRAINT task_check CHECK ((VALUE = ANY (ARRAY['generate'::text, 'character'::text, 'img2img'::text, 'inpaint'::text, 'outpaint'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
 
-FUNCTION _add_spending(seqs bigint[], stories text[], sign integer, at_entry bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _administers(caller name) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _adopt(this_home uuid) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _afford(asking_id text, needed numeric, patient boolean DEFAULT false) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
@@ -717,6 +612,7 @@ FUNCTION _applicable(owner name, metadata jsonb, batch text, login name DEFAULT 
 FUNCTION _archive(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _await_completion(seen bigint, seconds double precision) RETURNS void VOLATILE STRICT
 FUNCTION _balances(wanted bigint[], at timestamp with time zone) RETURNS SETOF image_gen._balance STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _begin(this_epoch bigint, seqs bigint[], numbers integer[], providers text[], models text[], prompts text[], seeds bigint[], seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[]) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _book() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _bounded(what text, amount numeric, hint text) RETURNS numeric IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _bring(brought_id text, bringer name, cost numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -734,28 +630,29 @@ FUNCTION _capabilities(provider text, model text) RETURNS jsonb VOLATILE STRICT 
 FUNCTION _catalogue() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _catalogue_changed() RETURNS trigger VOLATILE
 FUNCTION _charge(charged_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _charge_all(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _check_booking(caller name, metadata jsonb) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _check_options(options text, allowed text[]) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _check_policy(caller name, options jsonb, allow_unpriced boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _check_review(caller name, reviewed_id text, action text, cost_given boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _check_waits(every_one boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _checkpoint(this_epoch bigint, seqs bigint[], numbers integer[], remote_ids text[], poll_urls text[], result_urls text[], cancel_urls text[], http_statuses integer[], amounts numeric[], claimed numeric[], sources text[], currencies text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _choose(needs_text boolean, photoreal boolean, draft boolean, stylized boolean, editing boolean, priority text) RETURNS TABLE(model text, rule text, reason text) VOLATILE
 FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint, lanes jsonb DEFAULT NULL::jsonb) RETURNS TABLE(seq bigint, id text, owner name, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
 FUNCTION _clock_set_back(seconds double precision) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _close(closed_id text, new_status text, code text, message text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _close_jobs(ids text[], statuses text[], codes text[], messages text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _completions() RETURNS bigint VOLATILE STRICT
 FUNCTION _conclude(concluded_id text, new_status text, code text, message text, picture_url text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _cost_of(counted_id text, OUT total numeric, OUT known numeric, OUT source text, OUT currency text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _cost_of(counted_id text) RETURNS TABLE(total numeric, known numeric, source text, currency text) STABLE
 FUNCTION _cost_reviews() RETURNS TABLE(job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, held numeric, owner name, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _count_in(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _deliver(done_id text, pictures jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _deliver(ids text[], positions integer[], urls text[], lifetimes bigint[], seeds bigint[], widths integer[], heights integer[], content_types text[], byte_sizes bigint[], hashes text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _due_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _edge_calls(lows timestamp with time zone[], highs timestamp with time zone[], whole date[], from_time timestamp with time zone, to_time timestamp with time zone) RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, owner name, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _entry(metadata jsonb, key text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
-FUNCTION _estimate(operation text, arguments text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
-FUNCTION _explain(operation text, arguments text, max_cost numeric) RETURNS jsonb VOLATILE
-FUNCTION _fold_spending(at_most integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off SET jit=off
-FUNCTION _forget_spending() RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _estimate(operation text, arguments text, model text, preferences text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
+FUNCTION _explain(operation text, arguments text, model text, preferences text, max_cost numeric) RETURNS jsonb VOLATILE
+FUNCTION _finish(this_epoch bigint, seqs bigint[], statuses text[], codes text[], messages text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _held() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _here() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
 FUNCTION _hold(pid integer, mode text) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -766,25 +663,27 @@ FUNCTION _is_plausible(call image_gen.attempts, amount numeric, times numeric) R
 FUNCTION _is_uncommitted(seq bigint) RETURNS boolean VOLATILE STRICT
 FUNCTION _is_worker(pid integer) RETURNS boolean VOLATILE
 FUNCTION _join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION _journal(this_epoch bigint, items jsonb) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _keep(hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _keep_input(new_job text, hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _learn(done_ids text[], done_numbers integer[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _learn(providers text[], models text[], renders numeric[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _let_go(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _let_one_run_alone() RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _limit_of(budget image_gen.budgets, at timestamp with time zone) RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _load_catalogue() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _lock_attempts(ids text[], numbers integer[]) RETURNS tid[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _lock_budgets(wanted bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _make_room(caller name, most bigint, new bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _lock_flight(this_epoch bigint, seqs bigint[], OUT places tid[], OUT ids text[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _lock_jobs(ids text[]) RETURNS tid[] VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _make_room(caller name, most bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _may_book(caller name, booked_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _may_review(caller name) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _min_headroom() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _needs(numbers integer[], roles text[], picture_references text[], caller name) RETURNS TABLE(number integer, needs text) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _named(operation text, arguments jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _needs(roles text[], picture_references text[], caller name) RETURNS text[] STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION _next_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner name, OUT event jsonb) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _next_candidates(job image_gen.jobs, progress jsonb) RETURNS TABLE(rank bigint, provider text, circuit text, error_code text, turned_away boolean) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _no_such_job(id text) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION _not_folded() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_all_over(to_seq bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_balance(provider text, amount numeric, credits numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -802,9 +701,9 @@ FUNCTION _reconcile(this_epoch bigint, in_flight bigint[], after_seq bigint, at_
 FUNCTION _record_deaths(in_hand bigint[]) RETURNS TABLE(seq bigint, job_id text, deaths smallint) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _recount(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _refuse(balance image_gen._balance, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _refuse_row() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _release(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _reopen(reopened_id text, new_progress jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _requeue(this_epoch bigint, seqs bigint[], delays double precision[], progress_made jsonb[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _reservations() RETURNS TABLE(job_id text, held numeric, reason text, since timestamp with time zone, campaign text, ticket text, budgets text[], owner name) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _reserve(ids text[], headroom boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _resolve_model(asked text, task text DEFAULT NULL::text) RETURNS TABLE(provider text, model text, offered boolean) VOLATILE
@@ -821,25 +720,19 @@ FUNCTION _scope(asked text, key text) RETURNS text STABLE SET search_path=pg_cat
 FUNCTION _sees_budget(caller name, budget image_gen.budgets) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _settle(settled_id text, settled_number integer, amount numeric, way text, note text, force boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _settle_in() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION _share(total numeric, pictures bigint, "position" bigint) RETURNS numeric IMMUTABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _shots(shots text, defaults text) RETURNS TABLE(shot text, operation text, arguments text) STABLE
+FUNCTION _share(total numeric, pictures bigint, "position" bigint) RETURNS numeric IMMUTABLE
+FUNCTION _shots(shots jsonb, defaults jsonb) RETURNS TABLE(number integer, shot text, operation text, arguments jsonb) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _since(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _spending_changes() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION _spending_days_of() RETURNS SETOF date STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION _spending_lost() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _standing() RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_of(words text, characters integer) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _start_worker() RETURNS void VOLATILE STRICT
+FUNCTION _submit_batch(batch text, names text[], operations text[], described text[], given text[], max_cost numeric, key text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE
 FUNCTION _suspects() RETURNS TABLE(seq bigint, ready_in double precision) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT removed integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION _take_out(ids text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off
 FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _tell(what text) RETURNS void VOLATILE STRICT
-FUNCTION _timings_changed() RETURNS trigger VOLATILE
 FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION _unfolded() RETURNS SETOF bigint STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION _unfolded_calls() RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, last_call timestamp with time zone, owner name, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _until(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _usd(amount numeric) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _variation(image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text, seed bigint, guidance double precision, steps integer, quality text, metadata jsonb, provider_preferences jsonb, options jsonb, priority text, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp
@@ -847,14 +740,13 @@ FUNCTION _waiting() RETURNS TABLE(owner name, first bigint) STABLE SET search_pa
 FUNCTION _waiting_for(waiting_id text, standing jsonb) RETURNS image_gen.wait_reason STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _wake(seq bigint) RETURNS void VOLATILE
 FUNCTION _wrong_costs() RETURNS TABLE(kind text, problem text, booked numeric, computed numeric, job_id text) STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _wrong_totals() RETURNS TABLE(problem text, booked numeric, computed numeric) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION cancel(ids text[]) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION check_budgets() RETURNS TABLE(budget text, problem text, booked numeric, computed numeric, job_id text) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION choose_model(needs_text boolean DEFAULT false, photoreal boolean DEFAULT false, draft boolean DEFAULT false, stylized boolean DEFAULT false, editing boolean DEFAULT false, priority text DEFAULT NULL::text, OUT model text, OUT rule text, OUT reason text, OUT configured boolean) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION claim_review(n integer DEFAULT 1, stale interval DEFAULT '@ 30 mins'::interval) RETURNS SETOF image_gen.review_queue VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET work_mem=64MB SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean, period text, since timestamp with time zone, until timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean, period text, since timestamp with time zone, until timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION drop_on_finish(id bigint) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION drop_role_policy(role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -863,7 +755,7 @@ FUNCTION estimate(operation text DEFAULT 'generate'::text, arguments jsonb DEFAU
 FUNCTION estimate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT needed numeric, OUT currency text, OUT unpriced integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION explain(operation text, arguments jsonb) RETURNS TABLE("position" integer, provider text, model text, included boolean, reason text, probability numeric, estimated_cost numeric, estimated_seconds numeric, warnings jsonb, request jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION generate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
+FUNCTION generate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION grant_campaign(campaign text, role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION grant_credits(amount numeric, scope text DEFAULT 'workspace'::text, key text DEFAULT NULL::text, period text DEFAULT NULL::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION import_invoice(provider text, period_from timestamp with time zone, period_to timestamp with time zone, amount numeric DEFAULT NULL::numeric, lines jsonb DEFAULT NULL::jsonb, currency text DEFAULT 'USD'::text, note text DEFAULT NULL::text, OUT invoice_id bigint, OUT matched bigint, OUT settled bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -909,6 +801,7 @@ GRANT EXECUTE ON FUNCTION _all_over_to TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _applicable TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _await_completion TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _balances TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _begin TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _book TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _bytes TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _callable TO image_gen_worker
@@ -919,18 +812,19 @@ GRANT EXECUTE ON FUNCTION _can_be_asked TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _cancellations TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _capabilities TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _charge TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _charge_all TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _check_waits TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _checkpoint TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _claim TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _clock_set_back TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _close TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _close_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _completions TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _cost_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _cost_reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _deliver TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _due_callbacks TO image_gen_worker
-GRANT EXECUTE ON FUNCTION _edge_calls TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _entry TO image_gen_admin, image_gen_user, image_gen_worker
-GRANT EXECUTE ON FUNCTION _fold_spending TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _held TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _hold TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _home TO image_gen_worker
@@ -938,12 +832,14 @@ GRANT EXECUTE ON FUNCTION _is_local TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _is_uncommitted TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _is_worker TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _join_attempt TO image_gen_worker
-GRANT EXECUTE ON FUNCTION _journal TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _keep TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _learn TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _let_go TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _let_one_run_alone TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _limit_of TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _lock_attempts TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _lock_flight TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _lock_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _next_callback TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _no_such_job TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _note TO image_gen_worker
@@ -955,13 +851,13 @@ GRANT EXECUTE ON FUNCTION _place TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _prune TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _reconcile TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _record_deaths TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _requeue TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _reservations TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _restated TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _restore_waits TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _roll TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _share TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _since TO image_gen_worker
-GRANT EXECUTE ON FUNCTION _spending_days_of TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _standing TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _start_epoch TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _start_of TO image_gen_admin, image_gen_user, image_gen_worker
@@ -969,8 +865,6 @@ GRANT EXECUTE ON FUNCTION _suspects TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _sweep_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _take_over TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _tell TO image_gen_worker
-GRANT EXECUTE ON FUNCTION _unfolded TO image_gen_admin, image_gen_user
-GRANT EXECUTE ON FUNCTION _unfolded_calls TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _until TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _waiting TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _waiting_for TO image_gen_admin, image_gen_reviewer, image_gen_user
@@ -1017,7 +911,6 @@ GRANT EXECUTE ON FUNCTION variate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION wait TO image_gen_admin, image_gen_user
 GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT SELECT ON _spending TO image_gen_admin, image_gen_user
-GRANT SELECT ON _spending_by_ticket TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON attempts TO image_gen_worker
 GRANT SELECT ON attempts TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT INSERT, SELECT ON blobs TO image_gen_worker
@@ -1030,7 +923,7 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON callback_queue TO image_gen_worker
 GRANT SELECT ON callbacks TO image_gen_admin
 GRANT INSERT, SELECT ON campaign_assets TO image_gen_worker
 GRANT SELECT ON campaign_assets TO image_gen_admin, image_gen_reviewer, image_gen_user
-GRANT SELECT ON campaign_grants TO image_gen_admin, image_gen_worker
+GRANT SELECT ON campaign_grants TO image_gen_admin
 GRANT DELETE, SELECT ON cancels TO image_gen_worker
 GRANT SELECT ON cancels TO image_gen_admin
 GRANT SELECT ON capabilities TO image_gen_admin, image_gen_user
@@ -1077,10 +970,6 @@ GRANT SELECT ON rewrite_rules TO image_gen_user, image_gen_worker
 GRANT SELECT ON role_policies TO image_gen_admin
 GRANT SELECT ON spending TO image_gen_admin, image_gen_user
 GRANT SELECT ON spending_archive TO image_gen_admin, image_gen_user
-GRANT SELECT ON spending_days TO image_gen_admin, image_gen_user
-GRANT SELECT ON spending_left_out TO image_gen_admin
-GRANT SELECT ON spending_mark TO image_gen_admin
-GRANT SELECT ON spending_totals TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON timings TO image_gen_worker
 GRANT SELECT ON timings TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON waits TO image_gen_worker

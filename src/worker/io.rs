@@ -21,12 +21,13 @@ use image_gen_engine::health::Row;
 use image_gen_engine::http::driver::Driver;
 use image_gen_engine::http::{Origin, origin};
 use image_gen_engine::redact::Redactor;
-use image_gen_engine::run::{Entry, JobStatus, Picture};
+use image_gen_engine::run::{Entry, JobStatus};
 use rust_decimal::Decimal;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
-use super::queue::{Claimed, Verdict};
+use super::queue::Claimed;
 use super::trace::Watched;
+use super::transitions::Verdict;
 use super::wait_set::{WaitSet, WakeHandle};
 use crate::keys::Keys;
 
@@ -119,14 +120,6 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// The pictures whose bytes are kept.
-    pub fn pictures(&self) -> impl Iterator<Item = &Picture> {
-        self.entries.iter().flat_map(|e| match e {
-            Entry::Close { pictures, .. } => pictures.as_slice(),
-            _ => &[],
-        })
-    }
-
     /// The place in a job's life, for [`crate::pause`].
     pub fn place(entries: &[Entry]) -> &'static str {
         match entries.last() {

@@ -1,25 +1,23 @@
 //! Typed calls of the functions in `sql/queue.sql`. They are called through SELECT, so that looking for work costs no
 //! transaction id when there is none.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use image_gen_engine::catalogue::Snapshot;
 use image_gen_engine::health::Row;
-use image_gen_engine::run::Entry;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use rust_decimal::Decimal;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::io::{Balance, Commit, Rewrite};
+use super::io::{Balance, Rewrite};
 use super::lanes::Lane;
 use super::limits::Limit;
-use super::trace;
 use super::transaction::{Failed, as_worker, within};
 use super::user_code;
-use crate::{pause, settings, snapshot};
+use crate::{settings, snapshot};
 
 /// A claimed job with all that the network thread must know.
 #[derive(Debug)]
@@ -480,147 +478,6 @@ pub fn note(extension: pg_sys::Oid, note: Note) -> Result<(), Failed> {
             let (cap, reason) = note.limit.map(|l| (l.cap as i32, l.reason)).unzip();
             let arguments = [note.keys.into(), note.error.into(), cap.into(), reason.into()];
             client.select("SELECT image_gen._note($1, $2, $3, $4)", None, &arguments).map(drop)
-        })
-        .map_err(spi)
-    })
-}
-
-/// What the database says to what is to be made durable for a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is durable.
-    Written,
-    /// The job is no longer ours.
-    NotOurs,
-    /// A budget does not allow the call: its intent is not written.
-    Over,
-    /// Somebody is at the budget just now: its intent is not written.
-    Busy,
-}
-
-/// What came of a flush.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Jobs that ended.
-    pub closed: Vec<i64>,
-    /// Jobs that wait for their turn again.
-    pub put_off: Vec<(i64, Duration)>,
-    /// What could not be written, for the log.
-    pub errors: Vec<String>,
-}
-
-/// Makes commits durable and answers each: in one transaction, and one by one when the data of one of them is the
-/// trouble, so that it cannot hold up the others. What a trigger that is not ours would keep from being written is written
-/// without it. After an error that may pass, what is left in `commits` is tried again by the next call.
-pub fn journal(
-    extension: pg_sys::Oid,
-    epoch: i64,
-    commits: &mut VecDeque<Commit>,
-    outcome: &mut Outcome,
-) -> Result<(), Failed> {
-    let all = commits.make_contiguous();
-    let fire = user_code::triggers_fire();
-    let mut written = write(extension, epoch, all);
-    if fire && user_code::triggers_rest() {
-        // They took too long.
-        outcome
-            .errors
-            .extend(written.err().map(|why| format!("triggers are left out for a minute: {why:?}")));
-        written = write(extension, epoch, all);
-    }
-    match written {
-        Ok(verdicts) => {
-            commits.drain(..).for_each(|commit| outcome.answer(commit, &verdicts));
-            return Ok(());
-        }
-        Err(Failed::Poison(_)) => {}
-        Err(passing) => return Err(passing),
-    }
-    while let Some(mut commit) = commits.pop_front() {
-        let one = std::slice::from_ref(&commit);
-        let fire = user_code::triggers_fire();
-        let verdicts = match write(extension, epoch, one) {
-            Err(why) if fire && (user_code::triggers_rest() || matches!(why, Failed::Poison(_))) => {
-                outcome.errors.push(format!("job {}: written without triggers: {why:?}", commit.job_id));
-                user_code::without_triggers(|| write(extension, epoch, one))
-            }
-            result => result,
-        };
-        let verdicts = match verdicts {
-            Err(Failed::Poison(why)) => {
-                outcome.errors.push(format!("job {}: {why}", commit.job_id));
-                commit = commit.minimal(&why);
-                user_code::without_triggers(|| write(extension, epoch, std::slice::from_ref(&commit)))
-            }
-            result => result,
-        };
-        match verdicts {
-            Ok(verdicts) => outcome.answer(commit, &verdicts),
-            Err(passing) => {
-                commits.push_front(commit);
-                return Err(passing);
-            }
-        }
-    }
-    Ok(())
-}
-
-impl Outcome {
-    fn answer(&mut self, commit: Commit, verdicts: &HashMap<i64, Verdict>) {
-        let verdict = verdicts.get(&commit.seq).copied().unwrap_or(Verdict::NotOurs);
-        for entry in commit.entries.iter().filter(|_| verdict == Verdict::Written) {
-            match entry {
-                Entry::Later { after, .. } => self.put_off.push((commit.seq, *after)),
-                Entry::Close { .. } => self.closed.push(commit.seq),
-                _ => {}
-            }
-        }
-        // A task that is gone needs no answer.
-        let _ = commit.done.send(verdict);
-    }
-}
-
-fn write(extension: pg_sys::Oid, epoch: i64, commits: &[Commit]) -> Result<HashMap<i64, Verdict>, Failed> {
-    let items: Vec<Value> = commits
-        .iter()
-        .map(|c| {
-            let begins = c.entries.iter().any(|e| matches!(e, Entry::Begin { .. }));
-            json!({"seq": c.seq, "job_id": c.job_id, "begins": begins, "entries": c.entries})
-        })
-        .collect();
-    let _in_hand = trace::hands(commits.iter().map(|c| c.seq));
-    within(extension, "write the journal", || {
-        Spi::connect(|client| {
-            let arguments = [epoch.into(), JsonB(Value::Array(items)).into()];
-            let rows = client.select("SELECT * FROM image_gen._journal($1, $2)", None, &arguments)?;
-            let mut verdicts = HashMap::new();
-            for row in rows {
-                if let Some(seq) = row.get::<i64>(1)? {
-                    let verdict = match row.get::<&str>(2)? {
-                        Some("over") => Verdict::Over,
-                        Some("busy") => Verdict::Busy,
-                        _ => Verdict::Written,
-                    };
-                    verdicts.insert(seq, verdict);
-                }
-            }
-            // After that, because only now is it known which jobs are ours: bytes of another one's would never be removed.
-            let written = |commit: &&Commit| verdicts.get(&commit.seq) == Some(&Verdict::Written);
-            for picture in commits.iter().filter(written).flat_map(|c| c.pictures()) {
-                if let (Some(facts), Some(bytes)) = (&picture.facts, &picture.bytes) {
-                    let arguments = [
-                        facts.sha256.as_str().into(),
-                        facts.content_type.as_str().into(),
-                        bytes.as_slice().into(),
-                    ];
-                    client.select("SELECT image_gen._keep($1, $2, $3)", None, &arguments)?;
-                }
-            }
-            for commit in commits {
-                let place = format!("flush_{}", Commit::place(&commit.entries));
-                pause::in_transaction(&place, &commit.job_id, super::process::must_stop);
-            }
-            Ok(verdicts)
         })
         .map_err(spi)
     })

@@ -1,6 +1,5 @@
--- What the isolation specs share. Their database has no worker: the sessions play its part.
+-- What the isolation specs share, beside sql/worker.sql. Their database has no worker: the sessions play its part.
 CREATE EXTENSION image_gen;
-CREATE SCHEMA t;
 CREATE TABLE t.got (session text, id text);
 
 -- Queues a job. Jobs are named by their prompt: seq and id differ from run to run.
@@ -35,7 +34,7 @@ CREATE FUNCTION t.start_epoch(on_uncertain text DEFAULT 'review') RETURNS bigint
 $$;
 -- Writes one commit of the worker's journal for a job; the answer is whether the job was this epoch's.
 CREATE FUNCTION t.journal(epoch bigint, prompt text, VARIADIC entries text[]) RETURNS boolean LANGUAGE sql AS $$
-  SELECT EXISTS (SELECT FROM image_gen._journal($1, (
+  SELECT EXISTS (SELECT FROM t.record($1, (
     SELECT jsonb_build_array(jsonb_build_object('seq', j.seq, 'job_id', j.id, 'begins', 'begin' = ANY ($3), 'entries', (
       SELECT jsonb_agg(CASE e
         WHEN 'begin' THEN jsonb_build_object('entry', 'begin', 'number', 1, 'provider', 'bfl', 'model', 'flux-1.1-pro', 'prompt', $2,

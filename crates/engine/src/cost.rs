@@ -16,6 +16,17 @@ pub enum CostSource {
     Unknown,
 }
 
+impl CostSource {
+    /// As it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CostSource::Reported => "reported",
+            CostSource::Priced => "priced",
+            CostSource::Unknown => "unknown",
+        }
+    }
+}
+
 /// An amount with its source. An unknown cost has no amount.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {

@@ -29,8 +29,9 @@ use super::balances::Occasion;
 use super::clock::{self, now};
 use super::{Commit, Config, IoContext, Load, Report, Rewrite};
 use crate::pause;
-use crate::worker::queue::{Catalogue, Claimed, Verdict};
+use crate::worker::queue::{Catalogue, Claimed};
 use crate::worker::trace;
+use crate::worker::transitions::Verdict;
 
 /// The engine's part of a claimed job.
 #[derive(Debug, Deserialize)]

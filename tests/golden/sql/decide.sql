@@ -1,6 +1,12 @@
 -- What decides: choose_model(), needs_text(), rewrite_prompt(), lint_prompt(), explain(), preferences, and the person at the end.
 \set ON_ERROR_ROLLBACK on
 BEGIN;
+-- Entries of jobs, as the worker writes them: t.record().
+\set ECHO none
+\getenv tests PG_ABS_SRCDIR
+\set worker :tests '/../sql/worker.sql'
+\i :worker
+\set ECHO all
 CREATE ROLE image_gen_regress_user;
 CREATE ROLE image_gen_regress_other;
 CREATE ROLE image_gen_regress_admin;
@@ -243,7 +249,7 @@ BEGIN
         'cost', jsonb_build_object('amount', amount, 'currency', 'USD', 'source', CASE WHEN amount IS NULL THEN 'unknown' ELSE 'reported' END));
   END LOOP;
   entries := entries || jsonb_build_object('entry', 'close', 'status', 'needs_review', 'failed', jsonb_build_object('code', code, 'message', 'because'), 'pictures', '[]'::jsonb);
-  RETURN EXISTS (SELECT FROM image_gen._journal(1, jsonb_build_array(jsonb_build_object('seq', job.seq, 'job_id', job.id, 'begins', true, 'entries', entries))));
+  RETURN EXISTS (SELECT FROM t.record(1, jsonb_build_array(jsonb_build_object('seq', job.seq, 'job_id', job.id, 'begins', true, 'entries', entries))));
 END $$;
 CREATE FUNCTION pg_temp.id(of_prompt text) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER AS $$ SELECT id FROM image_gen.jobs WHERE prompt = of_prompt $$;
 CREATE VIEW pg_temp.state AS
@@ -362,7 +368,7 @@ SELECT j.prompt FROM image_gen.jobs j
         OR j.status = 'succeeded' AND j.known_cost IS DISTINCT FROM (SELECT sum(known_cost) FROM image_gen.campaign_assets WHERE job_id = j.id));
 
 -- How providers are doing, for everybody: states, calls and rates, no rows of anybody's (P28).
-SELECT count(*) FROM image_gen._journal(1, (SELECT jsonb_agg(jsonb_build_object('seq', j.seq, 'job_id', j.id, 'begins', true, 'entries', jsonb_build_array(
+SELECT count(*) FROM t.record(1, (SELECT jsonb_agg(jsonb_build_object('seq', j.seq, 'job_id', j.id, 'begins', true, 'entries', jsonb_build_array(
   jsonb_build_object('entry', 'begin', 'number', 1, 'provider', 'openai', 'model', 'gpt-image-2', 'prompt', j.prompt, 'seed', j.seed, 'seed_honored', false, 'warnings', '[]'::jsonb, 'progress', '{}'::jsonb))))
   FROM image_gen.jobs j WHERE j.prompt = 'waiting'));
 SET ROLE image_gen_worker;

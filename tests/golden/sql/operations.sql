@@ -1,6 +1,12 @@
 -- edit(), upscale(), variate(), transfer_style(): what is queued, what is refused, and jobs that wait for other jobs' pictures.
 \set ON_ERROR_ROLLBACK on
 BEGIN;
+-- Entries of jobs, as the worker writes them: t.record().
+\set ECHO none
+\getenv tests PG_ABS_SRCDIR
+\set worker :tests '/../sql/worker.sql'
+\i :worker
+\set ECHO all
 CREATE ROLE image_gen_regress_user;
 CREATE ROLE image_gen_regress_other;
 CREATE ROLE image_gen_regress_admin;
@@ -46,7 +52,7 @@ DECLARE
 BEGIN
   PERFORM image_gen._claim(1, 100, 0);
   SELECT * INTO STRICT job FROM image_gen.jobs j WHERE j.prompt = of_prompt;
-  RETURN EXISTS (SELECT FROM image_gen._journal(1, jsonb_build_array(jsonb_build_object('seq', job.seq, 'job_id', job.id, 'begins', true, 'entries',
+  RETURN EXISTS (SELECT FROM t.record(1, jsonb_build_array(jsonb_build_object('seq', job.seq, 'job_id', job.id, 'begins', true, 'entries',
     jsonb_build_array(
       jsonb_build_object('entry', 'begin', 'number', 1, 'provider', 'bfl', 'model', job.model, 'prompt', job.prompt, 'seed', job.seed,
                          'seed_honored', true, 'warnings', '[]'::jsonb, 'progress', '{}'::jsonb),

@@ -1,6 +1,12 @@
 -- The state machine in the database, driven by hand in the place of the worker, with the worker's own rights (N4, N7, N22).
 \set ON_ERROR_ROLLBACK on
 BEGIN;
+-- Entries of jobs, as the worker writes them: t.record().
+\set ECHO none
+\getenv tests PG_ABS_SRCDIR
+\set worker :tests '/../sql/worker.sql'
+\i :worker
+\set ECHO all
 CREATE ROLE image_gen_regress_user;
 GRANT image_gen_user TO image_gen_regress_user;
 
@@ -22,7 +28,7 @@ DECLARE
   job image_gen.jobs;
 BEGIN
   SELECT * INTO STRICT job FROM image_gen.jobs j WHERE j.prompt = of_prompt;
-  RETURN EXISTS (SELECT FROM image_gen._journal(epoch, jsonb_build_array(jsonb_build_object(
+  RETURN EXISTS (SELECT FROM t.record(epoch, jsonb_build_array(jsonb_build_object(
            'seq', job.seq, 'job_id', job.id, 'begins', to_jsonb(entries) @> '[{"entry": "begin"}]', 'entries', to_jsonb(entries)))));
 END $$;
 CREATE FUNCTION pg_temp.begin_(of_prompt text, number int DEFAULT 1, provider text DEFAULT 'bfl') RETURNS jsonb LANGUAGE sql AS $$
@@ -100,7 +106,7 @@ SELECT pg_temp.queue('waiting');
 SELECT pg_temp.journal(1, 'waiting', pg_temp.begin_('waiting'));
 SELECT * FROM pg_temp.state WHERE prompt IN ('disowned', 'waiting');
 -- In one flush, each for itself.
-SELECT count(*) AS owned FROM image_gen._journal(1, (SELECT jsonb_agg(jsonb_build_object('seq', seq, 'job_id', id, 'begins', true,
+SELECT count(*) AS owned FROM t.record(1, (SELECT jsonb_agg(jsonb_build_object('seq', seq, 'job_id', id, 'begins', true,
          'entries', jsonb_build_array(pg_temp.begin_(prompt)))) FROM image_gen.jobs WHERE prompt IN ('disowned', 'waiting')));
 SELECT * FROM pg_temp.state WHERE prompt IN ('disowned', 'waiting');
 
@@ -155,7 +161,7 @@ DECLARE
 BEGIN
   DELETE FROM image_gen.campaign_assets WHERE job_id = simple;
   UPDATE image_gen.jobs SET billed_cost = amount WHERE id = simple;
-  PERFORM image_gen._deliver(simple, (SELECT jsonb_agg(jsonb_build_object('url', 'https://delivery.example/' || i)) FROM generate_series(1, pictures) i));
+  PERFORM image_gen._deliver(array_agg(simple), array_agg(i), array_agg('https://delivery.example/' || i), NULL, NULL, NULL, NULL, NULL, NULL, NULL) FROM generate_series(1, pictures) i;
   RETURN QUERY SELECT sum(a.billed_cost), min(a.billed_cost), max(a.billed_cost) - min(a.billed_cost) FROM image_gen.campaign_assets a WHERE a.job_id = simple;
 END $$;
 SELECT bool_and(s.total = v.amount) AS adds_up, bool_and(s.smallest >= 0) AS none_is_negative, max(s.spread) AS largest_difference, count(*) AS cases
@@ -183,8 +189,7 @@ DELETE FROM image_gen.timings;
 CREATE FUNCTION pg_temp.rendered(seconds numeric[]) RETURNS TABLE (render numeric, estimate numeric, samples bigint) LANGUAGE plpgsql AS $$
 BEGIN
   FOREACH render IN ARRAY seconds LOOP
-    UPDATE image_gen.attempts SET render_seconds = render WHERE job_id = (SELECT id FROM image_gen.jobs WHERE prompt = 'simple');
-    PERFORM image_gen._learn(ARRAY[(SELECT id FROM image_gen.jobs WHERE prompt = 'simple')], '{1}');
+    PERFORM image_gen._learn('{bfl}', '{flux-1.1-pro}', ARRAY[render]);
     SELECT t.seconds, t.samples INTO estimate, samples FROM image_gen.timings t WHERE t.provider = 'bfl' AND t.model = 'flux-1.1-pro';
     RETURN NEXT;
   END LOOP;

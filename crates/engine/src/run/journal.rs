@@ -30,6 +30,19 @@ pub enum AttemptStatus {
     Canceled,
 }
 
+impl AttemptStatus {
+    /// As it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AttemptStatus::Succeeded => "succeeded",
+            AttemptStatus::Failed => "failed",
+            AttemptStatus::Refused => "refused",
+            AttemptStatus::Uncertain => "uncertain",
+            AttemptStatus::Canceled => "canceled",
+        }
+    }
+}
+
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,6 +55,18 @@ pub enum JobStatus {
     NeedsReview,
     /// A user stopped it.
     Canceled,
+}
+
+impl JobStatus {
+    /// As it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobStatus::Succeeded => "succeeded",
+            JobStatus::Failed => "failed",
+            JobStatus::NeedsReview => "needs_review",
+            JobStatus::Canceled => "canceled",
+        }
+    }
 }
 
 /// A picture that goes into the database.

@@ -1,0 +1,59 @@
+-- In the worker's place: entries of jobs, which tests write by hand as JSON, become calls of the worker's functions, as
+-- src/worker/transitions.rs makes them: one call for all jobs that have an entry of the same kind.
+CREATE SCHEMA t;
+GRANT USAGE ON SCHEMA t TO PUBLIC;
+
+-- items: [{"seq", "entries": [{"entry": "begin" | "checkpoint" | "end" | "later" | "close", ...}]}]. The answer: which jobs are this epoch's, and what a begin was told.
+CREATE FUNCTION t.record(this_epoch bigint, items jsonb) RETURNS TABLE (seq bigint, verdict text) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  verdicts jsonb := '{}';
+  ours bigint[];
+  e jsonb[];
+  s bigint[];
+BEGIN
+  FOR position IN 1 .. (SELECT max(jsonb_array_length(i -> 'entries')) FROM jsonb_array_elements(items) i) LOOP
+    FOR kind IN 1 .. 5 LOOP
+      -- What follows an intent that was not written is not written either.
+      SELECT array_agg(i.value -> 'entries' -> (position - 1) ORDER BY i.value -> 'seq'), array_agg((i.value ->> 'seq')::bigint ORDER BY i.value -> 'seq') INTO e, s
+        FROM jsonb_array_elements(items) i
+       WHERE i.value -> 'entries' -> (position - 1) ->> 'entry' = (ARRAY['checkpoint', 'end', 'later', 'close', 'begin'])[kind]
+         AND (position = 1 OR verdicts ->> (i.value ->> 'seq') = 'ours');
+      CONTINUE WHEN s IS NULL;
+      ours := CASE kind
+        WHEN 1 THEN image_gen._checkpoint(this_epoch, s, ARRAY(SELECT (x ->> 'number')::int FROM unnest(e) x), ARRAY(SELECT x #>> '{remote,id}' FROM unnest(e) x),
+          ARRAY(SELECT x #>> '{remote,poll_url}' FROM unnest(e) x), ARRAY(SELECT x #>> '{remote,result_url}' FROM unnest(e) x), ARRAY(SELECT x #>> '{remote,cancel_url}' FROM unnest(e) x),
+          ARRAY(SELECT (x ->> 'http_status')::int FROM unnest(e) x), ARRAY(SELECT (x #>> '{cost,amount}')::numeric FROM unnest(e) x),
+          ARRAY(SELECT (x #>> '{cost,claimed}')::numeric FROM unnest(e) x), ARRAY(SELECT x #>> '{cost,source}' FROM unnest(e) x), ARRAY(SELECT x #>> '{cost,currency}' FROM unnest(e) x))
+        WHEN 2 THEN image_gen._end(this_epoch, s, ARRAY(SELECT (x ->> 'number')::int FROM unnest(e) x), ARRAY(SELECT x ->> 'status' FROM unnest(e) x),
+          ARRAY(SELECT x #>> '{failed,code}' FROM unnest(e) x), ARRAY(SELECT x #>> '{failed,message}' FROM unnest(e) x), ARRAY(SELECT (x ->> 'http_status')::int FROM unnest(e) x),
+          ARRAY(SELECT (x #>> '{cost,amount}')::numeric FROM unnest(e) x), ARRAY(SELECT (x #>> '{cost,claimed}')::numeric FROM unnest(e) x),
+          ARRAY(SELECT x #>> '{cost,source}' FROM unnest(e) x), ARRAY(SELECT x #>> '{cost,currency}' FROM unnest(e) x),
+          ARRAY(SELECT nullif(x -> 'work', 'null') FROM unnest(e) x), ARRAY(SELECT nullif(x -> 'tokens', 'null') FROM unnest(e) x),
+          ARRAY(SELECT (x ->> 'render_seconds')::float8 FROM unnest(e) x), ARRAY(SELECT (x ->> 'seed')::bigint FROM unnest(e) x), ARRAY(SELECT x -> 'warnings' FROM unnest(e) x),
+          ARRAY(SELECT coalesce((x ->> 'unsent')::boolean, false) FROM unnest(e) x), ARRAY(SELECT (x ->> 'joins')::int FROM unnest(e) x))
+        WHEN 3 THEN image_gen._requeue(this_epoch, s, ARRAY(SELECT (x ->> 'after_seconds')::float8 FROM unnest(e) x), ARRAY(SELECT x -> 'progress' FROM unnest(e) x))
+        WHEN 4 THEN image_gen._finish(this_epoch, s, ARRAY(SELECT x ->> 'status' FROM unnest(e) x), ARRAY(SELECT x #>> '{failed,code}' FROM unnest(e) x),
+          ARRAY(SELECT x #>> '{failed,message}' FROM unnest(e) x))
+      END;
+      IF kind < 5 THEN
+        verdicts := verdicts || coalesce((SELECT jsonb_object_agg(o, 'ours') FROM unnest(ours) o), '{}');
+      ELSE
+        verdicts := verdicts || coalesce((SELECT jsonb_object_agg(b.seq, b.verdict) FROM image_gen._begin(this_epoch, s, ARRAY(SELECT (x ->> 'number')::int FROM unnest(e) x),
+          ARRAY(SELECT x ->> 'provider' FROM unnest(e) x), ARRAY(SELECT x ->> 'model' FROM unnest(e) x), ARRAY(SELECT x ->> 'prompt' FROM unnest(e) x),
+          ARRAY(SELECT (x ->> 'seed')::bigint FROM unnest(e) x), ARRAY(SELECT (x ->> 'seed_honored')::boolean FROM unnest(e) x), ARRAY(SELECT x -> 'warnings' FROM unnest(e) x),
+          ARRAY(SELECT (x ->> 'estimated_cost')::numeric FROM unnest(e) x), ARRAY(SELECT x -> 'progress' FROM unnest(e) x)) b), '{}');
+      END IF;
+      IF kind = 4 THEN
+        PERFORM image_gen._deliver(array_agg(j.id ORDER BY j.id, p.position), array_agg(p.position::int ORDER BY j.id, p.position), array_agg(p.value ->> 'url' ORDER BY j.id, p.position),
+                                   array_agg((p.value ->> 'lifetime_seconds')::bigint ORDER BY j.id, p.position), array_agg((p.value ->> 'seed')::bigint ORDER BY j.id, p.position),
+                                   array_agg((p.value ->> 'width')::int ORDER BY j.id, p.position), array_agg((p.value ->> 'height')::int ORDER BY j.id, p.position),
+                                   array_agg(p.value ->> 'content_type' ORDER BY j.id, p.position), array_agg((p.value ->> 'byte_size')::bigint ORDER BY j.id, p.position),
+                                   array_agg(p.value ->> 'sha256' ORDER BY j.id, p.position))
+           FROM unnest(s, e) AS c(seq, entry) JOIN image_gen.jobs j ON j.seq = c.seq CROSS JOIN LATERAL jsonb_array_elements(c.entry -> 'pictures') WITH ORDINALITY AS p(value, position)
+          WHERE c.seq = ANY (ours) AND c.entry ->> 'status' = 'succeeded';
+      END IF;
+    END LOOP;
+  END LOOP;
+  RETURN QUERY SELECT v.key::bigint, v.value FROM jsonb_each_text(verdicts) v;
+END $$;
