@@ -512,8 +512,7 @@ impl Requeues {
         if self.seq.is_empty() {
             return vec![];
         }
-        let arguments =
-            [argument(epoch), argument(self.seq), argument(self.delay), argument(self.progress)];
+        let arguments = [argument(epoch), argument(self.seq), argument(self.delay), argument(self.progress)];
         REQUEUE.with(|requeue| call(requeue, &arguments))
     }
 }
@@ -564,7 +563,9 @@ fn deliver(jobs: Vec<(&str, &[Picture])>) {
     }
     let pictures: Vec<(&str, i32, &Picture)> = jobs
         .into_iter()
-        .flat_map(|(job, pictures)| (1..).zip(pictures).map(move |(position, picture)| (job, position, picture)))
+        .flat_map(|(job, pictures)| {
+            (1..).zip(pictures).map(move |(position, picture)| (job, position, picture))
+        })
         .collect();
     if pictures.is_empty() {
         return;

@@ -50,7 +50,7 @@ BEGIN
                                    array_agg((p.value ->> 'width')::int ORDER BY j.id, p.position), array_agg((p.value ->> 'height')::int ORDER BY j.id, p.position),
                                    array_agg(p.value ->> 'content_type' ORDER BY j.id, p.position), array_agg((p.value ->> 'byte_size')::bigint ORDER BY j.id, p.position),
                                    array_agg(p.value ->> 'sha256' ORDER BY j.id, p.position))
-           FROM unnest(s, e) AS c(seq, entry) JOIN image_gen.jobs j ON j.seq = c.seq CROSS JOIN LATERAL jsonb_array_elements(c.entry -> 'pictures') WITH ORDINALITY AS p(value, position)
+           FROM unnest(s, e) AS c(seq, entry) CROSS JOIN LATERAL (SELECT o.id FROM image_gen.jobs o WHERE o.seq = c.seq OFFSET 0) j CROSS JOIN LATERAL jsonb_array_elements(c.entry -> 'pictures') WITH ORDINALITY AS p(value, position)
           WHERE c.seq = ANY (ours) AND c.entry ->> 'status' = 'succeeded';
       END IF;
     END LOOP;

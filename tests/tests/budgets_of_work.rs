@@ -6,6 +6,12 @@ use image_gen_tests::wait::secs;
 use image_gen_tests::{Cluster, Options, Session, Stage, eventually, wait_until};
 use serde_json::json;
 
+/// Bounds of what one picture of 200 that are queued together may cost, from queueing to its asset. What it does cost stands in
+/// docs/performance.md.
+const CALLS: f64 = 9.0;
+const ROW_WRITES: f64 = 11.5;
+const WAL_BYTES: f64 = 9_000.0;
+
 /// A stage whose jobs end at once at their provider, at no cost.
 fn stage() -> Stage {
     let stage = Stage::conf(&[
@@ -165,6 +171,119 @@ fn queueing_runs_one_statement_a_job_and_one_for_a_whole_batch() {
     assert!(statements(&mut admin, &batch(&needs, "")) <= 4 + 2 + 2 * 100);
     assert_eq!(admin.number("SELECT count(*) FROM image_gen.waits"), 100);
     assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue WHERE state = 'waiting'"), 100);
+}
+
+#[test]
+fn what_the_worker_writes_reads_a_few_rows_a_job_also_where_its_plans_are_older_than_the_jobs() {
+    let cluster = Cluster::start(Options {
+        preload: false,
+        ..Options::conf(&["max_worker_processes = 0", "autovacuum = off"])
+    });
+    cluster.admin("postgres").run("CREATE DATABASE shop");
+    let mut admin = cluster.admin("shop");
+    admin.run("CREATE EXTENSION image_gen");
+    // As the worker plans: once, and by an index.
+    admin.run(
+        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off;
+         SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off",
+    );
+    admin.run(&std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/worker.sql")).unwrap());
+    let begin = r#"'{"entry": "begin", "number": 1, "provider": "bfl", "model": "m", "prompt": "x", "seed": 7, "seed_honored": true, "warnings": [], "progress": {}}'::jsonb"#;
+    let accepted = r#"'{"entry": "checkpoint", "number": 1, "remote": {"id": "1", "poll_url": "https://x.example"}, "http_status": 200}'::jsonb"#;
+    let end = r#"'{"entry": "end", "number": 1, "status": "succeeded", "cost": {"amount": "0.04", "currency": "USD", "source": "priced"}, "render_seconds": 2, "warnings": []}'::jsonb"#;
+    let failed = r#"'{"entry": "end", "number": 1, "status": "failed", "cost": {"amount": "0", "currency": "USD", "source": "priced"}, "warnings": []}'::jsonb"#;
+    let close = r#"'{"entry": "close", "status": "succeeded", "pictures": [{"url": "https://x.example/1.png"}]}'::jsonb"#;
+    let later = r#"'{"entry": "later", "after_seconds": 5, "progress": {}}'::jsonb"#;
+    let record = |entries: &str, jobs: &str| {
+        format!(
+            "SELECT count(*) FROM t.record(1, (SELECT jsonb_agg(jsonb_build_object('seq', s, 'entries', jsonb_build_array({entries}))) FROM {jobs} s))"
+        )
+    };
+    let rounds = |first: u32| {
+        let (some, others) = (first + 399, first + 499);
+        [
+            (record(begin, &format!("generate_series({first}, {others})")), 500),
+            (record(accepted, &format!("generate_series({first}, {others})")), 500),
+            (record(&format!("{end}, {close}"), &format!("generate_series({first}, {some})")), 400),
+            (record(&format!("{failed}, {later}"), &format!("generate_series({some} + 1, {others})")), 100),
+        ]
+    };
+    // All plans are made while there is nothing: as it is after CREATE EXTENSION, and after a vacuum.
+    for _ in 0..2 {
+        for (round, _) in rounds(1_000_000) {
+            assert_eq!(admin.number(&round), 0);
+        }
+        admin.run("VACUUM");
+    }
+    admin.run(
+        "INSERT INTO image_gen.jobs (id, operation, task, prompt, model, seed, owner)
+         SELECT 'gen_0' || lpad(n::text, 25, '0'), 'generate', 'generate', 'x', 'm', 1, 'alice' FROM generate_series(1, 20000) n;
+         UPDATE image_gen.jobs SET status = 'running';
+         INSERT INTO image_gen.queue (seq, job_id, owner, home, state, epoch)
+         SELECT seq, id, owner, (SELECT image_gen._home()), 'running', 1 FROM image_gen.jobs;
+         INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, owner, epoch)
+         SELECT id, 1, 'bfl', 'm', 'x', 1, true, owner, 1 FROM image_gen.jobs WHERE seq > 10000",
+    );
+    for (round, jobs) in rounds(1) {
+        let read = "SELECT sum(seq_tup_read + idx_tup_fetch)::bigint FROM pg_stat_xact_user_tables WHERE schemaname = 'image_gen'";
+        admin.run("BEGIN");
+        // What was not reported yet counts in.
+        let before = admin.number(read);
+        assert_eq!(admin.number(&round), jobs, "{round}");
+        let read = admin.number(read) - before;
+        admin.run("COMMIT");
+        println!("{read} rows are read for {jobs} jobs");
+        assert!(read <= 20 * jobs + 200, "{read} rows are read for {jobs} jobs: {round}");
+    }
+    let ended = "SELECT count(*) FROM image_gen.jobs WHERE status = 'succeeded' AND billed_cost = 0.04";
+    assert_eq!(admin.number(ended), 400);
+}
+
+#[test]
+fn a_picture_costs_a_bounded_number_of_calls_row_writes_and_bytes_of_wal() {
+    let stage = Stage::conf(&[
+        "image_gen.rescan_interval = '1h'",
+        "autovacuum = off",
+        "track_functions = 'all'",
+        "max_wal_size = '2GB'",
+    ]);
+    stage.worker();
+    let mut admin = stage.admin();
+    admin.run("UPDATE image_gen.providers SET requests_per_minute = NULL, max_in_flight = NULL");
+    let mut alice = stage.alice();
+    let mut run = |jobs: i64| {
+        let queue = format!(
+            "SELECT g.id FROM generate_series(1, {jobs}) n, LATERAL image_gen.generate('cup ' || n, model => 'gpt-image-2') g"
+        );
+        let ids = alice.column(&queue);
+        alice.all_succeed(&ids);
+    };
+    let mut figures = || {
+        // What the worker has done is in the statistics when it sleeps.
+        let mut last = vec![];
+        eventually("the statistics have settled", secs(20), || {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            let now = admin.rows(
+                "SELECT pg_stat_force_next_flush(),
+                        (SELECT sum(calls) FROM pg_stat_user_functions WHERE schemaname = 'image_gen' AND funcname LIKE E'\\_%'),
+                        (SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables WHERE schemaname = 'image_gen'),
+                        pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')",
+            );
+            let same = now == last;
+            last = now;
+            same.then(|| last[0][1..].iter().map(|n| n.parse::<i64>().unwrap()).collect::<Vec<_>>())
+        })
+    };
+    // The first touch of a page after a checkpoint is written in full: it is paid for here.
+    run(200);
+    let before = figures();
+    run(200);
+    let each: Vec<f64> =
+        figures().iter().zip(&before).map(|(now, then)| (now - then) as f64 / 200.0).collect();
+    println!("a picture: {} calls of functions, {} row writes, {} bytes of WAL", each[0], each[1], each[2]);
+    assert!(each[0] <= CALLS, "{} calls of functions for a picture", each[0]);
+    assert!(each[1] <= ROW_WRITES, "{} row writes for a picture", each[1]);
+    assert!(each[2] <= WAL_BYTES, "{} bytes of WAL for a picture", each[2]);
 }
 
 #[test]

@@ -7,7 +7,6 @@ mod whole;
 use std::fmt;
 
 use image::ImageFormat;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub(crate) use decode::{Pixels, buffer, decode};
@@ -21,7 +20,7 @@ pub const MAX_PIXELS: u64 = 50_000_000;
 pub const MAX_DECODED: u64 = 4 * MAX_PIXELS;
 
 /// What is known about a picture from its bytes alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// `image/png`, `image/jpeg`, `image/webp` or `image/gif`.
     pub content_type: String,

@@ -1,10 +1,7 @@
-//! What is made durable, and in which order: the entries of a job's journal.
+//! What is made durable, and in which order: the entries of a job's journal. Together are committed a begin, or a checkpoint, or
+//! (where an attempt is under way) its end and what becomes of the job.
 
 use std::time::Duration;
-
-use rust_decimal::Decimal;
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
 
 use crate::cost::{Cost, Tokens, Work};
 use crate::failure::Failed;
@@ -13,10 +10,10 @@ use crate::picture::Facts;
 use crate::progress::Progress;
 use crate::provider::Remote;
 use crate::redact::Redactor;
+use rust_decimal::Decimal;
 
 /// How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptStatus {
     /// A picture came.
     Succeeded,
@@ -44,8 +41,7 @@ impl AttemptStatus {
 }
 
 /// How a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
     /// With a picture.
     Succeeded,
@@ -70,29 +66,24 @@ impl JobStatus {
 }
 
 /// A picture that goes into the database.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
     /// Where the provider has it; `None` for a picture that came in the answer.
     pub url: Option<String>,
     /// How long that works.
-    #[serde(serialize_with = "seconds", rename = "lifetime_seconds")]
     pub lifetime: Option<Duration>,
     /// What the bytes are; `None` when they could not be fetched.
-    #[serde(flatten)]
     pub facts: Option<Facts>,
     /// The bytes, kept or not by the database's own setting.
-    #[serde(skip)]
     pub bytes: Option<Vec<u8>>,
     /// True when the bytes came in the answer: the database then is the only place that has them.
     pub inline: bool,
     /// Its own seed, where the pictures of a call have one each; `None` is that of the attempt.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
 }
 
 /// One durable fact about a job. Entries of one commit are written in order, all or none.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "entry", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
     /// A request is about to be sent. Committed before it is.
     Begin {
@@ -133,7 +124,6 @@ pub enum Entry {
         /// How.
         status: AttemptStatus,
         /// Why, when it did not succeed.
-        #[serde(serialize_with = "code_and_message")]
         failed: Option<Failed>,
         /// The status of the last answer.
         http_status: Option<u16>,
@@ -141,7 +131,6 @@ pub enum Entry {
         cost: Cost,
         /// What was held against the price table, whether or not that had a price for it: a corrected price can be held
         /// against it again. Absent where the cost does not come from the table.
-        #[serde(skip_serializing_if = "Option::is_none")]
         work: Option<Work>,
         /// Token counts.
         tokens: Option<Tokens>,
@@ -152,16 +141,13 @@ pub enum Entry {
         /// Warnings of the whole attempt.
         warnings: Vec<Warning>,
         /// The request is known never to have left this machine.
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
         unsent: bool,
         /// The earlier attempt whose outage this call only prolonged: it is counted there and has no row of its own.
-        #[serde(skip_serializing_if = "Option::is_none")]
         joins: Option<u32>,
     },
     /// The job goes back to the queue for a while: nothing is on its way, and its place is free for others.
     Later {
         /// For how long.
-        #[serde(serialize_with = "fractional_seconds", rename = "after_seconds")]
         after: Duration,
         /// How far it has come.
         progress: Progress,
@@ -171,7 +157,6 @@ pub enum Entry {
         /// How.
         status: JobStatus,
         /// Why, when it did not succeed.
-        #[serde(serialize_with = "code_and_message")]
         failed: Option<Failed>,
         /// Its pictures.
         pictures: Vec<Picture>,
@@ -241,24 +226,4 @@ fn texts_of_progress(progress: &mut Progress, each: &mut dyn FnMut(&mut String))
     let Progress { waits: _, outages: _, failed, refused, reworded: _, climbing: _, rung: _, prompt, chosen } =
         progress;
     failed.iter_mut().chain(refused).chain(prompt).chain(chosen).for_each(each);
-}
-
-fn seconds<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    value.map(|d| d.as_secs()).serialize(serializer)
-}
-
-fn fractional_seconds<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(value.as_secs_f64())
-}
-
-fn code_and_message<S: Serializer>(value: &Option<Failed>, serializer: S) -> Result<S::Ok, S::Error> {
-    match value {
-        None => serializer.serialize_none(),
-        Some(failed) => {
-            let mut map = serializer.serialize_map(Some(2))?;
-            map.serialize_entry("code", &failed.failure.code())?;
-            map.serialize_entry("message", &failed.message)?;
-            map.end()
-        }
-    }
 }

@@ -137,6 +137,15 @@ impl World {
                     answer
                 }
                 Step::Commit(entries) => {
+                    let known = matches!(
+                        &entries[..],
+                        [Entry::Begin { .. }
+                            | Entry::Checkpoint { .. }
+                            | Entry::Later { .. }
+                            | Entry::Close { .. }]
+                            | [Entry::End { .. }, Entry::Later { .. } | Entry::Close { .. }]
+                    );
+                    assert!(known, "the worker does not know how to write {entries:?}");
                     for entry in &entries {
                         let line = match entry {
                             Entry::Begin { .. } => "begin".to_owned(),
