@@ -55,7 +55,7 @@ fn the_schema_can_change_in_a_transaction_that_also_queues() {
          DO $$
          DECLARE f regprocedure;
          BEGIN
-           FOR f IN SELECT oid FROM pg_proc WHERE pronamespace = 'image_gen'::regnamespace AND proname IN ('_claim', '_journal', '_needs', 'generate_batch', 'generate') LOOP
+           FOR f IN SELECT oid FROM pg_proc WHERE pronamespace = 'image_gen'::regnamespace AND proname IN ('_claim', '_begin', '_end', '_finish', '_needs', 'generate_batch', 'generate') LOOP
              EXECUTE pg_get_functiondef(f);
            END LOOP;
          END $$",

@@ -145,7 +145,7 @@ fn users_write_through_the_functions_only() {
         ]
     );
     for call in [
-        "_journal(1, '[]')",
+        "_finish(1, '{1}', '{failed}', '{unknown}', '{no}')",
         "_claim(1, 1, 0)",
         "_cancel('x')",
         "_wake(1)",
