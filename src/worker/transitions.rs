@@ -120,10 +120,10 @@ impl Outcome {
 type Verdicts = HashMap<i64, Verdict>;
 
 fn write(extension: pg_sys::Oid, epoch: i64, commits: &[Commit]) -> Result<Verdicts, Failed> {
-    let mut batch = Batch::default();
-    commits.iter().for_each(|commit| batch.add(commit));
     let _in_hand = trace::hands(commits.iter().map(|c| c.seq));
     within(extension, "write down transitions", || {
+        let mut batch = Batch::default();
+        commits.iter().for_each(|commit| batch.add(commit));
         let verdicts = batch.write(epoch);
         for commit in commits {
             let place = format!("flush_{}", Commit::place(&commit.entries));
@@ -157,7 +157,7 @@ fn text(text: &Option<String>) -> Option<Text<'_>> {
     text.as_deref().map(Text)
 }
 
-/// An amount, with all its digits.
+/// An amount, with all its digits. Within a transaction, which its memory belongs to.
 fn numeric(amount: Decimal) -> Option<AnyNumeric> {
     AnyNumeric::try_from(amount.to_string().as_str()).ok()
 }
