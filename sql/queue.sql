@@ -224,13 +224,20 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._waiting() IS 'Who has ready jobs, and the first of each.';
 
-CREATE FUNCTION image_gen._claim(this_epoch bigint, at_most integer, after_seq bigint, lanes jsonb DEFAULT NULL)
-RETURNS TABLE (seq bigint, id text, owner name, job jsonb)
+CREATE TYPE image_gen._claimed AS (
+  seq bigint, id text, owner name, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamptz, attempts integer, progress jsonb,
+  preferences jsonb, model text, provider text, max_cost numeric, priority text,
+  -- The attempt that an earlier life left under way.
+  number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamptz);
+COMMENT ON TYPE image_gen._claimed IS 'A job that is in flight from now on, with all that the worker needs to know about it.';
+
+CREATE FUNCTION image_gen._claim(this_epoch bigint, at_most integer, after_seq bigint, owners name[] DEFAULT NULL, afters bigint[] DEFAULT NULL, counts bigint[] DEFAULT NULL)
+RETURNS SETOF image_gen._claimed
 -- In the order of the index, and no further than asked: without statistics a bitmap of all that is ready looks cheaper, and is not.
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_bitmapscan = off AS $$
-#variable_conflict use_column
 DECLARE
   chosen bigint[];
+  places tid[];
   this_home uuid := image_gen._home();
 BEGIN
   -- A worker whose successor has begun takes nothing, nor does one whose database is held since.
@@ -245,9 +252,9 @@ BEGIN
   END IF;
   -- Losing a claim to a crash is harmless, so it does not wait for the disk. The intent to send does.
   PERFORM set_config('synchronous_commit', 'off', true);
-  IF lanes IS NULL THEN
-    SELECT array_agg(p.seq) INTO chosen FROM (
-      SELECT q.seq FROM image_gen.queue q
+  IF owners IS NULL THEN
+    SELECT array_agg(p.tid) INTO places FROM (
+      SELECT q.ctid AS tid FROM image_gen.queue q
        WHERE q.state = 'ready' AND q.seq > after_seq AND q.ready_at <= clock_timestamp()
          -- Nearly all are of here. Where the planner takes that for one in two hundred, it sorts them all.
          AND CASE WHEN q.home = this_home THEN true ELSE false END
@@ -256,7 +263,7 @@ BEGIN
     -- Who has the fewest in flight is next.
     SELECT array_agg(f.seq) INTO chosen FROM (
       SELECT h.seq
-        FROM jsonb_to_recordset(lanes) AS l(owner name, after bigint, in_flight bigint)
+        FROM unnest(owners, afters, counts) AS l(owner, after, in_flight)
        CROSS JOIN LATERAL (
          SELECT r.seq, row_number() OVER (ORDER BY r.seq) AS number
            FROM (SELECT q.seq FROM image_gen.queue q
@@ -264,16 +271,16 @@ BEGIN
                     AND CASE WHEN q.home = this_home THEN true ELSE false END
                   ORDER BY q.seq LIMIT at_most) r) h
        ORDER BY l.in_flight + h.number, h.seq LIMIT at_most) f;
-    SELECT array_agg(k.seq) INTO chosen
-      FROM (SELECT q.seq FROM image_gen.queue q WHERE q.seq = ANY (chosen) AND q.state = 'ready' FOR UPDATE SKIP LOCKED) k;
+    SELECT array_agg(k.tid) INTO places
+      FROM (SELECT q.ctid AS tid FROM image_gen.queue q WHERE q.seq = ANY (chosen) AND q.state = 'ready' FOR UPDATE SKIP LOCKED) k;
   END IF;
-  IF chosen IS NULL THEN
+  IF places IS NULL THEN
     RETURN;
   END IF;
   RETURN QUERY
   WITH claimed AS (
     UPDATE image_gen.queue q SET state = 'running', epoch = this_epoch
-     WHERE q.seq = ANY (chosen)
+     WHERE q.ctid = ANY (places)
     RETURNING q.seq, q.job_id, q.attempts, q.progress
   ), started AS (
     UPDATE image_gen.jobs j SET status = 'running'
@@ -281,26 +288,19 @@ BEGIN
     RETURNING c.seq, c.attempts, c.progress, j.id, j.owner, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider,
               j.preferences, j.deadline, j.max_cost, j.priority
   )
-  SELECT s.seq, s.id::text, s.owner, jsonb_build_object(
-           'operation', s.operation,
-           'request', s.parameters || jsonb_build_object('prompt', s.prompt, 'seed', s.seed),
-           'pictures', (SELECT jsonb_object_agg(i.role, image_gen._place(s.parameters ->> i.role))
-                          FROM unnest('{image,mask,style_image,reference_image}'::text[]) AS i(role)
-                         WHERE s.parameters ? i.role),
-           'deadline', CASE WHEN isfinite(s.deadline) THEN (extract(epoch FROM s.deadline) * 1000)::bigint END,
-           'attempts', s.attempts, 'progress', s.progress, 'preferences', s.preferences,
-           'model', s.model, 'provider', s.provider, 'max_cost', s.max_cost::text, 'priority', s.priority,
-           'resume', (SELECT jsonb_build_object('number', a.number, 'provider', a.provider, 'model', a.model, 'remote_id', a.remote_id,
-                               'poll_url', a.poll_url, 'result_url', a.result_url, 'cancel_url', a.cancel_url, 'cost', a.billed_cost::text, 'claimed', a.claimed_cost::text,
-                               'sent_at', (extract(epoch FROM a.sent_at) * 1000)::bigint)
-                        FROM image_gen.attempts a
-                       WHERE a.job_id = s.id AND a.status = 'running' AND s.attempts > 0))
+  SELECT s.seq, s.id::text, s.owner, s.operation::text, s.prompt, s.seed::bigint, s.parameters,
+         CASE WHEN s.parameters ?| '{image,mask,style_image,reference_image}' THEN
+           (SELECT jsonb_object_agg(i.role, image_gen._place(s.parameters ->> i.role))
+              FROM unnest('{image,mask,style_image,reference_image}'::text[]) AS i(role) WHERE s.parameters ? i.role) END,
+         s.deadline, s.attempts, s.progress::jsonb, s.preferences, s.model, s.provider, s.max_cost::numeric, s.priority::text,
+         a.number::integer, a.provider, a.model, a.remote_id, a.poll_url, a.result_url, a.cancel_url, a.billed_cost::numeric, a.claimed_cost::numeric, a.sent_at
     FROM started s
+    LEFT JOIN LATERAL (SELECT t.* FROM image_gen.attempts t WHERE t.job_id = s.id AND t.status = 'running' AND s.attempts > 0 OFFSET 0) a ON true
    ORDER BY s.seq;
 END $$;
-COMMENT ON FUNCTION image_gen._claim(bigint, integer, bigint, jsonb) IS
-'Takes ready jobs into flight, with all that the worker needs to know about them: in the order of the queue after a watermark, or by turns from lanes
-([{"owner", "after", "in_flight"}]).';
+COMMENT ON FUNCTION image_gen._claim(bigint, integer, bigint, name[], bigint[], bigint[]) IS
+'Takes ready jobs into flight, with all that the worker needs to know about them: in the order of the queue after a watermark, or by turns from the lanes of owners, each after a place of its own
+and with so many in flight already.';
 
 CREATE FUNCTION image_gen._cancellations(this_epoch bigint) RETURNS SETOF bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

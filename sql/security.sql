@@ -27,7 +27,7 @@ REVOKE ALL ON SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA image_gen FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA image_gen FROM PUBLIC;
-REVOKE ALL ON TYPE image_gen.receipt, image_gen.wait_reason, image_gen._balance FROM PUBLIC;
+REVOKE ALL ON TYPE image_gen.receipt, image_gen.wait_reason, image_gen._balance, image_gen._claimed FROM PUBLIC;
 -- Who reads our tables can make a table from what it reads: that needs the types of the columns.
 GRANT USAGE ON TYPE image_gen.wait_reason TO image_gen_user, image_gen_reviewer, image_gen_admin;
 DO $$

@@ -4,15 +4,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 /// How often it is looked who waits, at most. Looking may take longer beside an old snapshot: then less often.
 const LOOK: Duration = Duration::from_millis(100);
 /// Looking takes at most one part in so many of the worker's time.
 const SHARE: u32 = 20;
 
 /// The queue of one role.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Lane {
     /// The role.
     pub owner: String,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use image_gen_engine::catalogue::Snapshot;
-use image_gen_engine::health::Row;
+use image_gen_engine::health;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use rust_decimal::Decimal;
@@ -17,9 +17,11 @@ use super::lanes::Lane;
 use super::limits::Limit;
 use super::transaction::{Failed, as_worker, within};
 use super::user_code;
+use crate::statement::{Row, Statement, argument};
 use crate::{settings, snapshot};
 
-/// A claimed job with all that the network thread must know.
+/// A claimed job with all that the network thread must know. What is JSON here is read there, where a row that cannot be
+/// read fails alone.
 #[derive(Debug)]
 pub struct Claimed {
     /// Its place in the queue.
@@ -28,10 +30,100 @@ pub struct Claimed {
     pub id: String,
     /// Whose it is.
     pub owner: String,
-    /// What the engine needs, as JSON: read by the network thread, where a row that cannot be read fails alone.
-    pub job: String,
+    /// What to do.
+    pub operation: String,
+    /// What should be in the picture.
+    pub prompt: String,
+    /// What it begins from.
+    pub seed: i64,
+    /// The rest of the request, as JSON.
+    pub parameters: String,
+    /// Where the pictures are that go in, by role, as JSON.
+    pub inputs: Option<String>,
+    /// Not sent after this moment.
+    pub deadline: Option<i64>,
+    /// How many attempts are behind it.
+    pub attempts: i32,
+    /// How far it has come, as JSON.
+    pub progress: String,
+    /// Which candidates the caller prefers, as JSON.
+    pub preferences: Option<String>,
+    /// Which model was asked for, and where.
+    pub model: String,
+    /// Where, if the caller said.
+    pub provider: Option<String>,
+    /// The most that it may cost.
+    pub max_cost: Option<String>,
+    /// What matters most.
+    pub priority: Option<String>,
+    /// The attempt that an earlier life of the worker left under way.
+    pub under_way: Option<UnderWay>,
     /// The catalogue of that moment.
     pub catalogue: Catalogue,
+}
+
+/// An attempt that an earlier life of the worker left under way.
+#[derive(Debug)]
+pub struct UnderWay {
+    /// Its number.
+    pub number: i32,
+    /// Where it was sent.
+    pub provider: String,
+    /// Which model was asked.
+    pub model: String,
+    /// Without one, no answer has come, and the provider is asked.
+    pub remote_id: Option<String>,
+    /// Where to ask for the task.
+    pub poll_url: Option<String>,
+    /// Where its result is.
+    pub result_url: Option<String>,
+    /// Where to stop it.
+    pub cancel_url: Option<String>,
+    /// What the provider said that it costs.
+    pub cost: Option<String>,
+    /// What was told and is not believed.
+    pub claimed: Option<String>,
+    /// When it was sent, in milliseconds of Unix time.
+    pub sent_at: i64,
+}
+
+impl Claimed {
+    fn read(row: &Row) -> Option<Self> {
+        let under_way = row.get(17).and_then(|number| {
+            Some(UnderWay {
+                number,
+                provider: row.get(18)?,
+                model: row.get(19)?,
+                remote_id: row.get(20),
+                poll_url: row.get(21),
+                result_url: row.get(22),
+                cancel_url: row.get(23),
+                cost: row.get(24),
+                claimed: row.get(25),
+                sent_at: row.get(26)?,
+            })
+        });
+        Some(Claimed {
+            seq: row.get(1)?,
+            id: row.get(2)?,
+            owner: row.get(3)?,
+            operation: row.get(4)?,
+            prompt: row.get(5)?,
+            seed: row.get(6)?,
+            parameters: row.get(7)?,
+            inputs: row.get(8),
+            deadline: row.get(9),
+            attempts: row.get(10)?,
+            progress: row.get(11)?,
+            preferences: row.get(12),
+            model: row.get(13)?,
+            provider: row.get(14),
+            max_cost: row.get(15),
+            priority: row.get(16),
+            under_way,
+            catalogue: Catalogue::default(),
+        })
+    }
 }
 
 /// The catalogue, and how long pictures really take.
@@ -154,12 +246,6 @@ pub fn claim_alone(
             client.select(call, Some(1), &[])?.first().get_one::<i64>()
         });
         let Some(seq) = chosen.map_err(spi)? else { return Ok(None) };
-        // What was just written is to be seen.
-        // SAFETY: in a transaction, on the main thread; popped by the end of the transaction.
-        unsafe {
-            pg_sys::CommandCounterIncrement();
-            pg_sys::UpdateActiveSnapshotCommandId();
-        }
         match claimed(epoch, 1, seq - 1, None, estimates)?.pop() {
             Some(job) if job.seq == seq => Ok(Some(job)),
             // Rolled back: it waits on.
@@ -187,21 +273,32 @@ fn claimed(
     lanes: Option<&[Lane]>,
     estimates: &mut Estimates,
 ) -> Result<Vec<Claimed>, Failed> {
-    let claimed: spi::Result<Vec<Claimed>> = Spi::connect(|client| {
-        let lanes = lanes.map(|lanes| JsonB(json!(lanes)));
-        let arguments = [epoch.into(), (room as i32).into(), watermark.into(), lanes.into()];
-        let call = "SELECT seq, id, owner::text, job::text FROM image_gen._claim($1, $2, $3, $4)";
-        let mut claimed = vec![];
-        for row in client.select(call, None, &arguments)? {
-            let (seq, id) = (row.get::<i64>(1)?, row.get::<String>(2)?);
-            let (owner, job) = (row.get::<String>(3)?, row.get::<String>(4)?);
-            if let (Some(seq), Some(id), Some(owner), Some(job)) = (seq, id, owner, job) {
-                claimed.push(Claimed { seq, id, owner, job, catalogue: Catalogue::default() });
-            }
-        }
-        Ok(claimed)
-    });
-    let mut claimed = claimed.map_err(spi)?;
+    // The latest possible moment is none.
+    const CLAIM: &str = "SELECT seq, id, owner::text, operation, prompt, seed, parameters::text, inputs::text,
+        CASE WHEN isfinite(deadline) THEN (extract(epoch FROM deadline) * 1000)::bigint END, attempts, progress::text,
+        preferences::text, model, provider, max_cost::text, priority, number, sent_to, sent_model, remote_id, poll_url, result_url,
+        cancel_url, cost::text, claimed_cost::text, (extract(epoch FROM sent_at) * 1000)::bigint
+        FROM image_gen._claim($1, $2, $3, $4::name[], $5, $6)";
+    static TYPES: [pg_sys::Oid; 6] = [
+        pg_sys::INT8OID,
+        pg_sys::INT4OID,
+        pg_sys::INT8OID,
+        pg_sys::TEXTARRAYOID,
+        pg_sys::INT8ARRAYOID,
+        pg_sys::INT8ARRAYOID,
+    ];
+    thread_local!(static STATEMENT: Statement = Statement::new(CLAIM, &TYPES));
+    let column = |of: fn(&Lane) -> i64| lanes.map(|lanes| lanes.iter().map(of).collect::<Vec<_>>());
+    let arguments = [
+        argument(epoch),
+        argument(room as i32),
+        argument(watermark),
+        argument(lanes.map(|lanes| lanes.iter().map(|lane| lane.owner.as_str()).collect::<Vec<_>>())),
+        argument(column(|lane| lane.after)),
+        argument(column(|lane| lane.in_flight as i64)),
+    ];
+    let claimed = STATEMENT.with(|claim| claim.run(&arguments, Claimed::read));
+    let mut claimed: Vec<Claimed> = claimed.into_iter().flatten().collect();
     if !claimed.is_empty() {
         let catalogue = Catalogue { snapshot: snapshot::current(), seconds: estimates.current()? };
         claimed.iter_mut().for_each(|job| job.catalogue = catalogue.clone());
@@ -286,7 +383,7 @@ pub fn bytes(extension: pg_sys::Oid, sha256: &str) -> Result<Option<Vec<u8>>, Fa
 }
 
 /// Shows the health of providers.
-pub fn health(extension: pg_sys::Oid, rows: Vec<Row>) -> Result<(), Failed> {
+pub fn health(extension: pg_sys::Oid, rows: Vec<health::Row>) -> Result<(), Failed> {
     let rows = serde_json::to_value(rows).unwrap_or_default();
     within(extension, "write health", || {
         Spi::connect(|client| {

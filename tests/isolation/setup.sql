@@ -7,7 +7,7 @@ CREATE FUNCTION t.queue(prompt text) RETURNS text LANGUAGE sql AS $$ SELECT stat
 -- The place of a job in the queue.
 CREATE FUNCTION t.seq(prompt text) RETURNS bigint LANGUAGE sql AS $$ SELECT j.seq FROM image_gen.jobs j WHERE j.prompt = $1 $$;
 CREATE FUNCTION t.claim(epoch bigint, at_most int DEFAULT 100, after_seq bigint DEFAULT 0) RETURNS SETOF text LANGUAGE sql AS $$
-  SELECT job #>> '{request,prompt}' FROM image_gen._claim($1, $2, $3)
+  SELECT job #>> '{request,prompt}' FROM t.claimed($1, $2, $3)
 $$;
 -- Queues a change of another job's picture.
 CREATE FUNCTION t.edit(prompt text, of_prompt text) RETURNS text LANGUAGE plpgsql AS $$

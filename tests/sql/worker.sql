@@ -57,3 +57,15 @@ BEGIN
   END LOOP;
   RETURN QUERY SELECT v.key::bigint, v.value FROM jsonb_each_text(verdicts) v;
 END $$;
+
+-- Takes jobs into flight: what the worker gets to know of each, as a document.
+CREATE FUNCTION t.claimed(this_epoch bigint, at_most integer DEFAULT 100, after_seq bigint DEFAULT 0) RETURNS TABLE (seq bigint, id text, owner name, job jsonb) LANGUAGE sql AS $$
+  SELECT c.seq, c.id, c.owner, jsonb_build_object(
+           'operation', c.operation, 'request', c.parameters || jsonb_build_object('prompt', c.prompt, 'seed', c.seed), 'pictures', c.inputs,
+           'deadline', CASE WHEN isfinite(c.deadline) THEN (extract(epoch FROM c.deadline) * 1000)::bigint END,
+           'attempts', c.attempts, 'progress', c.progress, 'preferences', c.preferences, 'model', c.model, 'provider', c.provider, 'max_cost', c.max_cost::text, 'priority', c.priority,
+           'resume', CASE WHEN c.number IS NOT NULL THEN
+             jsonb_build_object('number', c.number, 'provider', c.sent_to, 'model', c.sent_model, 'remote_id', c.remote_id, 'poll_url', c.poll_url, 'result_url', c.result_url,
+                                'cancel_url', c.cancel_url, 'cost', c.cost::text, 'claimed', c.claimed_cost::text, 'sent_at', (extract(epoch FROM c.sent_at) * 1000)::bigint) END)
+    FROM image_gen._claim($1, $2, $3) c
+$$;

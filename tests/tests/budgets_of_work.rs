@@ -59,7 +59,7 @@ fn claiming_reads_the_index_whatever_is_dead_or_never_analyzed() {
     );
     admin.run("LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on; SET auto_explain.log_level = 'notice'");
     // PL/pgSQL may change its mind after five calls.
-    let lanes = r#", '[{"owner": "alice", "after": 0, "in_flight": 3}]'"#;
+    let lanes = ", '{alice}', '{0}', '{3}'";
     for (call, index, mark) in [
         (
             "SELECT count(*) FROM image_gen._claim(1000000, 500, 0)",
@@ -69,7 +69,7 @@ fn claiming_reads_the_index_whatever_is_dead_or_never_analyzed() {
         (
             &format!("SELECT count(*) FROM image_gen._claim(1000000, 500, 0{lanes})"),
             "using queue_lanes on queue",
-            "jsonb_to_recordset",
+            "unnest(owners, afters, counts)",
         ),
         ("SELECT count(*) FROM image_gen._waiting()", "using queue_lanes on queue", "WITH RECURSIVE lanes"),
     ] {

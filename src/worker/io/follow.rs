@@ -22,6 +22,8 @@ use image_gen_engine::run::{
 use image_gen_engine::secret::Key;
 use rust_decimal::Decimal;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::access::{Caller, Decision};
@@ -34,21 +36,18 @@ use crate::worker::trace;
 use crate::worker::transitions::Verdict;
 
 /// The engine's part of a claimed job.
-#[derive(Debug, Deserialize)]
 struct Details {
     operation: Operation,
     request: Request,
     deadline: Option<i64>,
     attempts: u32,
-    #[serde(default)]
     progress: Progress,
     model: String,
     provider: Option<String>,
     max_cost: Option<Decimal>,
     priority: Option<Priority>,
     preferences: Option<Preferences>,
-    #[serde(default)]
-    pictures: Option<HashMap<String, Where>>,
+    inputs: Option<HashMap<String, Where>>,
     resume: Option<Resume>,
 }
 
@@ -58,7 +57,6 @@ struct Where {
     url: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
 struct Resume {
     number: u32,
     provider: String,
@@ -70,15 +68,56 @@ struct Resume {
     cancel_url: Option<String>,
     cost: Option<Decimal>,
     /// What was told and is not believed.
-    #[serde(default)]
     claimed: Option<Decimal>,
     sent_at: i64,
 }
 
+impl Details {
+    fn read(job: Claimed) -> serde_json::Result<Self> {
+        let mut request: serde_json::Map<String, Value> = serde_json::from_str(&job.parameters)?;
+        request.insert("prompt".into(), job.prompt.into());
+        request.insert("seed".into(), job.seed.into());
+        let resume = job.under_way.map(|under_way| -> serde_json::Result<Resume> {
+            Ok(Resume {
+                number: under_way.number.unsigned_abs(),
+                provider: under_way.provider,
+                model: under_way.model,
+                remote_id: under_way.remote_id,
+                poll_url: under_way.poll_url,
+                result_url: under_way.result_url,
+                cancel_url: under_way.cancel_url,
+                cost: word(under_way.cost)?,
+                claimed: word(under_way.claimed)?,
+                sent_at: under_way.sent_at,
+            })
+        });
+        Ok(Details {
+            operation: serde_json::from_value(job.operation.into())?,
+            request: serde_json::from_value(request.into())?,
+            deadline: job.deadline,
+            attempts: job.attempts.unsigned_abs(),
+            progress: serde_json::from_str(&job.progress)?,
+            model: job.model,
+            provider: job.provider,
+            max_cost: word(job.max_cost)?,
+            priority: word(job.priority)?,
+            preferences: job.preferences.map(|text| serde_json::from_str(&text)).transpose()?,
+            inputs: job.inputs.map(|text| serde_json::from_str(&text)).transpose()?,
+            resume: resume.transpose()?,
+        })
+    }
+}
+
+/// A value that is written as one word: an amount, or one of a few names.
+fn word<T: DeserializeOwned>(text: Option<String>) -> serde_json::Result<Option<T>> {
+    text.map(|text| serde_json::from_value(text.into())).transpose()
+}
+
 pub(super) async fn follow(claimed: Claimed, context: Arc<IoContext>, cancel: Arc<Notify>) {
-    let Claimed { seq, id, owner, job, catalogue } = claimed;
-    let task = Task { seq, job_id: id, owner, context, cancel };
-    let read = serde_json::from_str::<Details>(&job)
+    let (seq, job_id, owner) = (claimed.seq, claimed.id.clone(), claimed.owner.clone());
+    let catalogue = claimed.catalogue.clone();
+    let task = Task { seq, job_id, owner, context, cancel };
+    let read = Details::read(claimed)
         .map_err(|e| vec![closed(Failure::Invalid.because(format!("the job is not understood: {e}")))]);
     let started = match read {
         Ok(details) => {
@@ -129,12 +168,12 @@ fn start(
     catalogue: &Catalogue,
     config: &Config,
 ) -> Result<(Run, bool), Vec<Entry>> {
-    let Details { operation, request, deadline, attempts, preferences, pictures, resume, .. } = details;
+    let Details { operation, request, deadline, attempts, preferences, inputs, resume, .. } = details;
     let place = |(name, place): (String, Where)| {
         let role = Role::ALL.into_iter().find(|role| role.name() == name)?;
         Some((role, InputLocation { stored: place.stored, url: place.url }))
     };
-    let pictures = pictures.unwrap_or_default().into_iter().filter_map(place).collect();
+    let pictures = inputs.unwrap_or_default().into_iter().filter_map(place).collect();
     let deadline = deadline.map(clock::from_wall);
     let wishes = preferences.unwrap_or_default();
     let target = Target::queued(details.model, details.provider);

@@ -262,7 +262,7 @@ SELECT count(*) FROM unnest('{approved,paid,unpriced,brought,rejected,rewritten,
 SET ROLE image_gen_regress_other;
 SELECT count(*) FROM image_gen.generate('of another', seed => 11);
 RESET ROLE;
-SELECT count(*) FROM image_gen._claim(1, 100, 0);
+SELECT count(*) FROM t.claimed(1, 100, 0);
 SELECT pg_temp.reviewed(p, CASE p WHEN 'approved' THEN 'uncertain' WHEN 'paid' THEN 'timeout' WHEN 'unpriced' THEN 'uncertain' ELSE 'safety_filter' END,
                         CASE WHEN p NOT IN ('approved', 'paid', 'unpriced') THEN '0.04' END, CASE p WHEN 'paid' THEN 1 ELSE 2 END)
   FROM unnest('{approved,paid,unpriced,brought,rejected,rewritten,switched,pinned,retried,of another}'::text[]) p;
@@ -352,7 +352,7 @@ SELECT count(*) FROM image_gen.review_queue;
 RESET ROLE;
 -- What the worker gets: the number of calls goes on, the seed is the same, the prompt and the place are the reviewer's.
 SELECT j.job #>> '{request,prompt}' AS prompt, j.job #> '{request,seed}' AS seed, j.job -> 'attempts' AS attempts, j.job -> 'progress' AS progress,
-       j.job ->> 'model' AS model, j.job ->> 'provider' AS provider FROM image_gen._claim(1, 100, 0) j;
+       j.job ->> 'model' AS model, j.job ->> 'provider' AS provider FROM t.claimed(1, 100, 0) j;
 -- Refused once more: in review once more, and free for all.
 SELECT image_gen._close(pg_temp.id('rewritten'), 'needs_review', 'safety_filter', 'again');
 DELETE FROM image_gen.queue WHERE job_id = pg_temp.id('rewritten');

@@ -219,7 +219,7 @@ SELECT length(parameters ->> 'image') AS length, left(parameters ->> 'image', 17
 SELECT count(*) AS mine FROM image_gen.blobs;
 RESET ROLE;
 SELECT content_type, octet_length(bytes) AS bytes, sha256 = encode(sha256(bytes), 'hex') AS under_its_hash FROM image_gen.blobs;
-SELECT j.job -> 'pictures' AS pictures FROM image_gen._claim(1, 100, 0) j;
+SELECT j.job -> 'pictures' AS pictures FROM t.claimed(1, 100, 0) j;
 -- Its name alone gives nobody the picture: not even whom it came from, as long as it is no asset of his.
 SELECT 'image-gen:sha256:' || sha256 AS stored FROM image_gen.blobs \gset
 SET ROLE image_gen_regress_other;
@@ -282,10 +282,10 @@ SELECT status FROM image_gen.generate('the same woman, laughing', reference_imag
 SELECT ready, in_flight, blocked FROM image_gen.queue_stats;
 RESET ROLE;
 SELECT * FROM pg_temp.state WHERE queue IS NOT NULL AND prompt ~ 'portrait|woman';
-SELECT (j.job #>> '{request,prompt}') AS claimed FROM image_gen._claim(1, 100, 0) j WHERE j.job #>> '{request,prompt}' ~ 'portrait|woman';
+SELECT (j.job #>> '{request,prompt}') AS claimed FROM t.claimed(1, 100, 0) j WHERE j.job #>> '{request,prompt}' ~ 'portrait|woman';
 SELECT pg_temp.ends('portrait', 'succeeded');
 SELECT * FROM pg_temp.state WHERE prompt ~ 'portrait|woman';
-SELECT (j.job #>> '{request,prompt}') AS claimed, j.job -> 'pictures' AS pictures FROM image_gen._claim(1, 100, 0) j;
+SELECT (j.job #>> '{request,prompt}') AS claimed, j.job -> 'pictures' AS pictures FROM t.claimed(1, 100, 0) j;
 -- The needed job failed: so do all that wait for it, at once, for nothing, and whoever waits for them.
 SELECT pg_temp.ends('portrait at night', 'failed');
 SELECT * FROM pg_temp.state WHERE prompt ~ 'portrait|woman';
@@ -317,7 +317,7 @@ RESET ROLE;
 UPDATE image_gen.queue SET state = 'ready', epoch = NULL WHERE job_id = :'third';
 SELECT status FROM image_gen.cancel(:'third');
 SELECT * FROM pg_temp.state WHERE prompt ~ 'first|second|third';
-SELECT (j.job #>> '{request,prompt}') AS claimed, j.job -> 'pictures' AS pictures FROM image_gen._claim(1, 100, 0) j WHERE j.job #>> '{request,prompt}' ~ 'first|second|third';
+SELECT (j.job #>> '{request,prompt}') AS claimed, j.job -> 'pictures' AS pictures FROM t.claimed(1, 100, 0) j WHERE j.job #>> '{request,prompt}' ~ 'first|second|third';
 SELECT count(*) AS waits FROM image_gen.waits;
 -- The database of the needed one is gone: whoever waits for it is told by the next look at all of them.
 SET ROLE image_gen_regress_user;

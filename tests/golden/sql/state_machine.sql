@@ -20,7 +20,7 @@ BEGIN
   EXECUTE format('SET LOCAL ROLE %I', caller);
 END $$;
 CREATE FUNCTION pg_temp.claim(epoch bigint, at_most int DEFAULT 100, after_seq bigint DEFAULT 0) RETURNS TABLE (prompt text, job jsonb) LANGUAGE sql AS $$
-  SELECT job #>> '{request,prompt}', job FROM image_gen._claim($1, $2, $3)
+  SELECT job #>> '{request,prompt}', job FROM t.claimed($1, $2, $3)
 $$;
 -- Writes entries for one job; the answer is whether the job was this epoch's.
 CREATE FUNCTION pg_temp.journal(epoch bigint, of_prompt text, VARIADIC entries jsonb[]) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -324,7 +324,7 @@ SELECT j.prompt FROM image_gen.jobs j
         OR j.status = 'succeeded' AND j.known_cost IS DISTINCT FROM (SELECT sum(known_cost) FROM image_gen.campaign_assets WHERE job_id = j.id));
 
 -- Claiming stays fast: the query of _claim itself reads the partial index of what is ready, also in its generic plan (N19).
-SELECT 'PREPARE claim (bigint, int, uuid) AS ' || replace(replace(replace(substring(p.prosrc FROM 'INTO chosen FROM \((.*?)\) p;'), 'after_seq', '$1'), 'at_most', '$2'), 'this_home', '$3') AS prepare
+SELECT 'PREPARE claim (bigint, int, uuid) AS ' || replace(replace(replace(substring(p.prosrc FROM 'INTO places FROM \((.*?)\) p;'), 'after_seq', '$1'), 'at_most', '$2'), 'this_home', '$3') AS prepare
   FROM pg_proc p WHERE p.oid = 'image_gen._claim'::regproc \gset
 :prepare;
 CREATE FUNCTION pg_temp.plan_of_claim(mode text) RETURNS text LANGUAGE plpgsql AS $$
