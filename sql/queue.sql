@@ -231,19 +231,21 @@ CREATE TYPE image_gen._claimed AS (
   number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamptz);
 COMMENT ON TYPE image_gen._claimed IS 'A job that is in flight from now on, with all that the worker needs to know about it.';
 
-CREATE FUNCTION image_gen._claim(this_epoch bigint, at_most integer, after_seq bigint, owners name[] DEFAULT NULL, afters bigint[] DEFAULT NULL, counts bigint[] DEFAULT NULL)
+CREATE FUNCTION image_gen._claim(this_epoch bigint, at_most integer, after_seq bigint, owners name[] DEFAULT NULL, afters bigint[] DEFAULT NULL, counts bigint[] DEFAULT NULL,
+                                 this_home uuid DEFAULT NULL, library text DEFAULT NULL)
 RETURNS SETOF image_gen._claimed
 -- In the order of the index, and no further than asked: without statistics a bitmap of all that is ready looks cheaper, and is not.
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_bitmapscan = off AS $$
 DECLARE
   chosen bigint[];
   places tid[];
-  this_home uuid := image_gen._home();
 BEGIN
-  -- A worker whose successor has begun takes nothing, nor does one whose database is held since.
-  IF this_epoch < (SELECT w.epoch FROM image_gen.worker_state w) OR image_gen._held() IS NOT NULL THEN
+  -- A worker whose successor has begun takes nothing, nor does one whose database is held since, or whose extension was updated.
+  IF this_epoch < (SELECT w.epoch FROM image_gen.worker_state w) OR this_home IS NULL AND image_gen._held() IS NOT NULL
+     OR library <> (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'image_gen') THEN
     RETURN;
   END IF;
+  this_home := coalesce(this_home, image_gen._home());
   IF EXISTS (SELECT FROM image_gen.waits w WHERE NOT w.checked OR after_seq = 0) OR after_seq = 0 AND EXISTS (SELECT FROM image_gen.cancels) THEN
     PERFORM image_gen._check_waits(after_seq = 0);
   END IF;
@@ -298,9 +300,9 @@ BEGIN
     LEFT JOIN LATERAL (SELECT t.* FROM image_gen.attempts t WHERE t.job_id = s.id AND t.status = 'running' AND s.attempts > 0 OFFSET 0) a ON true
    ORDER BY s.seq;
 END $$;
-COMMENT ON FUNCTION image_gen._claim(bigint, integer, bigint, name[], bigint[], bigint[]) IS
+COMMENT ON FUNCTION image_gen._claim(bigint, integer, bigint, name[], bigint[], bigint[], uuid, text) IS
 'Takes ready jobs into flight, with all that the worker needs to know about them: in the order of the queue after a watermark, or by turns from the lanes of owners, each after a place of its own
-and with so many in flight already.';
+and with so many in flight already. this_home: the home of this database, which is not held, as the worker knows; without it that is looked at here.';
 
 CREATE FUNCTION image_gen._cancellations(this_epoch bigint) RETURNS SETOF bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

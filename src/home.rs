@@ -9,7 +9,10 @@ use std::time::UNIX_EPOCH;
 use pgrx::prelude::*;
 
 use crate::snapshot;
-use crate::statement::Statement;
+use crate::statement::{Row, Statement};
+
+/// The version of this library.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// This cluster, its timeline, this database, its data folder, and the version of this library.
 #[pg_extern(stable, parallel_unsafe)]
@@ -33,7 +36,7 @@ pub fn _here() -> TableIterator<
         i64::from(timeline),
         i64::from(database),
         files().to_owned(),
-        env!("CARGO_PKG_VERSION").to_owned(),
+        VERSION.to_owned(),
     ))
 }
 
@@ -105,4 +108,23 @@ pub fn settled() -> Standing {
     let transaction = (!lasting).then_some(transaction);
     STANDING.set(Some(Known { generation, transaction, standing: standing.clone() }));
     standing
+}
+
+/// How this database stands, for its worker: known until home is changed, or it is asked afresh.
+pub fn of_worker(afresh: bool) -> Standing {
+    thread_local! {
+        static ASK: Statement = Statement::new("SELECT image_gen._held(), image_gen._home()::text", &[]);
+        static KNOWN: RefCell<Option<(u64, Standing)>> = const { RefCell::new(None) };
+    }
+    let now = snapshot::generation();
+    let known =
+        KNOWN.with_borrow(|k| k.as_ref().filter(|(g, _)| *g == now && !afresh).map(|(_, s)| s.clone()));
+    known.unwrap_or_else(|| {
+        let read =
+            |row: &Row| Standing { held: row.get(1), id: row.get(2).unwrap_or_else(|| NOWHERE.to_owned()) };
+        let nowhere = || Standing { held: None, id: NOWHERE.to_owned() };
+        let standing = ASK.with(|ask| ask.run(&[], read)).pop().unwrap_or_else(nowhere);
+        KNOWN.set(Some((now, standing.clone())));
+        standing
+    })
 }

@@ -62,7 +62,7 @@ fn relation() -> pg_sys::Oid {
     }
 }
 
-/// Moves on whenever the catalogue may have changed, seen from this session.
+/// Moves on whenever the catalogue or home may have changed, seen from this session. In a transaction.
 pub fn generation() -> u64 {
     // SAFETY: registered once in the life of a process, with a function that stays. Messages are taken in here, because a
     // session that takes no new lock does not look for them itself.
@@ -71,6 +71,10 @@ pub fn generation() -> u64 {
             pg_sys::CacheRegisterRelcacheCallback(Some(invalidated), pg_sys::Datum::from(0));
         }
         pg_sys::AcceptInvalidationMessages();
+    }
+    if RELATION.get() == pg_sys::InvalidOid {
+        // From here on its invalidations count.
+        RELATION.set(relation());
     }
     GENERATION.get()
 }

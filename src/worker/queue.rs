@@ -18,7 +18,7 @@ use super::limits::Limit;
 use super::transaction::{Failed, as_worker, within};
 use super::user_code;
 use crate::statement::{Row, Statement, argument};
-use crate::{settings, snapshot};
+use crate::{home, settings, snapshot};
 
 /// A claimed job with all that the network thread must know. What is JSON here is read there, where a row that cannot be
 /// read fails alone.
@@ -161,12 +161,7 @@ pub fn hold(extension: pg_sys::Oid, mode: &str) -> Result<Option<String>, Failed
 
 /// Why no paid work may run here any more.
 pub fn held(extension: pg_sys::Oid) -> Result<Option<String>, Failed> {
-    within(extension, "look whether it may work", || {
-        Spi::connect(|client| {
-            client.select("SELECT image_gen._held()", Some(1), &[])?.first().get_one::<String>()
-        })
-        .map_err(spi)
-    })
+    within(extension, "look whether it may work", || Ok(home::of_worker(true).held))
 }
 
 /// Begins this life of the worker, and charges jobs with the death of the one before: those that were in hand.
@@ -273,19 +268,25 @@ fn claimed(
     lanes: Option<&[Lane]>,
     estimates: &mut Estimates,
 ) -> Result<Vec<Claimed>, Failed> {
+    let standing = home::of_worker(false);
+    if standing.held.is_some() {
+        return Ok(vec![]);
+    }
     // The latest possible moment is none.
     const CLAIM: &str = "SELECT seq, id, owner::text, operation, prompt, seed, parameters::text, inputs::text,
         CASE WHEN isfinite(deadline) THEN (extract(epoch FROM deadline) * 1000)::bigint END, attempts, progress::text,
         preferences::text, model, provider, max_cost::text, priority, number, sent_to, sent_model, remote_id, poll_url, result_url,
         cancel_url, cost::text, claimed_cost::text, (extract(epoch FROM sent_at) * 1000)::bigint
-        FROM image_gen._claim($1, $2, $3, $4::name[], $5, $6)";
-    static TYPES: [pg_sys::Oid; 6] = [
+        FROM image_gen._claim($1, $2, $3, $4::name[], $5, $6, $7::uuid, $8)";
+    static TYPES: [pg_sys::Oid; 8] = [
         pg_sys::INT8OID,
         pg_sys::INT4OID,
         pg_sys::INT8OID,
         pg_sys::TEXTARRAYOID,
         pg_sys::INT8ARRAYOID,
         pg_sys::INT8ARRAYOID,
+        pg_sys::TEXTOID,
+        pg_sys::TEXTOID,
     ];
     thread_local!(static STATEMENT: Statement = Statement::new(CLAIM, &TYPES));
     let column = |of: fn(&Lane) -> i64| lanes.map(|lanes| lanes.iter().map(of).collect::<Vec<_>>());
@@ -296,6 +297,8 @@ fn claimed(
         argument(lanes.map(|lanes| lanes.iter().map(|lane| lane.owner.as_str()).collect::<Vec<_>>())),
         argument(column(|lane| lane.after)),
         argument(column(|lane| lane.in_flight as i64)),
+        argument(standing.id),
+        argument(home::VERSION),
     ];
     let claimed = STATEMENT.with(|claim| claim.run(&arguments, Claimed::read));
     let mut claimed: Vec<Claimed> = claimed.into_iter().flatten().collect();
