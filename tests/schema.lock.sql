@@ -583,6 +583,8 @@ VIEW worker_status (running boolean, mode text, pid integer, running_since times
 
 TYPE _balance (budget_id bigint, name text, limit_amount numeric, spent numeric, held numeric, available numeric, since timestamp with time zone, until timestamp with time zone)
 
+TYPE _claimed (seq bigint, id text, owner name, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamp with time zone, attempts integer, progress jsonb, preferences jsonb, model text, provider text, max_cost numeric, priority text, number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamp with time zone)
+
 TYPE receipt (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb)
 
 TYPE wait_reason (code text, message text, provider text, job_id text, until timestamp with time zone)
@@ -638,7 +640,7 @@ FUNCTION _check_review(caller name, reviewed_id text, action text, cost_given bo
 FUNCTION _check_waits(every_one boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _checkpoint(this_epoch bigint, seqs bigint[], numbers integer[], remote_ids text[], poll_urls text[], result_urls text[], cancel_urls text[], http_statuses integer[], amounts numeric[], claimed numeric[], sources text[], currencies text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _choose(needs_text boolean, photoreal boolean, draft boolean, stylized boolean, editing boolean, priority text) RETURNS TABLE(model text, rule text, reason text) VOLATILE
-FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint, lanes jsonb DEFAULT NULL::jsonb) RETURNS TABLE(seq bigint, id text, owner name, job jsonb) VOLATILE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
+FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint, owners name[] DEFAULT NULL::name[], afters bigint[] DEFAULT NULL::bigint[], counts bigint[] DEFAULT NULL::bigint[], this_home uuid DEFAULT NULL::uuid, library text DEFAULT NULL::text) RETURNS SETOF image_gen._claimed VOLATILE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
 FUNCTION _clock_set_back(seconds double precision) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _close(closed_id text, new_status text, code text, message text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _close_jobs(ids text[], statuses text[], codes text[], messages text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -649,6 +651,7 @@ FUNCTION _cost_reviews() RETURNS TABLE(job_id text, number integer, why text, cl
 FUNCTION _count_in(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _deliver(ids text[], positions integer[], urls text[], lifetimes bigint[], seeds bigint[], widths integer[], heights integer[], content_types text[], byte_sizes bigint[], hashes text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _due_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _end(this_epoch bigint, seqs bigint[], numbers integer[], statuses text[], codes text[], messages text[], http_statuses integer[], amounts numeric[], claimed numeric[], sources text[], currencies text[], work_done jsonb[], tokens_used jsonb[], renders double precision[], seeds bigint[], warned jsonb[], unsent boolean[], joins integer[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _entry(metadata jsonb, key text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _estimate(operation text, arguments text, model text, preferences text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
 FUNCTION _explain(operation text, arguments text, model text, preferences text, max_cost numeric) RETURNS jsonb VOLATILE
@@ -824,7 +827,9 @@ GRANT EXECUTE ON FUNCTION _cost_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _cost_reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _deliver TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _due_callbacks TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _end TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _entry TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION _finish TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _held TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _hold TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _home TO image_gen_worker

@@ -1,5 +1,4 @@
 -- What the isolation specs share, beside sql/worker.sql. Their database has no worker: the sessions play its part.
-CREATE EXTENSION image_gen;
 CREATE TABLE t.got (session text, id text);
 
 -- Queues a job. Jobs are named by their prompt: seq and id differ from run to run.

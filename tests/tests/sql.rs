@@ -48,10 +48,12 @@ fn sql_answers_as_written_down() {
 fn two_sessions_get_on_with_each_other() {
     let suite = Suite::start("isolation", "isolation/pg_isolation_regress");
     suite.cluster.admin("postgres").run("CREATE DATABASE isolation");
+    let mut admin = suite.cluster.admin("isolation");
+    admin.run("CREATE EXTENSION image_gen");
     for setup in ["../sql/worker.sql", "setup.sql"] {
-        let setup = fs::read_to_string(suite.input.join(setup)).unwrap();
-        suite.cluster.admin("isolation").run(&setup);
+        admin.run(&fs::read_to_string(suite.input.join(setup)).unwrap());
     }
+    drop(admin);
     suite.run(&ISOLATION, &["--use-existing", "--dbname=isolation"]);
 }
 
