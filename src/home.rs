@@ -122,8 +122,8 @@ pub fn of_worker(afresh: bool) -> Standing {
     known.unwrap_or_else(|| {
         let read =
             |row: &Row| Standing { held: row.get(1), id: row.get(2).unwrap_or_else(|| NOWHERE.to_owned()) };
-        let nowhere = || Standing { held: None, id: NOWHERE.to_owned() };
-        let standing = ASK.with(|ask| ask.run(&[], read)).pop().unwrap_or_else(nowhere);
+        let unknown = || Standing { held: Some("where it is cannot be told".into()), id: NOWHERE.to_owned() };
+        let standing = ASK.with(|ask| ask.run(&[], read)).pop().unwrap_or_else(unknown);
         KNOWN.set(Some((now, standing.clone())));
         standing
     })

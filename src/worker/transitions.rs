@@ -122,8 +122,11 @@ type Verdicts = HashMap<i64, Verdict>;
 fn write(extension: pg_sys::Oid, epoch: i64, commits: &[Commit]) -> Result<Verdicts, Failed> {
     let _in_hand = trace::hands(commits.iter().map(|c| c.seq));
     within(extension, "write down transitions", || {
+        // In the order of the queue: all that lock several of its rows do so, and the money goes to those that came first.
+        let mut in_order: Vec<&Commit> = commits.iter().collect();
+        in_order.sort_by_key(|commit| commit.seq);
         let mut batch = Batch::default();
-        commits.iter().for_each(|commit| batch.add(commit));
+        in_order.into_iter().for_each(|commit| batch.add(commit));
         let verdicts = batch.write(epoch);
         for commit in commits {
             let place = format!("flush_{}", Commit::place(&commit.entries));
