@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::thread::LocalKey;
 use std::time::UNIX_EPOCH;
 
 use pgrx::prelude::*;
 
 use crate::snapshot;
-use crate::statement::{Row, Statement};
+use crate::statement::Statement;
 
 /// The version of this library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -81,26 +82,39 @@ struct Known {
 }
 
 thread_local! {
+    static SETTLE: Statement = Statement::new("SELECT image_gen._settle_in()", &[]);
+    static HELD: Statement = Statement::new("SELECT image_gen._held()", &[]);
+    static HOME: Statement = Statement::new("SELECT image_gen._home()::text", &[]);
     static STANDING: RefCell<Option<Known>> = const { RefCell::new(None) };
 }
 
 /// How a job stands that is queued now. A fresh copy of a template is made its own home.
 pub fn settled() -> Standing {
-    thread_local! {
-        // Two statements: the second one sees what the first has written.
-        static SETTLE: Statement = Statement::new("SELECT image_gen._settle_in()", &[]);
-        static HOME: Statement = Statement::new("SELECT image_gen._home()::text", &[]);
-    }
+    known(false, &SETTLE)
+}
+
+/// How this database stands, for its worker; `afresh` is asked again, whatever is known.
+pub fn of_worker(afresh: bool) -> Standing {
+    known(afresh, &HELD)
+}
+
+fn one(statement: &Statement) -> Option<String> {
+    statement.run(&[], |row| row.get::<String>(1)).pop().flatten()
+}
+
+/// What is known, or what the statement says.
+fn known(afresh: bool, ask: &'static LocalKey<Statement>) -> Standing {
     // SAFETY: in a transaction.
     let (transaction, isolation) =
         unsafe { (pg_sys::GetCurrentTransactionStartTimestamp(), pg_sys::XactIsoLevel as u32) };
     let generation = snapshot::generation();
-    let valid = |k: &&Known| k.generation == generation && k.transaction.is_none_or(|t| t == transaction);
+    let valid =
+        |k: &&Known| !afresh && k.generation == generation && k.transaction.is_none_or(|t| t == transaction);
     if let Some(standing) = STANDING.with_borrow(|k| k.as_ref().filter(valid).map(|k| k.standing.clone())) {
         return standing;
     }
-    let one = |statement: &Statement| statement.run(&[], |row| row.get::<String>(1)).pop().flatten();
-    let held = SETTLE.with(one);
+    // One after the other: the second one sees what the first has written.
+    let held = ask.with(one);
     let standing = Standing { id: HOME.with(one).unwrap_or_else(|| NOWHERE.to_owned()), held };
     // While a server runs as a primary neither it nor the library of a session becomes another one, so what may work here
     // stays so until home is changed. A hold can end by other means, and a snapshot from before a change does not show it.
@@ -108,23 +122,4 @@ pub fn settled() -> Standing {
     let transaction = (!lasting).then_some(transaction);
     STANDING.set(Some(Known { generation, transaction, standing: standing.clone() }));
     standing
-}
-
-/// How this database stands, for its worker: known until home is changed, or it is asked afresh.
-pub fn of_worker(afresh: bool) -> Standing {
-    thread_local! {
-        static ASK: Statement = Statement::new("SELECT image_gen._held(), image_gen._home()::text", &[]);
-        static KNOWN: RefCell<Option<(u64, Standing)>> = const { RefCell::new(None) };
-    }
-    let now = snapshot::generation();
-    let known =
-        KNOWN.with_borrow(|k| k.as_ref().filter(|(g, _)| *g == now && !afresh).map(|(_, s)| s.clone()));
-    known.unwrap_or_else(|| {
-        let read =
-            |row: &Row| Standing { held: row.get(1), id: row.get(2).unwrap_or_else(|| NOWHERE.to_owned()) };
-        let unknown = || Standing { held: Some("where it is cannot be told".into()), id: NOWHERE.to_owned() };
-        let standing = ASK.with(|ask| ask.run(&[], read)).pop().unwrap_or_else(unknown);
-        KNOWN.set(Some((now, standing.clone())));
-        standing
-    })
 }
