@@ -45,6 +45,7 @@ TABLE attempts (
   CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts USING btree (job_id) WHERE ((status)::text = 'succeeded'::text)
   CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at)
   CREATE INDEX attempts_unknown ON image_gen.attempts USING btree (job_id) WHERE ((billed_cost IS NULL) AND ((status)::text <> 'running'::text))
+  CREATE TRIGGER note_update AFTER UPDATE OF billed_cost ON image_gen.attempts FOR EACH ROW WHEN ((((old.status)::text <> 'running'::text) AND ((old.billed_cost)::numeric IS DISTINCT FROM (new.billed_cost)::numeric))) EXECUTE FUNCTION image_gen._note_update()
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
@@ -176,6 +177,8 @@ TABLE campaign_grants (
 )
   campaign_grants_campaign_check CHECK (((campaign <> ''::text) AND (octet_length(campaign) <= 1024)))
   campaign_grants_pkey PRIMARY KEY (campaign, role)
+  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.campaign_grants FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
+  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.campaign_grants FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
 
 TABLE cancels (
   seq bigint NOT NULL,
@@ -214,6 +217,7 @@ TABLE cost_corrections (
   cost_corrections_pkey PRIMARY KEY (id)
   cost_corrections_way_check CHECK ((way = ANY (ARRAY['settle_cost'::text, 'review'::text, 'invoice'::text, 'update'::text])))
   CREATE INDEX cost_corrections_call ON image_gen.cost_corrections USING btree (job_id, number, id)
+  CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON image_gen.cost_corrections FOR EACH STATEMENT EXECUTE FUNCTION image_gen._append_only()
 
 TABLE finish_hooks (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -253,6 +257,8 @@ TABLE home (
   note text
 )
   home_pkey PRIMARY KEY (id)
+  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.home FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
+  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.home FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
 
 TABLE invoice_lines (
   invoice_id bigint NOT NULL,
@@ -318,8 +324,6 @@ TABLE jobs (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   finished_at timestamp with time zone
 ) WITH (fillfactor=80)
-  error_code_without_picture CHECK (((error_code IS NULL) = ((status)::text = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text]))))
-  finished_when_over CHECK (((finished_at IS NULL) = ((status)::text = ANY (ARRAY['queued'::text, 'running'::text]))))
   jobs_pkey PRIMARY KEY (id)
   jobs_seq_key UNIQUE (seq)
   CREATE INDEX jobs_batch ON image_gen.jobs USING btree (batch) WHERE (batch IS NOT NULL)
@@ -327,6 +331,8 @@ TABLE jobs (
   CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs USING btree (owner, idempotency_key) WHERE (idempotency_key IS NOT NULL)
   CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops)
   CREATE INDEX jobs_owner ON image_gen.jobs USING btree (owner, seq)
+  CREATE TRIGGER error_code_without_picture AFTER UPDATE OF status, error_code ON image_gen.jobs FOR EACH ROW WHEN (((new.error_code IS NULL) <> ((new.status)::text = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text])))) EXECUTE FUNCTION image_gen._refuse_row() ALWAYS
+  CREATE TRIGGER finished_when_over AFTER UPDATE OF status, finished_at ON image_gen.jobs FOR EACH ROW WHEN (((new.finished_at IS NULL) <> ((new.status)::text = ANY (ARRAY['queued'::text, 'running'::text])))) EXECUTE FUNCTION image_gen._refuse_row() ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
@@ -342,6 +348,9 @@ TABLE ladder (
   ladder_action_check CHECK ((action = ANY (ARRAY['rewrite'::text, 'switch_model'::text, 'review'::text, 'fail'::text])))
   ladder_pkey PRIMARY KEY (rung)
   model_to_switch_to CHECK (((model IS NULL) OR (action = 'switch_model'::text)))
+  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.ladder FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
+  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.ladder FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
+  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.ladder FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
 
 TABLE locks (
   name text COLLATE "C" NOT NULL
@@ -363,6 +372,9 @@ TABLE model_rules (
 )
   model_rules_pkey PRIMARY KEY ("position")
   model_rules_rule_key UNIQUE (rule)
+  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.model_rules FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
+  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.model_rules FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
+  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.model_rules FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
 
 TABLE models (
   name text COLLATE "C" NOT NULL,
@@ -390,6 +402,9 @@ TABLE models (
   models_pkey PRIMARY KEY (name, provider_kind)
   models_typical_seconds_check CHECK (((typical_seconds > (0)::numeric) AND (typical_seconds < 'Infinity'::numeric)))
   sizes_unless_retired CHECK (((successor IS NOT NULL) OR (sizes IS NOT NULL)))
+  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.models FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
+  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.models FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
+  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.models FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
 
 TABLE prices (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -408,6 +423,9 @@ TABLE prices (
   prices_pkey PRIMARY KEY (id)
   prices_unit_check CHECK ((unit = ANY (ARRAY['image'::text, 'megapixel'::text, 'begun_megapixel'::text, 'first_megapixel'::text, 'further_megapixel'::text, 'second'::text, 'text_in_mtok'::text, 'image_in_mtok'::text, 'image_out_mtok'::text, 'text_out_mtok'::text])))
   CREATE INDEX prices_model ON image_gen.prices USING btree (model, provider_kind)
+  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.prices FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
+  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.prices FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
+  CREATE TRIGGER own_row BEFORE UPDATE ON image_gen.prices FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
 
 TABLE provider_balances (
   provider text COLLATE "C" NOT NULL,
@@ -433,6 +451,9 @@ TABLE providers (
   providers_id_check CHECK ((id ~ '^[a-z][a-z0-9_-]{0,62}$'::text))
   providers_key_name_check CHECK ((key_name ~ '^[A-Z][A-Z0-9_]{0,62}$'::text))
   providers_pkey PRIMARY KEY (id)
+  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.providers FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
+  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.providers FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
+  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.providers FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
 
 TABLE queue (
   seq bigint NOT NULL,
@@ -446,11 +467,12 @@ TABLE queue (
   home uuid NOT NULL DEFAULT image_gen._home(),
   deaths smallint NOT NULL DEFAULT 0
 ) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=10000)
-  epoch_while_running CHECK ((((state)::text = 'running'::text) = (epoch IS NOT NULL)))
   queue_pkey PRIMARY KEY (seq)
   CREATE INDEX queue_deaths ON image_gen.queue USING btree (seq) WHERE (deaths > 0)
   CREATE INDEX queue_lanes ON image_gen.queue USING btree (owner, seq) WHERE (((state)::text = 'ready'::text) AND (seq > 0))
   CREATE INDEX queue_ready ON image_gen.queue USING btree (seq) WHERE ((state)::text = 'ready'::text)
+  CREATE TRIGGER epoch_while_running AFTER UPDATE OF state, epoch ON image_gen.queue FOR EACH ROW WHEN ((((new.state)::text = 'running'::text) <> (new.epoch IS NOT NULL))) EXECUTE FUNCTION image_gen._refuse_row() ALWAYS
+  CREATE TRIGGER queue_truncated AFTER TRUNCATE ON image_gen.queue FOR EACH STATEMENT EXECUTE FUNCTION image_gen._queue_truncated()
 
 TABLE reviews (
   job_id text COLLATE "C" NOT NULL,
@@ -481,6 +503,8 @@ TABLE rewrite_rules (
   origin image_gen.origin NOT NULL DEFAULT 'admin'::text
 )
   rewrite_rules_pkey PRIMARY KEY ("position")
+  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.rewrite_rules FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
+  CREATE TRIGGER try_pattern BEFORE INSERT OR UPDATE ON image_gen.rewrite_rules FOR EACH ROW EXECUTE FUNCTION image_gen._try_pattern()
 
 TABLE role_policies (
   role regrole NOT NULL,
@@ -526,6 +550,7 @@ TABLE timings (
   samples bigint NOT NULL
 ) WITH (fillfactor=50)
   timings_pkey PRIMARY KEY (provider, model)
+  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.timings FOR EACH STATEMENT EXECUTE FUNCTION image_gen._timings_changed()
 
 TABLE waits (
   needs text COLLATE "C" NOT NULL,
@@ -552,6 +577,7 @@ TABLE worker_state (
 ) WITH (fillfactor=20)
   worker_state_one_check CHECK (one)
   worker_state_pkey PRIMARY KEY (one)
+  CREATE TRIGGER changed AFTER UPDATE ON image_gen.worker_state FOR EACH ROW WHEN ((old.configured IS DISTINCT FROM new.configured)) EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
 
 VIEW _spending (at timestamp with time zone, last_call timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, calls bigint, status text, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source text, work jsonb) WITH (security_invoker=true)
 
@@ -653,8 +679,8 @@ FUNCTION _deliver(ids text[], positions integer[], urls text[], lifetimes bigint
 FUNCTION _due_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _end(this_epoch bigint, seqs bigint[], numbers integer[], statuses text[], codes text[], messages text[], http_statuses integer[], amounts numeric[], claimed numeric[], sources text[], currencies text[], work_done jsonb[], tokens_used jsonb[], renders double precision[], seeds bigint[], warned jsonb[], unsent boolean[], joins integer[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _entry(metadata jsonb, key text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
-FUNCTION _estimate(operation text, arguments text, model text, preferences text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
-FUNCTION _explain(operation text, arguments text, model text, preferences text, max_cost numeric) RETURNS jsonb VOLATILE
+FUNCTION _estimate(operation text, arguments text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
+FUNCTION _explain(operation text, arguments text, max_cost numeric) RETURNS jsonb VOLATILE
 FUNCTION _finish(this_epoch bigint, seqs bigint[], statuses text[], codes text[], messages text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _held() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _here() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
@@ -677,12 +703,11 @@ FUNCTION _lock_attempts(ids text[], numbers integer[]) RETURNS tid[] VOLATILE SE
 FUNCTION _lock_budgets(wanted bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _lock_flight(this_epoch bigint, seqs bigint[], OUT places tid[], OUT ids text[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _lock_jobs(ids text[]) RETURNS tid[] VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _make_room(caller name, most bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _make_room(caller name, most bigint, new bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _may_book(caller name, booked_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _may_review(caller name) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _min_headroom() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _named(operation text, arguments jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _needs(roles text[], picture_references text[], caller name) RETURNS text[] STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _needs(numbers integer[], roles text[], picture_references text[], caller name) RETURNS TABLE(number integer, needs text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION _next_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner name, OUT event jsonb) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _next_candidates(job image_gen.jobs, progress jsonb) RETURNS TABLE(rank bigint, provider text, circuit text, error_code text, turned_away boolean) STABLE SET search_path=pg_catalog, pg_temp
@@ -704,6 +729,7 @@ FUNCTION _reconcile(this_epoch bigint, in_flight bigint[], after_seq bigint, at_
 FUNCTION _record_deaths(in_hand bigint[]) RETURNS TABLE(seq bigint, job_id text, deaths smallint) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _recount(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _refuse(balance image_gen._balance, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _refuse_row() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _release(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _reopen(reopened_id text, new_progress jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _requeue(this_epoch bigint, seqs bigint[], delays double precision[], progress_made jsonb[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
@@ -724,17 +750,17 @@ FUNCTION _sees_budget(caller name, budget image_gen.budgets) RETURNS boolean STA
 FUNCTION _settle(settled_id text, settled_number integer, amount numeric, way text, note text, force boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _settle_in() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _share(total numeric, pictures bigint, "position" bigint) RETURNS numeric IMMUTABLE
-FUNCTION _shots(shots jsonb, defaults jsonb) RETURNS TABLE(number integer, shot text, operation text, arguments jsonb) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _shots(shots text, defaults text) RETURNS TABLE(shot text, operation text, arguments text) STABLE
 FUNCTION _since(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _standing() RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_of(words text, characters integer) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _start_worker() RETURNS void VOLATILE STRICT
-FUNCTION _submit_batch(batch text, names text[], operations text[], described text[], given text[], max_cost numeric, key text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE
 FUNCTION _suspects() RETURNS TABLE(seq bigint, ready_in double precision) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT removed integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _tell(what text) RETURNS void VOLATILE STRICT
+FUNCTION _timings_changed() RETURNS trigger VOLATILE
 FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _until(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _usd(amount numeric) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp
@@ -758,7 +784,7 @@ FUNCTION estimate(operation text DEFAULT 'generate'::text, arguments jsonb DEFAU
 FUNCTION estimate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT needed numeric, OUT currency text, OUT unpriced integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION explain(operation text, arguments jsonb) RETURNS TABLE("position" integer, provider text, model text, included boolean, reason text, probability numeric, estimated_cost numeric, estimated_seconds numeric, warnings jsonb, request jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION generate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION generate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
 FUNCTION grant_campaign(campaign text, role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION grant_credits(amount numeric, scope text DEFAULT 'workspace'::text, key text DEFAULT NULL::text, period text DEFAULT NULL::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION import_invoice(provider text, period_from timestamp with time zone, period_to timestamp with time zone, amount numeric DEFAULT NULL::numeric, lines jsonb DEFAULT NULL::jsonb, currency text DEFAULT 'USD'::text, note text DEFAULT NULL::text, OUT invoice_id bigint, OUT matched bigint, OUT settled bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -928,7 +954,7 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON callback_queue TO image_gen_worker
 GRANT SELECT ON callbacks TO image_gen_admin
 GRANT INSERT, SELECT ON campaign_assets TO image_gen_worker
 GRANT SELECT ON campaign_assets TO image_gen_admin, image_gen_reviewer, image_gen_user
-GRANT SELECT ON campaign_grants TO image_gen_admin
+GRANT SELECT ON campaign_grants TO image_gen_admin, image_gen_worker
 GRANT DELETE, SELECT ON cancels TO image_gen_worker
 GRANT SELECT ON cancels TO image_gen_admin
 GRANT SELECT ON capabilities TO image_gen_admin, image_gen_user
