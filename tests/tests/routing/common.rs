@@ -44,11 +44,11 @@ pub fn picture(stage: &Stage) -> String {
     )
 }
 
-/// All calls of a job in order: `provider:model status code`.
+/// All calls of a job that were sent, in order: `provider:model status code`. (One that a worker had begun when it was told to end was not.)
 pub fn story(session: &mut Session, job: &str) -> Vec<String> {
     session.column(&format!(
         "SELECT concat_ws(' ', provider || ':' || model, status, error_code)
-           FROM image_gen.attempts WHERE job_id = '{job}' ORDER BY number"
+           FROM image_gen.attempts WHERE job_id = '{job}' AND sends > 0 ORDER BY number"
     ))
 }
 
