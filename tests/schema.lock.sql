@@ -46,6 +46,10 @@ TABLE attempts (
   CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at)
   CREATE INDEX attempts_unknown ON image_gen.attempts USING btree (job_id) WHERE ((billed_cost IS NULL) AND ((status)::text <> 'running'::text))
   CREATE TRIGGER note_update AFTER UPDATE OF billed_cost ON image_gen.attempts FOR EACH ROW WHEN ((((old.status)::text <> 'running'::text) AND ((old.billed_cost)::numeric IS DISTINCT FROM (new.billed_cost)::numeric))) EXECUTE FUNCTION image_gen._note_update()
+  CREATE TRIGGER spending_changes BEFORE UPDATE ON image_gen.attempts FOR EACH ROW WHEN ((((old.status)::text <> 'running'::text) AND ((((((((old.billed_cost)::numeric IS DISTINCT FROM (new.billed_cost)::numeric) OR (old.currency IS DISTINCT FROM new.currency)) OR ((old.cost_source)::text IS DISTINCT FROM (new.cost_source)::text)) OR ((old.status)::text IS DISTINCT FROM (new.status)::text)) OR (old.error_code IS DISTINCT FROM new.error_code)) OR (old.provider IS DISTINCT FROM new.provider)) OR (old.model IS DISTINCT FROM new.model)))) EXECUTE FUNCTION image_gen._spending_changes() ALWAYS
+  CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.attempts FOR EACH STATEMENT EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
+  CREATE TRIGGER spending_lost BEFORE DELETE ON image_gen.attempts FOR EACH ROW WHEN (((old.status)::text <> 'running'::text)) EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
+  CREATE TRIGGER spending_moved BEFORE UPDATE OF job_id, number, created_at ON image_gen.attempts FOR EACH ROW WHEN ((((old.job_id IS DISTINCT FROM new.job_id) OR ((old.number)::integer IS DISTINCT FROM (new.number)::integer)) OR (old.created_at IS DISTINCT FROM new.created_at))) EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
@@ -164,6 +168,8 @@ TABLE campaign_assets (
   CREATE INDEX campaign_assets_campaign ON image_gen.campaign_assets USING btree (campaign, shot)
   CREATE INDEX campaign_assets_sha256 ON image_gen.campaign_assets USING btree (sha256)
   CREATE INDEX campaign_assets_ticket ON image_gen.campaign_assets USING btree (ticket)
+  CREATE TRIGGER spending_changes BEFORE DELETE ON image_gen.campaign_assets FOR EACH ROW EXECUTE FUNCTION image_gen._spending_changes() ALWAYS
+  CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.campaign_assets FOR EACH STATEMENT EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
@@ -333,6 +339,9 @@ TABLE jobs (
   CREATE INDEX jobs_owner ON image_gen.jobs USING btree (owner, seq)
   CREATE TRIGGER error_code_without_picture AFTER UPDATE OF status, error_code ON image_gen.jobs FOR EACH ROW WHEN (((new.error_code IS NULL) <> ((new.status)::text = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text])))) EXECUTE FUNCTION image_gen._refuse_row() ALWAYS
   CREATE TRIGGER finished_when_over AFTER UPDATE OF status, finished_at ON image_gen.jobs FOR EACH ROW WHEN (((new.finished_at IS NULL) <> ((new.status)::text = ANY (ARRAY['queued'::text, 'running'::text])))) EXECUTE FUNCTION image_gen._refuse_row() ALWAYS
+  CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.jobs FOR EACH STATEMENT EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
+  CREATE TRIGGER spending_lost BEFORE DELETE ON image_gen.jobs FOR EACH ROW EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
+  CREATE TRIGGER spending_moved BEFORE UPDATE OF metadata, owner, operation ON image_gen.jobs FOR EACH ROW WHEN (((((old.metadata)::jsonb IS DISTINCT FROM (new.metadata)::jsonb) OR (old.owner IS DISTINCT FROM new.owner)) OR ((old.operation)::text IS DISTINCT FROM (new.operation)::text))) EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
@@ -535,10 +544,77 @@ TABLE spending_archive (
   billed_cost image_gen.cost NOT NULL,
   currency text NOT NULL,
   cost_source text NOT NULL,
-  work jsonb
+  work jsonb,
+  folded boolean NOT NULL DEFAULT false
 )
   spending_archive_calls_check CHECK ((calls > 0))
   spending_archive_pkey PRIMARY KEY (story, number)
+  CREATE INDEX spending_archive_unfolded ON image_gen.spending_archive USING btree (story) WHERE (NOT folded)
+  CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.spending_archive FOR EACH STATEMENT EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
+  CREATE TRIGGER spending_restored BEFORE INSERT ON image_gen.spending_archive FOR EACH ROW WHEN (new.folded) EXECUTE FUNCTION image_gen._not_folded() ALWAYS
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+
+TABLE spending_days (
+  story bytea NOT NULL,
+  number integer NOT NULL,
+  entry bigint NOT NULL,
+  day date NOT NULL,
+  calls bigint NOT NULL,
+  owner name NOT NULL,
+  campaign text,
+  ticket text,
+  operation text NOT NULL,
+  provider text COLLATE "C" NOT NULL,
+  model text COLLATE "C" NOT NULL,
+  status text NOT NULL,
+  error_code text,
+  images bigint NOT NULL,
+  billed_cost numeric,
+  currency text NOT NULL,
+  cost_source text NOT NULL
+) WITH (fillfactor=70)
+  spending_days_pkey PRIMARY KEY (story, number, entry)
+  CREATE INDEX spending_days_day ON image_gen.spending_days USING btree (day)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+
+TABLE spending_left_out (
+  seq bigint NOT NULL
+) WITH (fillfactor=70)
+  spending_left_out_pkey PRIMARY KEY (seq)
+
+TABLE spending_mark (
+  one boolean NOT NULL DEFAULT true,
+  folded_to bigint NOT NULL DEFAULT 0,
+  seen_to bigint NOT NULL DEFAULT 0,
+  seen_by text[] NOT NULL DEFAULT '{}'::text[]
+) WITH (fillfactor=20)
+  spending_mark_one_check CHECK (one)
+  spending_mark_pkey PRIMARY KEY (one)
+
+TABLE spending_totals (
+  key bytea NOT NULL,
+  entry bigint NOT NULL,
+  owner name NOT NULL,
+  campaign text,
+  ticket text,
+  currency text NOT NULL,
+  jobs bigint NOT NULL,
+  images bigint NOT NULL,
+  calls bigint NOT NULL,
+  billed numeric NOT NULL,
+  unknown_costs bigint NOT NULL,
+  refusals bigint NOT NULL,
+  retries bigint NOT NULL,
+  wasted numeric NOT NULL,
+  first_call timestamp with time zone,
+  last_call timestamp with time zone
+) WITH (fillfactor=50)
+  spending_totals_pkey PRIMARY KEY (key, entry)
+  CREATE INDEX spending_totals_owner ON image_gen.spending_totals USING btree (owner)
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
@@ -580,6 +656,8 @@ TABLE worker_state (
   CREATE TRIGGER changed AFTER UPDATE ON image_gen.worker_state FOR EACH ROW WHEN ((old.configured IS DISTINCT FROM new.configured)) EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
 
 VIEW _spending (at timestamp with time zone, last_call timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, calls bigint, status text, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source text, work jsonb) WITH (security_invoker=true)
+
+VIEW _spending_by_ticket (owner name, campaign text, ticket text, currency text, jobs numeric, images numeric, calls numeric, billed numeric, unknown_costs numeric, refusals numeric, retries numeric, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
 
 VIEW callbacks (id bigint, hook bigint, function text, owner name, job_id text, status text, state text, tries integer, due_at timestamp with time zone, last_error text, created_at timestamp with time zone)
 
@@ -631,6 +709,7 @@ DOMAIN queue_state text CONSTRAINT queue_state_check CHECK ((VALUE = ANY (ARRAY[
 DOMAIN seed bigint CONSTRAINT seed_check CHECK (((VALUE >= 0) AND (VALUE <= 2147483647)))
 DOMAIN task text CONSTRAINT task_check CHECK ((VALUE = ANY (ARRAY['generate'::text, 'character'::text, 'img2img'::text, 'inpaint'::text, 'outpaint'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
 
+FUNCTION _add_spending(seqs bigint[], stories text[], sign integer, at_entry bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _administers(caller name) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _adopt(this_home uuid) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _afford(asking_id text, needed numeric, patient boolean DEFAULT false) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
@@ -677,11 +756,14 @@ FUNCTION _cost_reviews() RETURNS TABLE(job_id text, number integer, why text, cl
 FUNCTION _count_in(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _deliver(ids text[], positions integer[], urls text[], lifetimes bigint[], seeds bigint[], widths integer[], heights integer[], content_types text[], byte_sizes bigint[], hashes text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _due_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _edge_calls(lows timestamp with time zone[], highs timestamp with time zone[], whole date[], from_time timestamp with time zone, to_time timestamp with time zone) RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, owner name, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _end(this_epoch bigint, seqs bigint[], numbers integer[], statuses text[], codes text[], messages text[], http_statuses integer[], amounts numeric[], claimed numeric[], sources text[], currencies text[], work_done jsonb[], tokens_used jsonb[], renders double precision[], seeds bigint[], warned jsonb[], unsent boolean[], joins integer[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _entry(metadata jsonb, key text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _estimate(operation text, arguments text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
 FUNCTION _explain(operation text, arguments text, max_cost numeric) RETURNS jsonb VOLATILE
 FUNCTION _finish(this_epoch bigint, seqs bigint[], statuses text[], codes text[], messages text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _fold_spending(at_most integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off SET jit=off
+FUNCTION _forget_spending() RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _held() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _here() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
 FUNCTION _hold(pid integer, mode text) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -712,6 +794,7 @@ FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION _next_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner name, OUT event jsonb) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _next_candidates(job image_gen.jobs, progress jsonb) RETURNS TABLE(rank bigint, provider text, circuit text, error_code text, turned_away boolean) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _no_such_job(id text) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _not_folded() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_all_over(to_seq bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_balance(provider text, amount numeric, credits numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -752,16 +835,22 @@ FUNCTION _settle_in() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_
 FUNCTION _share(total numeric, pictures bigint, "position" bigint) RETURNS numeric IMMUTABLE
 FUNCTION _shots(shots text, defaults text) RETURNS TABLE(shot text, operation text, arguments text) STABLE
 FUNCTION _since(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _spending_changes() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _spending_days_of() RETURNS SETOF date STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _spending_lost() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _standing() RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _start_of(words text, characters integer) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _start_worker() RETURNS void VOLATILE STRICT
 FUNCTION _suspects() RETURNS TABLE(seq bigint, ready_in double precision) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT removed integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _take_out(ids text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off
 FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _tell(what text) RETURNS void VOLATILE STRICT
 FUNCTION _timings_changed() RETURNS trigger VOLATILE
 FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _unfolded() RETURNS SETOF bigint STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _unfolded_calls() RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, last_call timestamp with time zone, owner name, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _until(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _usd(amount numeric) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _variation(image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text, seed bigint, guidance double precision, steps integer, quality text, metadata jsonb, provider_preferences jsonb, options jsonb, priority text, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp
@@ -769,13 +858,14 @@ FUNCTION _waiting() RETURNS TABLE(owner name, first bigint) STABLE SET search_pa
 FUNCTION _waiting_for(waiting_id text, standing jsonb) RETURNS image_gen.wait_reason STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _wake(seq bigint) RETURNS void VOLATILE
 FUNCTION _wrong_costs() RETURNS TABLE(kind text, problem text, booked numeric, computed numeric, job_id text) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _wrong_totals() RETURNS TABLE(problem text, booked numeric, computed numeric) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION cancel(ids text[]) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION check_budgets() RETURNS TABLE(budget text, problem text, booked numeric, computed numeric, job_id text) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION choose_model(needs_text boolean DEFAULT false, photoreal boolean DEFAULT false, draft boolean DEFAULT false, stylized boolean DEFAULT false, editing boolean DEFAULT false, priority text DEFAULT NULL::text, OUT model text, OUT rule text, OUT reason text, OUT configured boolean) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION claim_review(n integer DEFAULT 1, stale interval DEFAULT '@ 30 mins'::interval) RETURNS SETOF image_gen.review_queue VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean, period text, since timestamp with time zone, until timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET work_mem=64MB SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean, period text, since timestamp with time zone, until timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION drop_on_finish(id bigint) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION drop_role_policy(role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -853,9 +943,11 @@ GRANT EXECUTE ON FUNCTION _cost_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _cost_reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _deliver TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _due_callbacks TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _edge_calls TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _end TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _entry TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _finish TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _fold_spending TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _held TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _hold TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _home TO image_gen_worker
@@ -889,6 +981,7 @@ GRANT EXECUTE ON FUNCTION _restore_waits TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _roll TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _share TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _since TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _spending_days_of TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _standing TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _start_epoch TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _start_of TO image_gen_admin, image_gen_user, image_gen_worker
@@ -896,6 +989,8 @@ GRANT EXECUTE ON FUNCTION _suspects TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _sweep_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _take_over TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _tell TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _unfolded TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _unfolded_calls TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _until TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _waiting TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _waiting_for TO image_gen_admin, image_gen_reviewer, image_gen_user
@@ -942,6 +1037,7 @@ GRANT EXECUTE ON FUNCTION variate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION wait TO image_gen_admin, image_gen_user
 GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT SELECT ON _spending TO image_gen_admin, image_gen_user
+GRANT SELECT ON _spending_by_ticket TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON attempts TO image_gen_worker
 GRANT SELECT ON attempts TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT INSERT, SELECT ON blobs TO image_gen_worker
@@ -1001,6 +1097,10 @@ GRANT SELECT ON rewrite_rules TO image_gen_user, image_gen_worker
 GRANT SELECT ON role_policies TO image_gen_admin
 GRANT SELECT ON spending TO image_gen_admin, image_gen_user
 GRANT SELECT ON spending_archive TO image_gen_admin, image_gen_user
+GRANT SELECT ON spending_days TO image_gen_admin, image_gen_user
+GRANT SELECT ON spending_left_out TO image_gen_admin
+GRANT SELECT ON spending_mark TO image_gen_admin
+GRANT SELECT ON spending_totals TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON timings TO image_gen_worker
 GRANT SELECT ON timings TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON waits TO image_gen_worker

@@ -140,7 +140,7 @@ fn step(
                         now() - interval '5 days' * {ago} + interval '14 hours' * n.n, now(), 0.05
                    FROM image_gen.jobs j, (SELECT generate_series(1, k) AS n, k AS most FROM (SELECT {calls} AS k) o) n WHERE j.id = '{id}';
                  SELECT image_gen._close('{id}', '{job}', {code}, {message});
-                 SELECT image_gen._deliver('{id}', '[{{\"url\": \"https://a\"}}, {{\"url\": \"https://b\"}}]') WHERE '{job}' = 'succeeded';
+                 SELECT image_gen._deliver('{{{id},{id}}}', '{{1,2}}', '{{https://a,https://b}}', NULL, NULL, NULL, NULL, NULL, NULL, NULL) WHERE '{job}' = 'succeeded';
                  DELETE FROM image_gen.queue WHERE job_id = '{id}';
                  COMMIT",
                 ago = dice.random::<f64>(),
