@@ -143,8 +143,6 @@ fn a_job_is_not_to_blame_when_the_server_is_stopped_or_another_process_crashes()
     let deaths = |field: &Field| field.connect("postgres").number("SELECT sum(deaths) FROM image_gen.queue");
     let blame = |field: &Field, id: &String| {
         // The main thread has it in hand, in the middle of its transaction.
-        field.forget_places();
-        field.hold("flush_checkpoint");
         wait_until("it is in hand", secs(30), || field.reached("flush_checkpoint").contains(id));
     };
     field.hold("flush_checkpoint");
@@ -154,6 +152,8 @@ fn a_job_is_not_to_blame_when_the_server_is_stopped_or_another_process_crashes()
         .generate_with("prompt => '[in hand]', model => 'comfyui:sd-xl-base', width => 256, height => 256");
     wait_until("it is in hand", secs(30), || field.reached("flush_checkpoint").contains(&id));
     field.stage.cluster.stop(Mode::Immediate);
+    // Before the next life can come there.
+    field.forget_reached();
     field.stage.cluster.start_again();
     field.stage.worker();
     assert_eq!(deaths(&field), 0, "an immediate stop is not the job's fault");
@@ -162,6 +162,7 @@ fn a_job_is_not_to_blame_when_the_server_is_stopped_or_another_process_crashes()
     let mut bystander = field.connect("bob");
     let pid = bystander.number("SELECT pg_backend_pid()") as i32;
     let worker = field.any_worker().expect("a worker");
+    field.forget_reached();
     kill9(pid);
     wait_until("the worker ends", secs(30), || !is_alive(worker));
     field.connect("postgres");

@@ -143,6 +143,12 @@ impl Field {
         self.files().for_each(|name| gone_is_fine(fs::remove_file(self.folder.join(name))));
     }
 
+    /// Forgets which jobs came to which place. Those that are held stay so.
+    pub fn forget_reached(&self) {
+        let reached = self.files().filter(|name| name.contains(".reached."));
+        reached.for_each(|name| gone_is_fine(fs::remove_file(self.folder.join(name))));
+    }
+
     /// The jobs that came to this place.
     pub fn reached(&self, place: &str) -> Vec<String> {
         let prefix = format!("{place}.reached.");
