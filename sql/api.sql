@@ -40,7 +40,7 @@ LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PAT
 COMMENT ON FUNCTION image_gen.edit IS
 'Queues a change of a picture. image: an https URL, a data: URI, asset:ID, or job:gen_... (the job then waits for that one).
 mode: img2img makes the whole picture anew from itself and the prompt; inpaint changes what the mask marks; outpaint adds border_... pixels around it.
-NULL is inpaint where there is a mask, outpaint where there is a border, else img2img. mask: white is changed, black is kept, of the picture''s size.
+NULL is inpaint where there is a mask, outpaint where there is a border, else img2img. mask: white is changed, black is kept, of the picture''s size; where a mask has transparent pixels those are changed, whatever its colours.
 strength: 0 keeps everything, 1 nothing. The other arguments are those of generate(). model NULL is the first provider''s usual one for the mode.';
 
 CREATE FUNCTION image_gen.upscale(

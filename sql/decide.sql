@@ -9,6 +9,7 @@ INSERT INTO image_gen.ladder (rung, action, origin) VALUES
 INSERT INTO image_gen.rewrite_rules (position, pattern, replacement, note, origin) VALUES
   (10, '\m(a|an) (young |old |beautiful |attractive |pretty )*(woman|man|girl|boy|lady|guy|teenager|teen)\M', 'a person', 'no age, sex or looks', 'catalogue'),
   (11, '\m(young |beautiful |attractive |pretty )*(women|men|girls|boys|ladies|guys|teenagers|teens)\M', 'people', 'no age, sex or looks', 'catalogue'),
+  (12, '\m(young |old |beautiful |attractive |pretty )*(woman|man|girl|boy|lady|guy|teenager|teen)\M', 'person', 'no age, sex or looks', 'catalogue'),
   (20, '\m(with )?(her |his |their )?eyes (are )?closed\M', 'calm expression', 'asleep or dead looks alike', 'catalogue'),
   (21, '\m(asleep|sleeping|unconscious)\M', 'resting', NULL, 'catalogue'),
   (30, '\m(and )?(is )?(back)?lit from behind\M', 'backlit golden hour, head and shoulders only', 'silhouettes of bodies', 'catalogue'),
@@ -31,28 +32,55 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   rule record;
   softer text := prompt;
+  found text;
+  put text;
+  at integer;
+  first integer;
+  past integer;
 BEGIN
   FOR rule IN SELECT r.pattern, r.replacement FROM image_gen.rewrite_rules r WHERE r.enabled ORDER BY r.position LOOP
-    softer := regexp_replace(softer, rule.pattern, rule.replacement, 'gi');
+    at := 1;
+    -- One after the other, because each is written as what it replaces: at the start of a sentence, in capitals.
+    LOOP
+      first := regexp_instr(softer, rule.pattern, at, 1, 0, 'i');
+      -- NULL: there is no text.
+      EXIT WHEN first = 0 OR first IS NULL;
+      past := regexp_instr(softer, rule.pattern, at, 1, 1, 'i');
+      found := substr(softer, first, past - first);
+      put := regexp_replace(softer, rule.pattern, rule.replacement, at, 1, 'i');
+      put := substr(put, first, length(put) - (length(softer) - (past - first)));
+      IF found ~ '[[:upper:]].*[[:upper:]]' AND found = upper(found) THEN
+        put := upper(put);
+      ELSIF found ~ '^[[:upper:]]' THEN
+        put := upper(left(put, 1)) || substr(put, 2);
+      END IF;
+      softer := left(softer, first - 1) || put || substr(softer, past);
+      -- Of nothing that was found nothing is passed over; the next search begins further on.
+      at := first + length(put) + (past = first)::integer;
+    END LOOP;
   END LOOP;
   IF softer = prompt THEN
     RETURN prompt;
   END IF;
-  -- The case of the first letter stays, and what was joined by "and" twice is joined once.
-  softer := regexp_replace(btrim(softer), '\s+', ' ', 'g');
-  RETURN CASE WHEN left(btrim(prompt), 1) ~ '[[:upper:]]' THEN upper(left(softer, 1)) || substr(softer, 2) ELSE softer END;
+  RETURN regexp_replace(btrim(softer), '\s+', ' ', 'g');
 END $$;
 COMMENT ON FUNCTION image_gen.rewrite_prompt(text) IS 'The prompt in softer words, by image_gen.rewrite_rules; the same prompt when none applies. What the first rung of the ladder does.';
 
 CREATE FUNCTION image_gen.lint_prompt(prompt text)
 RETURNS TABLE (word text, softer text, note text)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT m[1], r.replacement, r.note
-    FROM image_gen.rewrite_rules r
-   CROSS JOIN LATERAL regexp_matches($1, regexp_replace(r.pattern, '^(\(\?[a-z]+\))?(.*)$', '\1(\2)'), 'gi') AS m
-   WHERE r.enabled
-   ORDER BY r.position
-$$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  rule record;
+  left_over text := prompt;
+BEGIN
+  -- What a rule has replaced the ones after it do not see, as in rewrite_prompt().
+  FOR rule IN SELECT r.pattern, r.replacement, r.note FROM image_gen.rewrite_rules r WHERE r.enabled ORDER BY r.position LOOP
+    RETURN QUERY
+      SELECT m.found[1], rule.replacement, rule.note
+        FROM regexp_matches(left_over, regexp_replace(rule.pattern, '^(\(\?[a-z]+\))?(.*)$', '\1(\2)'), 'gi') AS m(found);
+    left_over := regexp_replace(left_over, rule.pattern, rule.replacement, 'gi');
+  END LOOP;
+END $$;
 COMMENT ON FUNCTION image_gen.lint_prompt(text) IS 'The words of a prompt that safety filters are nervous about, before any money is spent; see image_gen.rewrite_rules.';
 
 INSERT INTO image_gen.model_rules (position, rule, needs_text, photoreal, draft, stylized, editing, priority, models, reason, origin) VALUES

@@ -83,7 +83,7 @@ BEGIN
     ORDER BY q.seq FOR UPDATE;
   FOR one IN
     SELECT q.seq, q.job_id, EXISTS (SELECT FROM image_gen.cancels c WHERE c.seq = q.seq) AS cancel_requested, a.id AS attempt, a.remote_id, p.kind,
-           coalesce(image_gen._is_local(p.kind), false)
+           coalesce(image_gen._is_local(p.kind), false) AND p.key_name IS NULL
              AND NOT EXISTS (SELECT FROM image_gen.prices r WHERE r.provider_kind = p.kind AND r.model = a.model AND r.amount > 0) AS free
       FROM image_gen.queue q
       LEFT JOIN image_gen.attempts a ON a.job_id = q.job_id AND a.status = 'running'
@@ -93,16 +93,16 @@ BEGIN
   LOOP
     asked := one.attempt IS NOT NULL AND one.remote_id IS NULL AND coalesce(image_gen._can_be_asked(one.kind), false);
     IF one.attempt IS NOT NULL AND one.remote_id IS NULL AND NOT asked THEN
-      -- Sent, as far as anybody knows, and not accepted, as far as anybody knows. (A preview is sent nowhere.)
+      -- Sent, as far as is known, and not accepted, as far as is known. What costs nothing is simply made again.
       UPDATE image_gen.attempts
-         SET status = CASE one.kind WHEN 'preview' THEN 'failed' ELSE 'uncertain' END,
-             error_code = CASE one.kind WHEN 'preview' THEN 'unknown' ELSE 'uncertain' END,
+         SET status = CASE WHEN one.free THEN 'failed' ELSE 'uncertain' END,
+             error_code = CASE WHEN one.free THEN 'unknown' ELSE 'uncertain' END,
              error_message = 'the worker ended between sending the request and learning its fate',
              billed_cost = CASE WHEN one.free THEN 0 END,
              cost_source = CASE WHEN one.free THEN 'priced' ELSE 'unknown' END,
              finished_at = clock_timestamp()
        WHERE id = one.attempt;
-      IF one.kind IS DISTINCT FROM 'preview' AND on_uncertain <> 'retry' THEN
+      IF NOT one.free AND on_uncertain <> 'retry' THEN
         PERFORM image_gen._close(one.job_id, 'needs_review', 'uncertain',
                                  'a request was sent and nobody knows whether it was accepted: it is not sent again by itself');
         DELETE FROM image_gen.queue WHERE seq = one.seq;

@@ -92,7 +92,7 @@ BEGIN
   ELSIF $2 IS NULL OR $2 NOT IN ('approve', 'reject', 'rewrite', 'switch_model', 'retry') THEN
     RAISE EXCEPTION 'action ''%'' does not exist', $2 USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Use one of: approve (here is the picture), reject (no picture), rewrite (with a prompt), switch_model (with a model), retry.';
-  ELSIF $2 = 'approve' AND $5 IS NULL OR $2 = 'rewrite' AND coalesce($3, '') !~ '\S' OR $2 = 'switch_model' AND $4 IS NULL THEN
+  ELSIF $2 = 'approve' AND $5 IS NULL OR $2 = 'rewrite' AND coalesce(image_gen._is_blank($3), true) OR $2 = 'switch_model' AND $4 IS NULL THEN
     RAISE EXCEPTION '% needs %', $2, CASE $2 WHEN 'approve' THEN 'the url of the picture' WHEN 'rewrite' THEN 'a prompt' ELSE 'a model' END
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Give it by name, for example prompt => ''...'', model => ''...'' or url => ''https://...''.';
   ELSIF length($3) > 32000 THEN

@@ -17,6 +17,17 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION image_gen._prices_on(text, text, date) IS 'The prices of a model at a kind of provider that hold on a day; where two fit, the one that comes first by origin and id, the highest first.';
 
+-- A workflow that cannot run is refused when it is written, not when a job depends on it.
+CREATE FUNCTION image_gen._try_workflow() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM image_gen._check_model(NEW.provider_kind, NEW.parameters::text, NEW.fixed::text);
+  RETURN NEW;
+END $$;
+COMMENT ON FUNCTION image_gen._try_workflow() IS 'An error for a row of models whose workflow cannot run.';
+CREATE TRIGGER try_workflow BEFORE INSERT OR UPDATE ON image_gen.models FOR EACH ROW
+  WHEN (NEW.fixed ? 'workflow') EXECUTE FUNCTION image_gen._try_workflow();
+
 -- Each process keeps a copy of the catalogue. What changes it says so: row by row, because the apply worker of logical replication
 -- fires no statement triggers, and always, because it fires no others.
 DO $$

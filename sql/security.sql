@@ -71,7 +71,7 @@ GRANT SELECT ON image_gen.queue, image_gen.waits, image_gen.cancels, image_gen.w
   TO image_gen_admin;
 GRANT EXECUTE ON FUNCTION image_gen.set_budget, image_gen.grant_credits, image_gen.check_budgets, image_gen.recount_budgets, image_gen.settle_cost,
   image_gen.import_invoice, image_gen.resume, image_gen.prune, image_gen.set_role_policy, image_gen.drop_role_policy, image_gen.grant_campaign, image_gen.revoke_campaign,
-  image_gen.on_finish, image_gen.drop_on_finish, image_gen.retry_callbacks TO image_gen_admin;
+  image_gen.on_finish, image_gen.drop_on_finish, image_gen.retry_callbacks, image_gen._check_model TO image_gen_admin;
 GRANT SELECT ON image_gen.finish_hooks, image_gen.callbacks, image_gen.spending_mark, image_gen.spending_left_out TO image_gen_admin;
 
 -- The worker: what the functions in queue.sql and transitions.sql do, and no more.

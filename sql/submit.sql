@@ -9,6 +9,7 @@ DECLARE
   one record;
   other record;
   sees_all boolean := pg_has_role(caller, 'image_gen_admin', 'member');
+  lost record;
 BEGIN
   FOR one IN SELECT i.number, i.role, i.reference FROM unnest(numbers, roles, picture_references) AS i(number, role, reference) LOOP
     IF one.reference LIKE 'job:%' THEN
@@ -32,6 +33,18 @@ BEGIN
     THEN
       RAISE EXCEPTION '%: "%" does not exist, or is not yours', one.role, one.reference USING ERRCODE = 'undefined_object',
         HINT = 'SELECT id, shot, url FROM image_gen.campaign_assets lists your pictures.';
+    END IF;
+    -- A picture that cannot be had any more is said now, and not when its job is run.
+    SELECT a.id, a.provider, a.url_expires_at INTO lost
+      FROM image_gen.campaign_assets a
+     WHERE CASE WHEN one.reference LIKE 'asset:%' THEN a.id = substr(one.reference, 7)::bigint
+                WHEN one.reference LIKE 'job:%' THEN a.job_id = substr(one.reference, 5) AND a.position = 1 END
+       AND a.mirror_url IS NULL AND a.url_expires_at <= clock_timestamp()
+       AND NOT EXISTS (SELECT FROM image_gen.blobs b WHERE b.sha256 = a.sha256);
+    IF FOUND THEN
+      RAISE EXCEPTION '%: the picture of asset % is not there any more: its URL at % ended on %, and its bytes were not kept',
+        one.role, lost.id, lost.provider, lost.url_expires_at USING ERRCODE = 'object_not_in_prerequisite_state',
+        HINT = 'Put a URL where it is into mirror_url of campaign_assets, or make it again; image_gen.keep_bytes keeps the bytes of new pictures.';
     END IF;
   END LOOP;
 END $$;

@@ -121,8 +121,8 @@ COMMENT ON TABLE image_gen.models IS 'The catalogue: one row for each model at e
 COMMENT ON COLUMN image_gen.models.remote_name IS 'The model''s name at the provider.';
 COMMENT ON COLUMN image_gen.models.api IS 'Which of the adapter''s protocols it speaks, where there are several; NULL is the usual one.';
 COMMENT ON COLUMN image_gen.models.default_for IS 'The tasks for which it is its provider''s usual choice; character is a reference picture with consistency_mode strict.';
-COMMENT ON COLUMN image_gen.models.fixed IS 'Fields that every request of this model has.';
-COMMENT ON COLUMN image_gen.models.sizes IS '{"free": {"min", "max", "step", "min_pixels", "max_pixels", "default": [w, h]}} in pixels, {"fixed": [[w, h], ...]} or {"ratios": {"ratios": ["1:1", ...], "pixels": n}}, the default first, or "source": that of the picture that goes in.';
+COMMENT ON COLUMN image_gen.models.fixed IS 'Fields that every request of this model has. Of comfyui, workflow is a graph as its API takes it, with {{prompt}}, {{seed}}, {{width}}, {{height}}, {{image}} and what else parameters write in the places that a request fills.';
+COMMENT ON COLUMN image_gen.models.sizes IS '{"free": {"min", "max", "step", "min_pixels", "max_pixels", "max_ratio", "default": [w, h]}} in pixels, {"fixed": [[w, h], ...]} or {"ratios": {"ratios": ["1:1", ...], "pixels": n}}, the default first, or "source": that of the picture that goes in.';
 COMMENT ON COLUMN image_gen.models.prompt_chars IS 'Longest prompt, in characters; NULL is the general limit of 32000.';
 COMMENT ON COLUMN image_gen.models.max_n IS 'Most pictures in one call.';
 COMMENT ON COLUMN image_gen.models.parameters IS 'What it takes, by our name: true, a range [1, 50], a choice ["low", "high"], the provider''s name "guidance_scale", or an object of as, range, values, words, default, text, list, invert, times, form, weight, weights, only, required. What is not listed is unsupported.';

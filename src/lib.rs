@@ -45,7 +45,7 @@ extension_sql_file!("../sql/catalogue.sql", name = "catalogue", requires = ["bud
 extension_sql_file!(
     "../sql/route.sql",
     name = "route",
-    requires = ["catalogue", snapshot::_catalogue_changed, snapshot::_timings_changed]
+    requires = ["catalogue", snapshot::_catalogue_changed, snapshot::_timings_changed, plan::_check_model]
 );
 extension_sql_file!(
     "../sql/home.sql",
@@ -100,7 +100,7 @@ extension_sql_file!("../sql/costs.sql", name = "costs", requires = ["rollup", pl
 extension_sql_file!(
     "../sql/review.sql",
     name = "review",
-    requires = ["costs", plan::admission::_resolve_model]
+    requires = ["costs", plan::admission::_resolve_model, plan::_is_blank]
 );
 extension_sql_file!("../sql/security.sql", name = "security", finalize);
 

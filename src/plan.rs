@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use image_gen_engine::cost::{self, Price, Work};
 use image_gen_engine::egress::Destination;
 use image_gen_engine::input::{Reference, Role};
-use image_gen_engine::job::{Invalid, Operation, RawRequest, Request};
+use image_gen_engine::job::{Invalid, Operation, RawRequest, Request, is_blank};
 use image_gen_engine::route::Priority;
 use image_gen_engine::{catalogue, http, input, policy, prompt_hints, provider, seed};
 use pgrx::JsonB;
@@ -62,6 +62,23 @@ pub fn _check_options(options: &str, allowed: Vec<String>) {
     {
         fail(Code::Privilege, &invalid.message, &invalid.hint);
     }
+}
+
+/// An error for a row of models whose kind of provider has more to say to it than its columns: a workflow that cannot run.
+#[pg_extern(immutable, strict, parallel_safe)]
+pub fn _check_model(kind: &str, parameters: &str, fixed: &str) {
+    let read = |what, text| parsed::<Value>(what, text);
+    let checked = read("parameters", parameters)
+        .and_then(|parameters| provider::check_model(kind, &read("fixed", fixed)?, &parameters));
+    if let Err(invalid) = checked {
+        fail(Code::Argument, &invalid.message, &invalid.hint);
+    }
+}
+
+/// Whether a prompt has nothing in it that can be seen.
+#[pg_extern(immutable, strict, parallel_safe)]
+pub fn _is_blank(prompt: &str) -> bool {
+    is_blank(prompt)
 }
 
 /// The catalogue that comes with this version of the library.

@@ -24,6 +24,7 @@ const CATALOGUE: &str = "
   UNION ALL SELECT 'model_rules', NULL, NULL, to_jsonb(r)::text FROM image_gen.model_rules r
   UNION ALL SELECT 'ladder', NULL, NULL, to_jsonb(l)::text FROM image_gen.ladder l
   UNION ALL SELECT DISTINCT 'campaign_grants', g.campaign, NULL, NULL FROM image_gen.campaign_grants g
+  UNION ALL SELECT 'day', NULL, NULL, to_jsonb($1)::text
   UNION ALL SELECT 'keys', NULL, NULL, coalesce(to_jsonb(w.configured), 'null')::text FROM image_gen.worker_state w";
 
 /// How often a catalogue that changes while it is read is read again.

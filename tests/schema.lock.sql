@@ -414,6 +414,7 @@ TABLE models (
   CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.models FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
   CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.models FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
   CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.models FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
+  CREATE TRIGGER try_workflow BEFORE INSERT OR UPDATE ON image_gen.models FOR EACH ROW WHEN (((new.fixed)::jsonb ? 'workflow'::text)) EXECUTE FUNCTION image_gen._try_workflow()
 
 TABLE prices (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -739,6 +740,7 @@ FUNCTION _catalogue_changed() RETURNS trigger VOLATILE
 FUNCTION _charge(charged_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _charge_all(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _check_booking(caller name, metadata jsonb) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _check_model(kind text, parameters text, fixed text) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _check_options(options text, allowed text[]) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _check_policy(caller name, options jsonb, allow_unpriced boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _check_review(caller name, reviewed_id text, action text, cost_given boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
@@ -768,6 +770,7 @@ FUNCTION _held() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog
 FUNCTION _here() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
 FUNCTION _hold(pid integer, mode text) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _home() RETURNS uuid STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _is_blank(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _is_granted(caller name, granted_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _is_local(kind text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _is_plausible(call image_gen.attempts, amount numeric, times numeric) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
@@ -849,6 +852,7 @@ FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS
 FUNCTION _tell(what text) RETURNS void VOLATILE STRICT
 FUNCTION _timings_changed() RETURNS trigger VOLATILE
 FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _try_workflow() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _unfolded() RETURNS SETOF bigint STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _unfolded_calls() RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, last_call timestamp with time zone, owner name, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _until(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
@@ -932,6 +936,7 @@ GRANT EXECUTE ON FUNCTION _cancellations TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _capabilities TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _charge TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _charge_all TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _check_model TO image_gen_admin
 GRANT EXECUTE ON FUNCTION _check_waits TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _checkpoint TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _claim TO image_gen_worker

@@ -20,6 +20,22 @@ pub fn photo(width: u32, height: u32, hue: u8) -> Vec<u8> {
     file.into_inner()
 }
 
+/// A JPEG of this size as it is stored, whose EXIF says by its number how it is to be turned.
+///
+/// # Panics
+/// Never.
+pub fn sideways(width: u32, height: u32, orientation: u8) -> Vec<u8> {
+    let mut file = Cursor::new(vec![]);
+    RgbImage::from_pixel(width, height, Rgb([90, 120, 150])).write_to(&mut file, ImageFormat::Jpeg).unwrap();
+    let mut file = file.into_inner();
+    // One directory with one entry: orientation (0x0112), a 16-bit number.
+    let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
+    let length = u16::try_from(exif.len() + 2).unwrap();
+    file.splice(2..2, [&[0xff, 0xe1][..], &length.to_be_bytes(), &exif].concat());
+    file
+}
+
 /// A mask and what it marks.
 #[derive(Clone, Debug)]
 pub struct Mask {

@@ -99,6 +99,36 @@ fn a_job_at_its_provider_is_canceled_and_its_cost_is_kept() {
 }
 
 #[test]
+fn a_render_on_ones_own_machine_is_stopped_and_the_one_behind_it_begins() {
+    // worker failure mode 53: renders run one after the other there.
+    let stage = Stage::start();
+    let mut alice = stage.alice();
+    let mut render = |prompt: &str, seconds: f64| {
+        stage.sim.configure(&json!({"render_seconds": seconds}));
+        let id = alice.generate_with(&format!(
+            "prompt => '{prompt}', model => 'comfyui:sd-xl-base', width => 256, height => 256"
+        ));
+        wait_until("it is taken on", secs(10), || {
+            stage.sim.submits_of(prompt).len() == 1
+                && alice.number(&format!(
+                    "SELECT count(*) FROM image_gen.attempts WHERE job_id = '{id}' AND remote_id IS NOT NULL"
+                )) == 1
+        });
+        id
+    };
+    let (running, waiting, last) =
+        (render("an hour", 3600.0), render("another hour", 3600.0), render("at once", 0.05));
+    // One that waits is taken out of the queue, and what runs goes on.
+    cancel(&mut alice, &waiting);
+    wait_until("it is canceled", secs(5), || status(&mut alice, &waiting) == "canceled");
+    assert_eq!(status(&mut alice, &last), "running");
+    cancel(&mut alice, &running);
+    wait_until("it is canceled", secs(5), || status(&mut alice, &running) == "canceled");
+    alice.all_succeed(&[last]);
+    stage.check_money();
+}
+
+#[test]
 fn a_job_canceled_while_its_request_is_on_its_way_is_not_sent_again() {
     // worker failure mode 53
     let stage = Stage::start();

@@ -221,6 +221,34 @@ fn a_request_whose_answer_a_terminate_swallowed_is_never_sent_again() {
     is_left_to_a_person(&stage, &id, "ambiguous");
 }
 
+#[test]
+fn a_render_that_costs_nothing_is_made_again_when_a_kill_swallowed_its_answer() {
+    let stage = Stage::with(Options { fsync: true, ..Options::default() });
+    stage
+        .sim
+        .rule(json!({"provider": "a1111", "phase": "submit", "times": 1, "fault": "hang_before_accept"}));
+    let arguments = "prompt => 'free', model => 'a1111:sd-local', width => 256, height => 256";
+    let id = stage.alice().generate_with(arguments);
+    stage.submitted(1);
+    stage.cluster.crash(stage.worker());
+    sent_and_paid_once_at_home(&stage, &id, &["failed", "succeeded"]);
+    assert_eq!(stage.sim.submits(), 2);
+}
+
+#[test]
+fn a_render_of_ones_own_machine_that_has_a_price_is_left_to_a_person() {
+    let stage = Stage::with(Options { fsync: true, ..Options::default() });
+    stage.admin().run(
+        "INSERT INTO image_gen.prices (provider_kind, model, unit, amount) VALUES ('a1111', 'sd-local', 'image', 0.01)",
+    );
+    stage.sim.rule(json!({"provider": "a1111", "phase": "submit", "times": 1, "fault": "hang"}));
+    let arguments = "prompt => 'priced', model => 'a1111:sd-local', width => 256, height => 256";
+    let id = stage.alice().generate_with(arguments);
+    stage.submitted(1);
+    stage.cluster.crash(stage.worker());
+    is_left_to_a_person(&stage, &id, "priced");
+}
+
 /// A job for ComfyUI, where this goes wrong with the submission once.
 fn at_comfyui(stage: &Stage, fault: &str) -> String {
     stage.sim.rule(json!({"provider": "comfyui", "phase": "submit", "times": 1, "fault": fault}));

@@ -1,7 +1,7 @@
 //! Pictures that callers give along: kept while a job needs them, and no longer.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use image_gen_tests::picture::{data_uri, photo, sha256};
+use image_gen_tests::picture::{data_uri, photo, sha256, sideways};
 use image_gen_tests::wait::secs;
 use image_gen_tests::{Session, Stage, wait_until};
 
@@ -69,6 +69,79 @@ fn the_bytes_of_an_input_go_with_the_last_job_that_needs_them() {
         Vec::<String>::new()
     );
     assert!(kept(&mut admin, &bytes));
+}
+
+#[test]
+fn a_picture_that_is_not_there_any_more_is_refused_at_the_call() {
+    let stage = Stage::conf(&["image_gen.keep_bytes = off"]);
+    let (mut alice, mut admin) = (stage.alice(), stage.admin());
+    let job = alice.generate("short-lived");
+    alice.all_succeed(std::slice::from_ref(&job));
+    let asset = alice.text(&format!("SELECT id FROM image_gen.campaign_assets WHERE job_id = '{job}'"));
+    let calls = [
+        format!("SELECT image_gen.edit('asset:{asset}', 'warmer', model => 'openai:gpt-image-2')"),
+        format!("SELECT image_gen.upscale('job:{job}')"),
+        format!("SELECT image_gen.generate('x', reference_image => 'asset:{asset}')"),
+        format!("SELECT * FROM image_gen.estimate('upscale', '{{\"image\": \"asset:{asset}\"}}')"),
+    ];
+    let set = |admin: &mut Session, what: &str| {
+        admin.run(&format!("UPDATE image_gen.campaign_assets SET {what} WHERE id = {asset}"));
+    };
+    set(&mut admin, "url_expires_at = now() + interval '1 h'");
+    alice.run(&calls[0]);
+    set(&mut admin, "url_expires_at = now() - interval '1 s'");
+    for call in &calls {
+        assert_eq!(alice.sqlstate(call), "55000", "{call}");
+    }
+    // Somewhere else it still is, or its bytes are here.
+    set(&mut admin, "mirror_url = 'https://mirror.example/1.png'");
+    alice.run(&calls[0]);
+    set(&mut admin, "mirror_url = NULL");
+    let picture = photo(64, 64, 55);
+    admin
+        .execute(
+            "INSERT INTO image_gen.blobs (sha256, content_type, bytes) VALUES ($1, 'image/png', $2)",
+            &[&sha256(&picture), &picture],
+        )
+        .unwrap();
+    set(&mut admin, &format!("sha256 = '{}'", sha256(&picture)));
+    let id = alice.text(&format!(
+        "SELECT id FROM image_gen.edit('asset:{asset}', 'kept', model => 'openai:gpt-image-2')"
+    ));
+    alice.all_succeed(&[id]);
+}
+
+#[test]
+fn a_reference_that_the_model_does_not_use_fails_no_job() {
+    let stage = Stage::start();
+    let mut alice = stage.alice();
+    // Nothing is there, and flux-dev at fal asks for no reference.
+    let id = alice.generate_with(
+        "prompt => 'a cat', model => 'openai:gpt-image-2', reference_image => 'http://127.0.0.1:9/x.png'",
+    );
+    assert_eq!(alice.done(&id).status, "failed");
+    let id = alice.generate_with("prompt => 'a cat', model => 'comfyui:sd-xl-base', width => 256, height => 256, reference_image => 'http://127.0.0.1:9/x.png'");
+    alice.all_succeed(std::slice::from_ref(&id));
+    let codes = alice.column(&format!(
+        "SELECT w ->> 'code' FROM image_gen.attempts a, jsonb_array_elements(a.warnings) w WHERE a.job_id = '{id}'"
+    ));
+    assert_eq!(codes, ["reference_ignored"]);
+}
+
+#[test]
+fn a_photograph_on_its_side_is_edited_as_people_see_it() {
+    let stage = Stage::start();
+    let mut alice = stage.alice();
+    // 240x320 as it is seen; the camera stored its rows as columns (EXIF orientation 6).
+    let jpeg = sideways(320, 240, 6);
+    let uri = format!("data:image/jpeg;base64,{}", data_uri(&jpeg).split_once(',').unwrap().1);
+    let id = alice.text(&format!(
+        "SELECT id FROM image_gen.edit('{uri}', border_top => 64, model => 'bfl:flux-1-expand-pro')"
+    ));
+    alice.all_succeed(std::slice::from_ref(&id));
+    let made =
+        alice.rows(&format!("SELECT width, height FROM image_gen.campaign_assets WHERE job_id = '{id}'"));
+    assert_eq!(made, [["240", "384"]]);
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn data(text: &str) -> Result<Reference, Invalid> {
 }
 
 /// What a picture is for in a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// It is worked on.
     Image,
@@ -145,7 +145,7 @@ pub struct Input {
     pub bytes: Arc<Vec<u8>>,
     /// Of the bytes.
     pub content_type: &'static str,
-    /// Pixels; `None` for a stand-in.
+    /// Pixels, as people see it; `None` for a stand-in.
     pub size: Option<Size>,
 }
 
@@ -165,9 +165,9 @@ impl Input {
         Ok(Input { bytes: Arc::new(bytes), content_type, size })
     }
 
-    /// A PNG that was made here.
-    pub(crate) fn made(png: Vec<u8>, size: Size) -> Input {
-        Input { bytes: Arc::new(png), content_type: "image/png", size: Some(size) }
+    /// A picture that was made here.
+    pub(crate) fn made(file: Vec<u8>, content_type: &'static str, size: Size) -> Input {
+        Input { bytes: Arc::new(file), content_type, size: Some(size) }
     }
 
     /// A picture of which nothing is known yet: it stands in while a request is only planned.

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub(crate) use check::REFERENCES;
-pub use check::RawRequest;
+pub use check::{RawRequest, is_blank};
+
+use crate::size::Size;
 
 /// What a job does to pictures: one for each function that users call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -140,6 +142,15 @@ impl Borders {
     /// True when there is nothing to add.
     pub fn is_empty(&self) -> bool {
         *self == Borders::default()
+    }
+
+    /// The size of a picture with these around it.
+    pub fn around(&self, old: Size) -> Size {
+        let sum = |sides: [u32; 3]| sides.into_iter().fold(0, u32::saturating_add);
+        Size {
+            width: sum([old.width, self.left, self.right]),
+            height: sum([old.height, self.top, self.bottom]),
+        }
     }
 }
 

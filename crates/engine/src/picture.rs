@@ -9,7 +9,7 @@ use std::fmt;
 use image::ImageFormat;
 use sha2::{Digest, Sha256};
 
-pub(crate) use decode::{Pixels, buffer, decode};
+pub(crate) use decode::{Pixels, buffer, decode, is_turned};
 
 /// The longest side, in pixels, of a picture that is decoded: the longest that WebP can have, and twice what any listed
 /// model draws.
@@ -24,7 +24,7 @@ pub const MAX_DECODED: u64 = 4 * MAX_PIXELS;
 pub struct Facts {
     /// `image/png`, `image/jpeg`, `image/webp` or `image/gif`.
     pub content_type: String,
-    /// Pixels, as decoded; `None` where the picture is larger than what is decoded here.
+    /// Pixels, as decoded and seen by people: turned as the file says; `None` where the picture is larger than what is decoded here.
     pub width: Option<u32>,
     /// Pixels, as `width`.
     pub height: Option<u32>,
@@ -106,5 +106,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+#[cfg(test)]
+pub(crate) mod exif;
 #[cfg(test)]
 mod tests;

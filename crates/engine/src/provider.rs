@@ -26,9 +26,9 @@ pub use balance::Balance;
 pub use error::{ErrorAnswer, OUT_OF_CREDIT, OUT_OF_CREDIT_WORDS};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::candidate::Candidate;
+use crate::candidate::{Candidate, Parameter};
 use crate::cost::{self, Cost, Tokens, Work};
 use crate::failure::{Failed, Failure};
 use crate::http::{HttpRequest, HttpResponse};
@@ -259,6 +259,15 @@ pub trait Provider: Sync {
         None
     }
 
+    /// What is wrong with a row of the catalogue, beside what its columns say: found out when it is written.
+    fn check_model(
+        &self,
+        _fixed: &Map<String, Value>,
+        _parameters: &BTreeMap<String, Parameter>,
+    ) -> Result<(), Invalid> {
+        Ok(())
+    }
+
     /// The next thing to fetch or upload before [`Provider::prepare`], until there is none.
     fn prerequisite(&self, _call: &Call<'_>) -> Result<Option<Prerequisite>, Invalid> {
         Ok(None)
@@ -303,6 +312,11 @@ pub trait Provider: Sync {
 
     /// The request that calls an accepted task off, where the provider can.
     fn cancel(&self, _remote: &Remote) -> Option<HttpRequest> {
+        None
+    }
+
+    /// What else is to be sent for that, after the answer to the first request of it (`step` 0), the second, and so on.
+    fn cancel_further(&self, _remote: &Remote, _step: u32, _answer: &HttpResponse) -> Option<HttpRequest> {
         None
     }
 
@@ -355,6 +369,16 @@ pub trait Provider: Sync {
     fn read_error(&self, response: &HttpResponse) -> Rejection {
         error::rejection(self, response)
     }
+}
+
+/// What is wrong with a row of `image_gen.models`, of a kind that has more to say to it than its columns. `fixed` and
+/// `parameters` are as the row has them.
+pub fn check_model(kind: &str, fixed: &Value, parameters: &Value) -> Result<(), Invalid> {
+    let Some(adapter) = find(kind) else { return Ok(()) };
+    let hint = "Compare it with the comments of the columns of image_gen.models.";
+    let parameters = serde_json::from_value(parameters.clone())
+        .map_err(|e| Invalid::new(format!("parameters is not understood: {e}"), hint))?;
+    adapter.check_model(fixed.as_object().unwrap_or(&Map::new()), &parameters)
 }
 
 /// What a candidate is asked to do for a task: an outpainting is an inpainting on a larger canvas where the model
@@ -483,11 +507,6 @@ pub fn named_key<'a>(provider: &dyn Provider, key_name: Option<&'a str>) -> Opti
 
 /// The name of the key of a server that wants none, such as an OpenAI-compatible one of one's own.
 pub const NO_KEY: &str = "NONE";
-
-/// Whether calls to providers of this kind cost money. What nothing is known of may.
-pub fn bills(kind: &str) -> bool {
-    find(kind).is_none_or(Provider::bills)
-}
 
 /// The longest id of a task.
 const MAX_ID_BYTES: usize = 512;

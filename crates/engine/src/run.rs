@@ -163,7 +163,8 @@ enum State {
     Waiting(Accepted),
     Polling(Accepted),
     Asking(Accepted),
-    Canceling(Accepted),
+    /// So many requests that call it off were answered.
+    Canceling(Accepted, u32),
     Collecting(Box<Collection>),
     Closing,
     Closed,
@@ -349,7 +350,7 @@ impl Run {
     pub fn can_cancel(&self) -> bool {
         !matches!(
             self.state,
-            State::Collecting(_) | State::Drawing | State::Canceling(_) | State::Closing | State::Closed
+            State::Collecting(_) | State::Drawing | State::Canceling(..) | State::Closing | State::Closed
         )
     }
 
@@ -436,7 +437,9 @@ impl Run {
                 | State::Resumed(accepted),
                 Event::Cancel,
             ) => self.call_off(accepted),
-            (State::Canceling(accepted), Event::Answer(_)) => self.called_off(accepted),
+            (State::Canceling(accepted, step), Event::Answer(answer)) => {
+                self.call_off_further(accepted, step, answer)
+            }
             (State::Collecting(collection), Event::Answer(answer)) => self.fetched(*collection, answer),
             (State::Collecting(collection), Event::Elapsed) => self.collect(*collection),
             (State::Collecting(collection), Event::Compute) => self.inspect(*collection),

@@ -53,6 +53,9 @@ pub enum SizeRule {
         /// Most pixels in all, where the model has such a limit.
         #[serde(default)]
         max_pixels: Option<u64>,
+        /// How many times longer one side may be than the other, where the model has such a limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_ratio: Option<f64>,
         /// Used when the caller says nothing.
         default: [u32; 2],
     },
@@ -77,8 +80,11 @@ pub struct Made {
     /// The ratio as the model lists it, where it takes ratios.
     pub ratio: Option<String>,
     /// What is not as asked.
-    pub warning: Option<Warning>,
+    pub warnings: Vec<Warning>,
 }
+
+/// How different two ratios may look before it is said. (Sides in steps of 32 pixels cannot be nearer.)
+const NOTICEABLE: f64 = 0.025;
 
 /// The size that is made for a request. `source` is the size of the picture that goes in, where one does: what
 /// is made follows it unless the caller asks for something else.
@@ -104,33 +110,46 @@ pub fn choose(rule: &SizeRule, request: &Request, source: Option<Size>) -> Resul
             let size = source.map(|s| Size { width: s.width * scale, height: s.height * scale });
             let message = "the size of this model's pictures follows the picture that goes in";
             let warning = (asked.is_some() || ratio.is_some()).then(|| Warning::new("unsupported", message));
-            return Ok(Made { size, ratio: None, warning });
+            return Ok(Made { size, ratio: None, warnings: warning.into_iter().collect() });
         }
     };
-    let Some(size) = made.size else { return Ok(made) };
-    let by_ratio = made.ratio.is_some();
-    let warning = match (asked, ratio) {
-        (Some(asked), _) if asked != size && (!by_ratio || distance(asked.ratio(), size.ratio()) > 0.05) => {
-            Some(Warning::new(
-                "adjusted",
-                format!("size {asked} became {size}, the nearest this model makes"),
-            ))
+    let mut warnings = vec![];
+    if let (Some(asked), Some(wished)) = (asked, ratio)
+        && distance(asked.ratio(), wished) > NOTICEABLE
+    {
+        let ratio = request.aspect_ratio.as_deref().unwrap_or_default();
+        let message = format!("aspect ratio {ratio} is not used: width and height say {asked}");
+        warnings.push(Warning::new("adjusted", message));
+    }
+    let Some(size) = made.size else { return Ok(Made { warnings, ..made }) };
+    // What is listed as a ratio is the same or another one.
+    let (by_ratio, noticeable) = match &made.ratio {
+        Some(listed) => (parse_ratio(listed).ok(), 0.001),
+        None => (None, NOTICEABLE),
+    };
+    let really = by_ratio.unwrap_or_else(|| size.ratio());
+    let name = || made.ratio.clone().unwrap_or_else(|| size.to_string());
+    let changed = match (asked, ratio, source) {
+        (Some(asked), ..) if asked != size && by_ratio.is_none() => {
+            Some(format!("size {asked} became {size}, the nearest this model makes"))
         }
-        (Some(asked), _) if asked != size => {
-            let by = made.ratio.as_deref().unwrap_or_default();
-            Some(Warning::new("adjusted", format!("size {asked} became the ratio {by}, about {size}")))
+        (Some(asked), ..) if asked != size => {
+            Some(format!("size {asked} became the ratio {}, about {size}", name()))
         }
-        (None, Some(wished)) if distance(size.ratio(), wished) > 0.05 => Some(Warning::new(
-            "adjusted",
-            format!(
-                "aspect ratio {} became {}, the nearest this model makes",
-                request.aspect_ratio.as_deref().unwrap_or_default(),
-                made.ratio.clone().unwrap_or_else(|| size.to_string()),
-            ),
-        )),
+        (None, Some(wished), _) if distance(really, wished) > noticeable => {
+            let wished = request.aspect_ratio.as_deref().unwrap_or_default();
+            Some(format!("aspect ratio {wished} became {}, the nearest this model makes", name()))
+        }
+        (None, None, Some(source)) if by_ratio.is_some() && distance(really, source.ratio()) > NOTICEABLE => {
+            Some(format!("the picture of {source} is made in the ratio {}, the nearest possible", name()))
+        }
+        (None, None, Some(source)) if by_ratio.is_none() && source != size => {
+            Some(format!("the picture of {source} is made at {size}, the nearest possible size"))
+        }
         _ => None,
     };
-    Ok(Made { warning, ..made })
+    warnings.extend(changed.map(|message| Warning::new("adjusted", message)));
+    Ok(Made { warnings, ..made })
 }
 
 fn free(
@@ -139,11 +158,18 @@ fn free(
     ratio: Option<f64>,
     source: Option<Size>,
 ) -> Result<Size, Invalid> {
-    let SizeRule::Free { min, max, step, min_pixels, max_pixels, default } = rule else {
+    let SizeRule::Free { min, max, step, min_pixels, max_pixels, max_ratio, default } = rule else {
         return Err(no_size());
     };
     let round = |v: f64| (((v / f64::from(*step)).round() as u32) * step).clamp(*min, *max);
+    // Within its limit by as much as rounding two sides can add.
+    let within = |ratio: f64| match max_ratio.filter(|most| ratio > *most || 1.0 / ratio > *most) {
+        Some(most) if ratio > 1.0 => most * 0.97,
+        Some(most) => 1.0 / (most * 0.97),
+        None => ratio,
+    };
     let of = |pixels: f64, ratio: f64| {
+        let ratio = within(ratio);
         let width = (pixels * ratio).sqrt();
         Size { width: round(width), height: round(width / ratio) }
     };
@@ -167,6 +193,13 @@ fn free(
                     ),
                 ));
             }
+            if within(made.ratio()) != made.ratio() {
+                let most = max_ratio.unwrap_or_default();
+                return Err(Invalid::new(
+                    format!("this model does not make {size}"),
+                    format!("One side is at most {most} times as long as the other."),
+                ));
+            }
             Ok(made)
         }
         (None, Some(ratio), _) => Ok(of(f64::from(default[0]) * f64::from(default[1]), ratio)),
@@ -177,10 +210,11 @@ fn free(
             let shrunk = if pixels > most { most * 0.97 } else { pixels };
             let grown = shrunk.max(min_pixels.map_or(0.0, |p| p as f64 * 1.03));
             // Neither side beyond its limit, or the ratio would change.
-            let longest = f64::from(source.width.max(source.height)) * (grown / pixels).sqrt();
-            let shortest = f64::from(source.width.min(source.height)) * (grown / pixels).sqrt();
+            let ratio = within(source.ratio());
+            let (width, height) = ((grown * ratio).sqrt(), (grown / ratio).sqrt());
+            let (longest, shortest) = (width.max(height), width.min(height));
             let fits = (f64::from(*min) / shortest).max(1.0).min(f64::from(*max) / longest);
-            Ok(of(grown * fits * fits, source.ratio()))
+            Ok(of(grown * fits * fits, ratio))
         }
         (None, None, None) => Ok(Size { width: default[0], height: default[1] }),
     }
@@ -206,7 +240,7 @@ fn listed(ratios: &[String], pixels: u64, wished: Option<f64>) -> Result<Made, I
     let (text, ratio) = best.ok_or_else(no_size)?;
     let width = (pixels as f64 * ratio).sqrt();
     let size = Size { width: width.round() as u32, height: (width / ratio).round() as u32 };
-    Ok(Made { size: Some(size), ratio: Some(text), warning: None })
+    Ok(Made { size: Some(size), ratio: Some(text), warnings: vec![] })
 }
 
 fn nearer(a: f64, b: f64, wished: f64) -> std::cmp::Ordering {
@@ -251,13 +285,14 @@ mod tests {
             step: 32,
             min_pixels: None,
             max_pixels: None,
+            max_ratio: None,
             default: [1024, 768],
         }
     }
 
     fn chosen(rule: &SizeRule, json: serde_json::Value) -> (String, bool) {
         let made = choose(rule, &request(json), None).unwrap();
-        (made.size.unwrap().to_string(), made.warning.is_some())
+        (made.size.unwrap().to_string(), !made.warnings.is_empty())
     }
 
     #[test]
@@ -292,7 +327,7 @@ mod tests {
         };
         let ratio = |json| {
             let made = choose(&rule, &request(json), None).unwrap();
-            (made.ratio.unwrap(), made.warning.is_some())
+            (made.ratio.unwrap(), !made.warnings.is_empty())
         };
         assert_eq!(ratio(json!({})), ("1:1".into(), false));
         assert_eq!(ratio(json!({"aspect_ratio": "16:9"})), ("16:9".into(), false));
@@ -313,8 +348,9 @@ mod tests {
         assert!(
             choose(&SizeRule::Source, &request(json!({"aspect_ratio": "1:1"})), source)
                 .unwrap()
-                .warning
-                .is_some()
+                .warnings
+                .len()
+                == 1
         );
         let small = Some(Size { width: 256, height: 192 });
         let made = choose(&flux(), &request(json!({})), small).unwrap().size.unwrap();
@@ -326,9 +362,63 @@ mod tests {
             step: 16,
             min_pixels: None,
             max_pixels: Some(4 << 20),
+            max_ratio: None,
             default: [1024, 1024],
         };
         let made = choose(&rule, &request(json!({})), huge).unwrap().size.unwrap();
         assert!(made.megapixels() < 4.2 && (made.ratio() - 4.0 / 3.0).abs() < 0.02, "{made}");
+    }
+
+    #[test]
+    fn every_change_of_a_ratio_is_said() {
+        use serde_json::json;
+        let ratios =
+            SizeRule::Ratios { ratios: ["1:1", "4:3", "3:2"].map(String::from).to_vec(), pixels: 1 << 20 };
+        let fixed = SizeRule::Fixed(vec![[1024, 1024], [1024, 768]]);
+        for rule in [&ratios, &fixed] {
+            let made = choose(rule, &request(json!({"aspect_ratio": "7:5"})), None).unwrap();
+            assert_eq!(made.warnings.len(), 1, "{made:?}");
+            assert!(made.warnings[0].message.starts_with("aspect ratio 7:5 became "), "{made:?}");
+            assert!(
+                choose(rule, &request(json!({"aspect_ratio": "8:6"})), None).unwrap().warnings.is_empty()
+            );
+        }
+        // A ratio beside a size that is another one.
+        let beside = |ratio: &str| {
+            let asked = request(json!({"width": 1024, "height": 768, "aspect_ratio": ratio}));
+            choose(&flux(), &asked, None).unwrap().warnings
+        };
+        assert!(beside("4:3").is_empty());
+        let [warning] = &beside("16:9")[..] else { panic!("not said") };
+        assert_eq!(warning.message, "aspect ratio 16:9 is not used: width and height say 1024x768");
+        // A picture that cannot be made at its own size or in its own ratio.
+        let wide = Some(Size { width: 1600, height: 1024 });
+        let made = choose(&ratios, &request(json!({})), wide).unwrap();
+        assert_eq!((made.ratio.as_deref(), made.warnings.len()), (Some("3:2"), 1));
+        let made = choose(&flux(), &request(json!({})), wide).unwrap();
+        assert_eq!((made.size.unwrap().to_string().as_str(), made.warnings.len()), ("1440x928", 1));
+    }
+
+    #[test]
+    fn no_side_is_longer_than_the_model_allows() {
+        use serde_json::json;
+        let rule = SizeRule::Free {
+            min: 480,
+            max: 3840,
+            step: 16,
+            min_pixels: Some(655_360),
+            max_pixels: Some(8_294_400),
+            max_ratio: Some(3.0),
+            default: [1024, 1024],
+        };
+        let error = choose(&rule, &request(json!({"width": 3840, "height": 480})), None).unwrap_err();
+        assert!(error.hint.contains("at most 3 times"), "{}", error.hint);
+        for (width, height) in [(4000, 500), (500, 4000), (3000, 600), (64, 20), (9000, 1000), (1600, 1024)] {
+            let made = choose(&rule, &request(json!({})), Some(Size { width, height })).unwrap();
+            let size = made.size.unwrap();
+            let longer = f64::from(size.width.max(size.height)) / f64::from(size.width.min(size.height));
+            assert!(longer <= 3.0 && (655_360..=8_294_400).contains(&size.pixels()), "{size}");
+            assert_eq!(made.warnings.is_empty(), (width, height) == (1600, 1024), "{width}x{height}: {size}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use image_gen_engine::catalogue;
 use image_gen_engine::http::{HttpResponse, TransportError};
 use image_gen_engine::job::{Operation, Task};
 use image_gen_engine::progress::Progress;
-use image_gen_engine::provider::{TABLE, bills};
+use image_gen_engine::provider::{TABLE, is_local};
 use image_gen_engine::run::{AttemptStatus, Entry, Event, Job, JobStatus, Picture, Plan, Run, Step};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -240,7 +240,7 @@ fn drive_n(
                     if let Some(before) = &last {
                         // A task that was accepted and failed by its provider's own word is over as well.
                         let over = asked.iter().any(Answer::has_own_words);
-                        let again = before.is_certainly_unprocessed(kind) || over || !bills(kind);
+                        let again = before.is_certainly_unprocessed(kind) || over || is_local(kind);
                         prop_assert!(again, "{kind}: sent again after {before:?} and {asked:?}");
                     }
                     way.submissions += 1;
@@ -272,7 +272,7 @@ fn drive_n(
                             Entry::End { status, cost, warnings, failed, .. } => {
                                 let amount = cost.amount.map(|a| a.normalize().to_string());
                                 let free = amount.as_deref() == Some("0");
-                                if free && bills(kind) {
+                                if free && !is_local(kind) {
                                     let sure = |a: &Answer| a.is_certainly_free(kind) || a.has_own_words();
                                     let all: Vec<&Answer> = last.iter().chain(&asked).collect();
                                     prop_assert!(
@@ -282,7 +282,7 @@ fn drive_n(
                                 }
                                 if status == AttemptStatus::Uncertain {
                                     prop_assert!(
-                                        !free || !bills(kind),
+                                        !free || is_local(kind),
                                         "{kind}: uncertain, and booked as free"
                                     );
                                 }
@@ -335,7 +335,7 @@ fn http(status: u16, body: Vec<u8>) -> Answer {
 fn one_post_whatever_a_gateway_says_after_it_may_have_passed_the_request_on() {
     let gateways: [&[u8]; 3] =
         [b"", b"<html><title>Bad gateway</title></html>", b"{\"message\": \"Endpoint request timed out\"}"];
-    for candidate in CANDIDATES.iter().filter(|c| bills(&c.kind)) {
+    for candidate in CANDIDATES.iter().filter(|c| !is_local(&c.kind)) {
         for status in [302, 303, 408, 499, 500, 501, 502, 504, 520, 522, 524, 525, 526, 598, 599] {
             for body in gateways {
                 let way = drive(candidate, &[http(status, body.to_vec())], &[Answer::Lost], &[Answer::Lost])

@@ -93,6 +93,12 @@ fn whole() -> Vec<Vec<u8>> {
         DynamicImage::ImageRgb8(picture.to_rgb8()).write_to(&mut file, format).unwrap();
         files.push(file.into_inner());
     }
+    // One that lies on its side: EXIF with one entry, orientation 6.
+    let mut turned = files[1].clone();
+    let exif = b"\xff\xe1\0\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    turned.splice(2..2, exif.iter().copied());
+    assert_eq!(picture::inspect(&turned).unwrap().width, Some(30), "as people see it");
+    files.push(turned);
     let mut animated = vec![];
     let mut encoder = image::codecs::gif::GifEncoder::new(&mut animated);
     encoder.encode_frames((0..3).map(|_| image::Frame::new(picture.to_rgba8()))).unwrap();
@@ -160,11 +166,12 @@ fn look(file: Vec<u8>, dice: &mut Dice) {
         Borders { top: border(dice), right: border(dice), bottom: border(dice), left: border(dice) };
     let (peak, ()) = took(|| {
         let _ = canvas::padded(&input, borders);
-        if let Ok((mask, _)) = canvas::canonical_mask(&input, size) {
+        if let Ok(canvas::Canonical { mask, .. }) = canvas::canonical_mask(&input, size) {
             canvas::encoded_mask(&mask, MaskEncoding::Transparent).unwrap();
             canvas::encoded_mask(&mask, MaskEncoding::Black).unwrap();
         }
         canvas::as_png(&input).unwrap();
+        canvas::readable(input.clone()).unwrap();
     });
     assert!(peak <= BESIDE + MAX_PIXELS as usize * PIXEL, "{peak} bytes for masks and borders");
     assert_eq!(Arc::strong_count(&input.bytes), 1);

@@ -139,7 +139,8 @@ SELECT image_gen.rewrite_prompt('a woman wearing the headphones, eyes closed, li
          = 'a person wearing the headphones, calm expression, backlit golden hour, head and shoulders only' AS as_written;
 SELECT p AS prompt, image_gen.rewrite_prompt(p) AS softer, image_gen.rewrite_prompt(image_gen.rewrite_prompt(p)) = image_gen.rewrite_prompt(p) AS settled
   FROM unnest(ARRAY['A woman with her eyes closed', 'An old man and a young woman, skin detail', 'two beautiful girls sleeping', 'bare shoulders, sexy', 'a naked body', 'blood on a knife',
-    'shot of whisky in the style of Van Gogh', 'product shot of a headphone, backlit from behind', 'Skin', 'a cup in the style of watercolor painting, blue', 'skinny jeans on a mannequin, a bodyguard and a manual', 'an amber serum bottle on wet slate']) p;
+    'shot of whisky in the style of Van Gogh', 'product shot of a headphone, backlit from behind', 'Skin', 'a cup in the style of watercolor painting, blue', 'skinny jeans on a mannequin, a bodyguard and a manual', 'an amber serum bottle on wet slate',
+    'Woman at dusk. A young man waits. THE WOMAN SLEEPING', 'old man, the lady and BLOOD']) p;
 -- What nothing applies to is not touched, not even its blanks.
 SELECT image_gen.rewrite_prompt(E'  an amber\n bottle ') = E'  an amber\n bottle ' AS untouched, image_gen.rewrite_prompt('') = '' AS empty, image_gen.rewrite_prompt(NULL) IS NULL AS null_;
 -- What lint_prompt() names is what rewrite_prompt() changes, before money is spent (S53).
@@ -149,7 +150,7 @@ SELECT count(*) FROM image_gen.rewrite_rules r WHERE r.replacement ~* r.pattern;
 -- Rules of an administrator, in order among the others; one that is off does nothing.
 SET ROLE image_gen_regress_admin;
 INSERT INTO image_gen.rewrite_rules (position, pattern, replacement, note) VALUES (1, '\mAcme (\w+)', 'a brand of \1', 'a trade mark'), (99, '\mcalm expression\M', 'serene look', NULL);
-UPDATE image_gen.rewrite_rules SET enabled = false WHERE replacement = 'a person';
+UPDATE image_gen.rewrite_rules SET enabled = false WHERE replacement IN ('a person', 'person');
 SELECT image_gen.rewrite_prompt('a woman with an acme laptop, eyes closed');
 SELECT word, softer, note FROM image_gen.lint_prompt('a woman with an acme laptop, eyes closed');
 -- One at the place of a shipped one replaces it.
@@ -304,7 +305,7 @@ $$;
 \pset format unaligned
 \pset tuples_only on
 \pset fieldsep '\n    '
-SELECT * FROM pg_temp.decided('approved', $$NULL$$, $$'forget'$$, $$'approve'$$, $$'approve', url => ''$$, $$'approve', url => 'http://e.com/a.png'$$, $$'approve', url => 'a.png'$$, $$'rewrite'$$, $$'rewrite', prompt => E' \n'$$,
+SELECT * FROM pg_temp.decided('approved', $$NULL$$, $$'forget'$$, $$'approve'$$, $$'approve', url => ''$$, $$'approve', url => 'http://e.com/a.png'$$, $$'approve', url => 'a.png'$$, $$'rewrite'$$, $$'rewrite', prompt => E' \n'$$, $$'rewrite', prompt => E'\u200b\ufeff'$$,
   $$'rewrite', prompt => repeat('x', 32001)$$, $$'switch_model'$$, $$'switch_model', model => 'no-such-model'$$, $$'switch_model', model => 'bfl:gpt-image-2'$$, $$'switch_model', model => 'real-esrgan'$$, $$'retry', billed_cost => -1$$, $$'retry', billed_cost => 'NaN'$$, $$'retry', billed_cost => 'Infinity'$$);
 SELECT * FROM pg_temp.decided('waiting', $$'retry'$$);
 SELECT * FROM pg_temp.decided('gen_01HWX2K8Y4N5R7P9Q1B3T6V8M0', $$'retry'$$);

@@ -91,7 +91,12 @@ SELECT asked, j.model, j.provider
  CROSS JOIN LATERAL pg_temp.job(format('%L, %L', 'x', asked)) j;
 -- Retired names go to their successor, and say so, with the day in ISO order whatever the session's DateStyle (S92, S119, P17, F7).
 SELECT asked, g.model, w ->> 'code' AS code, w ->> 'message' AS message
-  FROM unnest('{dall-e-2,dall-e-3,gpt-image-1,gpt-image-1-mini,gpt-image-1.5,chatgpt-image-latest,openai:dall-e-3}'::text[]) asked
+  FROM unnest('{dall-e-2,dall-e-3,gpt-image-1,openai:dall-e-3}'::text[]) asked
+ CROSS JOIN LATERAL image_gen.generate('x', asked) g
+ CROSS JOIN LATERAL jsonb_array_elements(g.warnings) w WHERE w ->> 'code' = 'successor';
+-- Of one that ends on a certain day it depends on the day what is said.
+SELECT asked, g.model, w ->> 'code' AS code
+  FROM unnest('{gpt-image-1-mini,gpt-image-1.5,chatgpt-image-latest}'::text[]) asked
  CROSS JOIN LATERAL image_gen.generate('x', asked) g
  CROSS JOIN LATERAL jsonb_array_elements(g.warnings) w WHERE w ->> 'code' = 'successor';
 

@@ -229,8 +229,8 @@ fn one_job(report: &mut Report, job: &str, untouched: bool, tried: &[Attempt], c
             report.uncertain_billed += u64::from(billed.is_some());
             report.never_arrived += u64::from(arrived.is_none());
             // What is known by an id can be asked for; what is not sent anywhere cannot be on its way.
-            let known =
-                !attempt.remote_id.is_empty() || ["preview", "comfyui"].contains(&attempt.provider.as_str());
+            let known = !attempt.remote_id.is_empty()
+                || ["preview", "comfyui", "a1111"].contains(&attempt.provider.as_str());
             if known && !untouched {
                 report.avoidable += 1;
                 report.violations.push(format!("{job}: avoidable: {attempt:?}"));

@@ -126,14 +126,11 @@ impl Point {
     /// What a kill there must lead to: `succeeded`; `uncertain`, where nobody can know whether the provider was paid; or
     /// the error of a job whose provider forgot what it had accepted.
     pub fn expected(self, kill: Kill, kind: &Kind) -> &'static str {
-        let asked = matches!(kind.manner, Manner::Ours | Manner::Here);
+        // One's own machine sends no bill: what is lost is made again.
+        let asked = matches!(kind.manner, Manner::Ours | Manner::Here) || kind.name == "a1111";
         match self {
             // No answer will ever come. ComfyUI can be asked, because we chose the id.
             Point::Sent if asked => "succeeded",
-            // The user's own machine sends no bill: what is lost is made again.
-            Point::Sent if matches!(kill, Kill::Network | Kill::Provider) && kind.name == "a1111" => {
-                "succeeded"
-            }
             Point::Sent => "uncertain",
             // A worker that is told to end writes down what it knows.
             _ if kill == Kill::Terminate => "succeeded",
@@ -142,7 +139,7 @@ impl Point {
             }
             // The picture, or the refusal, was in the only answer.
             Point::Finish | Point::FlushFinish | Point::Refused
-                if kill.is_sudden() && kind.manner == Manner::Sync =>
+                if kill.is_sudden() && kind.manner == Manner::Sync && !asked =>
             {
                 "uncertain"
             }

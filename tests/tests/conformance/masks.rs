@@ -35,7 +35,7 @@ fn what_is_white_is_edited_at_every_provider() {
     for (offer, stored) in offers.iter().zip(&all) {
         let Some(stored) = wrong.call(offer, stored) else { continue };
         check_mask(&mut wrong, &round, offer, &pictures.mask);
-        let adjusted = stored["attempts"].to_string().contains("adjusted");
+        let adjusted = stored["attempts"].to_string().contains("the mask");
         wrong.unless(offer, !adjusted, || format!("warnings: {}", stored["attempts"][0]["warnings"]));
     }
     // A mask of another size is made to fit, and a warning says so.

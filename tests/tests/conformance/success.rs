@@ -149,11 +149,9 @@ fn check_size(wrong: &mut Wrong, offer: &Offer, stored: &Value) {
         return;
     }
     wrong.unless(offer, is_allowed(rule, width, height), || format!("{width}x{height} is none of {rule}"));
-    // Who is not told a size chooses one: there the ratio can be any.
-    let chooses = from_source && (offer.kind == "openai" || offer.model == "flux-2-pro");
     let wanted = if from_source { source } else { asked(offer) };
     let off = ratio(width, height) / ratio(wanted.0, wanted.1);
-    wrong.unless(offer, chooses || (0.9..1.1).contains(&off), || {
+    wrong.unless(offer, (0.9..1.1).contains(&off), || {
         format!("{width}x{height} is not in the ratio of {wanted:?}")
     });
 }

@@ -37,11 +37,15 @@ impl Snapshot {
             let Some(successor) = &model.successor else { break };
             name.clone_from(successor);
             warning.get_or_insert_with(|| {
-                let since = model.ends_on.as_ref().map(|day| format!(" ({day})")).unwrap_or_default();
-                Warning::new(
-                    "successor",
-                    format!("{} is retired{since}: {successor} is used instead", model.name),
-                )
+                let name = &model.name;
+                let message = match &model.ends_on {
+                    Some(day) if self.day().is_some_and(|today| today < day.as_str()) => {
+                        format!("{name} ends on {day}: {successor} is used already")
+                    }
+                    Some(day) => format!("{name} is retired ({day}): {successor} is used instead"),
+                    None => format!("{name} is retired: {successor} is used instead"),
+                };
+                Warning::new("successor", message)
             });
         }
         let exists = match found {
@@ -56,7 +60,7 @@ impl Snapshot {
     }
 
     /// The name itself; else an alias: what a provider calls its own wins, but another provider's name for it is understood
-    /// too.
+    /// too. Of models of several kinds that have the alias, one that can be used wins, then the administrator's order.
     fn entry(&self, name: &str, provider: Option<&Provider>) -> Option<&Model> {
         if name == "*" {
             return None;
@@ -67,7 +71,12 @@ impl Snapshot {
         best.or_else(|| {
             let all = self.named(name).chain(self.with_alias(name).filter(|m| m.name != "*"));
             all.min_by_key(|m| {
-                (Some(m.kind.as_str()) != kind, m.name != name, m.successor.is_some(), &m.name, &m.kind)
+                let usable = self.of_kind(&m.kind).filter(|p| p.enabled);
+                let ready = |p: &&Provider| p.has_access(&|name| self.has_key(name));
+                let first = usable.map(|p| (!ready(&p), p.priority)).min();
+                let nowhere = first.is_none();
+                let own = (Some(m.kind.as_str()) != kind, m.name != name, m.successor.is_some());
+                (own, nowhere, first, &m.name, &m.kind)
             })
         })
     }

@@ -171,11 +171,13 @@ pub struct Rows {
     steps: Vec<RefusalStep>,
     keys: Option<Vec<String>>,
     granted: HashSet<String>,
+    day: Option<String>,
 }
 
 impl Rows {
-    /// Takes in a row as JSON. `table` is the table's name, or `keys` for the names of the keys that the worker has; `name` and
-    /// `kind` are a model's, or `name` is a campaign's. An error is about a row that cannot be left out.
+    /// Takes in a row as JSON. `table` is the table's name, or `keys` for the names of the keys that the worker has, or `day` for
+    /// today's date as ISO writes it; `name` and `kind` are a model's, or `name` is a campaign's. An error is about a row that
+    /// cannot be left out.
     pub fn add(&mut self, table: &str, name: &str, kind: &str, json: &str) -> Result<(), String> {
         fn read<T: serde::de::DeserializeOwned>(table: &str, json: &str) -> Result<T, String> {
             serde_json::from_str(json)
@@ -193,6 +195,7 @@ impl Rows {
             "ladder" => self.steps.push(read(table, json)?),
             "campaign_grants" => drop(self.granted.insert(name.to_owned())),
             "keys" => self.keys = read(table, json)?,
+            "day" => self.day = read(table, json)?,
             _ => return Err(format!("the catalogue has no table {table}")),
         }
         Ok(())
@@ -262,6 +265,8 @@ pub struct Snapshot {
     keys: Option<Vec<String>>,
     /// Campaigns that are not open to every user.
     granted: HashSet<String>,
+    /// Whose prices these are, as ISO writes it.
+    day: Option<String>,
     ids: Vec<String>,
     by_id: HashMap<String, usize>,
     by_kind: HashMap<String, Vec<usize>>,
@@ -278,6 +283,7 @@ impl From<Rows> for Snapshot {
             steps: rows.steps,
             keys: rows.keys,
             granted: rows.granted,
+            day: rows.day,
             ..Snapshot::default()
         };
         snapshot.rules.sort_by_key(|rule| rule.position);
@@ -358,6 +364,11 @@ impl Snapshot {
     /// Whether any campaign was.
     pub fn has_grants(&self) -> bool {
         !self.granted.is_empty()
+    }
+
+    /// Today, as ISO writes it, where that is known.
+    pub(super) fn day(&self) -> Option<&str> {
+        self.day.as_deref()
     }
 
     /// What follows a refusal, in order.

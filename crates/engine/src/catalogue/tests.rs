@@ -114,6 +114,21 @@ fn a_name_an_alias_and_a_retired_name_are_the_model_that_is_used() {
         retired.warning.is_some_and(|w| w.code == "successor" && w.message.contains("dall-e-3 is retired"))
     );
     assert!(snapshot.named(&retired.model).all(|m| m.successor.is_none()));
+    // What is said of a day holds on the day on which it is said.
+    let said = |day: &str| {
+        let mut rows = rows(&[], &[]);
+        rows.add("day", "", "", &json!(day).to_string()).unwrap();
+        Snapshot::from(rows).resolve("gpt-image-1.5").unwrap().warning.unwrap().message
+    };
+    let used = "gpt-image-2.6-flare is used";
+    assert_eq!(said("2026-11-30"), format!("gpt-image-1.5 ends on 2026-12-01: {used} already"));
+    assert_eq!(said("2026-12-01"), format!("gpt-image-1.5 is retired (2026-12-01): {used} instead"));
+    // An alias of two kinds is the one that can be used, else the one that comes first.
+    let own = |keys: &[&str]| Snapshot::from(rows(keys, &[])).resolve("sdxl").unwrap().model;
+    assert_eq!(own(&["STABILITY_API_KEY"]), "stable-image-core");
+    assert_eq!(own(&["STABLE_DIFFUSION_LOCAL_BASE_URL"]), "sd-xl-base");
+    assert_eq!(own(&["STABLE_DIFFUSION_LOCAL_BASE_URL", "STABILITY_API_KEY"]), "stable-image-core");
+    assert_eq!(own(&[]), "stable-image-core");
     // A model without a row is reached through its provider's `*`, and only there.
     assert_eq!(model("replicate:owner/name"), Ok((Some("replicate".into()), "owner/name".into(), false)));
     for unknown in

@@ -138,7 +138,7 @@ impl RawRequest {
         };
         Ok(Request {
             prompt,
-            negative_prompt: self.negative_prompt.filter(|p| !p.trim().is_empty()),
+            negative_prompt: self.negative_prompt.filter(|p| !is_blank(p)),
             width,
             height,
             aspect_ratio: self.aspect_ratio,
@@ -162,7 +162,7 @@ impl RawRequest {
     }
 
     fn prompt(&self, task: Task) -> Result<String, Invalid> {
-        let own = self.prompt.as_deref().filter(|p| !p.trim().is_empty());
+        let own = self.prompt.as_deref().filter(|p| !is_blank(p));
         let Some(prompt) = own.or(task.usual_prompt()) else {
             return Err(Invalid::new("the prompt is empty", "Describe the picture in the argument prompt."));
         };
@@ -234,6 +234,18 @@ impl RawRequest {
         }
         Ok(())
     }
+}
+
+/// Whether nothing of a text can be seen: white space, control characters, and what Unicode says has no shape by itself
+/// (Default_Ignorable_Code_Point, such as U+200B), or an empty one.
+pub fn is_blank(text: &str) -> bool {
+    let unseen = |c: char| {
+        matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    text.chars().all(|c| c.is_whitespace() || c.is_control() || unseen(c))
 }
 
 /// How deep a value is nested: 0 for one that is neither an array nor an object.
@@ -338,10 +350,26 @@ mod tests {
     }
 
     #[test]
+    fn what_can_be_seen_in_a_prompt_is_kept_with_what_cannot() {
+        let prompt = |text: &str| asked(Operation::Generate, json!({"prompt": text})).map(|r| r.prompt);
+        // A family is joined by U+200D; Persian needs U+200C.
+        for text in ["\u{1f468}\u{200d}\u{1f469}", "\u{645}\u{6cc}\u{200c}\u{62e}", "\u{feff}a cat"] {
+            assert_eq!(prompt(text), Ok(text.to_owned()));
+        }
+        // Where there is a usual prompt, an empty one is none; an empty negative prompt is none, too.
+        let usual = asked(Operation::Upscale, json!({"image": "asset:1", "prompt": "\u{200b}"})).unwrap();
+        assert!(!usual.has_own_prompt(Task::Upscale));
+        let negative = json!({"prompt": "x", "negative_prompt": "\u{200b}"});
+        assert_eq!(asked(Operation::Generate, negative).unwrap().negative_prompt, None);
+    }
+
+    #[test]
     fn bad_input_is_refused_with_a_remedy() {
         for (bad, word) in [
             (json!({}), "prompt"),
             (json!({"prompt": " \n"}), "prompt"),
+            (json!({"prompt": "\u{200b}\u{feff} \u{2060}\u{a0}"}), "prompt is empty"),
+            (json!({"prompt": "\u{3164}\u{2800}\u{e0001}\u{200d}\u{fe0f}"}), "prompt is empty"),
             (json!({"prompt": "x".repeat(32_001)}), "32001"),
             (json!({"prompt": "x", "width": 0, "height": 10}), "width"),
             (json!({"prompt": "x", "width": 100_000, "height": 10}), "100000"),

@@ -3,6 +3,7 @@
 
 use std::io::Cursor;
 
+use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::{Flaw, MAX_DECODED, MAX_PIXELS, MAX_SIDE, content_type, whole};
@@ -10,19 +11,45 @@ use super::{Flaw, MAX_DECODED, MAX_PIXELS, MAX_SIDE, content_type, whole};
 /// What a decoder may allocate beside the decoded picture: its tables, and metadata such as a colour profile.
 const BESIDE: u64 = 32 << 20;
 
-/// A decoded picture: rows of pixels of 8-bit channels, without padding.
+/// A decoded picture: rows of pixels of 8-bit channels, without padding. It is as people see it: a photograph that its camera
+/// stored lying on its side is turned where it is read.
 pub(crate) struct Pixels {
     pub width: u32,
     pub height: u32,
     /// 1 grey, 2 grey and alpha, 3 red, green and blue, 4 with alpha.
     channels: usize,
+    /// How the rows, as they are stored, are turned.
+    orientation: Orientation,
     data: Vec<u8>,
 }
 
 impl Pixels {
+    /// Where a pixel is stored: its column, its row, and the length of a row.
+    fn stored_at(&self, x: u32, y: u32) -> (u32, u32, u32) {
+        let (right, bottom) = (self.width - 1, self.height - 1);
+        match self.orientation {
+            Orientation::NoTransforms => (x, y, self.width),
+            Orientation::FlipHorizontal => (right - x, y, self.width),
+            Orientation::FlipVertical => (x, bottom - y, self.width),
+            Orientation::Rotate180 => (right - x, bottom - y, self.width),
+            Orientation::Rotate90 => (y, right - x, self.height),
+            Orientation::Rotate270 => (bottom - y, x, self.height),
+            Orientation::Rotate90FlipH => (y, x, self.height),
+            Orientation::Rotate270FlipH => (bottom - y, right - x, self.height),
+        }
+    }
+
+    /// Whether some of it can be seen through.
+    pub fn has_holes(&self) -> bool {
+        // Of each pixel the last channel, where that is alpha.
+        self.channels.is_multiple_of(2)
+            && self.data.iter().skip(self.channels - 1).step_by(self.channels).any(|a| *a < 128)
+    }
+
     /// Red, green, blue and alpha of a pixel inside the picture.
     pub fn rgba(&self, x: u32, y: u32) -> [u8; 4] {
-        let at = (y as usize * self.width as usize + x as usize) * self.channels;
+        let (column, row, length) = self.stored_at(x, y);
+        let at = (row as usize * length as usize + column as usize) * self.channels;
         match *self.data.get(at..at + self.channels).unwrap_or_default() {
             [grey] => [grey, grey, grey, 255],
             [grey, alpha] => [grey, grey, grey, alpha],
@@ -74,6 +101,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Pixels, Flaw> {
     let length = usize::try_from(total).map_err(|_| Flaw::TooLarge { width, height })?;
     let mut data = buffer(length).map_err(Flaw::Damaged)?;
     data.resize(length, 0);
+    // What is said there in vain is no reason to refuse the picture.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     decoder.read_image(&mut data).map_err(damaged)?;
     let (channels, wide) = match colour {
         ColorType::L8 => (1, false),
@@ -93,7 +122,25 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Pixels, Flaw> {
         }
         data.truncate(length / 2);
     }
-    Ok(Pixels { width, height, channels, data })
+    let (width, height) = if is_on_its_side(orientation) { (height, width) } else { (width, height) };
+    Ok(Pixels { width, height, channels, orientation, data })
+}
+
+fn is_on_its_side(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+/// Whether the pixels of a file are stored otherwise than people see them. Only its header is read.
+pub(crate) fn is_turned(bytes: &[u8]) -> bool {
+    let orientation = || {
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), image::guess_format(bytes).ok()?);
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(BESIDE);
+        reader.limits(limits);
+        reader.into_decoder().ok()?.orientation().ok()
+    };
+    orientation().is_some_and(|orientation| orientation != Orientation::NoTransforms)
 }
 
 /// What decoders hold beside the result: a GIF its canvas in four channels, a WebP its planes, a progressive JPEG its

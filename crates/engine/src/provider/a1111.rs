@@ -14,7 +14,7 @@ use super::{
 use crate::failure::Failure;
 use crate::http::{Auth, HttpRequest, HttpResponse};
 use crate::input::Role;
-use crate::job::{Invalid, Task, Warning};
+use crate::job::{Invalid, Task};
 use crate::lenient;
 
 #[cfg(test)]
@@ -107,14 +107,7 @@ impl Provider for A1111 {
             builder.set("override_settings", json!({"sd_model_checkpoint": call.candidate.remote_name}));
         }
         add_units(call, &mut builder);
-        let made = builder.size()?;
-        if let (Some(made), Some(source)) = (made.size, call.inputs.get(Role::Image).and_then(|i| i.size))
-            && made != source
-            && made_from_source(call)
-        {
-            let message = format!("the picture of {source} is made at {made}, the nearest possible size");
-            builder.warnings.push(Warning::new("adjusted", message));
-        }
+        builder.size()?;
         let endpoint = if call.task == Task::Generate { "txt2img" } else { "img2img" };
         let url = format!("{base}/sdapi/v1/{endpoint}");
         let http = HttpRequest::post(url, auth(call), builder.json(), RENDER_TIMEOUT);
@@ -188,11 +181,6 @@ fn auth(call: &Call<'_>) -> Option<Auth> {
 
 fn option<'a>(call: &Call<'a>, name: &str) -> Option<&'a str> {
     call.request.options.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
-}
-
-/// True where the caller left the size to the source.
-fn made_from_source(call: &Call<'_>) -> bool {
-    call.request.width.is_none() && call.request.aspect_ratio.is_none()
 }
 
 /// Makes ControlNet units of the pictures that only guide.

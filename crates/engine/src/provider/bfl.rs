@@ -41,7 +41,7 @@ impl Provider for Bfl {
         builder.scalars()?.pictures(Encoding::Base64)?;
         builder.size()?;
         if builder.takes("borders") {
-            let borders = call.request.borders;
+            let borders = builder.borders()?;
             for (side, pixels) in [
                 ("top", borders.top),
                 ("bottom", borders.bottom),
@@ -189,10 +189,13 @@ mod tests {
             json_body(&prepared).as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")
         };
         let image = &[Role::Image];
-        assert_eq!(fields(Task::Img2img, "flux-2-pro", json!({}), image), "input_image prompt seed");
+        assert_eq!(
+            fields(Task::Img2img, "flux-2-pro", json!({}), image),
+            "height input_image prompt seed width"
+        );
         assert_eq!(
             fields(Task::TransferStyle, "flux-2-pro", json!({}), &[Role::Image, Role::StyleImage]),
-            "input_image input_image_2 prompt seed"
+            "height input_image input_image_2 prompt seed width"
         );
         assert_eq!(
             fields(Task::Inpaint, "flux-fill-pro", json!({"steps": 20}), &[Role::Image, Role::Mask]),
@@ -206,6 +209,47 @@ mod tests {
             fields(Task::Variate, "flux-1.1-pro-ultra", json!({"variance": 0.2}), image),
             "aspect_ratio image_prompt image_prompt_strength prompt seed"
         );
+    }
+
+    #[test]
+    fn no_bill_goes_by_the_size_of_a_source_that_is_not_here() {
+        use crate::input::{Input, Role};
+        let candidate = candidate("bfl", "flux-2-pro");
+        let request = request(json!({"prompt": "x", "seed": 1}));
+        let sized = |inputs: &crate::input::Inputs| {
+            Bfl.prepare(&call_with(Task::Img2img, &request, &candidate, inputs)).unwrap().sized
+        };
+        let mut planned = inputs(&[]);
+        planned.set(Role::Image, Input::stand_in());
+        assert!(sized(&inputs(&[Role::Image])) && !sized(&planned));
+        // What is made from nothing has the size that is asked for.
+        assert!(Bfl.prepare(&call(&request, &candidate)).unwrap().sized);
+    }
+
+    #[test]
+    fn a_border_beyond_the_vendors_most_is_refused_before_it_is_sent() {
+        use crate::input::Role;
+        // BFL, Stability and fal document 2048, 2000 and 700 (of one endpoint) pixels.
+        for (kind, model, most) in [
+            ("bfl", "flux-1-expand-pro", 2048),
+            ("stability", "stability-outpaint", 2000),
+            ("fal", "flux-2-pro-outpaint", 2048),
+            ("fal", "image-apps-outpaint", 700),
+        ] {
+            let (candidate, inputs) = (candidate(kind, model), inputs(&[Role::Image]));
+            for side in ["left", "right", "top", "bottom"] {
+                let prepare = |pixels: u32| {
+                    let request = request(json!({"prompt": "x", "seed": 1, "borders": {side: pixels}}));
+                    let call = call_with(Task::Outpaint, &request, &candidate, &inputs);
+                    super::super::find(kind).unwrap().prepare(&call).map(drop)
+                };
+                assert_eq!(prepare(most), Ok(()), "{model}");
+                let error = prepare(most + 1).unwrap_err();
+                let said =
+                    format!("border_{side} is {} pixels, {kind}:{model} adds at most {most}", most + 1);
+                assert_eq!(error.message, said);
+            }
+        }
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! It knows no keys, no filter and no bill: whatever goes wrong costs nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
@@ -12,14 +13,16 @@ use super::error::{ErrorAnswer, without_task};
 use super::request_builder::{RequestBuilder, file};
 use super::{Call, Output, Prepared, Prerequisite, Provider, Rejection, Remote, Reply, Source};
 use super::{base_url, seed_of, segment, task_id, text_at};
+use crate::candidate::Parameter;
 use crate::failure::Failure;
 use crate::http::{Body, Content, HttpRequest, HttpResponse, Part};
 use crate::input::{Input, Role};
-use crate::job::Invalid;
+use crate::job::{Borders, Invalid, Task};
 
 mod graph;
 #[cfg(test)]
 mod tests;
+mod workflow;
 
 pub(super) struct ComfyUi;
 
@@ -42,6 +45,17 @@ impl Provider for ComfyUi {
 
     fn address_name(&self) -> Option<&'static str> {
         Some("STABLE_DIFFUSION_LOCAL_BASE_URL")
+    }
+
+    fn check_model(
+        &self,
+        fixed: &Map<String, Value>,
+        parameters: &BTreeMap<String, Parameter>,
+    ) -> Result<(), Invalid> {
+        match fixed.get(workflow::FIELD) {
+            Some(own) => workflow::check(own, fixed, parameters),
+            None => Ok(()),
+        }
     }
 
     /// A graph names files that are there already, so each picture is uploaded first.
@@ -82,18 +96,25 @@ impl Provider for ComfyUi {
         let mut builder = RequestBuilder::new(call)?;
         builder.scalars()?;
         builder.size()?;
-        let mut files = graph::Files::default();
+        let borders = if call.task == Task::Outpaint { builder.borders()? } else { Borders::default() };
+        let mut files = BTreeMap::new();
         for (role, input) in builder.taken_pictures()? {
             let name = call.found(role.name()).map_or_else(|| planned(call, role, &input), str::to_owned);
-            match role {
-                Role::Image => files.image = Some(name),
-                Role::Mask => files.mask = Some(name),
-                // The built-in nodes have no use for these; a row that says otherwise changes nothing.
-                Role::StyleImage | Role::ReferenceImage => {}
-            }
+            files.insert(role, name);
         }
-        let fields = std::mem::take(&mut builder.fields);
-        builder.set("prompt", graph::graph(call, fields, &files)?);
+        let mut fields = std::mem::take(&mut builder.fields);
+        let graph = match fields.remove(workflow::FIELD) {
+            Some(own) => {
+                fields.extend(files.into_iter().map(|(role, name)| (role.name().to_owned(), json!(name))));
+                let sides = [borders.top, borders.right, borders.bottom, borders.left];
+                fields.extend(
+                    workflow::SIDES.iter().zip(sides).map(|(side, n)| ((*side).to_owned(), json!(n))),
+                );
+                workflow::filled(&own, &fields, call.tag)?
+            }
+            None => graph::graph(call, fields, &files)?,
+        };
+        builder.set("prompt", graph);
         // Chosen by us and the same after a crash, so that a job can be found in the server's own lists.
         builder.set("prompt_id", json!(uuid("prompt", call.tag)));
         builder.set("client_id", json!(uuid("client", call.tag)));
@@ -131,8 +152,7 @@ impl Provider for ComfyUi {
         if lists.is_empty() {
             return Err(Rejection::free(Failure::Garbled, "the answer is no queue"));
         }
-        let is_ours = |entry: &&Value| text_at(entry, &["/1"]) == Some(remote.id.as_str());
-        if lists.into_iter().flatten().any(|entry| is_ours(&entry)) {
+        if lists.into_iter().flatten().any(|entry| is_task(entry, remote)) {
             return Ok(Reply::Pending { after: None });
         }
         match &remote.result_url {
@@ -158,7 +178,7 @@ impl Provider for ComfyUi {
             // Memory that did not suffice is no passing state of the server: the same graph fails again.
             return Err(Rejection::free(Failure::Broken, failure(entry)));
         }
-        let base = remote.poll_url.strip_suffix("/queue").unwrap_or(&remote.poll_url);
+        let base = base_of(remote);
         let nodes = entry.get("outputs").and_then(Value::as_object).into_iter().flatten();
         let pictures: Vec<Source> = nodes
             .flat_map(|(_, node)| node.get("images").and_then(Value::as_array).into_iter().flatten())
@@ -175,12 +195,32 @@ impl Provider for ComfyUi {
         }))
     }
 
-    /// Takes a waiting task out of the queue. A running one goes on: older servers that are told to interrupt it
-    /// stop whatever runs, and that may be somebody else's.
+    /// Takes a waiting task out of the queue.
     fn cancel(&self, remote: &Remote) -> Option<HttpRequest> {
         let url = remote.cancel_url.as_ref()?;
         let body = Body::Json(json!({"delete": [remote.id]}));
         Some(HttpRequest::post(url, None, body, CANCEL_TIMEOUT))
+    }
+
+    /// A running task is interrupted. It is looked for first: older servers pass over the id and stop whatever runs, which may
+    /// be another's.
+    fn cancel_further(&self, remote: &Remote, step: u32, answer: &HttpResponse) -> Option<HttpRequest> {
+        match step {
+            0 => {
+                let look = HttpRequest::get(&remote.poll_url, None);
+                Some(HttpRequest { timeout: CANCEL_TIMEOUT, ..look })
+            }
+            1 => {
+                let queue = answer.json();
+                let running = queue.get("queue_running").and_then(Value::as_array);
+                running.into_iter().flatten().any(|entry| is_task(entry, remote)).then(|| {
+                    let url = format!("{}/interrupt", base_of(remote));
+                    let body = Body::Json(json!({"prompt_id": remote.id}));
+                    HttpRequest::post(url, None, body, CANCEL_TIMEOUT)
+                })
+            }
+            _ => None,
+        }
     }
 
     fn bills(&self) -> bool {
@@ -225,6 +265,16 @@ impl ComfyUi {
         }
         rejection
     }
+}
+
+/// Whether an entry of the queue is this task.
+fn is_task(entry: &Value, remote: &Remote) -> bool {
+    text_at(entry, &["/1"]) == Some(remote.id.as_str())
+}
+
+/// Where the server is that has a task.
+fn base_of(remote: &Remote) -> &str {
+    remote.poll_url.strip_suffix("/queue").unwrap_or(&remote.poll_url)
 }
 
 /// Where a task is asked for.

@@ -18,6 +18,7 @@ use crate::http::{Auth, HttpRequest, HttpResponse, Method};
 use crate::input::Role;
 use crate::job::{Invalid, Task, Warning};
 use crate::lenient;
+use crate::size::Size;
 
 pub(super) struct Fal;
 
@@ -193,27 +194,20 @@ fn branch(call: &Call<'_>) -> &'static str {
 /// the size of the whole (`frame`).
 fn write_borders(call: &Call<'_>, builder: &mut RequestBuilder<'_>) -> Result<(), Invalid> {
     let parameter = call.candidate.parameter("borders", call.task);
-    let b = call.request.borders;
+    let b = builder.borders()?;
     let sides = [("top", b.top), ("bottom", b.bottom), ("left", b.left), ("right", b.right)];
-    if let Some((_, most)) = parameter.and_then(|p| p.range)
-        && let Some((side, pixels)) = sides.iter().find(|(_, pixels)| f64::from(*pixels) > most)
-    {
-        return Err(Invalid::new(
-            format!("border_{side} is {pixels} pixels, {} adds at most {most}", call.candidate.name()),
-            "Extend the picture in several steps, or choose another model.",
-        ));
-    }
     let form = parameter.and_then(|p| p.form.as_deref());
     // Not known while the call is only planned.
     let old = call.inputs.get(Role::Image).and_then(|i| i.size);
     match (form, old) {
         (Some("canvas"), Some(old)) => {
-            builder.set("canvas_size", json!([old.width + b.left + b.right, old.height + b.top + b.bottom]));
+            let Size { width, height } = b.around(old);
+            builder.set("canvas_size", json!([width, height]));
             builder.set("original_image_size", json!([old.width, old.height]));
             builder.set("original_image_location", json!([b.left, b.top]));
         }
         (Some("frame"), Some(old)) => {
-            let (width, height) = (old.width + b.left + b.right, old.height + b.top + b.bottom);
+            let Size { width, height } = b.around(old);
             builder.set("image_size", json!({"width": width, "height": height}));
         }
         (Some("canvas" | "frame"), None) => {}

@@ -164,6 +164,8 @@ mod tests {
             "n=1",
             "prompt=storm",
             "quality=medium",
+            // Without one the service makes a square.
+            "size=1008x672",
             "image=image/png",
             "mask=image/png",
         ];

@@ -9,8 +9,8 @@ use super::{Call, Prepared, Submission};
 use crate::canvas::{self, MaskEncoding};
 use crate::http::{Body, Content, HttpRequest, Part};
 use crate::input::{Input, Role};
-use crate::job::{Consistency, Invalid, Task, Warning};
-use crate::size::{self, Made, Size};
+use crate::job::{Borders, Consistency, Invalid, Task, Warning};
+use crate::size::{self, Made, Size, SizeRule};
 
 /// How pictures are written into JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,21 +108,23 @@ impl<'a> RequestBuilder<'a> {
         self.made = made.size;
         let Some(parameter) = candidate.parameter("size", self.call.task) else {
             // Nothing of it is sent: what it would have become is beside the point.
-            match &made.warning {
-                Some(warning) if warning.code == "unsupported" => self.warnings.push(warning.clone()),
-                _ if wished => self.leave_out("size"),
-                _ => {}
+            match made.warnings.iter().find(|warning| warning.code == "unsupported") {
+                Some(warning) => self.warnings.push(warning.clone()),
+                None if wished => self.leave_out("size"),
+                None => {}
             }
             return Ok(made);
         };
-        self.warnings.extend(made.warning.clone());
         if self.call.task != Task::Generate && !wished && parameter.default.is_none() {
             return Ok(made);
         }
+        self.warnings.extend(made.warnings.iter().cloned());
         let form = parameter.form.as_deref().unwrap_or("text");
         let wire = parameter.wire.clone();
         let named = |usual: &str| wire.clone().unwrap_or_else(|| usual.to_owned());
-        self.sized = made.size.is_some() && !matches!(form, "ratio" | "ratio_x");
+        // What follows a source that is not here is a guess: no bill goes by it.
+        let known = wished || source.is_some() || self.call.task == Task::Generate;
+        self.sized = known && made.size.is_some() && !matches!(form, "ratio" | "ratio_x");
         match (form, made.size, &made.ratio) {
             ("ratio", _, Some(ratio)) => self.set(&named("aspect_ratio"), json!(ratio)),
             ("ratio_x", _, Some(ratio)) => self.set(&named("aspect_ratio"), json!(ratio.replace(':', "x"))),
@@ -143,6 +145,39 @@ impl<'a> RequestBuilder<'a> {
             _ => {}
         }
         Ok(made)
+    }
+
+    /// What an outpainting adds. An error where the model does not add that much, or does not make pictures that large.
+    pub fn borders(&self) -> Result<Borders, Invalid> {
+        let (candidate, borders) = (self.call.candidate, self.call.request.borders);
+        let sides = [
+            ("top", borders.top),
+            ("right", borders.right),
+            ("bottom", borders.bottom),
+            ("left", borders.left),
+        ];
+        let hint = "Extend the picture in several steps, or choose another model.";
+        let most = candidate.parameter("borders", self.call.task).and_then(|p| p.range).map(|(_, most)| most);
+        if let Some(most) = most
+            && let Some((side, pixels)) = sides.iter().find(|(_, pixels)| f64::from(*pixels) > most)
+        {
+            let message =
+                format!("border_{side} is {pixels} pixels, {} adds at most {most}", candidate.name());
+            return Err(Invalid::new(message, hint));
+        }
+        // Not known while the call is only planned.
+        let source = self.call.inputs.get(Role::Image).and_then(|i| i.size);
+        if let (SizeRule::Free { max, .. }, Some(source)) = (&candidate.sizes, source) {
+            let made = borders.around(source);
+            if made.width.max(made.height) > *max {
+                let message = format!(
+                    "the extended picture has {made} pixels, {} makes at most {max} on a side",
+                    candidate.name()
+                );
+                return Err(Invalid::new(message, hint));
+            }
+        }
+        Ok(borders)
     }
 
     /// All pictures, written into the JSON fields.

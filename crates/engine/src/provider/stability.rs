@@ -31,8 +31,6 @@ const POLL_PAUSE: Duration = Duration::from_secs(10);
 const LOCK_OUT: Duration = Duration::from_secs(60);
 /// The largest request that is taken (Stability API reference).
 const MAX_REQUEST_BYTES: usize = 10 << 20;
-/// The most that can be added on one side (Stability API reference).
-const MAX_BORDER: u32 = 2000;
 /// Options without which their endpoints refuse to work.
 const NEEDED: [&str; 2] = ["search_prompt", "select_prompt"];
 
@@ -69,7 +67,7 @@ impl Provider for Stability {
             builder.set("mode", json!("image-to-image"));
         }
         if builder.takes("borders") {
-            add_borders(call, &mut builder)?;
+            add_borders(&mut builder)?;
         }
         let own_size = call.task == Task::Upscale && !builder.takes("scale");
         if own_size {
@@ -205,16 +203,10 @@ fn check_options(call: &Call<'_>) -> Result<(), Invalid> {
 }
 
 /// What is added on each side; top and bottom are called up and down.
-fn add_borders(call: &Call<'_>, builder: &mut RequestBuilder<'_>) -> Result<(), Invalid> {
-    let borders = call.request.borders;
+fn add_borders(builder: &mut RequestBuilder<'_>) -> Result<(), Invalid> {
+    let borders = builder.borders()?;
     let sides =
         [("left", borders.left), ("right", borders.right), ("up", borders.top), ("down", borders.bottom)];
-    if let Some((side, pixels)) = sides.iter().find(|(_, pixels)| *pixels > MAX_BORDER) {
-        return Err(Invalid::new(
-            format!("{} adds at most {MAX_BORDER} pixels, {side} is {pixels}", call.candidate.name()),
-            "Extend the picture in several steps.",
-        ));
-    }
     for (side, pixels) in sides {
         builder.set(side, json!(pixels));
     }

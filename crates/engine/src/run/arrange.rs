@@ -21,6 +21,11 @@ impl Run {
     /// Fetches the picture of this index, or goes on when there is none.
     pub(super) fn gather(&mut self, index: usize, now: i64) -> Step {
         match self.job.pictures.get(index) {
+            Some((role, _)) if self.passes_over(*role) => {
+                // It is still said that it is not used.
+                self.inputs.set(*role, Input::stand_in());
+                self.gather(index + 1, now)
+            }
             Some(_) => self.fetch(index, 1),
             None if index == 0 => self.prerequisite_or_begin(now),
             None => {
@@ -28,6 +33,11 @@ impl Run {
                 Step::Compute
             }
         }
+    }
+
+    /// Whether the candidate does without a picture that the caller gave: whether it can be had is beside the point.
+    fn passes_over(&self, role: Role) -> bool {
+        role == Role::ReferenceImage && self.candidate.parameter(role.name(), self.task).is_none()
     }
 
     fn fetch(&mut self, index: usize, tries: u32) -> Step {
@@ -121,13 +131,16 @@ impl Run {
         if let (Some(image), Some(mask)) = (&image, self.inputs.get(Role::Mask))
             && let Some(size) = image.size
         {
-            let (mask, resized) =
-                canvas::canonical_mask(mask, size).map_err(|why| unreadable(Role::Mask, why))?;
-            if resized {
+            let canonical = canvas::canonical_mask(mask, size).map_err(|why| unreadable(Role::Mask, why))?;
+            if canonical.transparent {
+                let message = "the mask has transparent pixels: those are edited, its colours say nothing";
+                self.warnings.push(Warning::new("adjusted", message));
+            }
+            if canonical.resized {
                 let message = format!("the mask was resized to the picture's {size}");
                 self.warnings.push(Warning::new("adjusted", message));
             }
-            self.inputs.set(Role::Mask, mask);
+            self.inputs.set(Role::Mask, canonical.mask);
         }
         let padded = self.task == Task::Inpaint && !self.job.request.borders.is_empty();
         if let (true, Some(image)) = (padded, &image) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Entry, JobStatus, Run, State, Step};
 use crate::candidate::Candidate;
 use crate::failure::{ErrorCode, Failed, Failure};
-use crate::job::MAX_PROMPT_CHARS;
+use crate::job::{MAX_PROMPT_CHARS, is_blank};
 use crate::progress::Rung;
 use crate::provider;
 use crate::retry::SHORT;
@@ -54,7 +54,7 @@ impl Run {
     pub(super) fn rewritten(&mut self, prompt: Option<String>, now: i64) -> Step {
         self.plan.progress.rung += 1;
         let usable = |p: &String| {
-            !p.trim().is_empty() && *p != self.job.request.prompt && p.chars().count() <= MAX_PROMPT_CHARS
+            !is_blank(p) && *p != self.job.request.prompt && p.chars().count() <= MAX_PROMPT_CHARS
         };
         match prompt.filter(usable) {
             Some(prompt) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Accepted, AttemptStatus, Entry, JobStatus, Run, State, Step};
 use crate::cost::Cost;
 use crate::failure::{Failed, Failure};
-use crate::http::{HttpResponse, TransportError};
+use crate::http::{HttpRequest, HttpResponse, TransportError};
 use crate::input::Inputs;
 use crate::job::Warning;
 use crate::poll::{Manners, Schedule, Seen};
@@ -103,9 +103,9 @@ impl Run {
         }
     }
 
-    /// Whether calls to the candidate cost money.
+    /// Whether calls to the candidate cost money: by a bill, or by a price of one's own.
     fn bills(&self) -> bool {
-        provider::bills(&self.candidate.kind)
+        !provider::is_free(&self.candidate)
     }
 
     /// The cost of what nothing more is known of.
@@ -288,9 +288,24 @@ impl Run {
     /// Calls an accepted task off where the provider can do that.
     pub(super) fn call_off(&mut self, accepted: Accepted) -> Step {
         let request = self.provider().and_then(|p| p.cancel(&accepted.remote));
+        self.cancel_with(accepted, request, 0)
+    }
+
+    /// Goes on with that, where the provider needs more than one request for it.
+    pub(super) fn call_off_further(
+        &mut self,
+        accepted: Accepted,
+        step: u32,
+        answer: Result<HttpResponse, TransportError>,
+    ) -> Step {
+        let request = answer.ok().and_then(|a| self.provider()?.cancel_further(&accepted.remote, step, &a));
+        self.cancel_with(accepted, request, step + 1)
+    }
+
+    fn cancel_with(&mut self, accepted: Accepted, request: Option<HttpRequest>, step: u32) -> Step {
         match request.filter(|r| !self.is_foreign(&r.url)) {
             Some(request) => {
-                self.state = State::Canceling(accepted);
+                self.state = State::Canceling(accepted, step);
                 self.send(request)
             }
             None => self.called_off(accepted),

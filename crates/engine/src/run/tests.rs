@@ -514,6 +514,55 @@ fn cancel_says_what_it_could_still_save() {
 }
 
 #[test]
+fn a_cancel_takes_as_many_requests_as_the_provider_needs() {
+    let comfy = || {
+        let comfy = crate::catalogue::shipped().candidate("comfyui", "sd-xl-base").unwrap();
+        let base_url = Some("http://sim:1".into());
+        let queued = json_answer(200, json!({"prompt_id": "I"}));
+        let mut world = World::of(alone(Candidate { base_url, ..comfy }), vec![queued]);
+        world.from(Event::Start, "wait");
+        world.log.clear();
+        world
+    };
+    let queue = |running: Value| json_answer(200, json!({"queue_running": running, "queue_pending": []}));
+    let done = || bytes(vec![]);
+    for (running, asked) in [
+        (json!([[1, "I", {}, {}, ["9"]]]), &["post /queue", "get /queue", "post /interrupt"][..]),
+        (json!([[1, "another", {}, {}, ["9"]]]), &["post /queue", "get /queue"]),
+    ] {
+        let mut world = comfy();
+        world.answers = VecDeque::from([done(), queue(running), done()]);
+        world.from(Event::Cancel, "never");
+        assert_eq!(world.log, [asked, &["end canceled", "close canceled"]].concat());
+    }
+    // Where no answer comes, nothing more is asked.
+    let mut world = comfy();
+    world.answers = VecDeque::from([Err(TransportError::MaybeSent("reset".into()))]);
+    world.from(Event::Cancel, "never");
+    assert_eq!(world.log, ["post /queue", "end canceled", "close canceled"]);
+}
+
+#[test]
+fn a_reference_that_the_candidate_does_not_use_is_not_fetched() {
+    let mut with_reference = job();
+    with_reference.request.reference_image = Some("http://cdn:2/gone.png".into());
+    let location = InputLocation { stored: None, url: Some("http://cdn:2/gone.png".into()) };
+    with_reference.pictures = vec![(Role::ReferenceImage, location)];
+    let mut world = World::of(Run::new(with_reference.clone(), plan("bfl"), 0).unwrap(), vec![accepted()]);
+    world.from(Event::Start, "checkpoint");
+    assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "checkpoint"]);
+    let Some(Entry::Begin { warnings, .. }) = world.entries.first() else { panic!() };
+    assert!(warnings.iter().any(|w| w.code == "reference_ignored"), "{warnings:?}");
+    // Where it is used it must be there.
+    let flux = crate::catalogue::shipped().candidate("bfl", "flux-2-pro").unwrap();
+    let flux = Candidate { base_url: Some("http://sim:1".into()), ..flux };
+    let gone = Ok(HttpResponse { status: 404, headers: vec![], body: vec![] });
+    let mut world = World::of(Run::new(with_reference, plan_of(flux), 0).unwrap(), vec![gone]);
+    world.go();
+    assert_eq!(world.log, ["get /gone.png", "close failed"]);
+}
+
+#[test]
 fn a_job_that_is_no_longer_ours_is_dropped_before_it_is_sent() {
     let mut run = alone(candidate("bfl"));
     assert_eq!(run.on(Event::Start, 0), Step::Enter);

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use super::super::Charge;
 use super::super::testing::*;
 use super::*;
+use crate::input::{Input, Inputs};
+use crate::size::Size;
 
 fn asked(more: Value) -> crate::job::Request {
     let mut all = json!({"prompt": "a cat", "seed": 7});
@@ -50,19 +52,41 @@ fn a_generation_says_everything_that_is_not_the_servers_own() {
     assert_eq!(http(&made).url, "http://127.0.0.1:7860/sdapi/v1/txt2img");
     let expected = json!({
         "prompt": "a cat", "negative_prompt": "dogs", "seed": 7, "steps": 20, "cfg_scale": 7.5, "n_iter": 2,
-        "width": 1024, "height": 512, "sampler_name": "Euler a", "force_task_id": TAG
+        "width": 1000, "height": 512, "sampler_name": "Euler a", "force_task_id": TAG
     });
     assert_eq!(body(&made), expected);
-    // S125: rounded to multiples of 64, and said.
-    assert_eq!(codes(&made), ["unsupported", "adjusted"]);
+    assert_eq!(codes(&made), ["unsupported"]);
     assert!(made.seed_honored);
+}
+
+#[test]
+fn sizes_are_multiples_of_eight_and_changes_are_said() {
+    // S125: what the server rounds to by itself, and no more.
+    let sizes = |more: Value, source: Option<(u32, u32)>| {
+        let (candidate, request) = (candidate("a1111", "sd-local"), asked(more));
+        let mut all = Inputs::default();
+        let task = source.map_or(Task::Generate, |(width, height)| {
+            let picture = Input { size: Some(Size { width, height }), ..Input::stand_in() };
+            all.set(Role::Image, picture);
+            Task::Img2img
+        });
+        let made = A1111.prepare(&call_with(task, &request, &candidate, &all)).unwrap();
+        let body = json_body(&made);
+        let told = made.warnings.iter().map(|w| w.message.clone()).collect::<Vec<_>>().join("; ");
+        (body["width"].as_u64().unwrap(), body["height"].as_u64().unwrap(), told)
+    };
+    let told = "size 100x77 became 104x80, the nearest this model makes".to_owned();
+    assert_eq!(sizes(json!({"width": 100, "height": 77}), None), (104, 80, told));
+    let told = "the picture of 100x76 is made at 104x80, the nearest possible size".to_owned();
+    assert_eq!(sizes(json!({}), Some((100, 76))), (104, 80, told));
+    assert_eq!(sizes(json!({}), Some((1600, 1024))), (1600, 1024, String::new()));
 }
 
 #[test]
 fn each_task_has_its_own_fields() {
     let common = |more: Value| {
         let mut all = json!({
-            "prompt": "a cat", "seed": 7, "steps": 20, "n_iter": 1, "width": 128, "height": 64, "force_task_id": TAG,
+            "prompt": "a cat", "seed": 7, "steps": 20, "n_iter": 1, "width": 96, "height": 64, "force_task_id": TAG,
             "init_images": ["(picture)"]
         });
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -71,8 +95,7 @@ fn each_task_has_its_own_fields() {
     let made = prepared(Task::Img2img, "sd-local", json!({}), &[Role::Image]);
     assert_eq!(http(&made).url, "http://127.0.0.1:7860/sdapi/v1/img2img");
     assert_eq!(body(&made), common(json!({"denoising_strength": 0.75})));
-    // The source of 96x64 does not come back in its own size.
-    assert_eq!(codes(&made), ["adjusted"]);
+    assert!(codes(&made).is_empty());
     let made = prepared(Task::Variate, "sd-local", json!({"variance": 0.3}), &[Role::Image]);
     assert_eq!(body(&made), common(json!({"denoising_strength": 0.3})));
     let mask = &[Role::Image, Role::Mask];

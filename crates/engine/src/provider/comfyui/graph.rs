@@ -1,16 +1,16 @@
 //! Graphs of nodes, in the server's API format: a link to another node is `[id, output]`.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::super::Call;
+use crate::input::Role;
 use crate::job::{Invalid, Task};
 
-/// Names of uploaded pictures.
-#[derive(Debug, Default)]
-pub(super) struct Files {
-    pub image: Option<String>,
-    pub mask: Option<String>,
-}
+/// Names of uploaded pictures. (The built-in nodes have a use for an image and its mask alone; a row that says otherwise
+/// changes nothing.)
+pub(super) type Files = BTreeMap<Role, String>;
 
 /// How far a filled area reaches into its surroundings, in pixels (the node's usual value).
 const GROW_MASK: u32 = 6;
@@ -60,10 +60,10 @@ fn sampling(call: &Call<'_>, mut fields: Map<String, Value>, files: &Files) -> R
         graph.add("5", "EmptyLatentImage", inputs);
         "5"
     } else {
-        graph.add("10", "LoadImage", json!({"image": needed(&files.image, "image")?}));
+        graph.add("10", "LoadImage", json!({"image": needed(files, Role::Image)?}));
         match call.task {
             Task::Inpaint => {
-                let mask = needed(&files.mask, "mask")?;
+                let mask = needed(files, Role::Mask)?;
                 graph.add("12", "LoadImageMask", json!({"image": mask, "channel": "red"}));
                 graph.add("11", "VAEEncodeForInpaint", filled(json!(["10", 0]), json!(["12", 0])));
             }
@@ -103,7 +103,7 @@ fn sampling(call: &Call<'_>, mut fields: Map<String, Value>, files: &Files) -> R
 
 fn upscaling(call: &Call<'_>, mut fields: Map<String, Value>, files: &Files) -> Result<Graph, Invalid> {
     let mut graph = Graph::default();
-    graph.add("10", "LoadImage", json!({"image": needed(&files.image, "image")?}));
+    graph.add("10", "LoadImage", json!({"image": needed(files, Role::Image)?}));
     graph.add("14", "UpscaleModelLoader", json!({"model_name": call.candidate.remote_name}));
     graph.add("15", "ImageUpscaleWithModel", json!({"upscale_model": ["14", 0], "image": ["10", 0]}));
     // The model knows one factor only; what is wished beside it is reached by scaling its picture.
@@ -122,10 +122,10 @@ fn upscaling(call: &Call<'_>, mut fields: Map<String, Value>, files: &Files) -> 
     Ok(graph)
 }
 
-fn needed<'a>(file: &'a Option<String>, what: &str) -> Result<&'a str, Invalid> {
-    file.as_deref().ok_or_else(|| {
+fn needed(files: &Files, role: Role) -> Result<&str, Invalid> {
+    files.get(&role).map(String::as_str).ok_or_else(|| {
         Invalid::new(
-            format!("the {what} is missing"),
+            format!("the {} is missing", role.name()),
             "Give it, or repair the model's row in image_gen.models.",
         )
     })

@@ -4,8 +4,10 @@ use serde_json::json;
 
 use super::super::testing::*;
 use super::*;
+use crate::http::Method;
 use crate::input::Inputs;
 use crate::job::Task;
+use crate::size::Size;
 
 const TAG: &str = "gen_01HWX2K8Y4N5R7P9Q1B3T6V8M0-1";
 const BASE: &str = "http://127.0.0.1:8188";
@@ -78,14 +80,28 @@ fn the_ids_of_an_attempt_are_always_the_same() {
 }
 
 #[test]
-fn sizes_are_rounded_to_64_and_said_so() {
+fn sizes_are_rounded_to_8_and_said_so() {
     // S125
     let candidate = candidate("comfyui", "sd-xl-base");
-    let request = request(json!({"prompt": "x", "seed": 1, "width": 1000, "height": 600}));
+    let request = request(json!({"prompt": "x", "seed": 1, "width": 1001, "height": 600}));
     let prepared = ComfyUi.prepare(&call(&request, &candidate)).unwrap();
     assert_eq!(codes(&prepared), ["adjusted"]);
     let latent = &json_body(&prepared)["prompt"]["5"]["inputs"];
-    assert_eq!((&latent["width"], &latent["height"]), (&json!(1024), &json!(576)));
+    assert_eq!((&latent["width"], &latent["height"]), (&json!(1000), &json!(600)));
+}
+
+#[test]
+fn an_outpainting_beyond_what_the_model_makes_is_refused() {
+    let candidate = candidate("comfyui", "sd-xl-base");
+    let outpaint = |left: u32| {
+        let request = request(json!({"prompt": "x", "seed": 1, "borders": {"left": left}}));
+        let mut inputs = Inputs::default();
+        inputs
+            .set(Role::Image, Input { size: Some(Size { width: 1600, height: 1024 }), ..Input::stand_in() });
+        ComfyUi.prepare(&call_with(Task::Outpaint, &request, &candidate, &inputs)).map(drop)
+    };
+    assert_eq!(outpaint(448), Ok(()));
+    assert!(outpaint(449).unwrap_err().message.contains("2049x1024 pixels"));
 }
 
 #[test]
@@ -211,6 +227,24 @@ fn what_is_accepted_is_asked_for_in_the_queue_and_then_in_the_history() {
     let http = ComfyUi.cancel(&remote()).unwrap();
     assert_eq!((http.url.as_str(), http.timeout), ("http://127.0.0.1:8188/queue", CANCEL_TIMEOUT));
     assert_eq!(http.body, Body::Json(json!({"delete": ["I"]})));
+}
+
+#[test]
+fn a_task_that_runs_is_interrupted_and_no_other_one() {
+    let further = |step: u32, running: Value| {
+        let queue = json!({"queue_running": running, "queue_pending": [[5, "K", {}, {}, ["9"]]]});
+        ComfyUi.cancel_further(&remote(), step, &answer(200, queue))
+    };
+    let (ours, other) = (json!([4, "I", {}, {}, ["9"]]), json!([3, "J", {}, {}, ["9"]]));
+    // Whether it runs is asked after it was taken out of the queue.
+    let look = further(0, Value::Null).unwrap();
+    assert_eq!((look.method, look.url.as_str()), (Method::Get, "http://127.0.0.1:8188/queue"));
+    let stop = further(1, json!([ours])).unwrap();
+    assert_eq!((stop.url.as_str(), stop.timeout), ("http://127.0.0.1:8188/interrupt", CANCEL_TIMEOUT));
+    assert_eq!(stop.body, Body::Json(json!({"prompt_id": "I"})));
+    assert_eq!(further(1, json!([other])), None);
+    assert_eq!(further(1, json!([])), None);
+    assert_eq!(further(2, json!([ours])), None);
 }
 
 #[test]

@@ -126,7 +126,11 @@ fn what_endpoints_name_differently_is_written_their_way() {
     let body = |task, model: &str, json, roles: &[Role]| sent(task, model, json, roles).1;
     assert_eq!(
         body(Task::TransferStyle, "flux-2-pro", json!({}), &[Image, StyleImage]),
-        json!({"prompt": "a cat", "seed": 7, "image_urls": ["DATA", "DATA"]})
+        json!({
+            "prompt": "a cat", "seed": 7, "image_urls": ["DATA", "DATA"],
+            // Where none is named a square can come.
+            "image_size": {"width": 768, "height": 512}
+        })
     );
     let lightning = body(Task::Generate, "sdxl-lightning", json!({"steps": 3}), &[]);
     assert_eq!(lightning["num_inference_steps"], json!("2"));
