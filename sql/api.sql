@@ -109,11 +109,11 @@ CREATE VIEW image_gen.job_status WITH (security_invoker = true) AS
 SELECT j.id, j.status,
        -- What all have in common is looked up once a statement, and only where it is needed.
        CASE WHEN j.status IN ('queued', 'running', 'needs_review') THEN image_gen._waiting_for(j.id, (SELECT image_gen._standing())) END AS waiting_for,
-       j.operation, j.model, a.provider, j.prompt, j.seed, r.url, r.urls, j.error_code, j.error_message,
+       j.operation, CASE WHEN j.status <> 'queued' THEN coalesce(a.model, j.model) ELSE j.model END AS model, a.provider, j.prompt, j.seed, r.url, r.urls, j.error_code, j.error_message,
        j.billed_cost, j.known_cost, j.currency, j.cost_source, coalesce(a.number, 0) AS attempts, j.metadata, j.warnings,
        j.estimated_seconds, j.created_at, j.finished_at
   FROM image_gen.jobs j
-  LEFT JOIN LATERAL (SELECT t.provider, t.number FROM image_gen.attempts t
+  LEFT JOIN LATERAL (SELECT t.provider, t.model, t.number FROM image_gen.attempts t
                       WHERE t.job_id = j.id ORDER BY t.number DESC LIMIT 1) a ON true
   LEFT JOIN LATERAL (SELECT min(c.url) FILTER (WHERE c.position = 1) AS url, array_agg(c.url ORDER BY c.position) AS urls
                        FROM image_gen.campaign_assets c WHERE c.job_id = j.id) r ON true;

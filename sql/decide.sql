@@ -135,7 +135,7 @@ cost and take, and what it would be sent, keys masked. arguments: those of the o
 CREATE VIEW image_gen.capabilities AS
 SELECT p.id AS provider, m.name AS model, c.task, c.parameter, c.state, c."as" AS sent_as
   FROM image_gen.models m
-  JOIN image_gen.providers p ON p.kind = m.provider_kind
+  JOIN image_gen.providers p ON p.kind = m.provider_kind AND (m.provider IS NULL OR m.provider = p.id)
  CROSS JOIN LATERAL jsonb_to_recordset(image_gen._capabilities(p.id, m.name)) AS c(task text, parameter text, state text, "as" text)
  WHERE m.successor IS NULL;
 COMMENT ON VIEW image_gen.capabilities IS

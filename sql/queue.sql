@@ -226,7 +226,7 @@ COMMENT ON FUNCTION image_gen._waiting() IS 'Who has ready jobs, and the first o
 
 CREATE TYPE image_gen._claimed AS (
   seq bigint, id text, owner name, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamptz, attempts integer, progress jsonb,
-  preferences jsonb, model text, provider text, max_cost numeric, priority text,
+  preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text,
   -- The attempt that an earlier life left under way.
   number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamptz);
 COMMENT ON TYPE image_gen._claimed IS 'A job that is in flight from now on, with all that the worker needs to know about it.';
@@ -287,14 +287,14 @@ BEGIN
   ), started AS (
     UPDATE image_gen.jobs j SET status = 'running'
       FROM claimed c WHERE j.id = c.job_id
-    RETURNING c.seq, c.attempts, c.progress, j.id, j.owner, j.operation, j.prompt, j.seed, j.parameters, j.model, j.provider,
+    RETURNING c.seq, c.attempts, c.progress, j.id, j.owner, j.operation, j.prompt, j.seed, j.parameters, j.model, j.model_is_open, j.provider,
               j.preferences, j.deadline, j.max_cost, j.priority
   )
   SELECT s.seq, s.id::text, s.owner, s.operation::text, s.prompt, s.seed::bigint, s.parameters,
          CASE WHEN s.parameters ?| '{image,mask,style_image,reference_image}' THEN
            (SELECT jsonb_object_agg(i.role, image_gen._place(s.parameters ->> i.role))
               FROM unnest('{image,mask,style_image,reference_image}'::text[]) AS i(role) WHERE s.parameters ? i.role) END,
-         s.deadline, s.attempts, s.progress::jsonb, s.preferences, s.model, s.provider, s.max_cost::numeric, s.priority::text,
+         s.deadline, s.attempts, s.progress::jsonb, s.preferences, s.model, s.model_is_open, s.provider, s.max_cost::numeric, s.priority::text,
          a.number::integer, a.provider, a.model, a.remote_id, a.poll_url, a.result_url, a.cancel_url, a.billed_cost::numeric, a.claimed_cost::numeric, a.sent_at
     FROM started s
     LEFT JOIN LATERAL (SELECT t.* FROM image_gen.attempts t WHERE t.job_id = s.id AND t.status = 'running' AND s.attempts > 0 OFFSET 0) a ON true
@@ -416,7 +416,7 @@ COMMENT ON FUNCTION image_gen._reopen(text, jsonb) IS 'needs_review -> queued: t
 CREATE FUNCTION image_gen._retarget(target_id text, new_model text, new_provider text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  UPDATE image_gen.jobs j SET model = new_model, provider = new_provider WHERE j.id = target_id AND j.status = 'needs_review';
+  UPDATE image_gen.jobs j SET model = new_model, model_is_open = false, provider = new_provider WHERE j.id = target_id AND j.status = 'needs_review';
 END $$;
 COMMENT ON FUNCTION image_gen._retarget(text, text, text) IS 'Another model for a job that waits for a person.';
 

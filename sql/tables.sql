@@ -97,6 +97,7 @@ COMMENT ON COLUMN image_gen.providers.requests_per_minute IS 'Most submissions i
 CREATE TABLE image_gen.models (
   name            text COLLATE "C" NOT NULL CHECK (name ~ '^([a-z0-9][a-z0-9._/-]{0,127}|[*])$'),
   provider_kind   text NOT NULL,
+  provider        text COLLATE "C",
   remote_name     text NOT NULL,
   api             text,
   aliases         text[] NOT NULL DEFAULT '{}',
@@ -118,6 +119,7 @@ CREATE TABLE image_gen.models (
   CONSTRAINT sizes_unless_retired CHECK (successor IS NOT NULL OR sizes IS NOT NULL)
 );
 COMMENT ON TABLE image_gen.models IS 'The catalogue: one row for each model at each kind of provider.';
+COMMENT ON COLUMN image_gen.models.provider IS 'The only provider that has it, such as a gateway of the same kind; NULL is every provider of the kind.';
 COMMENT ON COLUMN image_gen.models.remote_name IS 'The model''s name at the provider.';
 COMMENT ON COLUMN image_gen.models.api IS 'Which of the adapter''s protocols it speaks, where there are several; NULL is the usual one.';
 COMMENT ON COLUMN image_gen.models.default_for IS 'The tasks for which it is its provider''s usual choice; character is a reference picture with consistency_mode strict.';
@@ -205,6 +207,7 @@ CREATE TABLE image_gen.jobs (
   status            image_gen.job_state NOT NULL DEFAULT 'queued',
   prompt            text NOT NULL,
   model             text COLLATE "C" NOT NULL,
+  model_is_open     boolean NOT NULL DEFAULT false,
   provider          text COLLATE "C",
   seed              image_gen.seed NOT NULL,
   parameters        jsonb NOT NULL DEFAULT '{}',
@@ -245,6 +248,7 @@ CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops)
 COMMENT ON TABLE image_gen.jobs IS 'What was asked: one row a job. Written by the functions of this extension only.';
 COMMENT ON COLUMN image_gen.jobs.id IS 'gen_ and a ULID: sorts by time.';
 COMMENT ON COLUMN image_gen.jobs.seq IS 'The order of the queue.';
+COMMENT ON COLUMN image_gen.jobs.model_is_open IS 'No model was named: its route is that of explain(), and begins with the providers of model only where the caller prefers no others.';
 COMMENT ON COLUMN image_gen.jobs.provider IS 'Set when the caller named one (provider:model).';
 COMMENT ON COLUMN image_gen.jobs.seed IS 'The caller''s, or one derived from the job''s id.';
 COMMENT ON COLUMN image_gen.jobs.parameters IS 'The checked request without prompt and seed.';
@@ -575,7 +579,7 @@ COMMENT ON COLUMN image_gen.jobs.operation IS 'generate, edit, upscale, variate 
 COMMENT ON COLUMN image_gen.jobs.task IS 'What a model must be able to do: the operation, for an edit its mode, and character for a strict reference picture.';
 COMMENT ON COLUMN image_gen.jobs.status IS 'queued, running, succeeded, failed, needs_review or canceled.';
 COMMENT ON COLUMN image_gen.jobs.prompt IS 'As the caller wrote it; what was really sent is in attempts.';
-COMMENT ON COLUMN image_gen.jobs.model IS 'models.name, aliases and retired names resolved.';
+COMMENT ON COLUMN image_gen.jobs.model IS 'models.name, aliases and retired names resolved; where model_is_open, that of the first candidate when it was queued.';
 COMMENT ON COLUMN image_gen.jobs.preferences IS 'provider_preferences, merged with the setting image_gen.provider_preferences.';
 COMMENT ON COLUMN image_gen.jobs.priority IS 'What mattered most to the caller, where he left the choice open.';
 COMMENT ON COLUMN image_gen.jobs.idempotency_key IS 'Unique for its owner.';

@@ -152,7 +152,7 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
                 if slot.is_none() && shared.has_room() {
                     return false;
                 }
-                // The brake is for workers that fail, not for those that somebody sends away.
+                // The brake is for workers that fail, not for those that are sent away.
                 let dismissed = slot.is_some_and(Slot::was_dismissed);
                 if dismissed || entry.started.is_some_and(|at| at.elapsed() >= WELL) {
                     entry.failures = 0;

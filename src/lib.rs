@@ -18,11 +18,13 @@
 //! | [`pause`] | where a test can hold the worker |
 //! | [`keys`] | provider keys, in the worker's memory only |
 //! | [`settings`] | `image_gen.*` settings |
+//! | [`expansion`] | a call that the parser copied |
 //! | [`errors`] | what is wrong with a request → SQLSTATE, message, hint |
 
 use pgrx::prelude::*;
 
 mod errors;
+mod expansion;
 mod home;
 mod keys;
 mod launcher;
@@ -117,6 +119,7 @@ pub extern "C-unwind" fn _PG_init() {
     }
     settings::define();
     wake::register();
+    expansion::init();
     // SAFETY: as above.
     if unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
         shared::request();

@@ -28,7 +28,7 @@ pub fn start() {
     }
 }
 
-/// The file that holds this place; `None` where nobody is held.
+/// The file that holds this place; `None` where no process is held.
 fn hold(place: &str, job: &str) -> Option<PathBuf> {
     let folder = FOLDER.get()?;
     let hold = folder.join(format!("{place}.hold"));

@@ -9,7 +9,7 @@ use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 /// Which bytes of finished pictures are kept in `image_gen.blobs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
 pub enum KeepBytes {
-    /// Those that came in an answer: nobody else has them.
+    /// Those that came in an answer: they exist nowhere else.
     #[name = c"inline"]
     Inline,
     /// All.
@@ -102,7 +102,7 @@ pub fn define() {
     );
     GucRegistry::define_int_guc(
         c"image_gen.rescan_interval",
-        c"How often the worker looks for jobs that nobody told it about.",
+        c"How often the worker looks for jobs that it was not woken for.",
         c"A safety net for PREPARE TRANSACTION and direct inserts: a commit wakes the worker at once.",
         &RESCAN_INTERVAL,
         100,
@@ -306,7 +306,7 @@ pub fn define() {
     GucRegistry::define_float_guc(
         c"image_gen.cost_sanity_factor",
         c"So many times the estimate of a call a cost may be before it counts as unknown.",
-        c"Whoever names the figure. It is shown in image_gen.cost_reviews, and settle_cost() says what it really was.",
+        c"No matter where the figure comes from. It is shown in image_gen.cost_reviews, and settle_cost() says what it really was.",
         &COST_SANITY_FACTOR,
         1.0,
         1_000_000.0,

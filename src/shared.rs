@@ -69,7 +69,7 @@ fn empty() -> Shared {
             finished: UnsafeCell::new(pg_sys::ConditionVariable::default()),
         };
         // SAFETY: an exclusive reference to memory of the right type; an initialised variable may be moved
-        // while nobody waits on it.
+        // while no process waits on it.
         unsafe { pg_sys::ConditionVariableInit(slot.finished.get()) };
         slot
     };
@@ -173,7 +173,7 @@ impl Slot {
 
     /// What the worker was told since it last asked: bits, and the lowest new seq.
     pub fn told(&self) -> (u32, i64) {
-        // The bits first: whoever comes between the two is seen now or wakes again.
+        // The bits first: a caller between the two is seen now or wakes again.
         let bits = self.wake.swap(0, Ordering::AcqRel);
         (bits, self.min_seq.swap(i64::MAX, Ordering::AcqRel))
     }

@@ -404,7 +404,7 @@ impl Worker {
         let mut outcome = Outcome::default();
         let written = self.write(&mut outcome);
         self.after(outcome);
-        // A task that ended with its job open was refused (a cancel came first) or panicked: somebody must decide.
+        // A task that ended with its job open was refused (a cancel came first) or panicked: it must be decided about.
         let mut lost = vec![];
         for (seq, number) in ended {
             if self.in_flight.get(&seq).is_some_and(|flight| flight.number == number) {
@@ -598,7 +598,7 @@ impl Worker {
                 self.folder.wake(now);
                 self.lost_rows.wake(self.all_over_to.0, now);
                 self.inputs.wake(String::new(), now);
-                // Those that failed are called again, and those that nobody told about.
+                // Those that failed are called again, and those that came without a wake-up.
                 if queue::callbacks_due(self.extension)?.is_some_and(|due| due < FIRST_RESCAN) {
                     self.callbacks.want();
                 }

@@ -304,6 +304,7 @@ TABLE jobs (
   status image_gen.job_state NOT NULL DEFAULT 'queued'::text,
   prompt text NOT NULL,
   model text COLLATE "C" NOT NULL,
+  model_is_open boolean NOT NULL DEFAULT false,
   provider text COLLATE "C",
   seed image_gen.seed NOT NULL,
   parameters jsonb NOT NULL DEFAULT '{}'::jsonb,
@@ -388,6 +389,7 @@ TABLE model_rules (
 TABLE models (
   name text COLLATE "C" NOT NULL,
   provider_kind text NOT NULL,
+  provider text COLLATE "C",
   remote_name text NOT NULL,
   api text,
   aliases text[] NOT NULL DEFAULT '{}'::text[],
@@ -688,7 +690,7 @@ VIEW worker_status (running boolean, mode text, pid integer, running_since times
 
 TYPE _balance (budget_id bigint, name text, limit_amount numeric, spent numeric, held numeric, available numeric, since timestamp with time zone, until timestamp with time zone)
 
-TYPE _claimed (seq bigint, id text, owner name, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamp with time zone, attempts integer, progress jsonb, preferences jsonb, model text, provider text, max_cost numeric, priority text, number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamp with time zone)
+TYPE _claimed (seq bigint, id text, owner name, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamp with time zone, attempts integer, progress jsonb, preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text, number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamp with time zone)
 
 TYPE receipt (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb)
 
@@ -830,7 +832,7 @@ FUNCTION _role_oid(role text) RETURNS oid STABLE SET search_path=pg_catalog, pg_
 FUNCTION _role_policy(caller name, OUT allow_unpriced boolean, OUT allowed_options text[]) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _roll(locked bigint[], at timestamp with time zone) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _rolling(asked text) RETURNS interval IMMUTABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _route(job_id text, operation text, request text, model text, provider text, priority text, preferences text, max_cost numeric) RETURNS text[] VOLATILE
+FUNCTION _route(job_id text, operation text, request text, model text, model_is_open boolean, provider text, priority text, preferences text, max_cost numeric) RETURNS text[] VOLATILE
 FUNCTION _scope(asked text, key text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _sees_budget(caller name, budget image_gen.budgets) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _settle(settled_id text, settled_number integer, amount numeric, way text, note text, force boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp

@@ -233,6 +233,7 @@ pub fn _route(
     operation: &str,
     request: &str,
     model: &str,
+    model_is_open: bool,
     provider: Option<&str>,
     priority: Option<&str>,
     preferences: Option<&str>,
@@ -244,7 +245,7 @@ pub fn _route(
         let request: Request = parsed("the request", request)?;
         let priority = priority.map(|p| parsed("priority", &json!(p).to_string())).transpose()?;
         let wishes: Option<Preferences> = preferences.map(|p| parsed("preferences", p)).transpose()?;
-        let target = Target::queued(model.to_owned(), provider.map(str::to_owned));
+        let target = Target::queued(model.to_owned(), provider.map(str::to_owned), model_is_open);
         let query = Query {
             purpose: Purpose::Run,
             job_id,

@@ -19,6 +19,7 @@ pub struct NewJob {
     operation: &'static str,
     task: &'static str,
     prompt: String,
+    model_is_open: bool,
     provider: Option<String>,
     parameters: Argument,
     metadata: Argument,
@@ -134,6 +135,7 @@ impl NewJob {
             estimated_cost: cost.and_then(|cost| inputs.cost.value(cost)),
             warnings: inputs.warnings.value(json!(answer.admission.warnings).to_string()),
             priority: checked.priority.map(|p| p.as_str()),
+            model_is_open: answer.target.named.is_none(),
             provider: answer.target.named.and_then(|named| named.provider),
             needs: vec![],
             kept: checked.kept,
@@ -172,12 +174,13 @@ macro_rules! columns {
     };
 }
 
-static COLUMNS: [Column; 19] = columns![
+static COLUMNS: [Column; 20] = columns![
     "id" TEXTOID TEXTARRAYOID TEXT |j| argument(j.id.as_str());
     "operation" TEXTOID TEXTARRAYOID TEXT |j| argument(j.operation);
     "task" TEXTOID TEXTARRAYOID TEXT |j| argument(j.task);
     "prompt" TEXTOID TEXTARRAYOID TEXT |j| argument(j.prompt.as_str());
     "model" TEXTOID TEXTARRAYOID TEXT |j| argument(j.model.as_str());
+    "model_is_open" BOOLOID BOOLARRAYOID BOOLEAN |j| argument(j.model_is_open);
     "provider" TEXTOID TEXTARRAYOID TEXT |j| argument(j.provider.as_deref());
     "seed" INT8OID INT8ARRAYOID BIGINT |j| argument(j.seed);
     "parameters" JSONBOID JSONBARRAYOID JSONB |j| j.parameters;

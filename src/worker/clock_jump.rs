@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// Less than this is how clocks are corrected all the time.
 const NOTICED: Duration = Duration::from_secs(1);
 
-/// When the machine's clock was read last, by it and by one that nobody can set.
+/// When the machine's clock was read last, by it and by one that cannot be set.
 pub struct ClockJump(Instant, SystemTime);
 
 impl ClockJump {

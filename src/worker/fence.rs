@@ -1,5 +1,5 @@
 //! A worker that may not work: its database is a copy of the one that was allowed. It claims nothing, follows nothing and
-//! asks nobody, until an administrator calls `image_gen.resume()`.
+//! asks no provider, until an administrator calls `image_gen.resume()`.
 
 use std::time::Duration;
 

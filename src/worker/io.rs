@@ -362,7 +362,7 @@ async fn dispatch(
                 });
             }
             // The permit is kept, so a task that is busy committing sees it when it next waits.
-            // A cancel of a job whose task has just ended finds nobody, and main decides about that job.
+            // A cancel of a job whose task has just ended finds no task, and main decides about that job.
             Command::Cancel(seq) => {
                 if let Some(cancel) = cancels.get(&seq) {
                     cancel.notify_one();

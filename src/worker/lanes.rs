@@ -1,5 +1,5 @@
-//! Who is served next when more is queued than can be in flight: each role in its turn, so that nobody's flood keeps out
-//! somebody else's one job.
+//! Who is served next when more is queued than can be in flight: each role in its turn, so that a flood of one role does not keep out
+//! the one job of another.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -255,7 +255,7 @@ pub fn be_the_only_one(database: pg_sys::Oid, extension: pg_sys::Oid) -> Result<
 #[pg_guard]
 unsafe extern "C-unwind" fn leave_slot(_code: c_int, database: pg_sys::Datum) {
     let slot = shared::get().and_then(|s| s.slot(pg_sys::Oid::from(database.value() as u32)));
-    // SAFETY: this process's own pid. After `leave(true)` the slot may belong to somebody else.
+    // SAFETY: this process's own pid. After `leave(true)` the slot may belong to another worker.
     if let Some(slot) = slot.filter(|s| s.pid() == unsafe { pg_sys::MyProcPid }) {
         if must_stop() {
             slot.dismiss();

@@ -41,7 +41,7 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// Nobody is suspected.
+    /// No job is suspected.
     pub fn new() -> Self {
         Quarantine { suspects: HashSet::new(), due: None, phase: Phase::Open }
     }
@@ -54,7 +54,7 @@ impl Quarantine {
         self.suspects = suspects.into_iter().map(|(seq, _)| seq).collect();
     }
 
-    /// True when nobody is suspected: nothing has to be asked.
+    /// True when no job is suspected: nothing has to be asked.
     pub fn is_empty(&self) -> bool {
         self.suspects.is_empty()
     }

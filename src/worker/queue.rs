@@ -50,6 +50,8 @@ pub struct Claimed {
     pub preferences: Option<String>,
     /// Which model was asked for, and where.
     pub model: String,
+    /// None was asked for: it is the first that could do it.
+    pub model_is_open: bool,
     /// Where, if the caller said.
     pub provider: Option<String>,
     /// The most that it may cost.
@@ -117,6 +119,7 @@ impl Claimed {
             progress: row.get(11)?,
             preferences: row.get(12),
             model: row.get(13)?,
+            model_is_open: row.get(27)?,
             provider: row.get(14),
             max_cost: row.get(15),
             priority: row.get(16),
@@ -276,7 +279,7 @@ fn claimed(
     const CLAIM: &str = "SELECT seq, id, owner::text, operation, prompt, seed, parameters::text, inputs::text,
         CASE WHEN isfinite(deadline) THEN (extract(epoch FROM deadline) * 1000)::bigint END, attempts, progress::text,
         preferences::text, model, provider, max_cost::text, priority, number, sent_to, sent_model, remote_id, poll_url, result_url,
-        cancel_url, cost::text, claimed_cost::text, (extract(epoch FROM sent_at) * 1000)::bigint
+        cancel_url, cost::text, claimed_cost::text, (extract(epoch FROM sent_at) * 1000)::bigint, model_is_open
         FROM image_gen._claim($1, $2, $3, $4::name[], $5, $6, $7::uuid, $8)";
     static TYPES: [pg_sys::Oid; 8] = [
         pg_sys::INT8OID,

@@ -287,13 +287,13 @@ fn map(path: &PathBuf, words: &[u64]) -> std::io::Result<*mut Record> {
     Ok(memory.cast())
 }
 
-/// Milliseconds since the machine was started; nobody can set that clock.
+/// Milliseconds since the machine was started; that clock cannot be set.
 fn uptime() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     now.tv_sec as u64 * 1_000 + now.tv_nsec as u64 / 1_000_000
 }
 
-/// Which start of the machine this is: what a power cut left behind is nobody's fault.
+/// Which start of the machine this is: what a power cut left behind is no job's fault.
 fn boot() -> [u64; 2] {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(32).collect();

@@ -120,7 +120,7 @@ pub fn as_worker<R>(
                 return Err(Failed::Gone);
             }
             let role = pg_sys::get_role_oid(ROLE.as_ptr(), false);
-            // A trigger or default that somebody put on our tables cannot get back to the superuser from here.
+            // A trigger or default on our tables that is not ours cannot get back to the superuser from here.
             pg_sys::SetUserIdAndSecContext(role, pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
         }
         body()
@@ -151,7 +151,7 @@ fn run<R>(what: &str, body: impl FnOnce() -> Result<R, Failed>) -> Result<R, Fai
         Ok(result)
     }));
     let result = result.unwrap_or_else(|panic| Err(describe(panic.as_ref())));
-    // SAFETY: a failed transaction is still open, whoever caught its error; aborting it releases all it held.
+    // SAFETY: a failed transaction is still open, whatever caught its error; aborting it releases all it held.
     unsafe {
         if result.is_err() {
             pg_sys::AbortCurrentTransaction();
@@ -165,7 +165,7 @@ fn run<R>(what: &str, body: impl FnOnce() -> Result<R, Failed>) -> Result<R, Fai
 }
 
 /// Tells the statistics system what was written: without this, autovacuum never hears of it. Not part of each
-/// transaction, because somebody waits for that.
+/// transaction, because a caller waits for that.
 pub fn report_statistics() {
     // SAFETY: outside a transaction, on the main thread.
     unsafe { pg_sys::pgstat_report_stat(true) };

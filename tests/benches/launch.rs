@@ -88,7 +88,7 @@ fn fsync() -> Vec<Duration> {
 /// generate() beside an INSERT of one such row into a table like jobs, each in its own transaction, in turn.
 fn enqueue(stage: &Stage, alice: &mut Session) {
     let mut admin = stage.admin();
-    // Nobody calls a provider meanwhile: a model that draws itself, and a worker that takes one at a time.
+    // No provider is called meanwhile: a model that draws itself, and a worker that takes one at a time.
     admin.run(
         "CREATE TABLE public.plain (LIKE image_gen.jobs INCLUDING ALL);
          GRANT ALL ON public.plain TO alice",

@@ -79,7 +79,7 @@ fn pairs(what: &str, plain: &Stage, other: &Stage, rounds: u64, at_least: Durati
     let start = Instant::now();
     let (mut a, mut b, mut ratios) = (vec![], vec![], vec![]);
     while (ratios.len() as u64) < rounds || start.elapsed() < at_least {
-        // Whoever comes first does not always come first.
+        // The first of a pair is not always the same one.
         let (x, y) = if ratios.len().is_multiple_of(2) {
             let x = round(plain);
             (x, round(other))

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 
     let (cells, mut sum) = all_places();
     let (table, wrong) = grid::table(&cells);
-    println!("{table}\nuncertain where no answer was written down, and nobody can be asked\n");
+    println!("{table}\nuncertain where no answer was written down, and the provider cannot be asked\n");
     println!("places: {sum}\n{:.0?}\n", start.elapsed());
     sum.violations.extend(wrong);
 

@@ -11,7 +11,7 @@ use crate::stage::{DATABASE, Stage, check_money};
 pub struct Unfinished {
     /// Accepted by the provider: there is a remote id.
     pub accepted: String,
-    /// Sent, and nobody knows what became of it.
+    /// Sent, and what became of it is unknown.
     pub unknown: String,
     /// Claimed, and not sent.
     pub unsent: String,
@@ -44,7 +44,7 @@ impl Unfinished {
         Unfinished { accepted, unknown, unsent, waiting }
     }
 
-    /// A server that holds a copy of them does nothing for itself: jobs can be queued and canceled, and nobody is called.
+    /// A server that holds a copy of them does nothing for itself: jobs can be queued and canceled, and no provider is called.
     ///
     /// # Panics
     /// Otherwise.
@@ -62,7 +62,7 @@ impl Unfinished {
         alice.run(&format!("SELECT image_gen.cancel('{id}')"));
         assert_eq!(alice.job(&id).status, "canceled");
         assert_eq!(alice.sqlstate("SELECT image_gen.resume()"), "42501");
-        assert_eq!(sim.totals().all.requests, before, "somebody was called");
+        assert_eq!(sim.totals().all.requests, before, "a provider was called");
         crate::wait_until("the log says so", crate::wait::secs(15), || {
             cluster.log().contains("paid work is held")
         });

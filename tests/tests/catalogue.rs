@@ -106,6 +106,22 @@ fn what_others_commit_is_seen_and_what_they_do_not_is_not() {
 }
 
 #[test]
+fn a_model_that_one_provider_has_is_asked_for_there_alone() {
+    let cluster = database();
+    let mut admin = cluster.admin("shop");
+    admin.run(
+        "INSERT INTO image_gen.providers (id, kind, base_url, key_name) VALUES ('gateway', 'openai', 'http://127.0.0.1:9/v1', 'NONE');
+         INSERT INTO image_gen.models (name, provider_kind, provider, remote_name, sizes)
+         VALUES ('house-style', 'openai', 'gateway', 'house', '{\"fixed\": [[1024, 1024]]}')",
+    );
+    let route = "SELECT provider FROM image_gen.explain('generate', '{\"prompt\": \"x\", \"model\": \"house-style\"}')
+                  WHERE model = 'house-style'";
+    assert_eq!(admin.column(route), ["gateway"]);
+    let offered = "SELECT DISTINCT provider FROM image_gen.capabilities WHERE model = 'house-style'";
+    assert_eq!(admin.column(offered), ["gateway"]);
+}
+
+#[test]
 fn prices_are_those_of_the_sessions_day() {
     let cluster = database();
     let mut one = cluster.admin("shop");

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 enum Cost {
     /// Exactly what the provider bills.
     Exact,
-    /// Nobody knows.
+    /// Unknown.
     Unknown,
 }
 

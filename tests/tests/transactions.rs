@@ -8,6 +8,40 @@ use image_gen_tests::wait::secs;
 use image_gen_tests::{Stage, wait_until};
 
 #[test]
+fn a_call_that_the_parser_would_copy_is_an_error_and_queues_nothing() {
+    let stage = Stage::start();
+    let mut alice = stage.alice();
+    let call = "image_gen.generate('x', model => 'preview')";
+    for copied in [
+        format!("SELECT ({call}).*"),
+        format!("SELECT 1, ({call}).* FROM (VALUES (1)) v"),
+        format!("WITH g AS (SELECT ({call}).*) SELECT id FROM g"),
+        format!("SELECT s.id FROM (SELECT ({call}).*) s"),
+        format!("CREATE TEMPORARY TABLE made AS SELECT ({call}).*"),
+        format!("DO $do$ BEGIN PERFORM ({call}).*; END $do$"),
+        "SELECT (image_gen.upscale('asset:1')).*".to_owned(),
+    ] {
+        let error = alice.try_rows(&copied).expect_err(&copied);
+        let error = error.as_db_error().expect("an answer of the server");
+        assert_eq!(error.code().code(), "0A000", "{copied}: {error:?}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("SELECT * FROM image_gen.")), "{error:?}");
+    }
+    assert_eq!(alice.number("SELECT count(*) FROM image_gen.jobs"), 0);
+    for once in [
+        format!("SELECT ({call}).id"),
+        format!("SELECT * FROM {call}"),
+        format!("SELECT v.n, g.id FROM (VALUES (1)) v (n) CROSS JOIN LATERAL {call} g"),
+    ] {
+        let before = alice.number("SELECT count(*) FROM image_gen.jobs");
+        alice.run(&once);
+        assert_eq!(alice.number("SELECT count(*) FROM image_gen.jobs"), before + 1, "{once}");
+    }
+    // Two calls that were written are two.
+    alice.run(&format!("SELECT ({call}).id, ({call}).model"));
+    assert_eq!(alice.number("SELECT count(*) FROM image_gen.jobs"), 5);
+}
+
+#[test]
 fn a_rollback_calls_nobody_and_a_commit_runs() {
     // N1, worker failure mode 31
     let stage = Stage::start();

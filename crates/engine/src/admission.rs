@@ -77,9 +77,24 @@ impl Target {
         }
     }
 
-    /// The model of a job that is in the queue.
-    pub fn queued(model: String, provider: Option<String>) -> Target {
-        Target { named: Some(Resolved { model, provider, warning: None }), usual: None }
+    /// The model of a job that is in the queue. `open`: the caller left the choice to the route, which began with it.
+    pub fn queued(model: String, provider: Option<String>, open: bool) -> Target {
+        match open {
+            true => Target { named: None, usual: Some(model) },
+            false => Target { named: Some(Resolved { model, provider, warning: None }), usual: None },
+        }
+    }
+
+    /// The provider that is named.
+    pub fn provider(&self) -> Option<&str> {
+        self.named.as_ref()?.provider.as_deref()
+    }
+
+    /// Whether it names a model or provider that runs on the user's own machine only: then it is not sent elsewhere.
+    fn is_local(&self, snapshot: &Snapshot) -> bool {
+        let Some(named) = &self.named else { return false };
+        let offers = snapshot.offers(&named.model, named.provider.as_deref(), true).unwrap_or_default();
+        !offers.is_empty() && offers.iter().all(|c| route::is_local(&c.kind))
     }
 }
 
@@ -203,6 +218,8 @@ pub fn admit(
         task: query.need.task,
         job_id: query.job_id,
         all: query.purpose == Purpose::Explain,
+        // What is queued is queued for what was named alone.
+        keep_local: query.purpose != Purpose::Queue && query.target.is_local(snapshot),
     };
     let Route { candidates: mut route, excluded, head } =
         order.route(candidates, eligible, fit, |c| !missing(c));
@@ -234,6 +251,7 @@ pub fn ladder(
     wishes: &Preferences,
     surroundings: &dyn Surroundings,
 ) -> Vec<Rung> {
+    let keep_local = query.target.is_local(snapshot);
     let of_model = |name: &String| {
         // One whose row is gone since is offered by none.
         let target = Target { named: snapshot.resolve(name).ok(), usual: None };
@@ -251,6 +269,7 @@ pub fn ladder(
             task: query.need.task,
             job_id: query.job_id,
             all: true,
+            keep_local,
         };
         let eligible = |c: &Candidate| if lacks(c) { Err(Exclusion::NotConfigured) } else { Ok(()) };
         let fit = |c: &mut Candidate| {

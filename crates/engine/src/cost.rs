@@ -12,7 +12,7 @@ pub enum CostSource {
     Reported,
     /// Computed from a price that was valid at the time, or from the provider's published rule.
     Priced,
-    /// Nobody knows.
+    /// Unknown.
     Unknown,
 }
 
@@ -62,7 +62,7 @@ impl Cost {
         Cost { amount: Some(Decimal::ZERO), currency: usd(), source: CostSource::Priced, claimed: None }
     }
 
-    /// Nobody knows.
+    /// Unknown.
     pub fn unknown() -> Self {
         Cost { amount: None, currency: usd(), source: CostSource::Unknown, claimed: None }
     }
@@ -81,7 +81,7 @@ impl Cost {
     }
 }
 
-/// Up to which figure a cost is believed, whoever names it: a provider's slip, or a lie, must not use up a budget. What is
+/// Up to which figure a cost is believed, wherever it comes from: a provider's slip, or a lie, must not use up a budget. What is
 /// beyond is unknown, shown, and left to an administrator.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sanity {
@@ -189,7 +189,7 @@ pub struct Work {
     /// Pixels of each picture that went in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<u64>,
-    /// Pictures went in, and nobody knows any more how large they were.
+    /// Pictures went in whose size is not known any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inputs_unknown: bool,
     /// How long it computed, where that is known or expected.

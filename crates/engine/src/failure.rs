@@ -32,7 +32,7 @@ pub enum ErrorCode {
     ModelGone,
     /// An answer that makes no sense, or a failure the provider does not explain.
     ProviderError,
-    /// Sent, and nobody knows whether it was accepted. Never sent again by itself.
+    /// Sent, and it is unknown whether it was accepted. Never sent again by itself.
     Uncertain,
     /// More money than allowed.
     BudgetExceeded,

@@ -55,7 +55,7 @@ pub const FILTERS: &[Filter] = &[
     },
 ];
 
-/// Parts of names that are about filters, whoever the provider is.
+/// Parts of names that are about filters, at any provider.
 const WORDS: [&str; 7] = ["safety", "safemode", "moderat", "nsfw", "censor", "filter", "blocklist"];
 
 /// So deep is an option looked through; what is deeper is not sent.

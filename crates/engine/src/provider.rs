@@ -207,7 +207,7 @@ pub enum Charge {
     Free,
     /// As much as if it had succeeded: the picture was made and then withheld.
     Full,
-    /// Nobody knows.
+    /// Unknown.
     Unknown,
 }
 
@@ -221,7 +221,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// A failure that the provider does not charge for. (Of what is uncertain nobody knows that.)
+    /// A failure that the provider does not charge for. (Of what is uncertain that is unknown.)
     pub fn free(failure: Failure, message: impl Into<String>) -> Self {
         let charge = if failure == Failure::Uncertain { Charge::Unknown } else { Charge::Free };
         Rejection { failed: failure.because(message), charge }

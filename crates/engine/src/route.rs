@@ -17,7 +17,7 @@ use crate::seed::fraction;
 pub struct Preferences {
     /// Tried first, in this order. Duplicates count once.
     pub preferred: Vec<String>,
-    /// With [`Preferences::preferred`]: nobody else.
+    /// With [`Preferences::preferred`]: no other provider.
     pub only: bool,
     /// The head of the chain is drawn by these weights; a provider without one has weight 1, and one with
     /// weight 0 is never drawn first but stays as a fallback.
@@ -90,7 +90,7 @@ pub enum Exclusion {
     NotSupported,
     /// It can do the task, but not this request: why.
     Unfit(String),
-    /// It would cost more than the caller allows, or nobody knows what it costs.
+    /// It would cost more than the caller allows, or its price is unknown.
     TooDear,
     /// It stands in for models of which none can be tried.
     NothingToStandInFor,
@@ -193,6 +193,8 @@ pub struct Order<'a> {
     pub job_id: &'a str,
     /// Prepare a request for each candidate, not for the head alone.
     pub all: bool,
+    /// What is named runs on the user's own machine: others take the job only where the caller prefers them.
+    pub keep_local: bool,
 }
 
 /// What is known of a candidate that may be on the route.
@@ -265,14 +267,16 @@ impl Order<'_> {
     /// What the caller's wishes and the model's operations say.
     fn permits(&self, candidate: &Candidate) -> Result<(), Exclusion> {
         let (wishes, provider) = (self.wishes, &candidate.provider);
-        let local = |kind: &str| Priority::Privacy.kinds().contains(&kind);
+        let leaves = !is_local(&candidate.kind);
         if wishes.blocked.contains(provider) {
             Err(Exclusion::Blocked)
         } else if wishes.only && !wishes.preferred.contains(provider) {
             Err(Exclusion::NotPreferred)
         } else if !provider::can(candidate, self.task) {
             Err(Exclusion::NotSupported)
-        } else if self.priority == Some(Priority::Privacy) && !local(&candidate.kind) {
+        } else if leaves && self.priority == Some(Priority::Privacy)
+            || leaves && self.keep_local && !wishes.preferred.contains(provider)
+        {
             Err(Exclusion::NotPrivate)
         } else {
             Ok(())
@@ -289,6 +293,11 @@ impl Order<'_> {
         let served = self.priority.map_or(0, |priority| priority.rank(candidate));
         (candidate.stands_in, preferred.unwrap_or(usize::MAX), served, cost)
     }
+}
+
+/// Whether providers of a kind run on the user's own machine.
+pub fn is_local(kind: &str) -> bool {
+    Priority::Privacy.kinds().contains(&kind)
 }
 
 /// What would be sent to a candidate and what that is expected to cost, or why it is out.
@@ -376,7 +385,14 @@ mod tests {
     fn ordered(wishes: serde_json::Value, job: &str) -> Vec<String> {
         let known: Vec<String> = ["a", "b", "c"].map(String::from).into();
         let wishes = preferences(&wishes, &known).unwrap();
-        let order = Order { wishes: &wishes, priority: None, task: Task::Generate, job_id: job, all: false };
+        let order = Order {
+            wishes: &wishes,
+            priority: None,
+            task: Task::Generate,
+            job_id: job,
+            all: false,
+            keep_local: false,
+        };
         let route = order.route(candidates(&["a", "b", "c"]), |_| Ok(()), |_| Ok(free()), |_| true);
         route.candidates.into_iter().map(|c| c.provider).collect()
     }
@@ -442,7 +458,14 @@ mod tests {
         let mut all = candidates(&["a", "b", "c"]);
         all[2].stands_in = true;
         let names = |route: &Route| route.candidates.iter().map(|c| c.provider.clone()).collect::<Vec<_>>();
-        let order = Order { wishes: &wishes, priority: None, task: Task::Generate, job_id: "j", all: false };
+        let order = Order {
+            wishes: &wishes,
+            priority: None,
+            task: Task::Generate,
+            job_id: "j",
+            all: false,
+            keep_local: false,
+        };
         let route = order.route(all.clone(), |_| Ok(()), |_| Ok(free()), |_| true);
         assert_eq!(names(&route), ["a", "b", "c"]);
         let no_key = |c: &Candidate| if c.stands_in { Ok(()) } else { Err(Exclusion::NotConfigured) };
@@ -462,7 +485,14 @@ mod tests {
     #[test]
     fn requests_are_prepared_as_far_as_the_head_unless_the_order_depends_on_them() {
         let wishes = Preferences::default();
-        let order = Order { wishes: &wishes, priority: None, task: Task::Generate, job_id: "j", all: false };
+        let order = Order {
+            wishes: &wishes,
+            priority: None,
+            task: Task::Generate,
+            job_id: "j",
+            all: false,
+            keep_local: false,
+        };
         let prepared = |order: Order<'_>, unfit: &[&str], idle: &[&str]| {
             let mut asked = vec![];
             let fit = |c: &mut Candidate| {
@@ -546,7 +576,14 @@ mod tests {
                 _ => Ok((free().0, Some(Decimal::new(4, 2)))),
             };
             let priority = Some(priority);
-            let order = Order { wishes: &wishes, priority, task: Task::Generate, job_id: "j", all: false };
+            let order = Order {
+                wishes: &wishes,
+                priority,
+                task: Task::Generate,
+                job_id: "j",
+                all: false,
+                keep_local: false,
+            };
             let route = order.route(candidates(&kinds), |_| Ok(()), price, |_| true);
             route.candidates.into_iter().map(|c| c.provider).collect::<Vec<_>>()
         };

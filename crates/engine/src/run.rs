@@ -1,6 +1,6 @@
 //! The state machine of a job: an event goes in, the next step comes out.
 //!
-//! The machine does nothing itself. Whoever drives it commits journal entries, sends requests and waits, and
+//! The machine does nothing itself. Its driver commits journal entries, sends requests and waits, and
 //! tells it what came of that. So a test can drive it through every order of events, and a crash between
 //! any two steps leaves behind exactly what was committed.
 //!
@@ -73,7 +73,7 @@ pub enum Event {
     Disowned,
     /// They were refused, an [`Entry::Begin`] among them: a budget does not allow this call. Nothing was written.
     Unaffordable,
-    /// They were refused, an [`Entry::Begin`] among them: somebody else holds the budget just now. Nothing was written.
+    /// They were refused, an [`Entry::Begin`] among them: another session holds the budget just now. Nothing was written.
     Busy,
     /// What came of the last [`Step::Rewrite`]: a softer prompt, where there is one.
     Rewritten(Option<String>),
@@ -97,7 +97,7 @@ pub enum Event {
     Elapsed,
     /// The machine is now where computing is allowed.
     Compute,
-    /// The last [`Step::Send`] of a submission was not carried out: whoever drives must end. Nothing left this machine.
+    /// The last [`Step::Send`] of a submission was not carried out: its driver must end. Nothing left this machine.
     Halted,
     /// A user wants the job stopped. Ignored once the result is there: it is paid for.
     Cancel,

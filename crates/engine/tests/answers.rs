@@ -53,7 +53,7 @@ impl Answer {
         }
     }
 
-    /// True where nobody could have worked on a request that came back like this.
+    /// True where no provider could have worked on a request that came back like this.
     fn is_certainly_unprocessed(&self, kind: &str) -> bool {
         match self {
             Answer::NotSent => true,
@@ -393,7 +393,7 @@ fn each_picture_has_its_own_seed_and_fewer_than_asked_are_reported() {
 /// A slip, the bytes with it in them, and the headers.
 type Slip = (&'static str, Vec<u8>, Vec<(String, String)>);
 
-/// Ways to spoil JSON that leave it readable for whoever is patient.
+/// Ways to spoil JSON that leave it readable for a patient reader.
 fn slips(body: &Value) -> Vec<Slip> {
     let text = body.to_string();
     let inner = text.strip_prefix('{').unwrap();

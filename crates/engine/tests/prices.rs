@@ -155,7 +155,7 @@ fn a_first_megapixel_and_further_ones_in_and_out_are_rounded_up() {
         ("openrouter", "flux-2-klein-4b", pixels(2 * MP, none), "0.015"),
         ("replicate", "flux-2-pro", pixels(2 * MP, none), "0.045"),
         ("replicate", "flux-2-flex", pixels(2 * MP, none), "0.1"),
-        // Without the size nobody knows.
+        // Without the size it is unknown.
         ("bfl", "flux-2-pro", images(1), "unknown"),
     ]);
 }

@@ -24,7 +24,7 @@ use crate::world::World;
 pub struct Simulator {
     address: SocketAddr,
     world: Arc<World>,
-    /// True while nobody can reach it.
+    /// True while it cannot be reached.
     cut: watch::Sender<bool>,
     listening: JoinHandle<()>,
 }
@@ -122,7 +122,7 @@ async fn listen(
             Some(listener) => listener,
             None => match bind(address) {
                 Ok(listener) => listener,
-                // Somebody may have the port for a moment.
+                // Another process may have the port for a moment.
                 Err(_) => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
@@ -134,7 +134,7 @@ async fn listen(
             () = accept(&open, &mut connections, world.clone()) => {}
             _ = is_cut.wait_for(|cut| *cut) => {}
         }
-        // The last connection is gone before the first one is refused: whoever is refused knows that nothing is on its way.
+        // The last connection is gone before the first one is refused: a client that is refused knows that nothing is on its way.
         connections.shutdown().await;
         drop(open);
         // The simulator that is gone needs no listener.

@@ -10,7 +10,7 @@ use image_gen_engine::provider;
 
 use super::{Balance, IoContext, Report};
 
-/// An empty account is looked at again this soon: somebody may have paid.
+/// An empty account is looked at again this soon: it may have been topped up.
 const WHILE_EMPTY: Duration = Duration::from_secs(60);
 
 /// When each provider answered last; `None` while it is being asked.
@@ -19,7 +19,7 @@ pub(super) struct Balances {
     asked: Mutex<HashMap<String, Option<Instant>>>,
 }
 
-/// Why somebody wants to know.
+/// Why it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Occasion {
     /// A call is over.
@@ -36,7 +36,7 @@ impl Balances {
         self.lock().clear();
     }
 
-    /// Whether it is time to ask; whoever is told so says [`Balances::answered`] afterwards.
+    /// Whether it is time to ask; a caller that is told so says [`Balances::answered`] afterwards.
     fn is_due(&self, provider: &str, pause: Duration) -> bool {
         let mut asked = self.lock();
         let due = asked.get(provider).is_none_or(|at| at.is_some_and(|at| at.elapsed() >= pause));
@@ -57,7 +57,7 @@ impl Balances {
 
 impl IoContext {
     /// Asks what is left on the account of a candidate's provider, where it is time to and the provider can be asked.
-    /// Nobody waits for the answer.
+    /// No caller waits for the answer.
     pub(super) fn look_at_account(self: &Arc<Self>, candidate: &Candidate, occasion: Occasion) {
         let interval = self.config.borrow().balance_interval;
         let pause = match occasion {
@@ -75,7 +75,7 @@ impl IoContext {
         tokio::spawn(async move {
             let answer = context.driver.send(&request, key.as_ref()).await;
             context.balances.answered(&id);
-            // Some keys may not ask: then nobody knows, and nothing changes.
+            // Some keys may not ask: then it stays unknown, and nothing changes.
             let Some(left) = answer.ok().and_then(|answer| adapter.read_balance(&answer)) else { return };
             // A provider that has just refused for want of credit and says that there is some is not believed at once: it may
             // be another limit of the account.

@@ -1,4 +1,4 @@
-//! The network thread's clock. It counts on from the moment at which it was first read, and nobody can set it: what waits
+//! The network thread's clock. It counts on from the moment at which it was first read, and cannot be set: what waits
 //! for an answer does not give up because the machine's clock was corrected.
 
 use std::sync::LazyLock;
@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 static START: LazyLock<(Instant, i64)> = LazyLock::new(|| (Instant::now(), wall()));
 
-/// Milliseconds of Unix time, for as long as nobody sets the machine's clock.
+/// Milliseconds of Unix time, for as long as the machine's clock is not set.
 pub fn now() -> i64 {
     let (start, at) = *START;
     at.saturating_add(i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX))

@@ -42,8 +42,7 @@ struct Details {
     deadline: Option<i64>,
     attempts: u32,
     progress: Progress,
-    model: String,
-    provider: Option<String>,
+    target: Target,
     max_cost: Option<Decimal>,
     priority: Option<Priority>,
     preferences: Option<Preferences>,
@@ -97,8 +96,7 @@ impl Details {
             deadline: job.deadline,
             attempts: job.attempts.unsigned_abs(),
             progress: serde_json::from_str(&job.progress)?,
-            model: job.model,
-            provider: job.provider,
+            target: Target::queued(job.model, job.provider, job.model_is_open),
             max_cost: word(job.max_cost)?,
             priority: word(job.priority)?,
             preferences: job.preferences.map(|text| serde_json::from_str(&text)).transpose()?,
@@ -121,8 +119,7 @@ pub(super) async fn follow(claimed: Claimed, context: Arc<IoContext>, cancel: Ar
         .map_err(|e| vec![closed(Failure::Invalid.because(format!("the job is not understood: {e}")))]);
     let started = match read {
         Ok(details) => {
-            let provider =
-                details.resume.as_ref().map(|r| r.provider.as_str()).or(details.provider.as_deref());
+            let provider = details.resume.as_ref().map(|r| r.provider.as_str()).or(details.target.provider());
             let own = task.context.local.find(&catalogue.snapshot, provider, &task.context).await;
             let config = task.context.config.borrow().clone();
             if details.attempts > 0 && details.resume.is_none() {
@@ -176,7 +173,7 @@ fn start(
     let pictures = inputs.unwrap_or_default().into_iter().filter_map(place).collect();
     let deadline = deadline.map(clock::from_wall);
     let wishes = preferences.unwrap_or_default();
-    let target = Target::queued(details.model, details.provider);
+    let target = details.target;
     let query = Query {
         purpose: Purpose::Run,
         job_id,

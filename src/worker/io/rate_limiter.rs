@@ -92,7 +92,7 @@ impl RateLimiter {
         self.grant_next(provider);
     }
 
-    /// Gives free places to those who wait. A place that nobody takes any more comes back by itself.
+    /// Gives free permits to those who wait. A permit that is not taken comes back by itself.
     fn grant_next(&self, provider: &str) {
         loop {
             let next = self

@@ -38,7 +38,7 @@ pub struct Report {
     pub paid_twice: u64,
     /// Jobs whose books and whose ledger differ.
     pub money: u64,
-    /// Attempts whose fate nobody knows.
+    /// Attempts whose fate is unknown.
     pub uncertain: u64,
     /// Those of them that the provider did bill.
     pub uncertain_billed: u64,
@@ -197,7 +197,7 @@ pub fn check(field: &Field, known: &[String]) -> Report {
     report
 }
 
-/// One job's attempts against what the providers have of it. `untouched`: it kills whoever touches it, and is asked for no more.
+/// One job's attempts against what the providers have of it. `untouched`: it kills the worker that touches it, and is asked for no more.
 fn one_job(report: &mut Report, job: &str, untouched: bool, tried: &[Attempt], called: &[Call]) {
     let paid = called.iter().filter(|c| !c.refused && c.billed.is_some_and(|b| !b.is_zero())).count();
     // One's own machine sends no bill. It forgets with a crash what it has done, and may then do it again.
@@ -214,7 +214,7 @@ fn one_job(report: &mut Report, job: &str, untouched: bool, tried: &[Attempt], c
         let Some(cost) = attempt.cost.filter(|cost| !cost.is_zero()) else { continue };
         let same = |c: &&Call| c.provider == attempt.provider && c.billed == Some(cost);
         // Who is called off is booked at the price that was named at the acceptance. That the filter would have refused
-        // the picture, and nothing been billed, nobody waited to hear.
+        // the picture, and nothing been billed, was not waited for.
         let unheard = |c: &&Call| attempt.status == "canceled" && c.provider == attempt.provider && c.refused;
         match left.iter().position(same).or_else(|| left.iter().position(unheard)) {
             Some(found) => drop(left.remove(found)),

@@ -104,7 +104,7 @@ impl Field {
         Field { stage, folder, start }
     }
 
-    /// Whoever comes to this place from now on is held there.
+    /// A process that comes to this place from now on is held there.
     ///
     /// # Panics
     /// Without room on the disk.
@@ -130,7 +130,7 @@ impl Field {
         gone_is_fine(fs::remove_file(self.folder.join(format!("{place}.poison.{job}"))));
     }
 
-    /// Nobody is held any more, and the providers are themselves again.
+    /// No process is held any more, and the providers are themselves again.
     pub fn let_go(&self) {
         self.stage.sim.clear_rules();
         for file in self.files().filter(|name| name.ends_with(".hold")) {

@@ -123,7 +123,7 @@ impl Point {
         }
     }
 
-    /// What a kill there must lead to: `succeeded`; `uncertain`, where nobody can know whether the provider was paid; or
+    /// What a kill there must lead to: `succeeded`; `uncertain`, where it cannot be known whether the provider was paid; or
     /// the error of a job whose provider forgot what it had accepted.
     pub fn expected(self, kill: Kill, kind: &Kind) -> &'static str {
         // One's own machine sends no bill: what is lost is made again.

@@ -62,7 +62,7 @@ pub fn decide(field: &Field) -> Vec<String> {
         }
         let after = standing(&mut admin, id);
         let right = match n % 3 {
-            // Nobody has said what it cost: all stays as it was.
+            // What it cost has not been said: all stays as it was.
             0 => after == job.before,
             _ => {
                 after[0].parse::<Decimal>().is_ok_and(|spent| spent >= billed)

@@ -162,7 +162,7 @@ fn submit(field: &Field, seed: u64, stop: &AtomicBool) -> (Vec<String>, Vec<Stri
                 for _ in open..OPEN {
                     number += 1;
                     if random.random_range(0..POISON) == 0 {
-                        // Nobody has it before it is one.
+                        // No process has it before it is one.
                         let [place, arguments] = POISONS[random.random_range(0..POISONS.len())];
                         let prompt = format!("[job {number:06}] poison");
                         alice.try_rows("BEGIN")?;
@@ -190,7 +190,7 @@ fn submit(field: &Field, seed: u64, stop: &AtomicBool) -> (Vec<String>, Vec<Stri
             }
             Ok(())
         })();
-        // Nobody but the kills ends it.
+        // Only the kills end it.
         drop(lived);
     }
     (known, poisons)

@@ -121,6 +121,44 @@ fn explain_says_who_is_out_and_why() {
 }
 
 #[test]
+fn a_job_without_a_model_goes_where_explain_says_and_shows_where_it_went() {
+    // F10: the model that was planned is not taken for one that the caller named.
+    let stage = stage(&["bfl", "fal", "stability"], &[]);
+    let mut alice = stage.alice();
+    for preferred in ["stability", "fal", "bfl"] {
+        let preferences = format!("{{\"preferred\": [\"{preferred}\"]}}");
+        let arguments = format!("{{\"prompt\": \"a kettle\", \"provider_preferences\": {preferences}}}");
+        let route = alice.column(&format!(
+            "SELECT provider || ':' || model FROM image_gen.explain('generate', '{arguments}') WHERE included ORDER BY position"
+        ));
+        assert!(route[0].starts_with(preferred), "{route:?}");
+        let id =
+            alice.generate_with(&format!("prompt => 'a kettle', provider_preferences => '{preferences}'"));
+        alice.all_succeed(std::slice::from_ref(&id));
+        let shown = alice.text(&format!("SELECT provider || ':' || model FROM image_gen.status('{id}')"));
+        assert_eq!(shown, route[0]);
+        let sent = alice
+            .text(&format!("SELECT provider || ':' || model FROM image_gen.attempts WHERE job_id = '{id}'"));
+        assert_eq!(sent, route[0]);
+    }
+    check_ledger(&stage);
+}
+
+#[test]
+fn a_job_for_ones_own_machine_waits_there_and_goes_nowhere_else() {
+    let stage = stage(&["bfl", "fal", "stability", "a1111"], &[]);
+    let mut alice = stage.alice();
+    stage.sim.rule(json!({"provider": "a1111", "fault": {"kind": "status", "code": 500}}));
+    let id = alice.generate_with("prompt => 'the board, before it is announced', model => 'sd-local'");
+    alice.done(&id);
+    let asked =
+        alice.column(&format!("SELECT DISTINCT provider FROM image_gen.attempts WHERE job_id = '{id}'"));
+    assert!(asked.iter().all(|provider| provider == "a1111"), "{asked:?}");
+    let clouds = stage.sim.totals().by_provider;
+    assert!(clouds.keys().all(|provider| *provider == "a1111"), "{clouds:?}");
+}
+
+#[test]
 fn max_cost_leaves_the_dear_ones_out() {
     let stage = stage(&["bfl", "fal", "stability"], &["image_gen.breaker_failures = 0"]);
     let mut alice = stage.alice();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::catalogue::tests::rows;
 
-/// Keys that are there (`None`: nobody has said), and what renders take.
+/// Keys that are there (`None`: not known), and what renders take.
 #[derive(Default)]
 struct Known(Option<Vec<&'static str>>, BTreeMap<String, f64>);
 
@@ -220,6 +220,80 @@ fn a_preview_takes_the_place_of_a_model_without_a_key_where_that_is_wanted() {
 }
 
 #[test]
+fn a_job_for_a_model_of_ones_own_machine_does_not_leave_it() {
+    // F10: named alone or with its provider, whatever is well elsewhere.
+    let all = keys(&[
+        "STABLE_DIFFUSION_LOCAL_BASE_URL",
+        "BFL_API_KEY",
+        "FAL_API_KEY",
+        "STABILITY_API_KEY",
+        "OPENAI_API_KEY",
+    ]);
+    let names = |case: &Case| -> Vec<String> {
+        let admission = case.admit(&snapshot(), &all).unwrap();
+        admission.route.iter().map(|c| c.kind.clone()).collect()
+    };
+    let leaves = |kinds: &[String]| kinds.iter().any(|kind| !route::is_local(kind));
+    for model in ["sd-local", "a1111:sd-local", "comfyui:sd-xl-base"] {
+        for purpose in [Purpose::Run, Purpose::Explain] {
+            let named = Case { model: Some(model), ..Case::new(purpose) };
+            assert!(!leaves(&names(&named)), "{model}: {:?}", names(&named));
+            let preferred = Case { wishes: json!({"preferred": ["bfl"]}), ..named };
+            assert!(
+                names(&preferred).contains(&"bfl".to_owned()) || model.contains(':'),
+                "{model}: it is allowed"
+            );
+        }
+    }
+    let open = Case { own: None, ..Case::new(Purpose::Run) };
+    assert!(leaves(&names(&open)), "an open choice may go anywhere");
+}
+
+#[test]
+fn a_queued_job_whose_model_was_left_open_keeps_the_callers_order() {
+    let wanted = request(json!({}));
+    let all = keys(&["BFL_API_KEY", "FAL_API_KEY", "OPENAI_API_KEY"]);
+    let order = |open: bool| -> Vec<String> {
+        let target = Target::queued("flux-1.1-pro".into(), None, open);
+        let query = Query {
+            purpose: Purpose::Run,
+            job_id: "gen_1",
+            need: Need::of(&wanted, Operation::Generate),
+            request: &wanted,
+            target: &target,
+            priority: None,
+            max_cost: None,
+            allow_unpriced: false,
+            own: None,
+            preview: false,
+        };
+        let wishes = serde_json::from_value(json!({"preferred": ["openai"]})).unwrap();
+        let admission = admit(&snapshot(), &query, &wishes, &all).unwrap();
+        admission.route.iter().map(|c| c.provider.clone()).collect()
+    };
+    assert_eq!(order(true)[0], "openai", "what the caller prefers comes first");
+    assert_eq!(order(false)[0], "bfl", "a model that was named comes first");
+}
+
+#[test]
+fn a_model_that_one_provider_alone_has_is_asked_for_there_only() {
+    let gateway = json!({"id": "gateway", "kind": "openai", "base_url": "http://10.0.0.1/v1", "key_name": "NONE",
+                         "enabled": true, "priority": 5, "max_in_flight": null, "requests_per_minute": null});
+    let own = json!({"name": "house-style", "provider_kind": "openai", "provider": "gateway", "remote_name": "house",
+                     "api": null, "aliases": [], "operations": ["generate"], "default_for": [], "sizes": {"fixed": [[1024, 1024]]},
+                     "prompt_chars": null, "max_n": 1, "parameters": {"prompt": true}, "fixed": {}, "typical_seconds": 5,
+                     "successor": null, "ends_on": null});
+    let snapshot = Snapshot::from(rows(&[], &[("providers", gateway), ("models", own)]));
+    let case = Case { model: Some("house-style"), ..Case::new(Purpose::Run) };
+    let admission = case.admit(&snapshot, &keys(&["OPENAI_API_KEY"])).unwrap();
+    assert_eq!(first(&admission), "gateway:house-style");
+    let offered = |c: &&Candidate| c.model == "house-style";
+    assert_eq!(admission.route.iter().filter(offered).count(), 1, "openai itself is not asked for it");
+    let elsewhere = Case { model: Some("openai:house-style"), ..Case::new(Purpose::Run) };
+    assert!(elsewhere.admit(&snapshot, &keys(&["OPENAI_API_KEY"])).is_err());
+}
+
+#[test]
 fn what_follows_a_refusal_has_the_candidates_of_the_models_that_it_names() {
     let step = |action: &str, model: Value| ("ladder", json!({"action": action, "model": model}));
     let steps = [
@@ -231,7 +305,7 @@ fn what_follows_a_refusal_has_the_candidates_of_the_models_that_it_names() {
     ];
     let snapshot = Snapshot::from(rows(&[], &steps));
     let wanted = request(json!({}));
-    let target = Target::queued("flux-1.1-pro".into(), None);
+    let target = Target::queued("flux-1.1-pro".into(), None, false);
     let query = Query {
         purpose: Purpose::Run,
         job_id: "gen_1",

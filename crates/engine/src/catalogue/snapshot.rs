@@ -55,6 +55,8 @@ impl Provider {
 struct ModelRow {
     name: String,
     provider_kind: String,
+    #[serde(default)]
+    provider: Option<String>,
     remote_name: String,
     api: Option<String>,
     aliases: Vec<String>,
@@ -138,6 +140,8 @@ impl Need {
 pub(super) struct Model {
     pub name: String,
     pub kind: String,
+    /// The only provider that has it; `None` is every provider of the kind.
+    provider: Option<String>,
     /// Set for a retired model.
     pub successor: Option<String>,
     /// The day the provider shuts it down.
@@ -208,6 +212,7 @@ impl Model {
         let model = Model {
             name,
             kind,
+            provider: None,
             successor: None,
             ends_on: None,
             operations: vec![],
@@ -238,6 +243,7 @@ impl Model {
         let model = Model {
             name: row.name,
             kind: row.provider_kind,
+            provider: row.provider,
             successor: row.successor,
             ends_on: row.ends_on,
             operations: row.operations,
@@ -247,6 +253,11 @@ impl Model {
             facts,
         };
         (model, aliases)
+    }
+
+    /// Whether a provider of its kind has it.
+    fn is_at(&self, provider: &Provider) -> bool {
+        self.provider.as_ref().is_none_or(|id| *id == provider.id)
     }
 
     fn is_default_for(&self, task: &str) -> bool {
@@ -401,7 +412,9 @@ impl Snapshot {
     pub fn can(&self, provider: &Provider, need: Need) -> bool {
         let does = |m: &Model, task| m.operations.contains(&task);
         let able = |m: &Model| does(m, need.task) || need.task == Task::Outpaint && does(m, Task::Inpaint);
-        self.models.iter().any(|m| m.kind == provider.kind && m.successor.is_none() && able(m))
+        self.models
+            .iter()
+            .any(|m| m.kind == provider.kind && m.is_at(provider) && m.successor.is_none() && able(m))
     }
 
     /// The providers and models that offer a model by its name, in the administrator's order. A model without a row is
@@ -418,12 +431,14 @@ impl Snapshot {
         let mut found: Vec<(&Provider, &Model)> = vec![];
         let usable = |p: &&Provider| (p.enabled || disabled_too) && provider.is_none_or(|id| id == p.id);
         for entry in self.named(model).filter(|m| m.successor.is_none()) {
-            found.extend(self.of_kind(&entry.kind).filter(usable).map(|p| (p, entry)));
+            let at = |p: &&Provider| usable(p) && entry.is_at(p);
+            found.extend(self.of_kind(&entry.kind).filter(at).map(|p| (p, entry)));
         }
         if provider.is_some() && model != "*" {
-            let any = self.named("*").filter(|m| m.successor.is_none() && !self.lists(model, &m.kind));
-            for entry in any {
-                found.extend(self.of_kind(&entry.kind).filter(usable).map(|p| (p, entry)));
+            for entry in self.named("*").filter(|m| m.successor.is_none()) {
+                let listed = |p: &Provider| self.named(model).any(|m| m.kind == p.kind && m.is_at(p));
+                let at = |p: &&Provider| usable(p) && entry.is_at(p) && !listed(p);
+                found.extend(self.of_kind(&entry.kind).filter(at).map(|p| (p, entry)));
             }
         }
         found.sort_by(|(a, _), (b, _)| (a.priority, &a.id).cmp(&(b.priority, &b.id)));
@@ -464,7 +479,10 @@ impl Snapshot {
 
     /// The usual model of a provider for a need. What can inpaint can outpaint: on a larger canvas.
     fn usual(&self, provider: &Provider, need: Need) -> Option<&Model> {
-        let of_kind = || self.usual.get(&provider.kind).into_iter().flatten().map(|at| &self.models[*at]);
+        let of_kind = || {
+            let models = self.usual.get(&provider.kind).into_iter().flatten().map(|at| &self.models[*at]);
+            models.filter(|m| m.is_at(provider))
+        };
         let exact = of_kind().find(|m| m.is_default_for(need.as_str()));
         let near = || match need.task {
             Task::Outpaint => of_kind().find(|m| m.is_default_for("inpaint")),

@@ -1,4 +1,4 @@
-//! The web UI of AUTOMATIC1111 and its descendants, on somebody's own machine: one call, one job at a time, the pictures
+//! The web UI of AUTOMATIC1111 and its descendants, on the user's own machine: one call, one job at a time, the pictures
 //! come back as base64. There is no filter and no bill.
 
 use std::time::Duration;

@@ -63,7 +63,7 @@ impl Provider for Bfl {
         let answer = response.json();
         let (Some(id), Some(poll_url)) = (task_id(&answer, "/id"), text_at(&answer, &["/polling_url"]))
         else {
-            // A success that names no task: something was accepted, and nobody can ask for it.
+            // A success that names no task: something was accepted, and it cannot be asked for.
             return Err(without_task(self, response, &answer));
         };
         let poll_url = with_id(poll_url, &segment(&id));

@@ -135,7 +135,7 @@ impl Provider for ComfyUi {
         Ok(Reply::Accepted { remote: remote(base_url(self, call.candidate), &id), cost: None })
     }
 
-    /// (An older server that gave its own id to a task does not know it by ours: what it renders then is nobody's, and free.)
+    /// (An older server that gave its own id to a task does not know it by ours: what it renders then has no job, and is free.)
     fn named_task(&self, base: &str, tag: &str) -> Option<Remote> {
         Some(remote(base, &uuid("prompt", tag)))
     }

@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(failure(400, "unknown_parameter", ""), Failure::Invalid);
         assert_eq!(failure(503, "slow_down", ""), Failure::Overloaded { after: None });
         assert_eq!(failure(500, "server_is_overloaded", ""), Failure::Overloaded { after: None });
-        // Nobody documents that it costs nothing.
+        // It is not documented to cost nothing.
         assert_eq!(failure(500, "server_error", ""), Failure::Uncertain);
     }
 }

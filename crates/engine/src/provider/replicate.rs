@@ -135,7 +135,7 @@ impl Provider for Replicate {
         match text_at(&answer, &["/status"]) {
             Some("succeeded") => read_output(&answer, || without_result(self, response, &answer)),
             Some("failed") => Err(failure::of_prediction(&answer)),
-            // Not by us: then nobody asks any more. Somebody wanted it, so it is not sent again.
+            // Not by us: it was wanted so by its account's owner, and is not sent again.
             Some("canceled") => {
                 Err(Rejection::unknown(Failure::Broken, "the prediction was canceled at the provider"))
             }

@@ -362,7 +362,7 @@ impl<'a> RequestBuilder<'a> {
         if let Some(factor) = parameter.times {
             sent *= factor;
         }
-        // Six digits: what floating point adds is nobody's wish.
+        // Six digits: what floating point adds was not asked for.
         sent = (sent * 1e6).round() / 1e6;
         let whole = sent.fract() == 0.0 && matches!(name, "seed" | "steps") || parameter.times.is_some();
         let value = if whole { json!(sent as i64) } else { json!(sent) };

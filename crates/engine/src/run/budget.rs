@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::input::Inputs;
 use crate::provider;
 
-/// When to ask again where somebody else holds the budget.
+/// When to ask again where another session holds the budget.
 const HELD: Duration = Duration::from_millis(300);
 
 impl Run {
@@ -47,7 +47,7 @@ impl Run {
         self.close(JobStatus::NeedsReview, Failure::OverBudget.because(message))
     }
 
-    /// Somebody else holds the budget just now. Nobody was called, so nothing is counted.
+    /// Another session holds the budget just now. No provider was called, so nothing is counted.
     pub(super) fn busy(&mut self, now: i64) -> Step {
         self.take_back();
         let spread = crate::seed::fraction(&self.job.id, (now & 0xffff) as u32);

@@ -33,7 +33,7 @@ impl Run {
                     return Step::Rewrite { prompt: self.job.request.prompt.clone(), refused_by };
                 }
                 Some(Rung::SwitchModel { candidates }) => {
-                    // A model that is named and that nobody can take is not replaced by one that is not named.
+                    // A model that is named and that no provider can take is not replaced by one that is not named.
                     let from = candidates.as_ref().unwrap_or(&self.plan.route);
                     let open = |c: &&Candidate| progress.is_open(c) && !progress.model_refused(c);
                     let other = from.iter().filter(open).find(|c| self.fits(c)).map(Candidate::name);
@@ -160,7 +160,7 @@ impl Run {
         self.gather(0, now)
     }
 
-    /// The candidate is unwell: another one, later, or not at all. Nobody was called, so nothing is counted.
+    /// The candidate is unwell: another one, later, or not at all. No provider was called, so nothing is counted.
     pub(super) fn shut(&mut self, after: Duration, code: ErrorCode, now: i64) -> Step {
         let here = self.candidate.name();
         self.unwell.push((here.clone(), after, code));

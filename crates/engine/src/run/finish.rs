@@ -248,7 +248,7 @@ fn is_outage(failure: &Failure, situation: Situation) -> bool {
     retry::after(failure, exhausted) == Next::Elsewhere
 }
 
-/// The end of a job whose provider is no longer configured: it was accepted, and nobody can ask for it.
+/// The end of a job whose provider is no longer configured: it was accepted, and cannot be asked for.
 pub fn lost(number: u32, provider: &str, cost: Option<Cost>) -> Vec<Entry> {
     let failed =
         Failure::Uncertain.because(format!("accepted by provider '{provider}', which is not there any more"));

@@ -146,7 +146,7 @@ impl Run {
         Step::Commit(vec![checkpoint])
     }
 
-    /// What was sent, as far as anybody knows, and nobody answered to: at a provider that can be asked for it.
+    /// What was sent, as far as is known, and has no answer: at a provider that can be asked for it.
     pub(super) fn unsure(&self) -> Option<Accepted> {
         let provider = self.provider()?;
         let base = provider::base_url(provider, &self.candidate);

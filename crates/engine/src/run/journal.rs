@@ -21,7 +21,7 @@ pub enum AttemptStatus {
     Failed,
     /// The provider refused the content.
     Refused,
-    /// Nobody knows whether it was accepted.
+    /// It is unknown whether it was accepted.
     Uncertain,
     /// A user stopped it.
     Canceled,
@@ -101,7 +101,7 @@ pub enum Entry {
         seed_honored: bool,
         /// What it leaves out.
         warnings: Vec<Warning>,
-        /// What this very call is expected to cost, in USD; `None` when nobody knows.
+        /// What this very call is expected to cost, in USD; `None` when unknown.
         estimated_cost: Option<Decimal>,
         /// How far the job has come.
         progress: Progress,

@@ -324,7 +324,7 @@ fn what_we_named_is_asked_for_before_it_is_sent_again() {
     assert_eq!(log.last(), Some(&"later"));
     assert!(log.iter().filter(|l| l.starts_with("get /history")).count() > 1, "{log:?}");
     assert!(!log.iter().any(|l| *l == "checkpoint" || l.starts_with("post")), "{log:?}");
-    // Nobody else can be asked.
+    // No other provider can be asked.
     assert!(Run::resume(job(), plan("bfl"), candidate("bfl"), 1, None, None, 0).is_none());
 }
 

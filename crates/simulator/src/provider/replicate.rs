@@ -300,7 +300,7 @@ fn begin(
         format: order.format.unwrap_or(model.format),
     };
     let task = Task { count: order.count, ..desk.task(NAME, &id, model.name, picture, time, fate) };
-    // Whoever waits gets the prediction as it is when the waiting ends.
+    // A caller that waits gets the prediction as it is when the waiting ends.
     let over = if fate == Fate::Never { duration(f64::MAX) } else { time };
     let waited = wait.min(over).min(patience.unwrap_or(over));
     let at = (!wait.is_zero()).then(|| desk.now_us.saturating_add(micros(waited)));

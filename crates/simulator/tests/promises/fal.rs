@@ -275,7 +275,7 @@ async fn requests_beyond_the_limit_wait_in_the_queue() {
     }
     assert_eq!(states, ["IN_PROGRESS", "IN_PROGRESS", "IN_QUEUE", "IN_QUEUE"]);
     assert_eq!(sim.totals().all.peak_in_flight, 2);
-    // Whoever limits the wait is told when it is over.
+    // A client that limits the wait is told when it is over.
     let headers = [FAL, &[("x-fal-request-timeout", "0.001")]].concat();
     let reply = send(&sim, "POST", "/fal/fal-ai/flux/dev", &headers, &json!({"prompt": "a"})).await.json();
     let reply = loop {

@@ -110,7 +110,7 @@ fn the_cost_in_the_answer_is_exact() {
     assert_eq!(output.tokens, Some(Tokens { text_in: 5, image_in: 0, image_out: 1290, text_out: 0 }));
     let own_key = json!({"cost": 0.001, "is_byok": true, "cost_details": {"upstream_inference_cost": 0.04}});
     assert_eq!(finished(body(own_key)).cost.unwrap().amount.unwrap().to_string(), "0.041");
-    // The provider behind it bills too, and nobody says what.
+    // The provider behind it bills too, and does not say what.
     let untold = json!({"cost": 0.001, "is_byok": true});
     assert_eq!(finished(body(untold)).cost, Some(Cost::unknown()));
     assert_eq!(finished(body(json!({}))).cost, None);

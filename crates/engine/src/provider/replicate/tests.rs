@@ -310,7 +310,7 @@ fn each_documented_failure_of_a_prediction_has_one_class() {
     ] {
         let rejection = poll(200, json!({"id": "P", "status": "failed", "error": error})).unwrap_err();
         assert_eq!(rejection.failed.failure, failure, "{error}");
-        // What never started is not charged; of the rest nobody knows.
+        // What never started is not charged; of the rest it is unknown.
         let started = !["(E003)", "(E004)", "(E6716)"].iter().any(|code| error.contains(code));
         assert_eq!(rejection.charge, if started { Charge::Unknown } else { Charge::Free }, "{error}");
     }

@@ -91,7 +91,7 @@ fn a_provider_that_is_known_to_be_unwell_is_skipped_without_a_call() {
     world.unwell = vec!["bfl:m".into()];
     world.go();
     assert_eq!(world.log[..3], ["shut at bfl:m", "enter other:n", "begin"]);
-    // With nobody well the job waits, and no attempt is written down.
+    // With no closed circuit the job waits, and no attempt is written down.
     let mut world = two(Progress::default(), vec![]);
     world.unwell = vec!["bfl:m".into(), "other:n".into()];
     world.go();

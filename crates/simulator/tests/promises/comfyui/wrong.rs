@@ -122,7 +122,7 @@ async fn scripted_fates_are_played() {
         (queue["queue_running"].as_array().unwrap().len(), &queue["queue_running"][0][1]),
         (1, &json!(never))
     );
-    // It holds nobody up, and can be stopped.
+    // It holds no other task up, and can be stopped.
     let id = queued(&sim, &picture("a cat", 5)).await;
     assert!(history(&sim, &id).await["outputs"]["9"].is_object());
     call(&sim, "POST", "interrupt", json!({"prompt_id": never})).await;
