@@ -18,7 +18,7 @@ prompt: what should be in the picture. model: a name or alias of image_gen.model
 quotes more than one word, a fast one for quality => ''draft'', what serves the priority best, else image_gen.default_model.
 width, height: pixels, both or none. aspect_ratio: W:H, where no size is given. seed: 0 to 2147483647, chosen and recorded when NULL.
 guidance, steps, quality, negative_prompt: sent where the model has them, else a warning. n: 1 to 10 pictures.
-metadata: a JSON object of the caller''s own, never sent; campaign, shot and ticket become columns of the asset.
+metadata: a JSON object of the caller''s own, never sent; campaign, shot and ticket (at most 255 characters each) become columns of the asset.
 provider_preferences: {"preferred": [], "only": false, "weights": {}, "blocked": []}, merged with the setting image_gen.provider_preferences.
 priority: quality, control, speed, variety, cost or privacy (own back ends only). options: parameters of one provider, by name.
 idempotency_key: the same key returns the same job. deadline: not sent after it. max_cost: USD for all its calls together; refused when the estimate is higher, and no call is made that would go beyond it.

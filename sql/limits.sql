@@ -181,6 +181,10 @@ DECLARE
 BEGIN
   PERFORM image_gen._administers(caller);
   PERFORM image_gen._bounded('amount', $3, 'Give USD from 0 up, or NULL to remove the budget.');
+  IF char_length($2) > 255 THEN
+    RAISE EXCEPTION 'the key of a budget is longer than 255 characters' USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'No role, campaign, shot, ticket or batch has such a long name.';
+  END IF;
   IF $5 <= clock_timestamp() THEN
     RAISE EXCEPTION 'until % has passed', $5 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time in the future, or leave it out.';
   ELSIF NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = $6) THEN

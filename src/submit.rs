@@ -30,6 +30,10 @@ const TEXT: pg_sys::Oid = pg_sys::TEXTOID;
 /// The largest metadata of one job, in bytes of JSON.
 const MAX_METADATA: usize = 65_536;
 
+/// The longest campaign, shot or ticket, in characters. Assets are indexed by them: what does not fit there would fail when
+/// the picture is paid for.
+const MAX_LABEL: usize = 255;
+
 /// What a caller asks for: a request, and what is to be done with it.
 pub struct Submission {
     operation: Operation,
@@ -59,6 +63,23 @@ impl Metadata {
         let datum = datum.or_else(|| pgrx::JsonB(json!({})).into_datum());
         let text = datum.map(json_text).unwrap_or_default();
         Metadata { datum, text }
+    }
+}
+
+impl Metadata {
+    /// Which of the entries that are copied to assets is too long.
+    fn too_long(&self) -> Option<&'static str> {
+        if self.text.len() <= MAX_LABEL {
+            return None;
+        }
+        let entries: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&self.text).ok()?;
+        let long = |name: &&str| match entries.get(*name) {
+            Some(serde_json::Value::String(text)) => text.chars().count() > MAX_LABEL,
+            // As text it has up to twice as many characters: PostgreSQL writes spaces.
+            Some(other) => other.to_string().len() * 2 > MAX_LABEL,
+            None => false,
+        };
+        ["campaign", "shot", "ticket"].into_iter().find(long)
     }
 }
 
@@ -107,6 +128,13 @@ impl Submission {
                 Code::TooLarge,
                 "metadata is larger than 64 kB",
                 "Store large data in a table of your own, under the job's id.",
+            );
+        }
+        if let Some(name) = self.metadata.too_long() {
+            fail(
+                Code::Argument,
+                &format!("metadata.{name} is longer than {MAX_LABEL} characters"),
+                "It names what assets are found by, and is stored with each: put longer texts under another name.",
             );
         }
         if self.key.as_ref().is_some_and(|key| key.is_empty() || key.chars().count() > 255) {

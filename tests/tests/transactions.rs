@@ -8,6 +8,43 @@ use image_gen_tests::wait::secs;
 use image_gen_tests::{Stage, wait_until};
 
 #[test]
+fn what_would_not_fit_with_the_picture_is_refused_at_the_call() {
+    let stage = Stage::start();
+    let mut alice = stage.alice();
+    // Four bytes a character, and nothing that compresses.
+    let label = |n: u32| {
+        format!("(SELECT string_agg(chr(65536 + (hashint4(i) & 65535)), '') FROM generate_series(1, {n}) i)")
+    };
+    for name in ["campaign", "shot", "ticket"] {
+        let sql = format!(
+            "SELECT * FROM image_gen.generate('x', model => 'preview', metadata => jsonb_build_object('{name}', {}))",
+            label(256)
+        );
+        assert_eq!(alice.sqlstate(&sql), "22023", "{name}");
+        let nested = format!(
+            "SELECT * FROM image_gen.generate('x', model => 'preview', metadata => jsonb_build_object('{name}', jsonb_build_object('a', {})))",
+            label(200)
+        );
+        assert_eq!(alice.sqlstate(&nested), "22023", "{name}");
+    }
+    let all = format!(
+        "SELECT id FROM image_gen.generate('x', model => 'preview', width => 16, height => 16,
+           metadata => jsonb_build_object('campaign', {0}, 'shot', {0}, 'ticket', {0}, 'brief', repeat('long ', 2000)))",
+        label(255)
+    );
+    let id = alice.text(&all);
+    alice.all_succeed(std::slice::from_ref(&id));
+    assert_eq!(
+        alice.number(&format!(
+            "SELECT char_length(campaign) FROM image_gen.campaign_assets WHERE job_id = '{id}'"
+        )),
+        255
+    );
+    let long = format!("SELECT image_gen.set_budget('campaign', {}, 1)", label(256));
+    assert_eq!(stage.admin().sqlstate(&long), "22023");
+}
+
+#[test]
 fn a_call_that_the_parser_would_copy_is_an_error_and_queues_nothing() {
     let stage = Stage::start();
     let mut alice = stage.alice();
