@@ -1,5 +1,6 @@
 //! What another user of the server notices while a role does its worst with the arguments of its calls: `make bench`. Rounds
-//! of pgbench on a quiet server and beside 500 hostile submissions, in turn; ratios travel between machines.
+//! of pgbench on a quiet server, beside 500 hostile submissions, and beside a session that only computes, in turn: where processors
+//! are few, any session that computes is noticed, so that one is what the others are held against.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement that cannot be taken ends the program
 
 use std::process::{Command, Stdio};
@@ -32,7 +33,7 @@ fn main() {
 
     // Caches are warm in any server that has run for a while.
     bystander(&stage, &AtomicBool::new(true));
-    let (mut quiet, mut beside) = (vec![], vec![]);
+    let (mut quiet, mut beside, mut computing) = (vec![], vec![], vec![]);
     for _ in 0..ROUNDS {
         quiet.extend(bystander(&stage, &AtomicBool::new(true)));
         let over = AtomicBool::new(false);
@@ -46,8 +47,19 @@ fn main() {
         });
         let open = "SELECT count(*) FROM image_gen.jobs WHERE status IN ('queued', 'running')";
         wait_until("all jobs end", secs(300), || admin.number(open) == 0);
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| compute(&stage, &over));
+            computing.extend(bystander(&stage, &AtomicBool::new(true)));
+            over.store(true, Ordering::Relaxed);
+        });
     }
-    for (what, times) in [("pgbench, quiet", &quiet), ("pgbench beside hostile submissions", &beside)] {
+    let rows = [
+        ("pgbench, quiet", &quiet),
+        ("pgbench beside hostile submissions", &beside),
+        ("pgbench beside a session that computes", &computing),
+    ];
+    for (what, times) in rows {
         println!(
             "{what:<40} p50 {:.3} ms   p99 {:.3} ms   n {}",
             quantile(times, 0.5),
@@ -55,7 +67,18 @@ fn main() {
             times.len()
         );
     }
-    println!("{:<40} {:.2}", "ratio of the p99", quantile(&beside, 0.99) / quantile(&quiet, 0.99));
+    for (what, times) in [("ratio of the p99, hostile", &beside), ("ratio of the p99, computing", &computing)]
+    {
+        println!("{what:<40} {:.2}", quantile(times, 0.99) / quantile(&quiet, 0.99));
+    }
+}
+
+/// Keeps one processor busy, harmlessly.
+fn compute(stage: &Stage, over: &AtomicBool) {
+    let mut bob = stage.bob();
+    while !over.load(Ordering::Relaxed) {
+        bob.run("SELECT count(*) FROM generate_series(1, 300000)");
+    }
 }
 
 /// Makes all calls, one after the other.
