@@ -56,6 +56,8 @@ fn a_call_that_the_parser_would_copy_is_an_error_and_queues_nothing() {
         format!("SELECT s.id FROM (SELECT ({call}).*) s"),
         format!("CREATE TEMPORARY TABLE made AS SELECT ({call}).*"),
         format!("DO $do$ BEGIN PERFORM ({call}).*; END $do$"),
+        format!("EXPLAIN ANALYZE SELECT ({call}).*"),
+        format!("DECLARE c CURSOR WITH HOLD FOR SELECT ({call}).*"),
         "SELECT (image_gen.upscale('asset:1')).*".to_owned(),
     ] {
         let error = alice.try_rows(&copied).expect_err(&copied);
