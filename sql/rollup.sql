@@ -7,7 +7,7 @@
 --
 -- Reports add up these and the rows of the jobs that are not in them. The worker folds jobs in, a few at a time, long after they
 -- have ended (_fold_spending); nothing is written for it while a job runs. Whatever changes a job that is over takes it out first
--- (_take_out), in the same transaction: what is taken out are further rows, so that nobody waits for anybody; only a fold, which
+-- (_take_out), in the same transaction: what is taken out are further rows, so that no session waits for another; only a fold, which
 -- takes milliseconds, is waited for. check_budgets() proves the sums from the rows.
 
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -100,7 +100,7 @@ CREATE TABLE image_gen.spending_mark (
   seen_by   text[] NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 20);
 INSERT INTO image_gen.spending_mark DEFAULT VALUES;
-COMMENT ON TABLE image_gen.spending_mark IS 'One row: which jobs are in spending_totals and spending_days. Whoever changes a job that is over holds it, so that none is folded in meanwhile.';
+COMMENT ON TABLE image_gen.spending_mark IS 'One row: which jobs are in spending_totals and spending_days. A session that changes a job that is over holds it, so that none is folded in meanwhile.';
 COMMENT ON COLUMN image_gen.spending_mark.folded_to IS 'Every job up to this jobs.seq, except those in spending_left_out.';
 COMMENT ON COLUMN image_gen.spending_mark.seen_to IS 'Up to this jobs.seq each is committed, or gone, as soon as the transactions of seen_by have ended.';
 COMMENT ON COLUMN image_gen.spending_mark.seen_by IS 'The transactions that had taken a number then: pg_locks.virtualtransaction.';
@@ -302,7 +302,7 @@ BEGIN
                       WHERE j.seq IS NULL OR j.status NOT IN ('queued', 'running', 'needs_review')) THEN
     RETURN false;
   END IF;
-  -- Whoever is changing a job that is over is left alone, and waits for us.
+  -- A session that is changing a job that is over is left alone, and waits for us.
   SELECT m.* INTO mark FROM image_gen.spending_mark m FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN
     RETURN false;
@@ -369,7 +369,7 @@ BEGIN
   RETURN more OR finished IS NOT NULL OR stories IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION image_gen._fold_spending(integer) IS
-'Puts some of the jobs that are over into spending_totals and spending_days; whether there may be more. Waits for nobody.';
+'Puts some of the jobs that are over into spending_totals and spending_days; whether there may be more. Waits for no session.';
 
 CREATE FUNCTION image_gen._take_out(ids text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
@@ -405,7 +405,7 @@ COMMENT ON FUNCTION image_gen._forget_spending() IS 'Empties spending_totals and
 CREATE FUNCTION image_gen._spending_changes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  -- The worker changes calls of jobs that are not over, and of none that is in the totals: it waits for nobody.
+  -- The worker changes calls of jobs that are not over, and of none that is in the totals: it waits for no session.
   IF NOT EXISTS (SELECT FROM image_gen.worker_state w JOIN pg_stat_get_activity(pg_backend_pid()) a ON a.pid = w.pid
                   WHERE a.backend_type <> 'client backend') THEN
     PERFORM image_gen._take_out(ARRAY[OLD.job_id]);

@@ -6,12 +6,7 @@ use pgrx::prelude::*;
 
 macro_rules! alias {
     ($name:ident, $info:ident, $of:path) => {
-        #[doc(hidden)]
-        #[unsafe(no_mangle)]
-        pub extern "C" fn $info() -> *const pg_sys::Pg_finfo_record {
-            static RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-            &RECORD
-        }
+        finfo!($info);
 
         /// # Safety
         /// Called by PostgreSQL, with the arguments that `sql/api.sql` declares: those of the function that it stands for.

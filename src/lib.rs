@@ -23,6 +23,18 @@
 
 use pgrx::prelude::*;
 
+/// Tells PostgreSQL how a function of LANGUAGE C is called: it looks for `pg_finfo_` and the function's name.
+macro_rules! finfo {
+    ($info:ident) => {
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $info() -> *const pg_sys::Pg_finfo_record {
+            static RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+            &RECORD
+        }
+    };
+}
+
 mod errors;
 mod expansion;
 mod home;

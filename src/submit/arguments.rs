@@ -131,12 +131,7 @@ const TRANSFER_STYLE: &[Parameter] = with_terms![
 /// A function of SQL that queues a job and returns its receipt.
 macro_rules! operation {
     ($name:ident, $info:ident, $operation:expr, $parameters:expr) => {
-        #[doc(hidden)]
-        #[unsafe(no_mangle)]
-        pub extern "C" fn $info() -> *const pg_sys::Pg_finfo_record {
-            static RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-            &RECORD
-        }
+        finfo!($info);
 
         /// # Safety
         /// Called by PostgreSQL, with the arguments that `sql/api.sql` declares.

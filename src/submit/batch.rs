@@ -9,12 +9,7 @@ use super::{TEXT, json_text, queue, reserve, rights};
 use crate::plan::{_caller, _new_job_id};
 use crate::statement::{Argument, Statement, argument};
 
-#[doc(hidden)]
-#[unsafe(no_mangle)]
-pub extern "C" fn pg_finfo_image_gen_generate_batch() -> *const pg_sys::Pg_finfo_record {
-    static RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-    &RECORD
-}
+finfo!(pg_finfo_image_gen_generate_batch);
 
 /// # Safety
 /// Called by PostgreSQL, with the arguments that `sql/batch.sql` declares.

@@ -93,8 +93,8 @@ impl Target {
     /// Whether it names a model or provider that runs on the user's own machine only: then it is not sent elsewhere.
     fn is_local(&self, snapshot: &Snapshot) -> bool {
         let Some(named) = &self.named else { return false };
-        let offers = snapshot.offers(&named.model, named.provider.as_deref(), true).unwrap_or_default();
-        !offers.is_empty() && offers.iter().all(|c| route::is_local(&c.kind))
+        let mut kinds = snapshot.kinds_offering(&named.model, named.provider.as_deref()).peekable();
+        kinds.peek().is_some() && kinds.all(route::is_local)
     }
 }
 

@@ -385,14 +385,7 @@ mod tests {
     fn ordered(wishes: serde_json::Value, job: &str) -> Vec<String> {
         let known: Vec<String> = ["a", "b", "c"].map(String::from).into();
         let wishes = preferences(&wishes, &known).unwrap();
-        let order = Order {
-            wishes: &wishes,
-            priority: None,
-            task: Task::Generate,
-            job_id: job,
-            all: false,
-            keep_local: false,
-        };
+        let order = plain(&wishes, job);
         let route = order.route(candidates(&["a", "b", "c"]), |_| Ok(()), |_| Ok(free()), |_| true);
         route.candidates.into_iter().map(|c| c.provider).collect()
     }
@@ -407,6 +400,11 @@ mod tests {
             size: None,
         };
         (prepared, Some(Decimal::ZERO))
+    }
+
+    /// The order of a picture that is asked for without more wishes.
+    fn plain<'a>(wishes: &'a Preferences, job_id: &'a str) -> Order<'a> {
+        Order { wishes, priority: None, task: Task::Generate, job_id, all: false, keep_local: false }
     }
 
     #[test]
@@ -458,14 +456,7 @@ mod tests {
         let mut all = candidates(&["a", "b", "c"]);
         all[2].stands_in = true;
         let names = |route: &Route| route.candidates.iter().map(|c| c.provider.clone()).collect::<Vec<_>>();
-        let order = Order {
-            wishes: &wishes,
-            priority: None,
-            task: Task::Generate,
-            job_id: "j",
-            all: false,
-            keep_local: false,
-        };
+        let order = plain(&wishes, "j");
         let route = order.route(all.clone(), |_| Ok(()), |_| Ok(free()), |_| true);
         assert_eq!(names(&route), ["a", "b", "c"]);
         let no_key = |c: &Candidate| if c.stands_in { Ok(()) } else { Err(Exclusion::NotConfigured) };
@@ -485,14 +476,7 @@ mod tests {
     #[test]
     fn requests_are_prepared_as_far_as_the_head_unless_the_order_depends_on_them() {
         let wishes = Preferences::default();
-        let order = Order {
-            wishes: &wishes,
-            priority: None,
-            task: Task::Generate,
-            job_id: "j",
-            all: false,
-            keep_local: false,
-        };
+        let order = plain(&wishes, "j");
         let prepared = |order: Order<'_>, unfit: &[&str], idle: &[&str]| {
             let mut asked = vec![];
             let fit = |c: &mut Candidate| {
@@ -576,14 +560,7 @@ mod tests {
                 _ => Ok((free().0, Some(Decimal::new(4, 2)))),
             };
             let priority = Some(priority);
-            let order = Order {
-                wishes: &wishes,
-                priority,
-                task: Task::Generate,
-                job_id: "j",
-                all: false,
-                keep_local: false,
-            };
+            let order = Order { priority, ..plain(&wishes, "j") };
             let route = order.route(candidates(&kinds), |_| Ok(()), price, |_| true);
             route.candidates.into_iter().map(|c| c.provider).collect::<Vec<_>>()
         };

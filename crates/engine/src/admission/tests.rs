@@ -80,6 +80,22 @@ impl Case {
     }
 }
 
+/// What is asked about a plain job that is to be sent.
+fn to_run<'a>(request: &'a Request, target: &'a Target) -> Query<'a> {
+    Query {
+        purpose: Purpose::Run,
+        job_id: "gen_1",
+        need: Need::of(request, Operation::Generate),
+        request,
+        target,
+        priority: None,
+        max_cost: None,
+        allow_unpriced: false,
+        own: None,
+        preview: false,
+    }
+}
+
 fn snapshot() -> Snapshot {
     Snapshot::from(rows(&[], &[]))
 }
@@ -255,18 +271,7 @@ fn a_queued_job_whose_model_was_left_open_keeps_the_callers_order() {
     let all = keys(&["BFL_API_KEY", "FAL_API_KEY", "OPENAI_API_KEY"]);
     let order = |open: bool| -> Vec<String> {
         let target = Target::queued("flux-1.1-pro".into(), None, open);
-        let query = Query {
-            purpose: Purpose::Run,
-            job_id: "gen_1",
-            need: Need::of(&wanted, Operation::Generate),
-            request: &wanted,
-            target: &target,
-            priority: None,
-            max_cost: None,
-            allow_unpriced: false,
-            own: None,
-            preview: false,
-        };
+        let query = to_run(&wanted, &target);
         let wishes = serde_json::from_value(json!({"preferred": ["openai"]})).unwrap();
         let admission = admit(&snapshot(), &query, &wishes, &all).unwrap();
         admission.route.iter().map(|c| c.provider.clone()).collect()
@@ -306,18 +311,7 @@ fn what_follows_a_refusal_has_the_candidates_of_the_models_that_it_names() {
     let snapshot = Snapshot::from(rows(&[], &steps));
     let wanted = request(json!({}));
     let target = Target::queued("flux-1.1-pro".into(), None, false);
-    let query = Query {
-        purpose: Purpose::Run,
-        job_id: "gen_1",
-        need: Need::of(&wanted, Operation::Generate),
-        request: &wanted,
-        target: &target,
-        priority: None,
-        max_cost: None,
-        allow_unpriced: false,
-        own: None,
-        preview: false,
-    };
+    let query = to_run(&wanted, &target);
     let candidates = |wishes: Value| -> Vec<Option<usize>> {
         let wishes = serde_json::from_value(wishes).unwrap();
         let rungs = ladder(&snapshot, &query, &wishes, &keys(&["OPENAI_API_KEY"]));

@@ -428,6 +428,20 @@ impl Snapshot {
         provider: Option<&str>,
         disabled_too: bool,
     ) -> Result<Vec<Candidate>, Invalid> {
+        let found = self.offering(model, provider, disabled_too);
+        found.into_iter().map(|(p, m)| self.candidate(p, m, model, false)).collect()
+    }
+
+    /// The kinds of the providers that offer a model by its name, those included where no new jobs go.
+    pub fn kinds_offering<'a>(
+        &'a self,
+        model: &str,
+        provider: Option<&str>,
+    ) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.offering(model, provider, true).into_iter().map(|(p, _)| p.kind.as_str())
+    }
+
+    fn offering(&self, model: &str, provider: Option<&str>, disabled_too: bool) -> Vec<(&Provider, &Model)> {
         let mut found: Vec<(&Provider, &Model)> = vec![];
         let usable = |p: &&Provider| (p.enabled || disabled_too) && provider.is_none_or(|id| id == p.id);
         for entry in self.named(model).filter(|m| m.successor.is_none()) {
@@ -442,7 +456,7 @@ impl Snapshot {
             }
         }
         found.sort_by(|(a, _), (b, _)| (a.priority, &a.id).cmp(&(b.priority, &b.id)));
-        found.into_iter().map(|(p, m)| self.candidate(p, m, model, false)).collect()
+        found
     }
 
     /// The (provider, model) pairs that could do a job, in the administrator's order: those that offer the model, then the

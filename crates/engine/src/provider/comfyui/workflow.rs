@@ -14,7 +14,7 @@ pub(super) const FIELD: &str = "workflow";
 /// The sides of an outpainting, as places are called for them.
 pub(super) const SIDES: [&str; 4] = ["top", "right", "bottom", "left"];
 
-/// What is wrong with a row that has a workflow, for whoever writes it: nothing is found out only when it is rendered.
+/// What is wrong with a row that has a workflow, for the one who writes it: nothing is found out only when it is rendered.
 pub(super) fn check(
     workflow: &Value,
     fixed: &Map<String, Value>,
