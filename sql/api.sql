@@ -242,7 +242,7 @@ charges for it stays on the bill. A finished job stays as it is. Error 42704 whe
 CREATE FUNCTION image_gen.cancel(ids text[]) RETURNS SETOF image_gen.job_status
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  caller name := image_gen._caller();
+  caller regrole := image_gen._caller();
   sees_all boolean := pg_has_role(caller, 'image_gen_admin', 'member');
 BEGIN
   PERFORM image_gen._no_such_job(m.id)

@@ -15,6 +15,7 @@ CREATE TABLE image_gen.budgets (
   id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   scope      text COLLATE "C" NOT NULL CHECK (scope IN ('workspace', 'role', 'campaign', 'ticket', 'batch') OR scope ~ '^metadata:.'),
   key        text COLLATE "C",
+  role       regrole,
   period     text NOT NULL DEFAULT 'total' CHECK (period IN ('total', 'day', 'week', 'month', 'quarter', 'year', 'rolling')),
   rolling    interval CHECK (rolling > interval '0'),
   time_zone  text NOT NULL DEFAULT 'UTC',
@@ -23,14 +24,15 @@ CREATE TABLE image_gen.budgets (
   note       text,
   set_by     name NOT NULL,
   set_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
-  CONSTRAINT key_unless_workspace CHECK ((scope = 'workspace') = (key IS NULL)),
+  CONSTRAINT key_of_its_scope CHECK ((scope IN ('workspace', 'role')) = (key IS NULL) AND (scope = 'role') = (role IS NOT NULL)),
   CONSTRAINT length_of_a_rolling_period CHECK ((period = 'rolling') = (rolling IS NOT NULL))
 );
-CREATE UNIQUE INDEX budgets_one ON image_gen.budgets (scope, coalesce(key, ''), period, coalesce(rolling, interval '0'));
+CREATE UNIQUE INDEX budgets_one ON image_gen.budgets (scope, coalesce(key, ''), coalesce(role::oid, 0), period, coalesce(rolling, interval '0'));
 COMMENT ON TABLE image_gen.budgets IS 'Limits in USD. All that apply to a job must have room for it. Written by set_budget() and grant_credits().';
 COMMENT ON COLUMN image_gen.budgets.id IS 'For budget_changes and charges.';
 COMMENT ON COLUMN image_gen.budgets.scope IS 'workspace: everything. role: jobs of this role and of its members, and those of sessions that were logged in as one of them. campaign, ticket, metadata:NAME: jobs with this metadata. batch: max_cost of a generate_batch(), by jobs.batch.';
-COMMENT ON COLUMN image_gen.budgets.key IS 'Which role, campaign, ticket ...; NULL for the workspace.';
+COMMENT ON COLUMN image_gen.budgets.key IS 'Which campaign, ticket ...; NULL for the workspace and roles.';
+COMMENT ON COLUMN image_gen.budgets.role IS 'Which role, by oid; NULL for all other scopes.';
 COMMENT ON COLUMN image_gen.budgets.period IS 'total; day, week, month, quarter or year of the calendar; or rolling. A job counts in the period in which it was queued.';
 COMMENT ON COLUMN image_gen.budgets.rolling IS 'The length of a rolling period.';
 COMMENT ON COLUMN image_gen.budgets.time_zone IS 'Where a day of the calendar begins.';
@@ -79,7 +81,7 @@ COMMENT ON COLUMN image_gen.budget_totals.newer IS 'And the last jobs.seq then: 
 CREATE TABLE image_gen.charges (
   job_id       text COLLATE "C" NOT NULL,
   budget_id    bigint NOT NULL,
-  owner        name NOT NULL,
+  owner        regrole NOT NULL,
   at           timestamptz NOT NULL,
   held         numeric NOT NULL,
   spent        numeric NOT NULL,
@@ -93,6 +95,21 @@ CREATE INDEX charges_unbooked ON image_gen.charges (budget_id) WHERE held <> boo
 CREATE INDEX charges_pruned ON image_gen.charges (budget_id, at) WHERE pruned;
 COMMENT ON TABLE image_gen.charges IS 'What each job holds and has spent in each budget that it counts in, and how much of that is in budget_totals already.';
 COMMENT ON COLUMN image_gen.charges.pruned IS 'Its job was pruned. For a total: all pruned jobs of an owner.';
+
+CREATE FUNCTION image_gen._budget_name(budget image_gen.budgets) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN budget.scope || coalesce(':' || coalesce(budget.key, image_gen._role_name(budget.role)), '');
+END $$;
+COMMENT ON FUNCTION image_gen._budget_name(image_gen.budgets) IS 'What a budget is for, as people read it: workspace, role:anna, campaign:spring ...';
+
+CREATE FUNCTION image_gen._pruned_of(owner regrole) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- By oid, or else a new role of an old name would share it; and by name, because a restored database has other oids.
+  RETURN format('pruned:%s:%s', owner::oid, image_gen._role_name(owner));
+END $$;
+COMMENT ON FUNCTION image_gen._pruned_of(regrole) IS 'charges.job_id of all pruned jobs of an owner together.';
 
 CREATE FUNCTION image_gen._retry_buffer() RETURNS numeric
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT current_setting('image_gen.retry_buffer')::numeric $$;
@@ -160,7 +177,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._budget_holders() IS 'The sessions whose transactions have locked budgets, for people; the longest open first, three at most.';
 
-CREATE FUNCTION image_gen._sees_budget(caller name, budget image_gen.budgets) RETURNS boolean
+CREATE FUNCTION image_gen._sees_budget(caller regrole, budget image_gen.budgets) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN CASE budget.scope
@@ -170,7 +187,7 @@ BEGIN
     WHEN 'batch' THEN pg_has_role(caller, 'image_gen_admin', 'member') OR EXISTS (SELECT FROM image_gen.jobs j WHERE j.batch = budget.key AND j.owner = caller)
     ELSE pg_has_role(caller, 'image_gen_admin', 'member') END;
 END $$;
-COMMENT ON FUNCTION image_gen._sees_budget(name, image_gen.budgets) IS
+COMMENT ON FUNCTION image_gen._sees_budget(regrole, image_gen.budgets) IS
 'Whether a role may see how a budget stands: that of the workspace, its own and its teams'', campaigns that were granted to it, its own batches; administrators all.';
 
 CREATE FUNCTION image_gen._since(budget image_gen.budgets, at timestamptz) RETURNS timestamptz
@@ -202,7 +219,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._limit_of(image_gen.budgets, timestamptz) IS 'What a budget has in a moment: its amount, or the one that stands in for it, and what was granted.';
 
-CREATE FUNCTION image_gen._applicable(owner name, metadata jsonb, batch text, login name DEFAULT NULL) RETURNS SETOF bigint
+CREATE FUNCTION image_gen._applicable(owner regrole, metadata jsonb, batch text, login regrole DEFAULT NULL) RETURNS SETOF bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   -- coalesce, for the sake of the index: batches leave very many rows.
@@ -211,12 +228,12 @@ BEGIN
   UNION ALL
   -- By membership, not by privilege: a superuser is not in every team. SET ROLE does not lead out of the login's budgets.
   SELECT b.id FROM image_gen.budgets b
-   WHERE b.scope = 'role' AND b.key IN (
+   WHERE b.scope = 'role' AND b.role IN (
      WITH RECURSIVE teams AS (
-       SELECT r.oid, r.rolname FROM pg_roles r WHERE r.rolname IN ($1, $4)
+       SELECT r.role FROM (VALUES ($1::oid), ($4::oid)) r(role)
        UNION
-       SELECT r.oid, r.rolname FROM teams t JOIN pg_auth_members m ON m.member = t.oid JOIN pg_roles r ON r.oid = m.roleid)
-     SELECT t.rolname FROM teams t)
+       SELECT m.roleid FROM teams t JOIN pg_auth_members m ON m.member = t.role)
+     SELECT t.role FROM teams t)
   UNION ALL
   SELECT f.id FROM jsonb_each_text($2) m
    CROSS JOIN LATERAL (SELECT b.id FROM image_gen.budgets b
@@ -225,7 +242,7 @@ BEGIN
   UNION ALL
   SELECT b.id FROM image_gen.budgets b WHERE b.scope = 'batch' AND coalesce(b.key, '') = $3;
 END $$;
-COMMENT ON FUNCTION image_gen._applicable(name, jsonb, text, name) IS 'The budgets that a job counts in.';
+COMMENT ON FUNCTION image_gen._applicable(regrole, jsonb, text, regrole) IS 'The budgets that a job counts in.';
 
 CREATE FUNCTION image_gen._owed(owing_id text, OUT held numeric, OUT spent numeric)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -272,7 +289,7 @@ CREATE FUNCTION image_gen._balances(wanted bigint[], at timestamptz) RETURNS SET
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN QUERY
-  SELECT b.id, b.scope || coalesce(':' || b.key, ''), l.amount, u.spent, u.held, l.amount - u.spent - u.held, s.since, image_gen._until(b, $2)
+  SELECT b.id, image_gen._budget_name(b), l.amount, u.spent, u.held, l.amount - u.spent - u.held, s.since, image_gen._until(b, $2)
     FROM image_gen.budgets b
     JOIN image_gen.budget_totals t ON t.budget_id = b.id
    CROSS JOIN LATERAL image_gen._limit_of(b, $2) AS l(amount)

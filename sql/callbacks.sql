@@ -8,7 +8,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 CREATE TABLE image_gen.finish_hooks (
   id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   function    text NOT NULL,
-  owner       name NOT NULL,
+  owner       regrole NOT NULL,
   filter      image_gen.json_object NOT NULL DEFAULT '{}',
   created_by  name NOT NULL,
   created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -87,7 +87,7 @@ COMMENT ON FUNCTION image_gen._callable(text) IS 'A function of an administrator
 CREATE FUNCTION image_gen.on_finish(function regprocedure, filter jsonb DEFAULT '{}') RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  caller name := image_gen._caller();
+  caller regrole := image_gen._caller();
   signature text := on_finish.function::text;
   owner oid;
   hook bigint;
@@ -108,7 +108,7 @@ BEGIN
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.oid = on_finish.function;
   SELECT c.owner INTO owner FROM image_gen._callable(signature) c;
   IF NOT pg_has_role(caller, owner, 'MEMBER') THEN
-    RAISE EXCEPTION '% runs as %, and % is no member of that role', signature, owner::regrole, caller USING ERRCODE = 'insufficient_privilege',
+    RAISE EXCEPTION '% runs as %, and % is no member of that role', signature, image_gen._role_name(owner), image_gen._role_name(caller) USING ERRCODE = 'insufficient_privilege',
       HINT = 'Let its owner, a member of its owner, or a superuser register it.';
   END IF;
   SELECT k INTO stranger FROM jsonb_object_keys(CASE jsonb_typeof(filter) WHEN 'object' THEN filter ELSE '{"?": 1}' END) k
@@ -118,7 +118,7 @@ BEGIN
       HINT = 'For example {"status": "succeeded", "metadata": {"campaign": "spring"}}; {} is every job.';
   END IF;
   INSERT INTO image_gen.finish_hooks AS h (function, owner, filter, created_by)
-  VALUES (signature, pg_get_userbyid(owner), filter, caller)
+  VALUES (signature, owner, filter, image_gen._role_name(caller))
   ON CONFLICT ON CONSTRAINT finish_hooks_function_filter_key DO UPDATE SET owner = excluded.owner, created_by = excluded.created_by
   RETURNING h.id INTO hook;
   RETURN hook;
@@ -169,7 +169,7 @@ BEGIN
     SELECT h.id, j.id, j.status
       FROM image_gen.jobs j
       JOIN image_gen.finish_hooks h
-        ON jsonb_build_object('status', j.status, 'operation', j.operation, 'model', j.model, 'owner', j.owner, 'metadata', j.metadata) @> h.filter
+        ON jsonb_build_object('status', j.status, 'operation', j.operation, 'model', j.model, 'owner', image_gen._role_name(j.owner), 'metadata', j.metadata) @> h.filter
      WHERE j.id = ANY (ids) AND j.finished_at IS NOT NULL;
     IF FOUND THEN
       PERFORM image_gen._tell('callbacks');
@@ -187,7 +187,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._callbacks_due() IS 'In how many seconds the next callback is due; NULL when there is none.';
 
-CREATE FUNCTION image_gen._next_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner name, OUT event jsonb)
+CREATE FUNCTION image_gen._next_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner regrole, OUT event jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -214,7 +214,7 @@ BEGIN
   signature := due.function;
   owner := due.owner;
   SELECT jsonb_build_object(
-           'job', jsonb_build_object('id', j.id, 'status', due.status, 'operation', j.operation, 'model', j.model, 'owner', j.owner,
+           'job', jsonb_build_object('id', j.id, 'status', due.status, 'operation', j.operation, 'model', j.model, 'owner', image_gen._role_name(j.owner),
                     'metadata', j.metadata, 'error_code', j.error_code, 'error_message', j.error_message, 'billed_cost', j.billed_cost,
                     'currency', j.currency, 'cost_source', j.cost_source, 'created_at', j.created_at, 'finished_at', j.finished_at),
            'assets', coalesce((SELECT jsonb_agg(to_jsonb(a) ORDER BY a.position) FROM image_gen.campaign_assets a WHERE a.job_id = j.id), '[]'))

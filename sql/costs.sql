@@ -59,7 +59,7 @@ BEGIN
                   WHERE c.id = (SELECT max(l.id) FROM image_gen.cost_corrections l WHERE l.job_id = NEW.job_id AND l.number = NEW.number)
                     AND c.amount IS NOT DISTINCT FROM NEW.billed_cost AND c.amount_before IS NOT DISTINCT FROM OLD.billed_cost) THEN
     INSERT INTO image_gen.cost_corrections (job_id, number, amount_before, amount, currency, way, made_by)
-    VALUES (NEW.job_id, NEW.number, OLD.billed_cost, NEW.billed_cost, NEW.currency, 'update', image_gen._caller());
+    VALUES (NEW.job_id, NEW.number, OLD.billed_cost, NEW.billed_cost, NEW.currency, 'update', image_gen._role_name(image_gen._caller()));
   END IF;
   RETURN NULL;
 END $$;
@@ -96,7 +96,7 @@ BEGIN
       HINT = 'Look at the figure again. If it is right, say settle_cost(..., force => true).';
   END IF;
   INSERT INTO image_gen.cost_corrections (job_id, number, amount_before, amount, currency, way, note, made_by)
-  VALUES (settled_id, settled_number, call.billed_cost, trim_scale(amount), call.currency, way, note, image_gen._caller());
+  VALUES (settled_id, settled_number, call.billed_cost, trim_scale(amount), call.currency, way, note, image_gen._role_name(image_gen._caller()));
   UPDATE image_gen.attempts a SET billed_cost = trim_scale(amount), cost_source = CASE WHEN amount IS NULL THEN 'unknown' ELSE 'reported' END
    WHERE a.id = call.id;
   PERFORM image_gen._recount(settled_id);
@@ -138,12 +138,12 @@ END $$;
 COMMENT ON FUNCTION image_gen._wrong_costs() IS 'Costs of jobs and pictures that are not those of their calls (sum), and costs of calls that were changed past settle_cost() (update).';
 
 CREATE FUNCTION image_gen._cost_reviews()
-RETURNS TABLE (job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, held numeric, owner name, job_status text,
+RETURNS TABLE (job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, held numeric, owner regrole, job_status text,
                provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-  caller name := image_gen._caller();
+  caller regrole := image_gen._caller();
   sees_all boolean := image_gen._may_review(caller);
 BEGIN
   RETURN QUERY
@@ -312,7 +312,7 @@ BEGIN
   )
   SELECT (SELECT coalesce(jsonb_object_agg(d, CASE d
                    WHEN 'campaign' THEN to_jsonb(g.campaign) WHEN 'ticket' THEN to_jsonb(g.ticket) WHEN 'shot' THEN to_jsonb(g.shot)
-                   WHEN 'owner' THEN to_jsonb(g.owner) WHEN 'batch' THEN to_jsonb(g.batch) WHEN 'operation' THEN to_jsonb(g.operation)
+                   WHEN 'owner' THEN to_jsonb(image_gen._role_name(g.owner)) WHEN 'batch' THEN to_jsonb(g.batch) WHEN 'operation' THEN to_jsonb(g.operation)
                    WHEN 'provider' THEN to_jsonb(g.provider) WHEN 'model' THEN to_jsonb(g.model) WHEN 'status' THEN to_jsonb(g.status)
                    WHEN 'error_code' THEN to_jsonb(g.error_code) WHEN 'cost_source' THEN to_jsonb(g.cost_source)
                    WHEN 'day' THEN to_jsonb(to_char(g.day, 'YYYY-MM-DD')) WHEN 'week' THEN to_jsonb(to_char(g.week, 'IYYY-"W"IW'))
@@ -393,7 +393,7 @@ BEGIN
   PERFORM image_gen._bounded('the sum of the lines', (SELECT sum(image_gen._bounded('the amount of a line', (l ->> 'amount')::numeric, 'Give amounts from 0 up.'))
                                                         FROM jsonb_array_elements($5) l), 'Give amounts from 0 up.');
   INSERT INTO image_gen.invoices AS i (provider, period_from, period_to, amount, currency, note, imported_by)
-  VALUES ($1, $2, $3, coalesce($4, (SELECT coalesce(sum((l ->> 'amount')::numeric), 0) FROM jsonb_array_elements($5) l)), $6, $7, image_gen._caller())
+  VALUES ($1, $2, $3, coalesce($4, (SELECT coalesce(sum((l ->> 'amount')::numeric), 0) FROM jsonb_array_elements($5) l)), $6, $7, image_gen._role_name(image_gen._caller()))
   RETURNING i.id INTO invoice_id;
   INSERT INTO image_gen.invoice_lines (invoice_id, line, remote_id, amount)
   SELECT invoice_id, l.line, l.value ->> 'remote_id', (l.value ->> 'amount')::numeric FROM jsonb_array_elements($5) WITH ORDINALITY AS l(value, line);

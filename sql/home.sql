@@ -27,7 +27,7 @@ COMMENT ON COLUMN image_gen.home.allowed_by IS 'By whom.';
 COMMENT ON COLUMN image_gen.home.note IS 'What resume() was told.';
 
 INSERT INTO image_gen.home (system, timeline, database, files, allowed_by)
-SELECT n.system, n.timeline, n.database, n.files, image_gen._caller() FROM image_gen._here() n;
+SELECT n.system, n.timeline, n.database, n.files, image_gen._role_name(image_gen._caller()) FROM image_gen._here() n;
 
 -- Dumped, so that a restored database knows that it is one; jobs in the queue with all they know, for resume().
 SELECT pg_catalog.pg_extension_config_dump('image_gen.home', '');
@@ -135,10 +135,10 @@ BEGIN
   DELETE FROM image_gen.home h WHERE h.id IS DISTINCT FROM kept;
   IF kept IS NULL THEN
     INSERT INTO image_gen.home (system, timeline, database, files, allowed_by, note)
-    SELECT n.system, n.timeline, n.database, n.files, image_gen._caller(), resume.note FROM image_gen._here() n
+    SELECT n.system, n.timeline, n.database, n.files, image_gen._role_name(image_gen._caller()), resume.note FROM image_gen._here() n
     RETURNING id INTO kept;
   ELSE
-    UPDATE image_gen.home h SET allowed_at = clock_timestamp(), allowed_by = image_gen._caller(), note = resume.note WHERE h.id = kept;
+    UPDATE image_gen.home h SET allowed_at = clock_timestamp(), allowed_by = image_gen._role_name(image_gen._caller()), note = resume.note WHERE h.id = kept;
   END IF;
   -- A restore may have brought any jobs, in any order.
   PERFORM image_gen._forget_spending();
@@ -148,7 +148,7 @@ BEGIN
     RAISE EXCEPTION 'paid work stays held: %', why USING ERRCODE = 'object_not_in_prerequisite_state',
       HINT = 'Put that right first; the worker looks again by itself.';
   END IF;
-  RAISE LOG 'image_gen: % allows paid work in database %', image_gen._caller(), concat_ws(': ', current_database(), quote_literal(resume.note));
+  RAISE LOG 'image_gen: % allows paid work in database %', image_gen._role_name(image_gen._caller()), concat_ws(': ', current_database(), quote_literal(resume.note));
   PERFORM image_gen._wake(1);
   RETURN QUERY
   SELECT count(*) FILTER (WHERE q.seq IS NOT NULL AND NOT f.followed)::integer, count(*) FILTER (WHERE f.followed)::integer,

@@ -2,7 +2,7 @@
 
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION image_gen._administers(caller name) RETURNS void
+CREATE FUNCTION image_gen._administers(caller regrole) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF NOT pg_has_role(caller, 'image_gen_admin', 'member') THEN
@@ -10,7 +10,22 @@ BEGIN
       HINT = 'Ask an administrator, or for GRANT image_gen_admin TO you.';
   END IF;
 END $$;
-COMMENT ON FUNCTION image_gen._administers(name) IS 'An error for whoever is not an administrator.';
+COMMENT ON FUNCTION image_gen._administers(regrole) IS 'An error for whoever is not an administrator.';
+
+CREATE FUNCTION image_gen._role_oid(role text, dropped boolean DEFAULT false) RETURNS regrole
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  found oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = $1);
+BEGIN
+  IF found IS NULL AND dropped AND role ~ '^[1-9][0-9]{0,9}$' AND role::bigint < 4294967296
+     AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role::oid) THEN
+    found := role::oid;
+  ELSIF found IS NULL THEN
+    RAISE EXCEPTION 'role "%" does not exist', coalesce(role, 'NULL') USING ERRCODE = 'undefined_object', HINT = 'Use a login, or a role that logins are members of.';
+  END IF;
+  RETURN found;
+END $$;
+COMMENT ON FUNCTION image_gen._role_oid(text, boolean) IS 'A role by its name, or an error. dropped: also one that is gone, by its oid.';
 
 CREATE FUNCTION image_gen._scope(asked text, key text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -25,8 +40,6 @@ BEGIN
   ELSIF scope <> 'workspace' AND coalesce(key, '') = '' THEN
     RAISE EXCEPTION 'a budget of a % needs a key', scope USING ERRCODE = 'invalid_parameter_value',
       HINT = format('Say which %s the budget is for.', regexp_replace(scope, '^metadata:', ''));
-  ELSIF scope = 'role' AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = key) THEN
-    RAISE EXCEPTION 'role "%" does not exist', key USING ERRCODE = 'undefined_object', HINT = 'Use a login, or a role that logins are members of.';
   ELSIF scope = 'batch' AND NOT EXISTS (SELECT FROM image_gen.budgets b WHERE b.scope = 'batch' AND coalesce(b.key, '') = $2) THEN
     RAISE EXCEPTION 'batch "%" has no max_cost', key USING ERRCODE = 'undefined_object', HINT = 'It is given to generate_batch(); from then on it can be raised here.';
   END IF;
@@ -74,7 +87,7 @@ BEGIN
     RETURNING charges.held, charges.spent
   ), archived AS (
     INSERT INTO image_gen.charges (job_id, budget_id, owner, at, held, spent, booked_held, booked_spent, pruned)
-    SELECT CASE budget.period WHEN 'total' THEN 'pruned:' || p.owner ELSE p.story END, new_budget, p.owner, min(p.at), 0, sum(p.spent), 0, sum(p.spent), true
+    SELECT CASE budget.period WHEN 'total' THEN image_gen._pruned_of(p.owner) ELSE p.story END, new_budget, p.owner, min(p.at), 0, sum(p.spent), 0, sum(p.spent), true
       FROM (SELECT s.story, s.owner, s.campaign, s.ticket, min(s.first_call) AS at, sum(s.billed_cost) FILTER (WHERE s.currency = 'USD') AS spent
               FROM image_gen.spending_archive s GROUP BY s.story, s.owner, s.campaign, s.ticket) p
      WHERE p.at >= start AND p.spent <> 0
@@ -94,7 +107,7 @@ RETURNS TABLE (scope text, currency text, spent numeric, unknown_costs bigint, r
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-  caller name := image_gen._caller();
+  caller regrole := image_gen._caller();
   sees_all boolean := pg_has_role(caller, 'image_gen_admin', 'member');
   listed bigint[];
 BEGIN
@@ -121,10 +134,10 @@ BEGIN
     -- What others have spent is theirs: of what one may not see, one sees one's own part.
     LEFT JOIN LATERAL (SELECT coalesce(sum(c.spent), 0) AS spent, coalesce(sum(c.held), 0) AS held FROM image_gen.charges c
                         WHERE NOT v.visible AND c.budget_id = b.budget_id AND c.at >= b.since AND c.owner = caller) o ON true
-   ORDER BY array_position('{workspace,role}', g.scope), g.scope, g.key, b.limit_amount;
-  IF NOT EXISTS (SELECT FROM image_gen.budgets b WHERE b.scope = 'role' AND b.key = caller) THEN
+   ORDER BY array_position('{workspace,role}', g.scope), g.scope, b.name COLLATE "C", b.limit_amount;
+  IF NOT EXISTS (SELECT FROM image_gen.budgets b WHERE b.scope = 'role' AND b.role = caller) THEN
     RETURN QUERY
-    SELECT 'role:' || caller, 'USD', coalesce(sum(t.billed) FILTER (WHERE t.currency = 'USD'), 0), coalesce(sum(t.unknown_costs), 0)::bigint,
+    SELECT 'role:' || image_gen._role_name(caller), 'USD', coalesce(sum(t.billed) FILTER (WHERE t.currency = 'USD'), 0), coalesce(sum(t.unknown_costs), 0)::bigint,
            (SELECT coalesce(sum(w.held), 0) FROM image_gen.queue q CROSS JOIN LATERAL image_gen._owed(q.job_id) w WHERE q.owner = caller)
            -- Of those that are over, what is not known is reserved.
            + (SELECT coalesce(sum(a.estimated_cost), 0) FROM image_gen.attempts a
@@ -141,17 +154,17 @@ Of a budget for a campaign that was not granted to the caller (grant_campaign())
 available. Batches are listed while jobs of theirs are under way, wait for a person, or hold something. unknown_costs counts calls whose cost nobody knows: their estimate stays reserved until settle_cost() or an invoice says what it was.';
 
 CREATE FUNCTION image_gen._reservations()
-RETURNS TABLE (job_id text, held numeric, reason text, since timestamptz, campaign text, ticket text, budgets text[], owner name)
+RETURNS TABLE (job_id text, held numeric, reason text, since timestamptz, campaign text, ticket text, budgets text[], owner regrole)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-  caller name := image_gen._caller();
+  caller regrole := image_gen._caller();
   sees_all boolean := pg_has_role(caller, 'image_gen_admin', 'member');
 BEGIN
   RETURN QUERY
   SELECT j.id::text, w.held, CASE WHEN j.status IN ('queued', 'running') THEN j.status ELSE 'unknown cost' END,
          CASE WHEN j.status IN ('queued', 'running') THEN j.created_at ELSE j.finished_at END, j.metadata ->> 'campaign', j.metadata ->> 'ticket',
-         (SELECT array_agg(b.scope || coalesce(':' || b.key, '') ORDER BY b.id) FROM image_gen.charges c JOIN image_gen.budgets b ON b.id = c.budget_id
+         (SELECT array_agg(image_gen._budget_name(b) ORDER BY b.id) FROM image_gen.charges c JOIN image_gen.budgets b ON b.id = c.budget_id
            WHERE c.job_id = j.id), j.owner
     FROM (SELECT q.job_id FROM image_gen.queue q
           UNION
@@ -174,8 +187,11 @@ RETURNS TABLE (budget text, limit_amount numeric, spent numeric, reserved numeri
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-  caller name := image_gen._caller();
+  caller regrole := image_gen._caller();
   stored_scope text := image_gen._scope($1, $2);
+  -- A limit of a role that was dropped can only be removed.
+  stored_role regrole := CASE stored_scope WHEN 'role' THEN image_gen._role_oid($2, $3 IS NULL) END;
+  stored_key text := CASE WHEN stored_role IS NULL THEN $2 END;
   length interval := image_gen._rolling($4);
   found_id bigint;
 BEGIN
@@ -191,7 +207,7 @@ BEGIN
     RAISE EXCEPTION 'time zone "%" does not exist', coalesce($6, 'NULL') USING ERRCODE = 'invalid_parameter_value', HINT = 'See pg_timezone_names, for example Europe/Berlin.';
   END IF;
   SELECT b.id INTO found_id FROM image_gen.budgets b
-   WHERE b.scope = stored_scope AND b.key IS NOT DISTINCT FROM $2
+   WHERE b.scope = stored_scope AND b.key IS NOT DISTINCT FROM stored_key AND b.role IS NOT DISTINCT FROM stored_role
      AND b.period = CASE WHEN length IS NULL THEN $4 ELSE 'rolling' END AND b.rolling IS NOT DISTINCT FROM length;
   IF $3 IS NULL THEN
     -- No job is pruned meanwhile.
@@ -210,12 +226,12 @@ BEGIN
     DELETE FROM image_gen.budgets b WHERE b.id = found_id;
     RETURN;
   ELSIF $5 IS NOT NULL THEN
-    INSERT INTO image_gen.budget_changes (budget_id, kind, amount, valid_until, note, made_by) VALUES (found_id, 'override', $3, $5, $7, caller);
+    INSERT INTO image_gen.budget_changes (budget_id, kind, amount, valid_until, note, made_by) VALUES (found_id, 'override', $3, $5, $7, image_gen._role_name(caller));
   ELSIF found_id IS NOT NULL THEN
-    UPDATE image_gen.budgets b SET amount = $3, time_zone = $6, note = coalesce($7, b.note), set_by = caller, set_at = clock_timestamp() WHERE b.id = found_id;
+    UPDATE image_gen.budgets b SET amount = $3, time_zone = $6, note = coalesce($7, b.note), set_by = image_gen._role_name(caller), set_at = clock_timestamp() WHERE b.id = found_id;
   ELSE
-    INSERT INTO image_gen.budgets AS b (scope, key, period, rolling, time_zone, amount, note, set_by)
-    VALUES (stored_scope, $2, CASE WHEN length IS NULL THEN $4 ELSE 'rolling' END, length, $6, $3, $7, caller)
+    INSERT INTO image_gen.budgets AS b (scope, key, role, period, rolling, time_zone, amount, note, set_by)
+    VALUES (stored_scope, stored_key, stored_role, CASE WHEN length IS NULL THEN $4 ELSE 'rolling' END, length, $6, $3, $7, image_gen._role_name(caller))
     RETURNING b.id INTO found_id;
     PERFORM image_gen._count_in(found_id);
   END IF;
@@ -233,8 +249,10 @@ RETURNS TABLE (budget text, limit_amount numeric, spent numeric, reserved numeri
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-  caller name := image_gen._caller();
+  caller regrole := image_gen._caller();
   stored_scope text := image_gen._scope($2, $3);
+  stored_role regrole := CASE stored_scope WHEN 'role' THEN image_gen._role_oid($3) END;
+  stored_key text := CASE WHEN stored_role IS NULL THEN $3 END;
   length interval := image_gen._rolling(coalesce($4, 'total'));
   found image_gen.budgets;
   matches integer;
@@ -248,7 +266,7 @@ BEGIN
     RAISE EXCEPTION 'until % has passed', $5 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time in the future, or leave it out.';
   END IF;
   SELECT count(*) INTO matches FROM image_gen.budgets b
-   WHERE b.scope = stored_scope AND b.key IS NOT DISTINCT FROM $3
+   WHERE b.scope = stored_scope AND b.key IS NOT DISTINCT FROM stored_key AND b.role IS NOT DISTINCT FROM stored_role
      AND ($4 IS NULL OR b.period = CASE WHEN length IS NULL THEN $4 ELSE 'rolling' END AND b.rolling IS NOT DISTINCT FROM length);
   IF matches > 1 THEN
     RAISE EXCEPTION '% has several budgets', stored_scope || coalesce(':' || $3, '') USING ERRCODE = 'ambiguous_parameter',
@@ -258,18 +276,18 @@ BEGIN
       HINT = 'image_gen.budgets lists all. Set one with set_budget() first, or leave period out for credit that is used up.';
   ELSIF matches = 0 THEN
     -- Credit paid in advance: it counts from now on.
-    INSERT INTO image_gen.budgets AS b (scope, key, amount, counts_from, note, set_by)
-    VALUES (stored_scope, $3, 0, clock_timestamp(), $6, caller) RETURNING b.* INTO found;
+    INSERT INTO image_gen.budgets AS b (scope, key, role, amount, counts_from, note, set_by)
+    VALUES (stored_scope, stored_key, stored_role, 0, clock_timestamp(), $6, image_gen._role_name(caller)) RETURNING b.* INTO found;
     PERFORM image_gen._count_in(found.id);
   ELSE
     SELECT b.* INTO STRICT found FROM image_gen.budgets b
-     WHERE b.scope = stored_scope AND b.key IS NOT DISTINCT FROM $3
+     WHERE b.scope = stored_scope AND b.key IS NOT DISTINCT FROM stored_key AND b.role IS NOT DISTINCT FROM stored_role
        AND ($4 IS NULL OR b.period = CASE WHEN length IS NULL THEN $4 ELSE 'rolling' END AND b.rolling IS NOT DISTINCT FROM length);
   END IF;
   PERFORM image_gen._lock_budgets(ARRAY[found.id]);
   moment := clock_timestamp();
   INSERT INTO image_gen.budget_changes (budget_id, kind, amount, valid_from, valid_until, note, made_by)
-  VALUES (found.id, 'grant', $1, moment, coalesce($5, image_gen._until(found, moment)), $6, caller);
+  VALUES (found.id, 'grant', $1, moment, coalesce($5, image_gen._until(found, moment)), $6, image_gen._role_name(caller));
   RETURN QUERY SELECT s.name, s.limit_amount, s.spent, s.held, s.available FROM image_gen._balances(ARRAY[found.id], clock_timestamp()) s;
 END $$;
 COMMENT ON FUNCTION image_gen.grant_credits IS
@@ -283,7 +301,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 BEGIN
   PERFORM image_gen._administers(image_gen._caller());
   RETURN QUERY
-  SELECT b.scope || coalesce(':' || b.key, ''), 'charge differs from the calls of the job', c.held + c.spent, w.held + w.spent, c.job_id
+  SELECT image_gen._budget_name(b), 'charge differs from the calls of the job', c.held + c.spent, w.held + w.spent, c.job_id
     FROM image_gen.charges c JOIN image_gen.budgets b ON b.id = c.budget_id
     JOIN image_gen.jobs j ON j.id = c.job_id
    CROSS JOIN LATERAL image_gen._owed(j.id) w
@@ -295,7 +313,7 @@ BEGIN
                          FROM image_gen.charges c WHERE c.budget_id = b.budget_id AND c.at >= b.since) s
    WHERE b.spent <> s.spent OR b.held <> s.held;
   RETURN QUERY
-  SELECT b.scope || coalesce(':' || b.key, ''), 'job is not counted', 0::numeric, w.held + w.spent, j.id::text
+  SELECT image_gen._budget_name(b), 'job is not counted', 0::numeric, w.held + w.spent, j.id::text
     FROM image_gen.jobs j
    CROSS JOIN LATERAL image_gen._applicable(j.owner, j.metadata, j.batch, j.login) AS a(id)
     JOIN image_gen.budgets b ON b.id = a.id

@@ -40,7 +40,7 @@ CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON image_gen.campaign_gr
 CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.campaign_grants EXECUTE FUNCTION image_gen._catalogue_changed();
 ALTER TABLE image_gen.campaign_grants ENABLE ALWAYS TRIGGER changed, ENABLE ALWAYS TRIGGER emptied;
 
-CREATE FUNCTION image_gen._role_policy(caller name, OUT allow_unpriced boolean, OUT allowed_options text[])
+CREATE FUNCTION image_gen._role_policy(caller regrole, OUT allow_unpriced boolean, OUT allowed_options text[])
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF pg_has_role(caller, 'image_gen_admin', 'member') THEN
@@ -52,9 +52,9 @@ BEGIN
     FROM image_gen.role_policies p LEFT JOIN LATERAL unnest(p.allowed_options) AS o(name) ON true
    WHERE pg_has_role(caller, p.role::oid, 'member');
 END $$;
-COMMENT ON FUNCTION image_gen._role_policy(name) IS 'What a role may ask for, with all that it is a member of. allowed_options NULL is everything.';
+COMMENT ON FUNCTION image_gen._role_policy(regrole) IS 'What a role may ask for, with all that it is a member of. allowed_options NULL is everything.';
 
-CREATE FUNCTION image_gen._check_policy(caller name, options jsonb, allow_unpriced boolean) RETURNS void
+CREATE FUNCTION image_gen._check_policy(caller regrole, options jsonb, allow_unpriced boolean) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   policy record;
@@ -64,50 +64,38 @@ BEGIN
   END IF;
   SELECT p.* INTO policy FROM image_gen._role_policy(caller) p;
   IF allow_unpriced AND NOT policy.allow_unpriced THEN
-    RAISE EXCEPTION 'allow_unpriced is not granted to role "%"', caller USING ERRCODE = 'insufficient_privilege',
+    RAISE EXCEPTION 'allow_unpriced is not granted to role "%"', image_gen._role_name(caller) USING ERRCODE = 'insufficient_privilege',
       HINT = 'Leave it out: it is needed only where a budget or max_cost applies to a model without a price. An administrator grants it with image_gen.set_role_policy(), or adds a row to image_gen.prices.';
   ELSIF policy.allowed_options IS NOT NULL AND options IS NOT NULL THEN
     PERFORM image_gen._check_options(options::text, policy.allowed_options);
   END IF;
 END $$;
-COMMENT ON FUNCTION image_gen._check_policy(name, jsonb, boolean) IS 'An error (42501) where a role asks for what its policy does not allow.';
+COMMENT ON FUNCTION image_gen._check_policy(regrole, jsonb, boolean) IS 'An error (42501) where a role asks for what its policy does not allow.';
 
-CREATE FUNCTION image_gen._may_book(caller name, booked_campaign text) RETURNS boolean
+CREATE FUNCTION image_gen._may_book(caller regrole, booked_campaign text) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN NOT EXISTS (SELECT FROM image_gen.campaign_grants g WHERE g.campaign = booked_campaign) OR image_gen._is_granted(caller, booked_campaign);
 END $$;
-COMMENT ON FUNCTION image_gen._may_book(name, text) IS 'Whether a role may queue jobs for a campaign: it is open, or granted to it.';
+COMMENT ON FUNCTION image_gen._may_book(regrole, text) IS 'Whether a role may queue jobs for a campaign: it is open, or granted to it.';
 
-CREATE FUNCTION image_gen._is_granted(caller name, granted_campaign text) RETURNS boolean
+CREATE FUNCTION image_gen._is_granted(caller regrole, granted_campaign text) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN pg_has_role(caller, 'image_gen_admin', 'member')
       OR EXISTS (SELECT FROM image_gen.campaign_grants g WHERE g.campaign = granted_campaign AND pg_has_role(caller, g.role::oid, 'member'));
 END $$;
-COMMENT ON FUNCTION image_gen._is_granted(name, text) IS 'Whether a campaign was granted to a role, or it is an administrator.';
+COMMENT ON FUNCTION image_gen._is_granted(regrole, text) IS 'Whether a campaign was granted to a role, or it is an administrator.';
 
-CREATE FUNCTION image_gen._check_booking(caller name, metadata jsonb) RETURNS void
+CREATE FUNCTION image_gen._check_booking(caller regrole, metadata jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF metadata ? 'campaign' AND NOT image_gen._may_book(caller, metadata ->> 'campaign') THEN
-    RAISE EXCEPTION 'role "%" may not book on campaign "%"', caller, left(metadata ->> 'campaign', 200) USING ERRCODE = 'insufficient_privilege',
+    RAISE EXCEPTION 'role "%" may not book on campaign "%"', image_gen._role_name(caller), left(metadata ->> 'campaign', 200) USING ERRCODE = 'insufficient_privilege',
       HINT = 'Name another campaign, or ask an administrator for image_gen.grant_campaign().';
   END IF;
 END $$;
-COMMENT ON FUNCTION image_gen._check_booking(name, jsonb) IS 'An error (42501) where a campaign is not open to a role.';
-
-CREATE FUNCTION image_gen._role_oid(role text) RETURNS oid
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  found oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = $1);
-BEGIN
-  IF found IS NULL THEN
-    RAISE EXCEPTION 'role "%" does not exist', coalesce(role, 'NULL') USING ERRCODE = 'undefined_object', HINT = 'Use a login, or a role that logins are members of.';
-  END IF;
-  RETURN found;
-END $$;
-COMMENT ON FUNCTION image_gen._role_oid(text) IS 'The oid of a role, or an error.';
+COMMENT ON FUNCTION image_gen._check_booking(regrole, jsonb) IS 'An error (42501) where a campaign is not open to a role.';
 
 CREATE FUNCTION image_gen.set_role_policy(role text, allow_unpriced boolean DEFAULT false, allowed_options text[] DEFAULT '{*}', note text DEFAULT NULL)
 RETURNS image_gen.role_policies
@@ -124,7 +112,7 @@ BEGIN
   -- Roles that are gone leave rows behind.
   DELETE FROM image_gen.role_policies p WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = p.role);
   INSERT INTO image_gen.role_policies AS p (role, allow_unpriced, allowed_options, note, set_by)
-  VALUES (image_gen._role_oid($1), $2, $3, $4, image_gen._caller())
+  VALUES (image_gen._role_oid($1), $2, $3, $4, image_gen._role_name(image_gen._caller()))
   ON CONFLICT ON CONSTRAINT role_policies_pkey DO UPDATE
      SET allow_unpriced = excluded.allow_unpriced, allowed_options = excluded.allowed_options, note = excluded.note, set_by = excluded.set_by, set_at = clock_timestamp()
   RETURNING p.* INTO policy;
@@ -149,7 +137,7 @@ BEGIN
   IF coalesce(campaign, '') = '' OR octet_length(campaign) > 1024 THEN
     RAISE EXCEPTION 'a campaign is named by 1 to 1024 bytes' USING ERRCODE = 'invalid_parameter_value', HINT = 'Give what jobs have as metadata ->> ''campaign''.';
   END IF;
-  INSERT INTO image_gen.campaign_grants (campaign, role, granted_by) VALUES ($1, image_gen._role_oid($2), image_gen._caller())
+  INSERT INTO image_gen.campaign_grants (campaign, role, granted_by) VALUES ($1, image_gen._role_oid($2), image_gen._role_name(image_gen._caller()))
   ON CONFLICT ON CONSTRAINT campaign_grants_pkey DO NOTHING;
 END $$;
 COMMENT ON FUNCTION image_gen.grant_campaign(text, text) IS

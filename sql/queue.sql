@@ -206,7 +206,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._start_epoch(integer, text, integer, text, text[], text) IS 'Begins a life of the worker and takes over what the one before left in flight.';
 
-CREATE FUNCTION image_gen._waiting() RETURNS TABLE (owner name, first bigint)
+CREATE FUNCTION image_gen._waiting() RETURNS TABLE (owner regrole, first bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
 BEGIN
@@ -225,13 +225,13 @@ END $$;
 COMMENT ON FUNCTION image_gen._waiting() IS 'Who has ready jobs, and the first of each.';
 
 CREATE TYPE image_gen._claimed AS (
-  seq bigint, id text, owner name, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamptz, attempts integer, progress jsonb,
+  seq bigint, id text, owner regrole, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamptz, attempts integer, progress jsonb,
   preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text,
   -- The attempt that an earlier life left under way.
   number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamptz);
 COMMENT ON TYPE image_gen._claimed IS 'A job that is in flight from now on, with all that the worker needs to know about it.';
 
-CREATE FUNCTION image_gen._claim(this_epoch bigint, at_most integer, after_seq bigint, owners name[] DEFAULT NULL, afters bigint[] DEFAULT NULL, counts bigint[] DEFAULT NULL,
+CREATE FUNCTION image_gen._claim(this_epoch bigint, at_most integer, after_seq bigint, owners oid[] DEFAULT NULL, afters bigint[] DEFAULT NULL, counts bigint[] DEFAULT NULL,
                                  this_home uuid DEFAULT NULL, library text DEFAULT NULL)
 RETURNS SETOF image_gen._claimed
 -- In the order of the index, and no further than asked: without statistics a bitmap of all that is ready looks cheaper, and is not.
@@ -300,7 +300,7 @@ BEGIN
     LEFT JOIN LATERAL (SELECT t.* FROM image_gen.attempts t WHERE t.job_id = s.id AND t.status = 'running' AND s.attempts > 0 OFFSET 0) a ON true
    ORDER BY s.seq;
 END $$;
-COMMENT ON FUNCTION image_gen._claim(bigint, integer, bigint, name[], bigint[], bigint[], uuid, text) IS
+COMMENT ON FUNCTION image_gen._claim(bigint, integer, bigint, oid[], bigint[], bigint[], uuid, text) IS
 'Takes ready jobs into flight, with all that the worker needs to know about them: in the order of the queue after a watermark, or by turns from the lanes of owners, each after a place of its own
 and with so many in flight already. this_home: the home of this database, which is not held, as the worker knows; without it that is looked at here.';
 
@@ -420,17 +420,17 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen._retarget(text, text, text) IS 'Another model for a job that waits for a person.';
 
-CREATE FUNCTION image_gen._bring(brought_id text, bringer name, cost numeric) RETURNS void
+CREATE FUNCTION image_gen._bring(brought_id text, bringer regrole, cost numeric) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO image_gen.attempts (job_id, number, provider, model, status, prompt, seed, seed_honored, billed_cost, cost_source, owner, epoch,
                                   warnings, finished_at)
   SELECT j.id, 1 + (SELECT coalesce(max(a.number), 0) FROM image_gen.attempts a WHERE a.job_id = j.id), 'person', j.model, 'succeeded',
          j.prompt, j.seed, false, coalesce(cost, 0), 'reported', j.owner, 0,
-         jsonb_build_array(jsonb_build_object('code', 'brought', 'message', format('brought by %s', bringer))), clock_timestamp()
+         jsonb_build_array(jsonb_build_object('code', 'brought', 'message', format('brought by %s', image_gen._role_name(bringer)))), clock_timestamp()
     FROM image_gen.jobs j WHERE j.id = brought_id;
 END $$;
-COMMENT ON FUNCTION image_gen._bring(text, name, numeric) IS 'A picture that a person brought, as an attempt of provider person.';
+COMMENT ON FUNCTION image_gen._bring(text, regrole, numeric) IS 'A picture that a person brought, as an attempt of provider person.';
 
 CREATE FUNCTION image_gen._conclude(concluded_id text, new_status text, code text, message text, picture_url text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

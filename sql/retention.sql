@@ -17,7 +17,7 @@ CREATE TABLE image_gen.spending_archive (
   calls       bigint NOT NULL CHECK (calls > 0),
   first_call  timestamptz NOT NULL,
   last_call   timestamptz NOT NULL,
-  owner       name NOT NULL,
+  owner       regrole NOT NULL,
   campaign    text,
   ticket      text,
   operation   text NOT NULL,
@@ -139,7 +139,7 @@ BEGIN
   ), stories AS (
     -- Days begin on a quarter of an hour, wherever one is.
     SELECT w.job_id, min(w.job_id) OVER (PARTITION BY w.way) AS story
-      FROM (SELECT c.job_id, jsonb_agg(jsonb_build_array(c.owner, c.campaign, c.ticket, c.operation, c.number, c.provider, c.model, c.status, c.error_code,
+      FROM (SELECT c.job_id, jsonb_agg(jsonb_build_array(c.owner::oid, c.campaign, c.ticket, c.operation, c.number, c.provider, c.model, c.status, c.error_code,
                                c.currency, c.cost_source, c.work, date_bin('15 minutes', c.created_at, timestamptz '2000-01-01 00:00+00')) ORDER BY c.number) AS way
               FROM calls c GROUP BY c.job_id) w
   )
@@ -164,7 +164,7 @@ BEGIN
     RETURNING c.budget_id, c.owner, c.at, c.spent, c.booked_held, c.booked_spent, c.at >= t.since AS counts
   )
   INSERT INTO image_gen.charges AS c (job_id, budget_id, owner, at, held, spent, booked_held, booked_spent, pruned)
-  SELECT 'pruned:' || g.owner, g.budget_id, g.owner, min(g.at), 0, sum(g.spent), sum(g.booked_held), sum(g.booked_spent), true
+  SELECT image_gen._pruned_of(g.owner), g.budget_id, g.owner, min(g.at), 0, sum(g.spent), sum(g.booked_held), sum(g.booked_spent), true
     FROM gone g WHERE g.counts GROUP BY g.budget_id, g.owner
   ON CONFLICT ON CONSTRAINT charges_pkey DO UPDATE
      SET spent = c.spent + excluded.spent, booked_held = c.booked_held + excluded.booked_held, booked_spent = c.booked_spent + excluded.booked_spent;

@@ -20,13 +20,13 @@ COMMENT ON VIEW image_gen.review_queue IS
 'Jobs that wait for a person: why (safety_filter: refused to the end; uncertain, timeout: it may have been billed), all that was tried, what it cost so far as far as that is known, and who looks at it.
 Users see their own, members of image_gen_reviewer and of image_gen_admin all.';
 
-CREATE FUNCTION image_gen._may_review(caller name) RETURNS boolean
+CREATE FUNCTION image_gen._may_review(caller regrole) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT pg_has_role(caller, 'image_gen_reviewer', 'member') OR pg_has_role(caller, 'image_gen_admin', 'member')
 $$;
-COMMENT ON FUNCTION image_gen._may_review(name) IS 'Whether a role reviews the jobs of others, and says what calls of unknown cost were billed.';
+COMMENT ON FUNCTION image_gen._may_review(regrole) IS 'Whether a role reviews the jobs of others, and says what calls of unknown cost were billed.';
 
-CREATE FUNCTION image_gen._check_review(caller name, reviewed_id text, action text, cost_given boolean) RETURNS void
+CREATE FUNCTION image_gen._check_review(caller regrole, reviewed_id text, action text, cost_given boolean) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF image_gen._may_review(caller) THEN
@@ -41,12 +41,12 @@ BEGIN
       HINT = 'Ask a member of image_gen_reviewer or image_gen_admin; or reject the job: what the call was expected to cost then stays reserved until an administrator says settle_cost().';
   END IF;
 END $$;
-COMMENT ON FUNCTION image_gen._check_review(name, text, text, boolean) IS 'An error (42501) where the owner of a job decides about money: docs/roles.md.';
+COMMENT ON FUNCTION image_gen._check_review(regrole, text, text, boolean) IS 'An error (42501) where the owner of a job decides about money: docs/roles.md.';
 
 CREATE FUNCTION image_gen.claim_review(n integer DEFAULT 1, stale interval DEFAULT '30 minutes') RETURNS SETOF image_gen.review_queue
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  caller name := image_gen._caller();
+  caller regrole := image_gen._caller();
   taken text[];
 BEGIN
   SELECT array_agg(p.id) INTO taken FROM (
@@ -75,7 +75,7 @@ CREATE FUNCTION image_gen.resolve_review(
 RETURNS SETOF image_gen.job_status
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  caller name := image_gen._caller();
+  caller regrole := image_gen._caller();
   job image_gen.jobs;
   review image_gen.reviews;
   last image_gen.attempts;
@@ -105,7 +105,7 @@ BEGIN
   PERFORM image_gen._check_review(caller, $1, $2, $6 IS NOT NULL);
   SELECT r.* INTO review FROM image_gen.reviews r WHERE r.job_id = $1 AND r.resolved_at IS NULL;
   IF review.claimed_by <> caller AND review.claimed_at > clock_timestamp() - interval '30 minutes' THEN
-    RAISE EXCEPTION '% has been looking at job % since %', review.claimed_by, $1, review.claimed_at USING ERRCODE = 'lock_not_available',
+    RAISE EXCEPTION '% has been looking at job % since %', image_gen._role_name(review.claimed_by), $1, review.claimed_at USING ERRCODE = 'lock_not_available',
       HINT = 'Take another one with image_gen.claim_review(), or wait until the claim is 30 minutes old.';
   END IF;
 
@@ -124,7 +124,7 @@ BEGIN
   WHEN 'approve' THEN
     PERFORM image_gen._conclude($1, 'succeeded', NULL, NULL, $5);
   WHEN 'reject' THEN
-    PERFORM image_gen._conclude($1, 'failed', job.error_code, coalesce($7, 'rejected by ' || caller), NULL);
+    PERFORM image_gen._conclude($1, 'failed', job.error_code, coalesce($7, 'rejected by ' || image_gen._role_name(caller)), NULL);
   ELSE
     IF $2 = 'switch_model' THEN
       SELECT r.* INTO target FROM image_gen._resolve_model($4, job.task) r;
@@ -139,7 +139,7 @@ BEGIN
       'chosen', CASE WHEN $2 <> 'switch_model' AND last.id IS NOT NULL THEN last.provider || ':' || last.model END)));
   END CASE;
   INSERT INTO image_gen.reviews AS r (job_id, claimed_by, claimed_at, action, note, resolved_by, resolved_at)
-  VALUES ($1, caller, clock_timestamp(), $2, $7, caller, clock_timestamp())
+  VALUES ($1, caller, clock_timestamp(), $2, $7, image_gen._role_name(caller), clock_timestamp())
   ON CONFLICT (job_id) DO UPDATE SET action = excluded.action, note = excluded.note, resolved_by = excluded.resolved_by, resolved_at = excluded.resolved_at;
   RETURN QUERY SELECT s.* FROM image_gen.job_status s WHERE s.id = $1;
 END $$;

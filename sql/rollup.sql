@@ -15,7 +15,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 CREATE TABLE image_gen.spending_totals (
   key           bytea NOT NULL,
   entry         bigint NOT NULL,
-  owner         name NOT NULL,
+  owner         regrole NOT NULL,
   campaign      text,
   ticket        text,
   currency      text NOT NULL,
@@ -57,7 +57,7 @@ CREATE TABLE image_gen.spending_days (
   entry       bigint NOT NULL,
   day         date NOT NULL,
   calls       bigint NOT NULL,
-  owner       name NOT NULL,
+  owner       regrole NOT NULL,
   campaign    text,
   ticket      text,
   operation   text NOT NULL,
@@ -137,7 +137,7 @@ END $$;
 COMMENT ON FUNCTION image_gen._unfolded() IS 'jobs.seq of all jobs that are not in spending_totals and spending_days.';
 
 CREATE FUNCTION image_gen._unfolded_calls()
-RETURNS TABLE (unit text, weight bigint, number integer, first_call timestamptz, last_call timestamptz, owner name, campaign text, ticket text, operation text,
+RETURNS TABLE (unit text, weight bigint, number integer, first_call timestamptz, last_call timestamptz, owner regrole, campaign text, ticket text, operation text,
                provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text)
 LANGUAGE plpgsql STABLE ROWS 500 SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 #variable_conflict use_column
@@ -174,7 +174,7 @@ END $$;
 COMMENT ON FUNCTION image_gen._spending_days_of() IS 'The days that spending_days has.';
 
 CREATE FUNCTION image_gen._edge_calls(lows timestamptz[], highs timestamptz[], whole date[], from_time timestamptz, to_time timestamptz)
-RETURNS TABLE (unit text, weight bigint, number integer, first_call timestamptz, owner name, campaign text, ticket text, operation text,
+RETURNS TABLE (unit text, weight bigint, number integer, first_call timestamptz, owner regrole, campaign text, ticket text, operation text,
                provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text)
 LANGUAGE plpgsql STABLE ROWS 10000 SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 #variable_conflict use_column
@@ -245,7 +245,7 @@ BEGIN
   ), totals AS (
     INSERT INTO image_gen.spending_totals AS t (key, entry, owner, campaign, ticket, currency, jobs, images, calls, billed, unknown_costs, refusals,
                                                 retries, wasted, first_call, last_call)
-    SELECT sha256(convert_to(jsonb_build_array(u.owner, u.campaign, u.ticket, u.currency)::text, 'UTF8')), at_entry, u.owner, u.campaign, u.ticket,
+    SELECT sha256(convert_to(jsonb_build_array(u.owner::oid, u.campaign, u.ticket, u.currency)::text, 'UTF8')), at_entry, u.owner, u.campaign, u.ticket,
            u.currency, sign * sum(u.jobs), sign * sum(u.images), sign * sum(u.calls), sign * sum(u.billed), sign * sum(u.unknown_costs),
            sign * sum(u.refusals), sign * sum(u.retries), sign * sum(u.wasted),
            -- What is taken out is counted elsewhere from then on, at the same times.
@@ -264,7 +264,7 @@ BEGIN
            retries = t.retries + excluded.retries, wasted = t.wasted + excluded.wasted,
            first_call = least(t.first_call, excluded.first_call), last_call = greatest(t.last_call, excluded.last_call)
   ), ways AS (
-    SELECT c.unit, sha256(convert_to(jsonb_agg(jsonb_build_array(c.owner, c.campaign, c.ticket, c.operation, c.number, c.provider, c.model, c.status,
+    SELECT c.unit, sha256(convert_to(jsonb_agg(jsonb_build_array(c.owner::oid, c.campaign, c.ticket, c.operation, c.number, c.provider, c.model, c.status,
              c.error_code, c.currency, c.cost_source, (c.first_call AT TIME ZONE 'UTC')::date) ORDER BY c.number)::text, 'UTF8')) AS story
       FROM calls c GROUP BY c.unit
   )
@@ -480,7 +480,7 @@ BEGIN
               FROM calls c GROUP BY c.owner, c.campaign, c.ticket, c.currency, c.job_id) u
      GROUP BY u.owner, u.campaign, u.ticket, u.currency
   )
-  SELECT format('total of %s differs from its calls', jsonb_build_array(coalesce(t.owner, p.owner), coalesce(t.campaign, p.campaign), coalesce(t.ticket, p.ticket))), t.billed, p.billed
+  SELECT format('total of %s differs from its calls', jsonb_build_array(image_gen._role_name(coalesce(t.owner, p.owner)), coalesce(t.campaign, p.campaign), coalesce(t.ticket, p.ticket))), t.billed, p.billed
     FROM image_gen._spending_by_ticket t
     FULL JOIN plain p ON p.owner = t.owner AND p.currency = t.currency AND coalesce(p.campaign, '') = coalesce(t.campaign, '') AND (p.campaign IS NULL) = (t.campaign IS NULL)
                      AND coalesce(p.ticket, '') = coalesce(t.ticket, '') AND (p.ticket IS NULL) = (t.ticket IS NULL)

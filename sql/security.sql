@@ -53,14 +53,14 @@ GRANT EXECUTE ON FUNCTION
   image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen._standing, image_gen._waiting_for, image_gen._entry, image_gen._start_of, image_gen.recent, image_gen.wait, image_gen.cancel(text), image_gen.cancel(text[]), image_gen.credits, image_gen.picture,
   image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen._restated, image_gen._unfolded, image_gen._unfolded_calls, image_gen._spending_days_of, image_gen._edge_calls, image_gen._reservations, image_gen._cost_reviews,
   image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.needs_text,
-  image_gen.claim_review, image_gen.resolve_review, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker, image_gen._held
+  image_gen.claim_review, image_gen.resolve_review, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker, image_gen._held, image_gen._current_role, image_gen._role_name
   TO image_gen_user, image_gen_admin;
 
 -- Reviewers: what waits for a person, of all roles, and calls of unknown cost.
 GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, image_gen.reviews, image_gen.review_queue, image_gen.job_status, image_gen.cost_reviews
   TO image_gen_reviewer;
 GRANT EXECUTE ON FUNCTION image_gen.claim_review, image_gen.resolve_review, image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen._standing, image_gen._waiting_for, image_gen._cost_reviews,
-  image_gen._held TO image_gen_reviewer;
+  image_gen._held, image_gen._current_role, image_gen._role_name TO image_gen_reviewer;
 
 -- Administrators: the catalogue. Not where keys are sent (providers.base_url, key_name): that is the superuser's.
 GRANT INSERT, UPDATE, DELETE ON image_gen.models, image_gen.prices, image_gen.ladder, image_gen.rewrite_rules, image_gen.model_rules
@@ -71,7 +71,7 @@ GRANT SELECT ON image_gen.queue, image_gen.waits, image_gen.cancels, image_gen.w
   TO image_gen_admin;
 GRANT EXECUTE ON FUNCTION image_gen.set_budget, image_gen.grant_credits, image_gen.check_budgets, image_gen.recount_budgets, image_gen.settle_cost,
   image_gen.import_invoice, image_gen.resume, image_gen.prune, image_gen.set_role_policy, image_gen.drop_role_policy, image_gen.grant_campaign, image_gen.revoke_campaign,
-  image_gen.on_finish, image_gen.drop_on_finish, image_gen.retry_callbacks, image_gen._check_model TO image_gen_admin;
+  image_gen.reassign_jobs, image_gen.on_finish, image_gen.drop_on_finish, image_gen.retry_callbacks, image_gen._check_model TO image_gen_admin;
 GRANT SELECT ON image_gen.finish_hooks, image_gen.callbacks, image_gen.spending_mark, image_gen.spending_left_out TO image_gen_admin;
 
 -- The worker: what the functions in queue.sql and transitions.sql do, and no more.
@@ -94,7 +94,7 @@ GRANT EXECUTE ON FUNCTION
   image_gen._begin, image_gen._checkpoint, image_gen._end, image_gen._requeue, image_gen._finish, image_gen._lock_flight, image_gen._lock_attempts, image_gen._lock_jobs,
   image_gen._entry, image_gen._start_of, image_gen._deliver, image_gen._learn, image_gen._close, image_gen._close_jobs, image_gen._charge_all, image_gen._note, image_gen._place,
   image_gen._let_go, image_gen._check_waits, image_gen._bytes, image_gen._wake,
-  image_gen._cost_of, image_gen._share, image_gen._afford, image_gen._applicable, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,
+  image_gen._cost_of, image_gen._share, image_gen._afford, image_gen._applicable, image_gen._budget_name, image_gen._pruned_of, image_gen._role_name, image_gen._current_role, image_gen._owed, image_gen._charge, image_gen._book, image_gen._roll,
   image_gen._balances, image_gen._since, image_gen._until, image_gen._limit_of,
   image_gen._all_over_to, image_gen._reconcile, image_gen._note_all_over, image_gen._restore_waits, image_gen._sweep_inputs, image_gen._tell, image_gen._record_deaths, image_gen._suspects, image_gen._let_one_run_alone, image_gen._join_attempt, image_gen._can_be_asked, image_gen._is_local, image_gen._note_health, image_gen._note_balance, image_gen._prune, image_gen._fold_spending, image_gen._callable, image_gen._due_callbacks, image_gen._callbacks_due, image_gen._next_callback, image_gen._callback_done, image_gen._callback_failed, image_gen.rewrite_prompt
   TO image_gen_worker;
@@ -108,17 +108,17 @@ ALTER TABLE image_gen.spending_archive ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.spending_days ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.spending_totals ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY own ON image_gen.jobs FOR SELECT TO image_gen_user USING (owner = current_user);
-CREATE POLICY own ON image_gen.attempts FOR SELECT TO image_gen_user USING (owner = current_user);
-CREATE POLICY own ON image_gen.campaign_assets FOR SELECT TO image_gen_user USING (owner = current_user);
-CREATE POLICY own ON image_gen.spending_archive FOR SELECT TO image_gen_user USING (owner = current_user);
-CREATE POLICY own ON image_gen.spending_days FOR SELECT TO image_gen_user USING (owner = current_user);
-CREATE POLICY own ON image_gen.spending_totals FOR SELECT TO image_gen_user USING (owner = current_user);
+CREATE POLICY own ON image_gen.jobs FOR SELECT TO image_gen_user USING (owner = image_gen._current_role());
+CREATE POLICY own ON image_gen.attempts FOR SELECT TO image_gen_user USING (owner = image_gen._current_role());
+CREATE POLICY own ON image_gen.campaign_assets FOR SELECT TO image_gen_user USING (owner = image_gen._current_role());
+CREATE POLICY own ON image_gen.spending_archive FOR SELECT TO image_gen_user USING (owner = image_gen._current_role());
+CREATE POLICY own ON image_gen.spending_days FOR SELECT TO image_gen_user USING (owner = image_gen._current_role());
+CREATE POLICY own ON image_gen.spending_totals FOR SELECT TO image_gen_user USING (owner = image_gen._current_role());
 CREATE POLICY own ON image_gen.blobs FOR SELECT TO image_gen_user
-  USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = blobs.sha256 AND a.owner = current_user));
+  USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = blobs.sha256 AND a.owner = image_gen._current_role()));
 
 CREATE POLICY own ON image_gen.reviews FOR SELECT TO image_gen_user
-  USING (EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = reviews.job_id AND j.owner = current_user));
+  USING (EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = reviews.job_id AND j.owner = image_gen._current_role()));
 
 CREATE POLICY reviewed ON image_gen.jobs FOR SELECT TO image_gen_reviewer USING (status = 'needs_review');
 CREATE POLICY reviewed ON image_gen.attempts FOR SELECT TO image_gen_reviewer

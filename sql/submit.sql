@@ -2,7 +2,7 @@
 
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION image_gen._needs(numbers integer[], roles text[], picture_references text[], caller name) RETURNS TABLE (number integer, needs text)
+CREATE FUNCTION image_gen._needs(numbers integer[], roles text[], picture_references text[], caller regrole) RETURNS TABLE (number integer, needs text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -48,23 +48,23 @@ BEGIN
     END IF;
   END LOOP;
 END $$;
-COMMENT ON FUNCTION image_gen._needs(integer[], text[], text[], name) IS
+COMMENT ON FUNCTION image_gen._needs(integer[], text[], text[], regrole) IS
 'The unfinished jobs whose pictures requests need, each by its number. An error for a picture that the caller may not see.';
 
-CREATE FUNCTION image_gen._make_room(caller name, most bigint, new bigint) RETURNS void
+CREATE FUNCTION image_gen._make_room(caller regrole, most bigint, new bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   open bigint := (SELECT count(*) FROM (SELECT FROM image_gen.queue q WHERE q.owner = caller LIMIT most) o);
 BEGIN
   IF open >= most THEN
-    RAISE EXCEPTION 'role "%" has % jobs queued or in flight, and may have no more', caller, open USING ERRCODE = 'configuration_limit_exceeded',
+    RAISE EXCEPTION 'role "%" has % jobs queued or in flight, and may have no more', image_gen._role_name(caller), open USING ERRCODE = 'configuration_limit_exceeded',
       HINT = 'Wait until some have ended, cancel() some, or ask an administrator to raise image_gen.max_queued_per_role.';
   ELSIF open + new > most THEN
-    RAISE EXCEPTION 'role "%" has % jobs queued or in flight, and may have % more, not %', caller, open, most - open, new USING ERRCODE = 'configuration_limit_exceeded',
+    RAISE EXCEPTION 'role "%" has % jobs queued or in flight, and may have % more, not %', image_gen._role_name(caller), open, most - open, new USING ERRCODE = 'configuration_limit_exceeded',
       HINT = 'Queue fewer at once, cancel() some, or ask an administrator to raise image_gen.max_queued_per_role.';
   END IF;
 END $$;
-COMMENT ON FUNCTION image_gen._make_room(name, bigint, bigint) IS 'An error for a role that would have too many jobs: image_gen.max_queued_per_role.';
+COMMENT ON FUNCTION image_gen._make_room(regrole, bigint, bigint) IS 'An error for a role that would have too many jobs: image_gen.max_queued_per_role.';
 
 CREATE TYPE image_gen.receipt AS (
   id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamptz, warnings jsonb);

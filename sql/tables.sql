@@ -74,6 +74,13 @@ COMMENT ON DOMAIN image_gen.positive IS 'From 1 up.';
 CREATE DOMAIN image_gen.origin AS text CONSTRAINT origin_check CHECK (VALUE IN ('catalogue', 'admin'));
 COMMENT ON DOMAIN image_gen.origin IS 'Of a row of the catalogue. catalogue: as shipped. admin: written or changed here.';
 
+CREATE FUNCTION image_gen._role_name(role oid) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN coalesce((SELECT r.rolname FROM pg_roles r WHERE r.oid = role), role::text);
+END $$;
+COMMENT ON FUNCTION image_gen._role_name(oid) IS 'The name of a role as it is, without quotes; of one that was dropped, its oid.';
+
 CREATE TABLE image_gen.providers (
   id                  text COLLATE "C" PRIMARY KEY CHECK (id ~ '^[a-z][a-z0-9_-]{0,62}$'),
   kind                text NOT NULL,
@@ -214,8 +221,8 @@ CREATE TABLE image_gen.jobs (
   metadata          image_gen.json_object NOT NULL DEFAULT '{}',
   preferences       jsonb,
   priority          image_gen.priority,
-  owner             name NOT NULL,
-  login             name NOT NULL DEFAULT session_user,
+  owner             regrole NOT NULL,
+  login             regrole NOT NULL DEFAULT quote_ident(session_user)::regrole,
   idempotency_key   text,
   request_hash      bytea,
   deadline          timestamptz,
@@ -253,7 +260,7 @@ COMMENT ON COLUMN image_gen.jobs.provider IS 'Set when the caller named one (pro
 COMMENT ON COLUMN image_gen.jobs.seed IS 'The caller''s, or one derived from the job''s id.';
 COMMENT ON COLUMN image_gen.jobs.parameters IS 'The checked request without prompt and seed.';
 COMMENT ON COLUMN image_gen.jobs.metadata IS 'The caller''s own; never sent to a provider. campaign, shot and ticket are copied to the asset.';
-COMMENT ON COLUMN image_gen.jobs.owner IS 'The role in effect in the session that queued it (SET ROLE, else the login).';
+COMMENT ON COLUMN image_gen.jobs.owner IS 'The role in effect in the session that queued it (SET ROLE, else the login), by oid: it survives ALTER ROLE ... RENAME, and a new role of an old name has none of it. Of a role that was dropped the oid is shown: see reassign_jobs().';
 COMMENT ON COLUMN image_gen.jobs.login IS 'The role that the session was logged in as: its budgets count too.';
 COMMENT ON COLUMN image_gen.jobs.billed_cost IS 'Sum over its attempts; NULL when the cost of any of them is unknown, and while it is not finished.';
 COMMENT ON COLUMN image_gen.jobs.known_cost IS 'Sum over those of its attempts whose cost is known: the same as billed_cost where all are.';
@@ -263,7 +270,7 @@ CREATE TABLE image_gen.queue (
   -- Looser than the index of what is ready, so that the planner never takes it for that one.
   seq              bigint PRIMARY KEY WITH (fillfactor = 50),
   job_id           text COLLATE "C" NOT NULL,
-  owner            name NOT NULL,
+  owner            regrole NOT NULL,
   state            image_gen.queue_state NOT NULL DEFAULT 'ready',
   epoch            bigint,
   ready_at         timestamptz NOT NULL DEFAULT now(),
@@ -338,7 +345,7 @@ CREATE TABLE image_gen.attempts (
   tokens         jsonb,
   render_seconds numeric,
   warnings       jsonb NOT NULL DEFAULT '[]',
-  owner          name NOT NULL,
+  owner          regrole NOT NULL,
   epoch          bigint NOT NULL,
   sends          integer NOT NULL DEFAULT 1 CHECK (sends >= 0),
   created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -386,7 +393,7 @@ CREATE TABLE image_gen.campaign_assets (
   currency        text NOT NULL DEFAULT 'USD',
   cost_source     image_gen.cost_source NOT NULL,
   metadata        jsonb NOT NULL DEFAULT '{}',
-  owner           name NOT NULL,
+  owner           regrole NOT NULL,
   created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
   UNIQUE (job_id, position)
 );
@@ -501,7 +508,7 @@ COMMENT ON COLUMN image_gen.provider_balances.checked_at IS 'When it said so.';
 
 CREATE TABLE image_gen.reviews (
   job_id      text COLLATE "C" PRIMARY KEY REFERENCES image_gen.jobs ON DELETE CASCADE,
-  claimed_by  name,
+  claimed_by  regrole,
   claimed_at  timestamptz,
   action      text,
   note        text,

@@ -49,7 +49,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   places tid[];
   ids text[];
-  owners name[];
+  owners regrole[];
   verdicts text[] := array_fill(NULL::text, ARRAY[cardinality(seqs)]);
   limited boolean;
   step integer;
@@ -212,7 +212,8 @@ BEGIN
   INSERT INTO image_gen.campaign_assets
     (job_id, position, campaign, shot, ticket, url, url_expires_at, provider, model, seed, prompt, negative_prompt,
      width, height, content_type, byte_size, sha256, billed_cost, known_cost, currency, cost_source, metadata, owner)
-  SELECT p.id, p.position, j.metadata ->> 'campaign', j.metadata ->> 'shot', j.metadata ->> 'ticket',
+  -- A job can be older than the rule for how long these may be, and the indexes of assets have a largest size.
+  SELECT p.id, p.position, left(j.metadata ->> 'campaign', 255), left(j.metadata ->> 'shot', 255), left(j.metadata ->> 'ticket', 255),
          coalesce(p.url, 'image-gen:sha256:' || p.hash), clock_timestamp() + make_interval(secs => p.lifetime),
          a.provider, a.model, coalesce(p.seed, a.seed), a.prompt, j.parameters ->> 'negative_prompt',
          p.width, p.height, p.content_type, p.byte_size, p.hash,

@@ -82,7 +82,7 @@ COMMENT ON FUNCTION image_gen._next_candidates(image_gen.jobs, jsonb) IS
 CREATE FUNCTION image_gen._waiting_for(waiting_id text, standing jsonb) RETURNS image_gen.wait_reason
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  caller name := image_gen._caller();
+  caller regrole := image_gen._caller();
   job image_gen.jobs;
   entry image_gen.queue;
   call image_gen.attempts;
@@ -99,7 +99,7 @@ BEGIN
   ELSIF job.status = 'needs_review' THEN
     RETURN image_gen._reason(CASE job.error_code WHEN 'budget_exceeded' THEN 'budget' ELSE 'person' END,
       format('a person decides about it (%s)', job.error_code) || coalesce((
-        SELECT format(', and %s looks at it', r.claimed_by) FROM image_gen.reviews r
+        SELECT format(', and %s looks at it', image_gen._role_name(r.claimed_by)) FROM image_gen.reviews r
          WHERE r.job_id = job.id AND r.resolved_at IS NULL), ': image_gen.resolve_review()'));
   END IF;
 
@@ -126,7 +126,7 @@ BEGIN
     SELECT count(*) INTO ahead
       FROM (SELECT FROM image_gen.queue q
              WHERE q.state = 'ready' AND q.seq > 0 AND q.owner = job.owner AND q.seq < job.seq LIMIT 1000) b;
-    RETURN image_gen._reason('turn', format('jobs of %s before it in the queue: %s%s', job.owner, ahead,
+    RETURN image_gen._reason('turn', format('jobs of %s before it in the queue: %s%s', image_gen._role_name(job.owner), ahead,
                                             CASE ahead WHEN 1000 THEN ' or more' ELSE '' END));
   END IF;
 

@@ -110,7 +110,8 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/retention.sql", name = "retention", requires = ["batch"]);
 extension_sql_file!("../sql/rollup.sql", name = "rollup", requires = ["retention"]);
-extension_sql_file!("../sql/costs.sql", name = "costs", requires = ["rollup", plan::_price]);
+extension_sql_file!("../sql/ownership.sql", name = "ownership", requires = ["rollup"]);
+extension_sql_file!("../sql/costs.sql", name = "costs", requires = ["ownership", plan::_price]);
 extension_sql_file!(
     "../sql/review.sql",
     name = "review",

@@ -31,13 +31,29 @@ pub fn _new_job_id() -> String {
 
 /// The role in effect in the session: SET ROLE, else the login. A SECURITY DEFINER function does not change it, so it
 /// cannot be forged by wrapping a call.
-#[pg_extern(stable, parallel_safe)]
-pub fn _caller() -> String {
-    // SAFETY: the outer user of a connected session always exists; noerr makes a dropped role NULL.
-    unsafe {
-        let name = pg_sys::GetUserNameFromId(pg_sys::GetOuterUserId(), false);
-        std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned()
-    }
+#[pg_extern(
+    stable,
+    parallel_safe,
+    sql = r#"
+CREATE FUNCTION "_caller"() RETURNS regrole STABLE PARALLEL SAFE STRICT LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+"#
+)]
+pub fn _caller() -> pg_sys::Oid {
+    // SAFETY: a plain look at what the session is.
+    unsafe { pg_sys::GetOuterUserId() }
+}
+
+/// `current_user`, as the type that owners have: for the policies of row security, which are asked for each row.
+#[pg_extern(
+    stable,
+    parallel_safe,
+    sql = r#"
+CREATE FUNCTION "_current_role"() RETURNS regrole STABLE PARALLEL SAFE STRICT LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+"#
+)]
+pub fn _current_role() -> pg_sys::Oid {
+    // SAFETY: a plain look at what the session is.
+    unsafe { pg_sys::GetUserId() }
 }
 
 /// Whether a provider of this kind can say what became of a request whose answer was lost.

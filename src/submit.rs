@@ -236,7 +236,7 @@ fn queue(mut submissions: Vec<Submission>) -> Queued {
     submissions.iter().for_each(Submission::check);
     let keys: Vec<Option<Key>> = submissions.iter().map(Key::of).collect();
     let mut receipts: Vec<Option<Receipt>> = submissions.iter().map(|_| None).collect();
-    same_jobs(&owner, &keys, &mut receipts);
+    same_jobs(owner, &keys, &mut receipts);
     let mut queued = Queued { receipts: vec![], new: vec![], budgets: false };
     if receipts.iter().any(Option::is_none) {
         let (snapshot, standing) = (snapshot::current(), home::settled());
@@ -257,14 +257,14 @@ fn queue(mut submissions: Vec<Submission>) -> Queued {
             let hash = keys[at].as_ref().map(|key| key.hash.clone());
             jobs.push((at, NewJob::new(submission, draft, hash, &mut inputs)));
         }
-        for (number, needed) in needs(&references, &owner) {
+        for (number, needed) in needs(&references, owner) {
             if let Some((_, job)) = jobs.get_mut(number) {
                 job.needs.push(needed);
             }
         }
-        make_room(&owner, jobs.len());
+        make_room(owner, jobs.len());
         while !jobs.is_empty() {
-            let common = Common { owner: &owner, batch: submissions[0].batch.as_deref(), home: &standing.id };
+            let common = Common { owner, batch: submissions[0].batch.as_deref(), home: &standing.id };
             let written = row::insert(&common, jobs.iter().map(|(_, job)| job));
             queued.budgets |= written.budgets;
             if let Some(seq) = written.lowest_seq {
@@ -278,7 +278,7 @@ fn queue(mut submissions: Vec<Submission>) -> Queued {
             }
             // Another session has committed the same key between our look and our write.
             if !others.is_empty() {
-                same_jobs(&owner, &keys, &mut receipts);
+                same_jobs(owner, &keys, &mut receipts);
             }
             jobs = others.into_iter().filter(|(at, _)| receipts[*at].is_none()).collect();
         }
@@ -300,14 +300,14 @@ impl Key {
 }
 
 /// Finds the jobs that keys belong to, of submissions without a receipt; an error when one was queued with other arguments.
-fn same_jobs(owner: &str, keys: &[Option<Key>], receipts: &mut [Option<Receipt>]) {
+fn same_jobs(owner: pg_sys::Oid, keys: &[Option<Key>], receipts: &mut [Option<Receipt>]) {
     thread_local! {
         static SAME: Statement = Statement::new(
             "SELECT j.id, j.status, j.model, j.estimated_seconds, j.estimated_cost, j.created_at, j.warnings, j.request_hash, j.seed, j.batch,
                     j.idempotency_key
                FROM image_gen.jobs j
-              WHERE j.owner = $1::name AND j.idempotency_key = ANY ($2) AND j.idempotency_key IS NOT NULL",
-            &[TEXT, pg_sys::TEXTARRAYOID],
+              WHERE j.owner = $1 AND j.idempotency_key = ANY ($2) AND j.idempotency_key IS NOT NULL",
+            &[pg_sys::OIDOID, pg_sys::TEXTARRAYOID],
         );
     }
     let open = keys.iter().zip(&*receipts).enumerate().filter(|(_, (_, receipt))| receipt.is_none());
@@ -344,11 +344,11 @@ fn references_of(checked: &Checked) -> impl Iterator<Item = (&'static str, Strin
 
 /// The unfinished jobs whose pictures requests need, each with the request's number. An error for a picture that the caller may
 /// not see.
-fn needs(references: &[(usize, (&str, String))], owner: &str) -> Vec<(usize, String)> {
+fn needs(references: &[(usize, (&str, String))], owner: pg_sys::Oid) -> Vec<(usize, String)> {
     thread_local! {
         static NEEDS: Statement = Statement::new(
-            "SELECT n.number, n.needs FROM image_gen._needs($1, $2, $3, $4::name) n",
-            &[pg_sys::INT4ARRAYOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID, TEXT],
+            "SELECT n.number, n.needs FROM image_gen._needs($1, $2, $3, $4) n",
+            &[pg_sys::INT4ARRAYOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID, pg_sys::OIDOID],
         );
     }
     if references.is_empty() {
@@ -365,10 +365,10 @@ fn needs(references: &[(usize, (&str, String))], owner: &str) -> Vec<(usize, Str
 }
 
 /// An error for a role that would have too many jobs.
-fn make_room(owner: &str, new: usize) {
+fn make_room(owner: pg_sys::Oid, new: usize) {
     thread_local! {
         static ROOM: Statement =
-            Statement::new("SELECT image_gen._make_room($1::name, $2, $3)", &[TEXT, pg_sys::INT8OID, pg_sys::INT8OID]);
+            Statement::new("SELECT image_gen._make_room($1, $2, $3)", &[pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::INT8OID]);
     }
     let most = settings::MAX_QUEUED_PER_ROLE.get();
     if most != 0 {
@@ -413,7 +413,7 @@ pub fn _estimate(
     submission.allow_unpriced = true;
     let Draft { checked, answer, .. } = submission.draft(&snapshot::current(), &mut Rights::default());
     let references: Vec<_> = references_of(&checked).map(|reference| (0, reference)).collect();
-    needs(&references, &_caller());
+    needs(&references, _caller());
     let first = answer.admission.first();
     let number = |text: String| AnyNumeric::try_from(text.as_str()).ok();
     TableIterator::once((

@@ -264,7 +264,7 @@ struct Flight {
     /// A job that goes back to the queue can be handed over again before its old task has said good-bye.
     number: u64,
     /// Whose it is.
-    owner: String,
+    owner: pg_sys::Oid,
     /// Its end, or its return to the queue, is durable.
     settled: bool,
 }
@@ -702,7 +702,7 @@ impl Worker {
             let waiting = queue::waiting(self.extension)?;
             self.lanes.seen(waiting, now, now.elapsed());
         }
-        let in_flight = self.in_flight.values().map(|flight| flight.owner.as_str());
+        let in_flight = self.in_flight.values().map(|flight| flight.owner);
         let lanes = self.lanes.for_claim(in_flight);
         let by_lanes = lanes.is_some();
         let claimed =
@@ -713,7 +713,7 @@ impl Worker {
         self.lanes.crowd(full);
         for job in claimed {
             if by_lanes {
-                self.lanes.claimed(&job.owner, job.seq);
+                self.lanes.claimed(job.owner, job.seq);
             } else {
                 self.watermark = self.watermark.max(job.seq);
             }
@@ -726,7 +726,7 @@ impl Worker {
     fn hand_over(&mut self, job: queue::Claimed) {
         self.flights += 1;
         let number = self.flights;
-        let flight = Flight { number, owner: job.owner.clone(), settled: false };
+        let flight = Flight { number, owner: job.owner, settled: false };
         self.in_flight.insert(job.seq, flight);
         self.io.send(Command::Run { job: Box::new(job), number });
     }

@@ -28,7 +28,7 @@ TABLE attempts (
   tokens jsonb,
   render_seconds numeric,
   warnings jsonb NOT NULL DEFAULT '[]'::jsonb,
-  owner name NOT NULL,
+  owner regrole NOT NULL,
   epoch bigint NOT NULL,
   sends integer NOT NULL DEFAULT 1,
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
@@ -52,7 +52,7 @@ TABLE attempts (
   CREATE TRIGGER spending_moved BEFORE UPDATE OF job_id, number, created_at ON image_gen.attempts FOR EACH ROW WHEN ((((old.job_id IS DISTINCT FROM new.job_id) OR ((old.number)::integer IS DISTINCT FROM (new.number)::integer)) OR (old.created_at IS DISTINCT FROM new.created_at))) EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
-  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+  POLICY own FOR SELECT TO image_gen_user USING ((owner)::oid = (image_gen._current_role())::oid)
   POLICY reviewed FOR SELECT TO image_gen_reviewer USING (EXISTS ( SELECT
    FROM image_gen.jobs j
   WHERE (((j.id)::text = attempts.job_id) AND ((j.status)::text = 'needs_review'::text))))
@@ -69,7 +69,7 @@ TABLE blobs (
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (EXISTS ( SELECT
    FROM image_gen.campaign_assets a
-  WHERE ((a.sha256 = blobs.sha256) AND (a.owner = CURRENT_USER))))
+  WHERE ((a.sha256 = blobs.sha256) AND ((a.owner)::oid = (image_gen._current_role())::oid))))
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
 
 TABLE budget_changes (
@@ -103,6 +103,7 @@ TABLE budgets (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   scope text COLLATE "C" NOT NULL,
   key text COLLATE "C",
+  role regrole,
   period text NOT NULL DEFAULT 'total'::text,
   rolling interval,
   time_zone text NOT NULL DEFAULT 'UTC'::text,
@@ -116,9 +117,9 @@ TABLE budgets (
   budgets_pkey PRIMARY KEY (id)
   budgets_rolling_check CHECK ((rolling > '@ 0'::interval))
   budgets_scope_check CHECK (((scope = ANY (ARRAY['workspace'::text, 'role'::text, 'campaign'::text, 'ticket'::text, 'batch'::text])) OR (scope ~ '^metadata:.'::text)))
-  key_unless_workspace CHECK (((scope = 'workspace'::text) = (key IS NULL)))
+  key_of_its_scope CHECK ((((scope = ANY (ARRAY['workspace'::text, 'role'::text])) = (key IS NULL)) AND ((scope = 'role'::text) = (role IS NOT NULL))))
   length_of_a_rolling_period CHECK (((period = 'rolling'::text) = (rolling IS NOT NULL)))
-  CREATE UNIQUE INDEX budgets_one ON image_gen.budgets USING btree (scope, COALESCE(key, ''::text), period, COALESCE(rolling, '@ 0'::interval))
+  CREATE UNIQUE INDEX budgets_one ON image_gen.budgets USING btree (scope, COALESCE(key, ''::text), COALESCE((role)::oid, (0)::oid), period, COALESCE(rolling, '@ 0'::interval))
 
 TABLE callback_queue (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -160,7 +161,7 @@ TABLE campaign_assets (
   currency text NOT NULL DEFAULT 'USD'::text,
   cost_source image_gen.cost_source NOT NULL,
   metadata jsonb NOT NULL DEFAULT '{}'::jsonb,
-  owner name NOT NULL,
+  owner regrole NOT NULL,
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
   campaign_assets_job_id_position_key UNIQUE (job_id, "position")
@@ -172,7 +173,7 @@ TABLE campaign_assets (
   CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.campaign_assets FOR EACH STATEMENT EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
-  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+  POLICY own FOR SELECT TO image_gen_user USING ((owner)::oid = (image_gen._current_role())::oid)
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
 
 TABLE campaign_grants (
@@ -195,7 +196,7 @@ TABLE cancels (
 TABLE charges (
   job_id text COLLATE "C" NOT NULL,
   budget_id bigint NOT NULL,
-  owner name NOT NULL,
+  owner regrole NOT NULL,
   at timestamp with time zone NOT NULL,
   held numeric NOT NULL,
   spent numeric NOT NULL,
@@ -228,7 +229,7 @@ TABLE cost_corrections (
 TABLE finish_hooks (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   function text NOT NULL,
-  owner name NOT NULL,
+  owner regrole NOT NULL,
   filter image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
   created_by name NOT NULL,
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
@@ -311,8 +312,8 @@ TABLE jobs (
   metadata image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
   preferences jsonb,
   priority image_gen.priority,
-  owner name NOT NULL,
-  login name NOT NULL DEFAULT SESSION_USER,
+  owner regrole NOT NULL,
+  login regrole NOT NULL DEFAULT (quote_ident((SESSION_USER)::text))::regrole,
   idempotency_key text,
   request_hash bytea,
   deadline timestamp with time zone,
@@ -342,10 +343,10 @@ TABLE jobs (
   CREATE TRIGGER finished_when_over AFTER UPDATE OF status, finished_at ON image_gen.jobs FOR EACH ROW WHEN (((new.finished_at IS NULL) <> ((new.status)::text = ANY (ARRAY['queued'::text, 'running'::text])))) EXECUTE FUNCTION image_gen._refuse_row() ALWAYS
   CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.jobs FOR EACH STATEMENT EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
   CREATE TRIGGER spending_lost BEFORE DELETE ON image_gen.jobs FOR EACH ROW EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
-  CREATE TRIGGER spending_moved BEFORE UPDATE OF metadata, owner, operation ON image_gen.jobs FOR EACH ROW WHEN (((((old.metadata)::jsonb IS DISTINCT FROM (new.metadata)::jsonb) OR (old.owner IS DISTINCT FROM new.owner)) OR ((old.operation)::text IS DISTINCT FROM (new.operation)::text))) EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
+  CREATE TRIGGER spending_moved BEFORE UPDATE OF metadata, owner, operation ON image_gen.jobs FOR EACH ROW WHEN (((((old.metadata)::jsonb IS DISTINCT FROM (new.metadata)::jsonb) OR ((old.owner)::oid IS DISTINCT FROM (new.owner)::oid)) OR ((old.operation)::text IS DISTINCT FROM (new.operation)::text))) EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
-  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+  POLICY own FOR SELECT TO image_gen_user USING ((owner)::oid = (image_gen._current_role())::oid)
   POLICY reviewed FOR SELECT TO image_gen_reviewer USING ((status)::text = 'needs_review'::text)
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
 
@@ -470,7 +471,7 @@ TABLE providers (
 TABLE queue (
   seq bigint NOT NULL,
   job_id text COLLATE "C" NOT NULL,
-  owner name NOT NULL,
+  owner regrole NOT NULL,
   state image_gen.queue_state NOT NULL DEFAULT 'ready'::text,
   epoch bigint,
   ready_at timestamp with time zone NOT NULL DEFAULT now(),
@@ -488,7 +489,7 @@ TABLE queue (
 
 TABLE reviews (
   job_id text COLLATE "C" NOT NULL,
-  claimed_by name,
+  claimed_by regrole,
   claimed_at timestamp with time zone,
   action text,
   note text,
@@ -501,7 +502,7 @@ TABLE reviews (
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (EXISTS ( SELECT
    FROM image_gen.jobs j
-  WHERE (((j.id)::text = reviews.job_id) AND (j.owner = CURRENT_USER))))
+  WHERE (((j.id)::text = reviews.job_id) AND ((j.owner)::oid = (image_gen._current_role())::oid))))
   POLICY reviewed FOR SELECT TO image_gen_reviewer USING (EXISTS ( SELECT
    FROM image_gen.jobs j
   WHERE (((j.id)::text = reviews.job_id) AND ((j.status)::text = 'needs_review'::text))))
@@ -535,7 +536,7 @@ TABLE spending_archive (
   calls bigint NOT NULL,
   first_call timestamp with time zone NOT NULL,
   last_call timestamp with time zone NOT NULL,
-  owner name NOT NULL,
+  owner regrole NOT NULL,
   campaign text,
   ticket text,
   operation text NOT NULL,
@@ -557,7 +558,7 @@ TABLE spending_archive (
   CREATE TRIGGER spending_restored BEFORE INSERT ON image_gen.spending_archive FOR EACH ROW WHEN (new.folded) EXECUTE FUNCTION image_gen._not_folded() ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
-  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+  POLICY own FOR SELECT TO image_gen_user USING ((owner)::oid = (image_gen._current_role())::oid)
 
 TABLE spending_days (
   story bytea NOT NULL,
@@ -565,7 +566,7 @@ TABLE spending_days (
   entry bigint NOT NULL,
   day date NOT NULL,
   calls bigint NOT NULL,
-  owner name NOT NULL,
+  owner regrole NOT NULL,
   campaign text,
   ticket text,
   operation text NOT NULL,
@@ -582,7 +583,7 @@ TABLE spending_days (
   CREATE INDEX spending_days_day ON image_gen.spending_days USING btree (day)
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
-  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+  POLICY own FOR SELECT TO image_gen_user USING ((owner)::oid = (image_gen._current_role())::oid)
 
 TABLE spending_left_out (
   seq bigint NOT NULL
@@ -601,7 +602,7 @@ TABLE spending_mark (
 TABLE spending_totals (
   key bytea NOT NULL,
   entry bigint NOT NULL,
-  owner name NOT NULL,
+  owner regrole NOT NULL,
   campaign text,
   ticket text,
   currency text NOT NULL,
@@ -620,7 +621,7 @@ TABLE spending_totals (
   CREATE INDEX spending_totals_owner ON image_gen.spending_totals USING btree (owner)
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
-  POLICY own FOR SELECT TO image_gen_user USING (owner = CURRENT_USER)
+  POLICY own FOR SELECT TO image_gen_user USING ((owner)::oid = (image_gen._current_role())::oid)
 
 TABLE timings (
   provider text COLLATE "C" NOT NULL,
@@ -658,11 +659,11 @@ TABLE worker_state (
   worker_state_pkey PRIMARY KEY (one)
   CREATE TRIGGER changed AFTER UPDATE ON image_gen.worker_state FOR EACH ROW WHEN ((old.configured IS DISTINCT FROM new.configured)) EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
 
-VIEW _spending (at timestamp with time zone, last_call timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, calls bigint, status text, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source text, work jsonb) WITH (security_invoker=true)
+VIEW _spending (at timestamp with time zone, last_call timestamp with time zone, owner regrole, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, calls bigint, status text, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source text, work jsonb) WITH (security_invoker=true)
 
-VIEW _spending_by_ticket (owner name, campaign text, ticket text, currency text, jobs numeric, images numeric, calls numeric, billed numeric, unknown_costs numeric, refusals numeric, retries numeric, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
+VIEW _spending_by_ticket (owner regrole, campaign text, ticket text, currency text, jobs numeric, images numeric, calls numeric, billed numeric, unknown_costs numeric, refusals numeric, retries numeric, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
 
-VIEW callbacks (id bigint, hook bigint, function text, owner name, job_id text, status text, state text, tries integer, due_at timestamp with time zone, last_error text, created_at timestamp with time zone)
+VIEW callbacks (id bigint, hook bigint, function text, owner regrole, job_id text, status text, state text, tries integer, due_at timestamp with time zone, last_error text, created_at timestamp with time zone)
 
 VIEW capabilities (provider text, model text, task text, parameter text, state text, sent_as text)
 
@@ -670,7 +671,7 @@ VIEW cost_by_campaign (campaign text, currency text, jobs bigint, images bigint,
 
 VIEW cost_by_ticket (ticket text, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
 
-VIEW cost_reviews (job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, held numeric, owner name, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone, age interval)
+VIEW cost_reviews (job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, held numeric, owner regrole, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone, age interval)
 
 VIEW invoice_diff (invoice_id bigint, provider text, period_from timestamp with time zone, period_to timestamp with time zone, remote_id text, job_id text, number integer, what text, invoiced numeric, booked numeric, difference numeric, unknown_costs bigint, currency image_gen.currency) WITH (security_invoker=true)
 
@@ -680,17 +681,17 @@ VIEW provider_health (provider text, model text, state text, since timestamp wit
 
 VIEW queue_stats (ready bigint, waiting bigint, in_flight bigint, blocked bigint, oldest_ready timestamp with time zone)
 
-VIEW reservations (job_id text, held numeric, reason text, since timestamp with time zone, age interval, campaign text, ticket text, budgets text[], owner name)
+VIEW reservations (job_id text, held numeric, reason text, since timestamp with time zone, age interval, campaign text, ticket text, budgets text[], owner regrole)
 
-VIEW review_queue (id image_gen.job_id, operation image_gen.operation, why text, error_message text, campaign text, shot text, prompt text, model text, seed image_gen.seed, prompts_tried text[], calls jsonb, spent numeric, cost_source image_gen.cost_source, currency text, owner name, claimed_by name, claimed_at timestamp with time zone, created_at timestamp with time zone, waiting_since timestamp with time zone) WITH (security_invoker=true)
+VIEW review_queue (id image_gen.job_id, operation image_gen.operation, why text, error_message text, campaign text, shot text, prompt text, model text, seed image_gen.seed, prompts_tried text[], calls jsonb, spent numeric, cost_source image_gen.cost_source, currency text, owner regrole, claimed_by regrole, claimed_at timestamp with time zone, created_at timestamp with time zone, waiting_since timestamp with time zone) WITH (security_invoker=true)
 
-VIEW spending (at timestamp with time zone, owner name, campaign text, ticket text, shot text, metadata image_gen.json_object, batch text, operation image_gen.operation, provider text, model text, job_id text, number image_gen.positive, status image_gen.attempt_state, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source image_gen.cost_source, estimated_cost numeric, tokens jsonb, work jsonb, remote_id text) WITH (security_invoker=true)
+VIEW spending (at timestamp with time zone, owner regrole, campaign text, ticket text, shot text, metadata image_gen.json_object, batch text, operation image_gen.operation, provider text, model text, job_id text, number image_gen.positive, status image_gen.attempt_state, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source image_gen.cost_source, estimated_cost numeric, tokens jsonb, work jsonb, remote_id text) WITH (security_invoker=true)
 
 VIEW worker_status (running boolean, mode text, pid integer, running_since timestamp with time zone, epoch bigint, in_flight bigint, in_flight_cap integer, cap_reason text, ready bigint, oldest_ready timestamp with time zone, configured_keys text[], last_error text, last_error_at timestamp with time zone, held text)
 
 TYPE _balance (budget_id bigint, name text, limit_amount numeric, spent numeric, held numeric, available numeric, since timestamp with time zone, until timestamp with time zone)
 
-TYPE _claimed (seq bigint, id text, owner name, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamp with time zone, attempts integer, progress jsonb, preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text, number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamp with time zone)
+TYPE _claimed (seq bigint, id text, owner regrole, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamp with time zone, attempts integer, progress jsonb, preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text, number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamp with time zone)
 
 TYPE receipt (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb)
 
@@ -713,26 +714,27 @@ DOMAIN seed bigint CONSTRAINT seed_check CHECK (((VALUE >= 0) AND (VALUE <= 2147
 DOMAIN task text CONSTRAINT task_check CHECK ((VALUE = ANY (ARRAY['generate'::text, 'character'::text, 'img2img'::text, 'inpaint'::text, 'outpaint'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
 
 FUNCTION _add_spending(seqs bigint[], stories text[], sign integer, at_entry bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _administers(caller name) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _administers(caller regrole) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _adopt(this_home uuid) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _afford(asking_id text, needed numeric, patient boolean DEFAULT false) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _all_over_to() RETURNS bigint STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _append_only() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION _applicable(owner name, metadata jsonb, batch text, login name DEFAULT NULL::name) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION _applicable(owner regrole, metadata jsonb, batch text, login regrole DEFAULT NULL::regrole) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION _archive(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _await_completion(seen bigint, seconds double precision) RETURNS void VOLATILE STRICT
 FUNCTION _balances(wanted bigint[], at timestamp with time zone) RETURNS SETOF image_gen._balance STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _begin(this_epoch bigint, seqs bigint[], numbers integer[], providers text[], models text[], prompts text[], seeds bigint[], seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[]) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _book() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _bounded(what text, amount numeric, hint text) RETURNS numeric IMMUTABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _bring(brought_id text, bringer name, cost numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _bring(brought_id text, bringer regrole, cost numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _budget_holders() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _budget_name(budget image_gen.budgets) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _bytes(hash text) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _callable(signature text, OUT function oid, OUT owner oid, OUT called text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _callback_done(done bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _callback_failed(failed_one bigint, hook bigint, error text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _callbacks_due() RETURNS double precision STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _caller() RETURNS text STABLE STRICT PARALLEL SAFE
+FUNCTION _caller() RETURNS regrole STABLE STRICT PARALLEL SAFE
 FUNCTION _can_be_asked(kind text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _cancel(canceled_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _cancellations(this_epoch bigint) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp
@@ -741,26 +743,27 @@ FUNCTION _catalogue() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _catalogue_changed() RETURNS trigger VOLATILE
 FUNCTION _charge(charged_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _charge_all(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _check_booking(caller name, metadata jsonb) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _check_booking(caller regrole, metadata jsonb) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _check_model(kind text, parameters text, fixed text) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _check_options(options text, allowed text[]) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
-FUNCTION _check_policy(caller name, options jsonb, allow_unpriced boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _check_review(caller name, reviewed_id text, action text, cost_given boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _check_policy(caller regrole, options jsonb, allow_unpriced boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _check_review(caller regrole, reviewed_id text, action text, cost_given boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _check_waits(every_one boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _checkpoint(this_epoch bigint, seqs bigint[], numbers integer[], remote_ids text[], poll_urls text[], result_urls text[], cancel_urls text[], http_statuses integer[], amounts numeric[], claimed numeric[], sources text[], currencies text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _choose(needs_text boolean, photoreal boolean, draft boolean, stylized boolean, editing boolean, priority text) RETURNS TABLE(model text, rule text, reason text) VOLATILE
-FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint, owners name[] DEFAULT NULL::name[], afters bigint[] DEFAULT NULL::bigint[], counts bigint[] DEFAULT NULL::bigint[], this_home uuid DEFAULT NULL::uuid, library text DEFAULT NULL::text) RETURNS SETOF image_gen._claimed VOLATILE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
+FUNCTION _claim(this_epoch bigint, at_most integer, after_seq bigint, owners oid[] DEFAULT NULL::oid[], afters bigint[] DEFAULT NULL::bigint[], counts bigint[] DEFAULT NULL::bigint[], this_home uuid DEFAULT NULL::uuid, library text DEFAULT NULL::text) RETURNS SETOF image_gen._claimed VOLATILE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
 FUNCTION _clock_set_back(seconds double precision) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _close(closed_id text, new_status text, code text, message text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _close_jobs(ids text[], statuses text[], codes text[], messages text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _completions() RETURNS bigint VOLATILE STRICT
 FUNCTION _conclude(concluded_id text, new_status text, code text, message text, picture_url text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _cost_of(counted_id text) RETURNS TABLE(total numeric, known numeric, source text, currency text) STABLE
-FUNCTION _cost_reviews() RETURNS TABLE(job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, held numeric, owner name, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _cost_reviews() RETURNS TABLE(job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, held numeric, owner regrole, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _count_in(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _current_role() RETURNS regrole STABLE STRICT PARALLEL SAFE
 FUNCTION _deliver(ids text[], positions integer[], urls text[], lifetimes bigint[], seeds bigint[], widths integer[], heights integer[], content_types text[], byte_sizes bigint[], hashes text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _due_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _edge_calls(lows timestamp with time zone[], highs timestamp with time zone[], whole date[], from_time timestamp with time zone, to_time timestamp with time zone) RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, owner name, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _edge_calls(lows timestamp with time zone[], highs timestamp with time zone[], whole date[], from_time timestamp with time zone, to_time timestamp with time zone) RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, owner regrole, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _end(this_epoch bigint, seqs bigint[], numbers integer[], statuses text[], codes text[], messages text[], http_statuses integer[], amounts numeric[], claimed numeric[], sources text[], currencies text[], work_done jsonb[], tokens_used jsonb[], renders double precision[], seeds bigint[], warned jsonb[], unsent boolean[], joins integer[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _entry(metadata jsonb, key text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _estimate(operation text, arguments text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
@@ -773,7 +776,7 @@ FUNCTION _here() RETURNS TABLE(system text, timeline bigint, database bigint, fi
 FUNCTION _hold(pid integer, mode text) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _home() RETURNS uuid STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _is_blank(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
-FUNCTION _is_granted(caller name, granted_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _is_granted(caller regrole, granted_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _is_local(kind text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _is_plausible(call image_gen.attempts, amount numeric, times numeric) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _is_uncommitted(seq bigint) RETURNS boolean VOLATILE STRICT
@@ -790,13 +793,13 @@ FUNCTION _lock_attempts(ids text[], numbers integer[]) RETURNS tid[] VOLATILE SE
 FUNCTION _lock_budgets(wanted bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _lock_flight(this_epoch bigint, seqs bigint[], OUT places tid[], OUT ids text[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _lock_jobs(ids text[]) RETURNS tid[] VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _make_room(caller name, most bigint, new bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _may_book(caller name, booked_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION _may_review(caller name) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _make_room(caller regrole, most bigint, new bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _may_book(caller regrole, booked_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _may_review(caller regrole) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _min_headroom() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _needs(numbers integer[], roles text[], picture_references text[], caller name) RETURNS TABLE(number integer, needs text) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _needs(numbers integer[], roles text[], picture_references text[], caller regrole) RETURNS TABLE(number integer, needs text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
-FUNCTION _next_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner name, OUT event jsonb) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _next_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner regrole, OUT event jsonb) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _next_candidates(job image_gen.jobs, progress jsonb) RETURNS TABLE(rank bigint, provider text, circuit text, error_code text, turned_away boolean) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _no_such_job(id text) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _not_folded() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -811,6 +814,7 @@ FUNCTION _place(reference text) RETURNS jsonb STABLE SET search_path=pg_catalog,
 FUNCTION _price(prices jsonb, work jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
 FUNCTION _prune(older_than timestamp with time zone, after_seq bigint, at_most integer, OUT pruned integer, OUT last_seq bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET lock_timeout=200ms
+FUNCTION _pruned_of(owner regrole) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _queue_truncated() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _reason(code text, message text, provider text DEFAULT NULL::text, job_id text DEFAULT NULL::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS image_gen.wait_reason IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _reconcile(this_epoch bigint, in_flight bigint[], after_seq bigint, at_most integer, on_uncertain text, OUT last_seq bigint, OUT first_open bigint, OUT lost bigint[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
@@ -821,20 +825,21 @@ FUNCTION _refuse_row() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_t
 FUNCTION _release(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _reopen(reopened_id text, new_progress jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _requeue(this_epoch bigint, seqs bigint[], delays double precision[], progress_made jsonb[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _reservations() RETURNS TABLE(job_id text, held numeric, reason text, since timestamp with time zone, campaign text, ticket text, budgets text[], owner name) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _reservations() RETURNS TABLE(job_id text, held numeric, reason text, since timestamp with time zone, campaign text, ticket text, budgets text[], owner regrole) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _reserve(ids text[], headroom boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _resolve_model(asked text, task text DEFAULT NULL::text) RETURNS TABLE(provider text, model text, offered boolean) VOLATILE
 FUNCTION _restated(provider text, model text, at timestamp with time zone, booked numeric, booked_currency text, work jsonb, calls bigint, OUT amount numeric, OUT currency text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _restore_waits(seqs bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _retarget(target_id text, new_model text, new_provider text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _retry_buffer() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _role_oid(role text) RETURNS oid STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _role_policy(caller name, OUT allow_unpriced boolean, OUT allowed_options text[]) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _role_name(role oid) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _role_oid(role text, dropped boolean DEFAULT false) RETURNS regrole STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _role_policy(caller regrole, OUT allow_unpriced boolean, OUT allowed_options text[]) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _roll(locked bigint[], at timestamp with time zone) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _rolling(asked text) RETURNS interval IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _route(job_id text, operation text, request text, model text, model_is_open boolean, provider text, priority text, preferences text, max_cost numeric) RETURNS text[] VOLATILE
 FUNCTION _scope(asked text, key text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _sees_budget(caller name, budget image_gen.budgets) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _sees_budget(caller regrole, budget image_gen.budgets) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _settle(settled_id text, settled_number integer, amount numeric, way text, note text, force boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _settle_in() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _share(total numeric, pictures bigint, "position" bigint) RETURNS numeric IMMUTABLE
@@ -856,11 +861,11 @@ FUNCTION _timings_changed() RETURNS trigger VOLATILE
 FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _try_workflow() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _unfolded() RETURNS SETOF bigint STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION _unfolded_calls() RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, last_call timestamp with time zone, owner name, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _unfolded_calls() RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, last_call timestamp with time zone, owner regrole, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _until(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _usd(amount numeric) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _variation(image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text, seed bigint, guidance double precision, steps integer, quality text, metadata jsonb, provider_preferences jsonb, options jsonb, priority text, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION _waiting() RETURNS TABLE(owner name, first bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
+FUNCTION _waiting() RETURNS TABLE(owner regrole, first bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
 FUNCTION _waiting_for(waiting_id text, standing jsonb) RETURNS image_gen.wait_reason STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _wake(seq bigint) RETURNS void VOLATILE
 FUNCTION _wrong_costs() RETURNS TABLE(kind text, problem text, booked numeric, computed numeric, job_id text) STABLE SET search_path=pg_catalog, pg_temp
@@ -889,6 +894,7 @@ FUNCTION needs_text(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION on_finish(function regprocedure, filter jsonb DEFAULT '{}'::jsonb) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION picture(asset_id bigint) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION prune(older_than interval, at_most integer DEFAULT 10000) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION reassign_jobs(from_role text, to_role text) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION recent(n integer DEFAULT 20, status text DEFAULT NULL::text, campaign text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET enable_seqscan=off SET enable_bitmapscan=off SET enable_sort=off SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION recount_budgets() RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION resolve_review(id text, action text, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, url text DEFAULT NULL::text, billed_cost numeric DEFAULT NULL::numeric, note text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -928,6 +934,7 @@ GRANT EXECUTE ON FUNCTION _await_completion TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _balances TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _begin TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _book TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _budget_name TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _bytes TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _callable TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _callback_done TO image_gen_worker
@@ -948,6 +955,7 @@ GRANT EXECUTE ON FUNCTION _close_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _completions TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _cost_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _cost_reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT EXECUTE ON FUNCTION _current_role TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _deliver TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _due_callbacks TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _edge_calls TO image_gen_admin, image_gen_user
@@ -979,12 +987,14 @@ GRANT EXECUTE ON FUNCTION _note_health TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _owed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _place TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _prune TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _pruned_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _reconcile TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _record_deaths TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _requeue TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _reservations TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _restated TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _restore_waits TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _role_name TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _roll TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _share TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _since TO image_gen_worker
@@ -1026,6 +1036,7 @@ GRANT EXECUTE ON FUNCTION needs_text TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION on_finish TO image_gen_admin
 GRANT EXECUTE ON FUNCTION picture TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION prune TO image_gen_admin
+GRANT EXECUTE ON FUNCTION reassign_jobs TO image_gen_admin
 GRANT EXECUTE ON FUNCTION recent TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION recount_budgets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION resolve_review TO image_gen_admin, image_gen_reviewer, image_gen_user

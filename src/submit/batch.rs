@@ -43,7 +43,7 @@ fn generate_batch(
     // One base seed in any case, and the same one for the same key.
     let base = match key {
         None => seed::derive(0, &batch),
-        Some(key) => seed::derive(0, &format!("{} {key}", _caller())),
+        Some(key) => seed::derive(0, key),
     };
     let shots = json.read(Some(base));
     let submissions = shots.iter().map(|shot| {
@@ -68,9 +68,9 @@ fn generate_batch(
 fn cap_batch(batch: &str, cap: &str) {
     thread_local! {
         static CAP: Statement = Statement::new(
-            "WITH b AS (INSERT INTO image_gen.budgets (scope, key, amount, set_by) VALUES ('batch', $1, $2::numeric, $3::name) RETURNING id)
+            "WITH b AS (INSERT INTO image_gen.budgets (scope, key, amount, set_by) VALUES ('batch', $1, $2::numeric, image_gen._role_name($3)) RETURNING id)
              INSERT INTO image_gen.budget_totals (budget_id, since) SELECT b.id, '-infinity' FROM b",
-            &[TEXT, TEXT, TEXT],
+            &[TEXT, TEXT, pg_sys::OIDOID],
         );
     }
     CAP.with(|s| s.run(&[argument(batch), argument(cap), argument(_caller())], |_| ()));

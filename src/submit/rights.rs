@@ -6,7 +6,6 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::TEXT;
 use crate::errors::{Code, fail};
 use crate::plan::_caller;
 use crate::statement::{Argument, Statement, argument};
@@ -59,7 +58,7 @@ impl Rights {
     pub fn check_booking(&mut self, snapshot: &Snapshot, metadata: &super::Metadata) {
         thread_local! {
             static BOOKING: Statement =
-                Statement::new("SELECT image_gen._check_booking($1::name, $2)", &[TEXT, pg_sys::JSONBOID]);
+                Statement::new("SELECT image_gen._check_booking($1, $2)", &[pg_sys::OIDOID, pg_sys::JSONBOID]);
         }
         #[derive(Deserialize)]
         struct Booked {
@@ -81,8 +80,8 @@ impl Rights {
 fn check_policy(options: Argument, allow_unpriced: bool) {
     thread_local! {
         static POLICY: Statement = Statement::new(
-            "SELECT image_gen._check_policy($1::name, $2, $3)",
-            &[TEXT, pg_sys::JSONBOID, pg_sys::BOOLOID],
+            "SELECT image_gen._check_policy($1, $2, $3)",
+            &[pg_sys::OIDOID, pg_sys::JSONBOID, pg_sys::BOOLOID],
         );
     }
     POLICY.with(|s| s.run(&[argument(_caller()), options, argument(allow_unpriced)], |_| ()));

@@ -38,7 +38,7 @@ pub struct NewJob {
 
 /// What jobs that are queued together have in common.
 pub struct Common<'a> {
-    pub owner: &'a str,
+    pub owner: pg_sys::Oid,
     pub batch: Option<&'a str>,
     pub home: &'a str,
 }
@@ -235,7 +235,7 @@ pub fn insert<'a>(common: &Common<'_>, jobs: impl Iterator<Item = &'a NewJob>) -
 
 fn types_of(several: bool) -> Vec<pg_sys::Oid> {
     let own = COLUMNS.iter().map(|column| if several { column.array } else { column.oid });
-    own.chain([TEXT, TEXT, TEXT, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID]).collect()
+    own.chain([pg_sys::OIDOID, TEXT, TEXT, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID]).collect()
 }
 
 /// One statement writes all: what starts a statement costs more than the rows do.
@@ -246,8 +246,8 @@ fn text_of(keyed: bool, needs: bool, several: bool) -> String {
     // What follows the columns: owner, batch, home, and which job needs which.
     let [owner, batch, home, job, needed] = [1, 2, 3, 4, 5].map(|n| COLUMNS.len() + n);
     let rows = match several {
-        false => format!("VALUES ({values}, ${owner}::name, ${batch})"),
-        true => format!("SELECT n.*, ${owner}::name, ${batch} FROM unnest({values}) AS n({names})"),
+        false => format!("VALUES ({values}, ${owner}, ${batch})"),
+        true => format!("SELECT n.*, ${owner}, ${batch} FROM unnest({values}) AS n({names})"),
     };
     let (seq, ids) = match several {
         false => ("q.seq", "ARRAY[q.job_id]"),

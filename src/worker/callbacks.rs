@@ -101,7 +101,7 @@ struct Call {
     id: i64,
     hook: i64,
     signature: String,
-    owner: String,
+    owner: pg_sys::Oid,
     /// `None`: its job was pruned.
     /// JSON, as it is: metadata may be nested deeper than readers of JSON go, and have numbers larger than theirs.
     event: Option<String>,
@@ -152,10 +152,10 @@ fn next(extension: pg_sys::Oid) -> Result<Option<Call>, Failed> {
     as_worker(extension, "look for callbacks", || {
         Spi::connect(|client| {
             let question =
-                "SELECT id, hook, signature, owner::text, event::text FROM image_gen._next_callback()";
+                "SELECT id, hook, signature, owner::oid, event::text FROM image_gen._next_callback()";
             let row = client.select(question, Some(1), &[])?.first();
             let (id, hook) = (row.get::<i64>(1)?, row.get::<i64>(2)?);
-            let (signature, owner) = (row.get::<String>(3)?, row.get::<String>(4)?);
+            let (signature, owner) = (row.get::<String>(3)?, row.get::<pg_sys::Oid>(4)?);
             let event = row.get::<String>(5)?;
             Ok(match (id, hook, signature, owner) {
                 (Some(id), Some(hook), Some(signature), Some(owner)) => {
@@ -175,7 +175,7 @@ fn run(extension: pg_sys::Oid, call: &Call) {
     let last = process::Deadline::start(limit * 2 + Duration::from_secs(1));
     let called = as_worker(extension, "call back", || {
         if let Some(event) = &call.event {
-            user_code::call(&call.signature, Some(&call.owner), limit, |name| {
+            user_code::call(&call.signature, Some(call.owner), limit, |name| {
                 Spi::connect_mut(|client| {
                     let call = format!("SELECT {name}($1::pg_catalog.jsonb)");
                     client.update(&call, Some(1), &[event.as_str().into()]).map(drop)

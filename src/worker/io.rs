@@ -14,12 +14,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use image_gen_engine::cost::Sanity;
+use image_gen_engine::cost::{Cost, Sanity};
 use image_gen_engine::egress::Egress;
 use image_gen_engine::failure::Failure;
 use image_gen_engine::health::Row;
 use image_gen_engine::http::driver::Driver;
 use image_gen_engine::http::{Origin, origin};
+use image_gen_engine::job::Warning;
 use image_gen_engine::redact::Redactor;
 use image_gen_engine::run::{Entry, JobStatus};
 use rust_decimal::Decimal;
@@ -106,6 +107,27 @@ pub struct Load {
     pub done: oneshot::Sender<Option<Vec<u8>>>,
 }
 
+/// What can be left out of entries that cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Omission {
+    /// What came with the pictures.
+    Details,
+    /// The bytes of pictures that are elsewhere, too.
+    Bytes,
+    /// What the call cost: then it is unknown.
+    Figures,
+}
+
+impl Omission {
+    /// In the order in which they are tried: no more is left out than must be.
+    pub const STEPS: [&[Omission]; 4] = [
+        &[Omission::Details],
+        &[Omission::Bytes],
+        &[Omission::Figures],
+        &[Omission::Details, Omission::Bytes, Omission::Figures],
+    ];
+}
+
 /// Entries of one job that must become durable together.
 #[derive(Debug)]
 pub struct Commit {
@@ -130,13 +152,54 @@ impl Commit {
         }
     }
 
-    /// What can be written of entries that could not be: how the attempt and the job ended and what that cost, with
-    /// none of the texts and pictures that came from outside.
-    pub fn minimal(self, why: &str) -> Commit {
-        let failed = || Some(Failure::Broken.because(format!("the result could not be stored: {why}")));
+    /// Whether it brings pictures.
+    pub fn delivers(&self) -> bool {
+        let delivers = |entry: &Entry| matches!(entry, Entry::Close { status: JobStatus::Succeeded, .. });
+        self.entries.iter().any(delivers)
+    }
+
+    /// Leaves something out of entries that could not be written, but no picture.
+    pub fn leave_out(&mut self, omission: Omission, why: &str) {
+        for entry in &mut self.entries {
+            match entry {
+                Entry::End { http_status, cost, work, tokens, render_seconds, seed, warnings, .. } => {
+                    match omission {
+                        Omission::Details => {
+                            (*http_status, *tokens, *render_seconds, *seed) = (None, None, None, None);
+                            warnings.clear();
+                        }
+                        Omission::Figures => (*cost, *work) = (Cost::unknown(), None),
+                        Omission::Bytes => {}
+                    }
+                    let message = format!("some of what came with the picture could not be stored: {why}");
+                    warnings.retain(|warning| warning.code != "not_stored");
+                    warnings.push(Warning::new("not_stored", message));
+                }
+                Entry::Close { pictures, .. } => pictures.iter_mut().for_each(|picture| match omission {
+                    Omission::Details => (picture.lifetime, picture.seed) = (None, None),
+                    Omission::Bytes if picture.url.is_some() => picture.bytes = None,
+                    Omission::Bytes | Omission::Figures => {}
+                }),
+                _ => {}
+            }
+        }
+    }
+
+    /// Leaves what can be written of entries that could not be: how the attempt and the job ended and what that cost, with
+    /// none of the texts and pictures that came from outside, but for where the pictures are.
+    pub fn reduce(&mut self, why: &str) {
+        let pictures = self.entries.iter().flat_map(|entry| match entry {
+            Entry::Close { pictures, .. } => pictures.as_slice(),
+            _ => &[],
+        });
+        let urls: Vec<&str> = pictures.filter_map(|picture| picture.url.as_deref()).collect();
+        let at = match urls[..] {
+            [] => String::new(),
+            _ => format!("; it is at {}", urls.join(" and ")),
+        };
+        let failed = || Some(Failure::Broken.because(format!("the result could not be stored{at}: {why}")));
         let ends = self.entries.iter().any(|e| matches!(e, Entry::End { .. }));
-        let mut entries: Vec<Entry> = self
-            .entries
+        let mut entries: Vec<Entry> = std::mem::take(&mut self.entries)
             .into_iter()
             .filter_map(|entry| match entry {
                 Entry::End { number, status, cost, work, render_seconds, unsent, .. } => Some(Entry::End {
@@ -158,7 +221,7 @@ impl Commit {
             .collect();
         let status = if ends { JobStatus::Failed } else { JobStatus::NeedsReview };
         entries.push(Entry::Close { status, failed: failed(), pictures: vec![] });
-        Commit { seq: self.seq, job_id: self.job_id, entries, done: self.done }
+        self.entries = entries;
     }
 }
 

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use pgrx::pg_sys;
+
 /// How often it is looked who waits, at most. Looking may take longer beside an old snapshot: then less often.
 const LOOK: Duration = Duration::from_millis(100);
 /// Looking takes at most one part in so many of the worker's time.
@@ -13,7 +15,7 @@ const SHARE: u32 = 20;
 #[derive(Clone, Debug)]
 pub struct Lane {
     /// The role.
-    pub owner: String,
+    pub owner: pg_sys::Oid,
     /// Every ready job of its up to here was claimed.
     pub after: i64,
     /// How many it has in flight.
@@ -35,8 +37,9 @@ impl Lanes {
     }
 
     /// Who waits, from which place in the queue on, and how long it took to find out.
-    pub fn seen(&mut self, waiting: Vec<(String, i64)>, now: Instant, took: Duration) {
-        let known: HashMap<String, i64> = self.lanes.drain(..).map(|lane| (lane.owner, lane.after)).collect();
+    pub fn seen(&mut self, waiting: Vec<(pg_sys::Oid, i64)>, now: Instant, took: Duration) {
+        let known: HashMap<pg_sys::Oid, i64> =
+            self.lanes.drain(..).map(|lane| (lane.owner, lane.after)).collect();
         self.lanes = waiting
             .into_iter()
             .map(|(owner, first)| {
@@ -48,20 +51,20 @@ impl Lanes {
     }
 
     /// The lanes to claim from, with what each owner has in flight; `None` where the order of the queue is fair enough.
-    pub fn for_claim<'a>(&mut self, in_flight: impl Iterator<Item = &'a str>) -> Option<&[Lane]> {
+    pub fn for_claim(&mut self, in_flight: impl Iterator<Item = pg_sys::Oid>) -> Option<&[Lane]> {
         if !self.crowded || self.lanes.len() < 2 {
             return None;
         }
-        let mut counts: HashMap<&str, usize> = HashMap::new();
+        let mut counts: HashMap<pg_sys::Oid, usize> = HashMap::new();
         in_flight.for_each(|owner| *counts.entry(owner).or_default() += 1);
         for lane in &mut self.lanes {
-            lane.in_flight = counts.get(lane.owner.as_str()).copied().unwrap_or(0);
+            lane.in_flight = counts.get(&lane.owner).copied().unwrap_or(0);
         }
         Some(&self.lanes)
     }
 
     /// A job was claimed.
-    pub fn claimed(&mut self, owner: &str, seq: i64) {
+    pub fn claimed(&mut self, owner: pg_sys::Oid, seq: i64) {
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.owner == owner) {
             lane.after = lane.after.max(seq);
         }

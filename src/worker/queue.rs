@@ -29,7 +29,7 @@ pub struct Claimed {
     /// `gen_…`
     pub id: String,
     /// Whose it is.
-    pub owner: String,
+    pub owner: pg_sys::Oid,
     /// What to do.
     pub operation: String,
     /// What should be in the picture.
@@ -276,16 +276,16 @@ fn claimed(
         return Ok(vec![]);
     }
     // The latest possible moment is none.
-    const CLAIM: &str = "SELECT seq, id, owner::text, operation, prompt, seed, parameters::text, inputs::text,
+    const CLAIM: &str = "SELECT seq, id, owner::oid, operation, prompt, seed, parameters::text, inputs::text,
         CASE WHEN isfinite(deadline) THEN (extract(epoch FROM deadline) * 1000)::bigint END, attempts, progress::text,
         preferences::text, model, provider, max_cost::text, priority, number, sent_to, sent_model, remote_id, poll_url, result_url,
         cancel_url, cost::text, claimed_cost::text, (extract(epoch FROM sent_at) * 1000)::bigint, model_is_open
-        FROM image_gen._claim($1, $2, $3, $4::name[], $5, $6, $7::uuid, $8)";
+        FROM image_gen._claim($1, $2, $3, $4, $5, $6, $7::uuid, $8)";
     static TYPES: [pg_sys::Oid; 8] = [
         pg_sys::INT8OID,
         pg_sys::INT4OID,
         pg_sys::INT8OID,
-        pg_sys::TEXTARRAYOID,
+        pg_sys::OIDARRAYOID,
         pg_sys::INT8ARRAYOID,
         pg_sys::INT8ARRAYOID,
         pg_sys::TEXTOID,
@@ -297,7 +297,7 @@ fn claimed(
         argument(epoch),
         argument(room as i32),
         argument(watermark),
-        argument(lanes.map(|lanes| lanes.iter().map(|lane| lane.owner.as_str()).collect::<Vec<_>>())),
+        argument(lanes.map(|lanes| lanes.iter().map(|lane| lane.owner).collect::<Vec<_>>())),
         argument(column(|lane| lane.after)),
         argument(column(|lane| lane.in_flight as i64)),
         argument(standing.id),
@@ -348,12 +348,12 @@ impl Estimates {
 }
 
 /// Who has ready jobs, and the first of each.
-pub fn waiting(extension: pg_sys::Oid) -> Result<Vec<(String, i64)>, Failed> {
+pub fn waiting(extension: pg_sys::Oid) -> Result<Vec<(pg_sys::Oid, i64)>, Failed> {
     within(extension, "look who waits", || {
         Spi::connect(|client| {
             let mut waiting = vec![];
-            for row in client.select("SELECT owner::text, first FROM image_gen._waiting()", None, &[])? {
-                if let (Some(owner), Some(first)) = (row.get::<String>(1)?, row.get::<i64>(2)?) {
+            for row in client.select("SELECT owner::oid, first FROM image_gen._waiting()", None, &[])? {
+                if let (Some(owner), Some(first)) = (row.get::<pg_sys::Oid>(1)?, row.get::<i64>(2)?) {
                     waiting.push((owner, first));
                 }
             }

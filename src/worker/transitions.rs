@@ -15,7 +15,7 @@ use pgrx::prelude::*;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::io::Commit;
+use super::io::{Commit, Omission};
 use super::transaction::{Failed, within};
 use super::{trace, user_code};
 use crate::pause;
@@ -85,8 +85,7 @@ pub fn record(
         let verdicts = match verdicts {
             Err(Failed::Poison(why)) => {
                 outcome.errors.push(format!("job {}: {why}", commit.job_id));
-                commit = commit.minimal(&why);
-                user_code::without_triggers(|| write(extension, epoch, std::slice::from_ref(&commit)))
+                user_code::without_triggers(|| write_less(extension, epoch, &mut commit, &why))
             }
             result => result,
         };
@@ -99,6 +98,33 @@ pub fn record(
         }
     }
     Ok(())
+}
+
+/// Writes what can be written of a commit: a picture that is paid for is delivered, whatever of the rest cannot be.
+fn write_less(
+    extension: pg_sys::Oid,
+    epoch: i64,
+    commit: &mut Commit,
+    why: &str,
+) -> Result<Verdicts, Failed> {
+    if commit.delivers() {
+        let whole = commit.entries.clone();
+        for step in Omission::STEPS {
+            step.iter().for_each(|omission| commit.leave_out(*omission, why));
+            match write(extension, epoch, std::slice::from_ref(commit)) {
+                Err(Failed::Poison(_)) => commit.entries.clone_from(&whole),
+                result => return result,
+            }
+        }
+    }
+    commit.reduce(why);
+    match write(extension, epoch, std::slice::from_ref(commit)) {
+        Err(Failed::Poison(_)) => {
+            commit.leave_out(Omission::Figures, why);
+            write(extension, epoch, std::slice::from_ref(commit))
+        }
+        result => result,
+    }
 }
 
 impl Outcome {

@@ -46,11 +46,23 @@ fn look_up(signature: &str) -> Result<Callable, Failed> {
     }
 }
 
+/// The name of a role, or the oid of one that was dropped.
+fn role_name(role: pg_sys::Oid) -> String {
+    // SAFETY: in a transaction; no name is a null pointer, else it is a string of its own.
+    unsafe {
+        let name = pg_sys::GetUserNameFromId(role, true);
+        match name.is_null() {
+            true => role.to_u32().to_string(),
+            false => std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned(),
+        }
+    }
+}
+
 /// Calls a function as its owner, within a transaction: `body` gets its quoted name. `signature` is `schema.name(types)`; where
 /// `owner` is given, another owner's function is not called.
 pub fn call<R>(
     signature: &str,
-    owner: Option<&str>,
+    owner: Option<pg_sys::Oid>,
     limit: Duration,
     body: impl FnOnce(&str) -> Result<R, Failed>,
 ) -> Result<R, Failed> {
@@ -71,10 +83,10 @@ pub fn call<R>(
     if still != found {
         return Err(Failed::Error(format!("function {signature} was just replaced")));
     }
-    if let Some(owner) = owner.filter(|owner| *owner != found.owner_name) {
-        let now = &found.owner_name;
+    if let Some(owner) = owner.filter(|owner| *owner != found.owner) {
+        let (then, now) = (role_name(owner), &found.owner_name);
         return Err(Failed::Error(format!(
-            "function {signature} belonged to {owner} when it was registered, and belongs to {now} now"
+            "function {signature} belonged to {then} when it was registered, and belongs to {now} now"
         )));
     }
     let (mut user, mut context) = (pg_sys::InvalidOid, 0);

@@ -59,7 +59,7 @@ BEGIN
 END $$;
 
 -- Takes jobs into flight: what the worker gets to know of each, as a document.
-CREATE FUNCTION t.claimed(this_epoch bigint, at_most integer DEFAULT 100, after_seq bigint DEFAULT 0) RETURNS TABLE (seq bigint, id text, owner name, job jsonb) LANGUAGE sql AS $$
+CREATE FUNCTION t.claimed(this_epoch bigint, at_most integer DEFAULT 100, after_seq bigint DEFAULT 0) RETURNS TABLE (seq bigint, id text, owner regrole, job jsonb) LANGUAGE sql AS $$
   SELECT c.seq, c.id, c.owner, jsonb_build_object(
            'operation', c.operation, 'request', c.parameters || jsonb_build_object('prompt', c.prompt, 'seed', c.seed), 'pictures', c.inputs,
            'deadline', CASE WHEN isfinite(c.deadline) THEN (extract(epoch FROM c.deadline) * 1000)::bigint END,

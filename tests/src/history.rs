@@ -28,7 +28,7 @@ pub fn fill(admin: &mut Session, jobs: u64, days: u32) {
          SELECT '{prefix}' || lpad(n::text, 24, '0'), 'generate', 'generate', CASE WHEN n % 100 = 7 THEN 'failed' ELSE 'succeeded' END,
                 'one of many, number ' || n, (ARRAY['flux-1.1-pro', 'flux-2-pro', 'gpt-image-2'])[1 + c % 3], n % 2147483647,
                 jsonb_build_object('campaign', 'campaign ' || c, 'ticket', format('T-%s', c * 7 + n / 100 % 7), 'shot', 'shot ' || n % 4),
-                '{{\"width\": 1024, \"height\": 1024}}', (ARRAY['alice', 'alice', 'bob', 'carol', 'dave'])[1 + c % 5], 0.04,
+                '{{\"width\": 1024, \"height\": 1024}}', (ARRAY['alice', 'alice', 'bob', 'carol', 'dave'])[1 + c % 5]::regrole, 0.04,
                 CASE WHEN n % 100 = 7 THEN 'safety_filter' END, nullif(cost, 0), nullif(cost, 0), CASE WHEN cost > 0 THEN 'priced' ELSE 'unknown' END, at, at + interval '8 seconds'
            FROM generate_series(1, {jobs}) n,
                 LATERAL (SELECT (n::bigint * 7919 % 100)::int AS c, now() - interval '{days} days' * (1 - n::numeric / {jobs}) - interval '10 minutes' AS at,

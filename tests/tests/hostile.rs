@@ -67,13 +67,13 @@ fn five_hundred_hostile_submissions_end_as_errors_of_their_caller_or_as_jobs_tha
     });
     assert_eq!(
         admin.number("SELECT count(*) FROM cms.told"),
-        admin.number("SELECT count(*) FROM image_gen.jobs WHERE owner = 'alice'")
+        admin.number("SELECT count(*) FROM image_gen.jobs WHERE owner = 'alice'::regrole")
     );
     let ended = "SELECT status, error_code, count(*) FROM image_gen.jobs GROUP BY 1, 2 ORDER BY 1, 2";
     println!("{:?}", admin.rows(ended));
     let misread = "SELECT count(*) FROM image_gen.jobs WHERE error_message LIKE 'the job is not understood%'";
     assert_eq!(admin.number(misread), 0, "what the worker cannot read is refused at the call");
-    assert!(admin.number("SELECT count(*) FROM image_gen.jobs WHERE owner = 'alice'") > 0);
+    assert!(admin.number("SELECT count(*) FROM image_gen.jobs WHERE owner = 'alice'::regrole") > 0);
     assert_eq!(admin.text("SELECT pg_postmaster_start_time()"), started, "the server did not crash");
     assert_eq!(stage.worker(), worker, "the worker is the same process");
     assert_eq!(bystander.pid(), backend, "the bystander's session lives on");
@@ -103,7 +103,7 @@ fn five_hundred_hostile_submissions_end_as_errors_of_their_caller_or_as_jobs_tha
     );
     let ledger = [stage.sim.submits().to_string(), billed.normalize().to_string()];
     assert_eq!(booked[0], ledger, "each request is an attempt, which is booked as it is billed");
-    let unseen = bystander.number("SELECT count(*) FROM image_gen.jobs WHERE owner <> current_user");
+    let unseen = bystander.number("SELECT count(*) FROM image_gen.jobs WHERE owner <> current_user::regrole");
     assert_eq!(unseen, 0, "no job of another role is shown");
 }
 

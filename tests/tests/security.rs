@@ -128,6 +128,7 @@ fn users_write_through_the_functions_only() {
             "_capabilities",
             "_completions",
             "_cost_reviews",
+            "_current_role",
             "_edge_calls",
             "_entry",
             "_held",
@@ -136,6 +137,7 @@ fn users_write_through_the_functions_only() {
             "_no_such_job",
             "_reservations",
             "_restated",
+            "_role_name",
             "_spending_days_of",
             "_standing",
             "_start_of",
@@ -333,9 +335,9 @@ fn a_callers_search_path_changes_nothing() {
         "octet_length(text) RETURNS int",
         "convert_to(text, name) RETURNS bytea",
         "strpos(text, text) RETURNS int",
-        "_caller() RETURNS name",
+        "_caller() RETURNS regrole",
         "least_evil(text, text) RETURNS boolean",
-        "pg_has_role(name, name, text) RETURNS boolean",
+        "pg_has_role(oid, name, text) RETURNS boolean",
     ] {
         alice.run(&format!(
             "CREATE FUNCTION evil.{function} LANGUAGE plpgsql AS $$ BEGIN RAISE 'hijacked'; END $$"

@@ -41,9 +41,9 @@ const REPORTS: [(&str, &str, &str, &str); 6] = [
 
 /// What credits() must say of the caller.
 const PLAIN_CREDITS: &str = "
-    SELECT trim_scale((SELECT coalesce(sum(s.billed_cost), 0) FROM image_gen._spending s WHERE s.owner = current_user AND s.currency = 'USD')),
-           (SELECT count(*) FROM image_gen._spending s WHERE s.owner = current_user AND s.billed_cost IS NULL),
-           trim_scale((SELECT coalesce(sum(r.held), 0) FROM image_gen.reservations r WHERE r.owner = current_user))";
+    SELECT trim_scale((SELECT coalesce(sum(s.billed_cost), 0) FROM image_gen._spending s WHERE s.owner = current_user::regrole AND s.currency = 'USD')),
+           (SELECT count(*) FROM image_gen._spending s WHERE s.owner = current_user::regrole AND s.billed_cost IS NULL),
+           trim_scale((SELECT coalesce(sum(r.held), 0) FROM image_gen.reservations r WHERE r.owner = current_user::regrole))";
 
 /// Fails unless every report is what the rows come to, for each reader.
 fn check(readers: &mut [Session], what: &str) {

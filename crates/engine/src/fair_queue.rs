@@ -1,61 +1,62 @@
 //! A queue that shares permits out among owners, so that a thousand jobs of one do not keep out the one job of another.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
 
-/// Permits, which owners have them, and what waits for one.
+/// Permits, which owners `O` have them, and what waits for one.
 #[derive(Debug)]
-pub struct FairQueue<T> {
+pub struct FairQueue<O, T> {
     /// How many permits there are; `None` is no limit.
     pub limit: Option<u32>,
     inside: u32,
     /// How many each owner has; an owner with none has no entry.
-    owners: HashMap<String, u32>,
+    owners: HashMap<O, u32>,
     /// What waits, by owner, the first one first.
-    waiting: BTreeMap<String, VecDeque<T>>,
+    waiting: BTreeMap<O, VecDeque<T>>,
 }
 
-impl<T> Default for FairQueue<T> {
+impl<O, T> Default for FairQueue<O, T> {
     fn default() -> Self {
         FairQueue { limit: None, inside: 0, owners: HashMap::new(), waiting: BTreeMap::new() }
     }
 }
 
-impl<T> FairQueue<T> {
+impl<O: Copy + Ord + Hash, T> FairQueue<O, T> {
     /// Joins the queue.
-    pub fn line_up(&mut self, owner: &str, who: T) {
-        self.waiting.entry(owner.to_owned()).or_default().push_back(who);
+    pub fn line_up(&mut self, owner: O, who: T) {
+        self.waiting.entry(owner).or_default().push_back(who);
     }
 
     /// Takes a permit without waiting for one, beyond the limit if need be.
-    pub fn admit(&mut self, owner: &str) {
+    pub fn admit(&mut self, owner: O) {
         self.inside += 1;
-        *self.owners.entry(owner.to_owned()).or_default() += 1;
+        *self.owners.entry(owner).or_default() += 1;
     }
 
     /// Gives a permit back.
-    pub fn leave(&mut self, owner: &str) {
-        if let Some(count) = self.owners.get_mut(owner) {
+    pub fn leave(&mut self, owner: O) {
+        if let Some(count) = self.owners.get_mut(&owner) {
             self.inside -= 1;
             *count -= 1;
             if *count == 0 {
-                self.owners.remove(owner);
+                self.owners.remove(&owner);
             }
         }
     }
 
     /// Admits the next one where there is room: of the owner who has the fewest inside, the one who has waited longest.
     /// Those who have gone away meanwhile are forgotten.
-    pub fn next(&mut self, has_gone: impl Fn(&T) -> bool) -> Option<(String, T)> {
+    pub fn next(&mut self, has_gone: impl Fn(&T) -> bool) -> Option<(O, T)> {
         if self.limit.is_some_and(|limit| self.inside >= limit) {
             return None;
         }
         loop {
-            let inside = |owner: &String| self.owners.get(owner).copied().unwrap_or(0);
-            let owner = self.waiting.keys().min_by_key(|owner| inside(owner))?.clone();
+            let inside = |owner: &O| self.owners.get(owner).copied().unwrap_or(0);
+            let owner = self.waiting.keys().min_by_key(|owner| inside(owner)).copied()?;
             let who = self.waiting.get_mut(&owner).and_then(VecDeque::pop_front);
             match who {
                 Some(who) if !has_gone(&who) => {
-                    self.admit(&owner);
+                    self.admit(owner);
                     return Some((owner, who));
                 }
                 Some(_) => {}
@@ -86,7 +87,7 @@ mod tests {
             turns.leave("flood");
             seen.extend(turns.next(stays));
         }
-        let small = seen.iter().filter(|(owner, _)| owner == "small").count();
+        let small = seen.iter().filter(|(owner, _)| *owner == "small").count();
         assert!(small >= 2, "two of four places are the other's as soon as they are free: {seen:?}");
         assert_eq!(seen[0].0, "small");
     }
@@ -102,12 +103,12 @@ mod tests {
         turns.leave("resumed");
         assert!(turns.next(stays).is_none());
         turns.leave("resumed");
-        assert_eq!(turns.next(stays), Some(("a".into(), 1)));
+        assert_eq!(turns.next(stays), Some(("a", 1)));
         turns.leave("nobody");
         turns.limit = None;
         turns.line_up("a", 2);
         turns.line_up("a", 3);
-        assert_eq!(turns.next(|n| *n == 2), Some(("a".into(), 3)), "who has gone is passed over");
+        assert_eq!(turns.next(|n| *n == 2), Some(("a", 3)), "who has gone is passed over");
         assert!(turns.next(stays).is_none());
     }
 }

@@ -42,9 +42,9 @@ pub(super) struct CallPermit {
 
 /// A job that asks for a permit.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Caller<'a> {
+pub(super) struct Caller {
     /// Whose it is: permits are shared out among owners.
-    pub owner: &'a str,
+    pub owner: u32,
     /// Its place in the queue.
     pub seq: i64,
     /// How often the candidate has refused it so far.
@@ -55,7 +55,7 @@ pub(super) struct Caller<'a> {
 
 impl Access {
     /// Waits for a permit and for the owner's turn, unless the circuit is open.
-    pub async fn enter(&self, candidate: &Candidate, caller: Caller<'_>) -> Decision {
+    pub async fn enter(&self, candidate: &Candidate, caller: Caller) -> Decision {
         loop {
             // No job waits in line for a permit of a provider whose circuit is open,
             let permit = match self.breaker.ask(candidate, caller).await {
@@ -71,7 +71,7 @@ impl Access {
     }
 
     /// A permit for a task that is at the provider already.
-    pub fn resume(&self, candidate: &Candidate, owner: &str) -> CallPermit {
+    pub fn resume(&self, candidate: &Candidate, owner: u32) -> CallPermit {
         CallPermit { _in_flight: self.limiter.resume(candidate, owner), _breaker: None }
     }
 
@@ -149,7 +149,7 @@ impl Drop for Ticket<'_> {
 }
 
 impl Breaker {
-    async fn ask(&self, candidate: &Candidate, caller: Caller<'_>) -> Answer {
+    async fn ask(&self, candidate: &Candidate, caller: Caller) -> Answer {
         let (provider, model) = (&candidate.provider, &candidate.model);
         let (ticket, answer) = {
             let mut waiting = self.lock();

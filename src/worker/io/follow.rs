@@ -112,7 +112,7 @@ fn word<T: DeserializeOwned>(text: Option<String>) -> serde_json::Result<Option<
 }
 
 pub(super) async fn follow(claimed: Claimed, context: Arc<IoContext>, cancel: Arc<Notify>) {
-    let (seq, job_id, owner) = (claimed.seq, claimed.id.clone(), claimed.owner.clone());
+    let (seq, job_id, owner) = (claimed.seq, claimed.id.clone(), claimed.owner.to_u32());
     let catalogue = claimed.catalogue.clone();
     let task = Task { seq, job_id, owner, context, cancel };
     let read = Details::read(claimed)
@@ -232,7 +232,7 @@ struct Task {
     seq: i64,
     job_id: String,
     /// Whose it is: places at providers are shared out among owners.
-    owner: String,
+    owner: u32,
     context: Arc<IoContext>,
     cancel: Arc<Notify>,
 }
@@ -243,7 +243,7 @@ impl Task {
         let mut stop = context.stop.clone();
         let mut event = Event::Start;
         // Held until the job leaves the provider: a task counts there until its picture is fetched.
-        let mut _permit = resumed.then(|| context.access.resume(run.candidate(), &self.owner));
+        let mut _permit = resumed.then(|| context.access.resume(run.candidate(), self.owner));
         let (mut picture_permit, mut input_permit) = (None, None);
         loop {
             let (again, step) = advance(run, event, &context.computing).await;
@@ -292,7 +292,7 @@ impl Task {
                     _permit = None;
                     input_permit = None;
                     let (tries, alone) = run.standing();
-                    let caller = Caller { owner: &self.owner, seq: self.seq, tries, alone };
+                    let caller = Caller { owner: self.owner, seq: self.seq, tries, alone };
                     tokio::select! {
                         // First: no job takes a permit that an ending worker's jobs give back.
                         biased;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 pub struct RateLimiter(Arc<Mutex<HashMap<String, Limits>>>);
 
 struct Limits {
-    queue: FairQueue<oneshot::Sender<InFlightPermit>>,
+    queue: FairQueue<u32, oneshot::Sender<InFlightPermit>>,
     /// When the bucket of submissions was, or will be, full.
     full_at: Instant,
 }
@@ -23,12 +23,12 @@ struct Limits {
 pub struct InFlightPermit {
     limiter: RateLimiter,
     provider: String,
-    owner: String,
+    owner: u32,
 }
 
 impl Drop for InFlightPermit {
     fn drop(&mut self) {
-        self.limiter.leave(&self.provider, &self.owner);
+        self.limiter.leave(&self.provider, self.owner);
     }
 }
 
@@ -37,7 +37,7 @@ const BURST: Duration = Duration::from_secs(6);
 
 impl RateLimiter {
     /// Waits for a place at the provider, and for its turn.
-    pub async fn enter(&self, candidate: &Candidate, owner: &str) -> Option<InFlightPermit> {
+    pub async fn enter(&self, candidate: &Candidate, owner: u32) -> Option<InFlightPermit> {
         let (granted, start) = self.ask(candidate, owner);
         let permit = match granted {
             Some(granted) => granted.await.ok(),
@@ -51,7 +51,7 @@ impl RateLimiter {
     }
 
     /// A place for a task that is at the provider already: it counts, whatever the limit.
-    pub fn resume(&self, candidate: &Candidate, owner: &str) -> Option<InFlightPermit> {
+    pub fn resume(&self, candidate: &Candidate, owner: u32) -> Option<InFlightPermit> {
         let mut all = self.lock();
         let limits = limits(&mut all, candidate);
         limits.queue.limit.map(|_| {
@@ -61,11 +61,7 @@ impl RateLimiter {
     }
 
     /// Lines up, and says when the submission may start. Where there is no limit there is no line.
-    fn ask(
-        &self,
-        candidate: &Candidate,
-        owner: &str,
-    ) -> (Option<oneshot::Receiver<InFlightPermit>>, Instant) {
+    fn ask(&self, candidate: &Candidate, owner: u32) -> (Option<oneshot::Receiver<InFlightPermit>>, Instant) {
         let mut all = self.lock();
         let limits = limits(&mut all, candidate);
         let now = Instant::now();
@@ -85,7 +81,7 @@ impl RateLimiter {
         (granted, start)
     }
 
-    fn leave(&self, provider: &str, owner: &str) {
+    fn leave(&self, provider: &str, owner: u32) {
         if let Some(limits) = self.lock().get_mut(provider) {
             limits.queue.leave(owner);
         }
@@ -101,12 +97,12 @@ impl RateLimiter {
                 .and_then(|limits| limits.queue.next(oneshot::Sender::is_closed));
             let Some((owner, grant)) = next else { return };
             // Outside the lock: what is not taken is dropped here, and asks for the lock again.
-            drop(grant.send(self.permit(provider, &owner)));
+            drop(grant.send(self.permit(provider, owner)));
         }
     }
 
-    fn permit(&self, provider: &str, owner: &str) -> InFlightPermit {
-        InFlightPermit { limiter: self.clone(), provider: provider.to_owned(), owner: owner.to_owned() }
+    fn permit(&self, provider: &str, owner: u32) -> InFlightPermit {
+        InFlightPermit { limiter: self.clone(), provider: provider.to_owned(), owner }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Limits>> {

@@ -317,7 +317,7 @@ SELECT call, regexp_replace(answer, 'since [^\n]*', 'since …') FROM pg_temp.de
 \pset tuples_only off
 \pset format aligned
 RESET ROLE;
-SELECT count(*) FROM image_gen.reviews WHERE resolved_at IS NOT NULL OR claimed_by <> 'image_gen_regress_admin';
+SELECT count(*) FROM image_gen.reviews WHERE resolved_at IS NOT NULL OR claimed_by <> 'image_gen_regress_admin'::regrole;
 
 -- approve: it was made after all. What it cost is the reviewer's word; the calls of before keep theirs.
 SET ROLE image_gen_regress_admin;

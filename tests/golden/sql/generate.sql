@@ -214,10 +214,10 @@ SELECT prompt, owner FROM image_gen.jobs;
 SELECT count(*) FROM image_gen.recent();
 SELECT reserved FROM image_gen.credits();
 SET ROLE image_gen_regress_user;
-SELECT count(*) FROM image_gen.jobs WHERE owner <> current_user;
+SELECT count(*) FROM image_gen.jobs WHERE owner <> current_user::regrole;
 -- Nobody gets around the functions.
 SAVEPOINT s;
-INSERT INTO image_gen.jobs (id, operation, prompt, model, seed, owner) VALUES ('gen_01HWX2K8Y4N5R7P9Q1B3T6V8M0', 'generate', 'x', 'x', 1, current_user);
+INSERT INTO image_gen.jobs (id, operation, prompt, model, seed, owner) VALUES ('gen_01HWX2K8Y4N5R7P9Q1B3T6V8M0', 'generate', 'x', 'x', 1, current_user::regrole);
 ROLLBACK TO s;
 UPDATE image_gen.jobs SET billed_cost = 0;
 ROLLBACK TO s;

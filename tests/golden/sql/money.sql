@@ -67,7 +67,7 @@ SELECT * FROM image_gen.grant_credits(0.05, 'campaign', 'aurora');
 SELECT * FROM image_gen.grant_credits(7, 'ticket', 'MKT-1', note => 'paid in advance');
 SELECT pg_temp.refused($$SELECT image_gen.grant_credits(1)$$);
 SELECT * FROM image_gen.grant_credits(1, period => 'month');
-SELECT scope, key, period, rolling, time_zone, amount, note, counts_from > '-infinity' AS counts_from, set_by FROM image_gen.budgets ORDER BY id;
+SELECT scope, key, role, period, rolling, time_zone, amount, note, counts_from > '-infinity' AS counts_from, set_by FROM image_gen.budgets ORDER BY id;
 SELECT b.scope, c.kind, c.amount, isfinite(c.valid_until) AS ends, c.note FROM image_gen.budget_changes c JOIN image_gen.budgets b ON b.id = c.budget_id ORDER BY c.id;
 
 -- What something would cost (S10, S11).
@@ -126,11 +126,11 @@ SELECT * FROM image_gen.cost_by_campaign;
 SET ROLE image_gen_regress_admin;
 SELECT regexp_replace(scope, 'bat_.*', 'bat_…') AS scope, spent, reserved, available FROM image_gen.credits();
 RESET ROLE;
-WITH jobs AS (SELECT j.id, j.prompt, j.seed, j.owner, row_number() OVER (ORDER BY j.seq) AS n FROM image_gen.jobs j WHERE j.owner = 'image_gen_regress_user')
+WITH jobs AS (SELECT j.id, j.prompt, j.seed, j.owner, row_number() OVER (ORDER BY j.seq) AS n FROM image_gen.jobs j WHERE j.owner = 'image_gen_regress_user'::regrole)
 INSERT INTO image_gen.attempts (job_id, number, provider, model, status, error_code, remote_id, poll_url, prompt, seed, seed_honored, billed_cost, cost_source, estimated_cost, owner, epoch, finished_at, created_at)
 SELECT id, 1, 'bfl', 'flux-1.1-pro', CASE n WHEN 1 THEN 'refused' WHEN 2 THEN 'uncertain' ELSE 'failed' END, CASE n WHEN 1 THEN 'safety_filter' ELSE 'unknown' END, 'r' || n, 'https://x', prompt, seed, true,
        CASE n WHEN 2 THEN NULL ELSE 0.04 END, CASE n WHEN 2 THEN 'unknown' ELSE 'reported' END, 0.04, owner, 0, now(), '2026-03-15 12:00Z' FROM jobs;
-SELECT image_gen._close(id, 'failed', 'unknown', 'x') FROM image_gen.jobs WHERE owner = 'image_gen_regress_user' ORDER BY seq;
+SELECT image_gen._close(id, 'failed', 'unknown', 'x') FROM image_gen.jobs WHERE owner = 'image_gen_regress_user'::regrole ORDER BY seq;
 DELETE FROM image_gen.queue q USING image_gen.jobs j WHERE j.id = q.job_id AND j.finished_at IS NOT NULL;
 SET ROLE image_gen_regress_admin;
 SELECT * FROM image_gen.check_budgets();

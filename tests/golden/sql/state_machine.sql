@@ -336,7 +336,7 @@ BEGIN
   RETURN (SELECT string_agg(m[1], ' < ') FROM regexp_matches(plan::text, '"(?:Node Type|Index Name)": "([^"]+)"', 'g') m);
 END $$;
 DELETE FROM image_gen.queue;
-INSERT INTO image_gen.queue (seq, job_id, owner) SELECT i, 'x', 'x' FROM generate_series(1, 10000) i;
+INSERT INTO image_gen.queue (seq, job_id, owner) SELECT i, 'x', 'image_gen_user' FROM generate_series(1, 10000) i;
 SELECT pg_temp.plan_of_claim('force_generic_plan') AS never_analyzed;
 ANALYZE image_gen.queue;
 SELECT pg_temp.plan_of_claim('force_generic_plan') AS all_ready;

@@ -138,7 +138,7 @@ fn queue(session: &mut Session, dice: &mut Dice, tag: &str) -> Vec<String> {
 fn round(stage: &Stage, seed: u64, blow: Blow) -> usize {
     let mut dice = Dice(seed);
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
-    admin.run("SELECT image_gen.set_budget(scope, key, NULL, coalesce(rolling::text, period)) FROM image_gen.budgets WHERE scope <> 'batch'");
+    admin.run("SELECT image_gen.set_budget(scope, coalesce(key, role::text), NULL, coalesce(rolling::text, period)) FROM image_gen.budgets WHERE scope <> 'batch'");
     budgets(&mut admin, &mut dice);
     let mut tags = vec![];
     let mut ids = vec![];

@@ -81,7 +81,7 @@ fn reports_are_the_ledger() {
     assert!(admin.rows("SELECT 1 FROM image_gen.cost_report(to_time => date_trunc('quarter', now()) - interval '1 s')").is_empty());
     // Each sees his own.
     let own = |session: &mut image_gen_tests::Session| {
-        session.text("SELECT string_agg(DISTINCT owner, ' ') FROM image_gen.spending")
+        session.text("SELECT string_agg(DISTINCT owner::text, ' ') FROM image_gen.spending")
     };
     assert_eq!((own(&mut alice), own(&mut bob)), ("alice".to_owned(), "bob".to_owned()));
     assert_eq!(bob.rows("SELECT campaign, images FROM image_gen.cost_by_campaign"), [["", "2"]]);

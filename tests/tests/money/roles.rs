@@ -11,7 +11,7 @@ const PAGE: &str = include_str!("../../../docs/roles.md");
 
 /// What each row of the table comes to in SQL. `{refused}` and `{lost}` are jobs of alice that wait for a person: refused for good,
 /// and with a call that may have been billed. `{open}` is one that is under way.
-const ROWS: [(&str, &str); 28] = [
+const ROWS: [(&str, &str); 29] = [
     ("`cancel` a job", "SELECT image_gen.cancel('{open}')"),
     ("`retry` a refused job", "SELECT image_gen.resolve_review('{refused}', 'retry')"),
     ("`rewrite` a refused job", "SELECT image_gen.resolve_review('{refused}', 'rewrite', prompt => 'a cup')"),
@@ -60,6 +60,7 @@ const ROWS: [(&str, &str); 28] = [
     ("`set_budget`", "SELECT image_gen.set_budget('workspace', NULL, 5)"),
     ("`grant_credits`", "SELECT image_gen.grant_credits(5)"),
     ("`recount_budgets`", "SELECT image_gen.recount_budgets()"),
+    ("`reassign_jobs`", "SELECT image_gen.reassign_jobs('strangers', 'alice')"),
     ("`set_role_policy`", "SELECT image_gen.set_role_policy('alice', allow_unpriced => true)"),
     ("`grant_campaign`", "SELECT image_gen.grant_campaign('x', 'alice')"),
     (
