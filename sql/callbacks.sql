@@ -16,6 +16,7 @@ CREATE TABLE image_gen.finish_hooks (
   runs        bigint NOT NULL DEFAULT 0,
   failures    bigint NOT NULL DEFAULT 0,
   last_error  text,
+  attachment  bigint,
   UNIQUE (function, filter)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE image_gen.finish_hooks IS 'Functions that are called for finished jobs: see on_finish().';
@@ -29,6 +30,7 @@ COMMENT ON COLUMN image_gen.finish_hooks.last_run_at IS 'When it was last called
 COMMENT ON COLUMN image_gen.finish_hooks.runs IS 'How often it was called.';
 COMMENT ON COLUMN image_gen.finish_hooks.failures IS 'How often it failed.';
 COMMENT ON COLUMN image_gen.finish_hooks.last_error IS 'Of its last failure.';
+COMMENT ON COLUMN image_gen.finish_hooks.attachment IS 'attachments.id, where it writes pictures back into an attached table; NULL for a function of on_finish().';
 
 CREATE TABLE image_gen.callback_queue (
   id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -38,10 +40,11 @@ CREATE TABLE image_gen.callback_queue (
   tries      integer NOT NULL DEFAULT 0,
   due_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
   failed     boolean NOT NULL DEFAULT false,
+  awaits_approval boolean NOT NULL DEFAULT false,
   last_error text,
   created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 70);
-CREATE INDEX callback_queue_due ON image_gen.callback_queue (hook, due_at) WHERE NOT failed;
+CREATE INDEX callback_queue_due ON image_gen.callback_queue (hook, due_at) WHERE NOT failed AND NOT awaits_approval;
 CREATE INDEX callback_queue_job ON image_gen.callback_queue (job_id);
 COMMENT ON TABLE image_gen.callback_queue IS 'Calls of registered functions that are due, or have failed for good. Read it through the view callbacks. A call that succeeded leaves no row.';
 COMMENT ON COLUMN image_gen.callback_queue.id IS 'Grows with time.';
@@ -51,6 +54,7 @@ COMMENT ON COLUMN image_gen.callback_queue.status IS 'How the job ended, this ti
 COMMENT ON COLUMN image_gen.callback_queue.tries IS 'How often it was begun.';
 COMMENT ON COLUMN image_gen.callback_queue.due_at IS 'Not called before.';
 COMMENT ON COLUMN image_gen.callback_queue.failed IS 'Given up after eight tries: see retry_callbacks().';
+COMMENT ON COLUMN image_gen.callback_queue.awaits_approval IS 'A reviewer looks at the picture first: see resolve_review().';
 COMMENT ON COLUMN image_gen.callback_queue.last_error IS 'Of the last try.';
 COMMENT ON COLUMN image_gen.callback_queue.created_at IS 'When the job ended.';
 SELECT pg_catalog.pg_extension_config_dump('image_gen.finish_hooks', '');
@@ -156,20 +160,28 @@ COMMENT ON FUNCTION image_gen.retry_callbacks(bigint) IS 'Calls the functions ag
 
 CREATE VIEW image_gen.callbacks AS
 SELECT c.id, c.hook, h.function, h.owner, c.job_id, c.status,
-       CASE WHEN c.failed THEN 'failed' WHEN c.tries > 0 THEN 'again' ELSE 'due' END AS state, c.tries, c.due_at, c.last_error, c.created_at
+       CASE WHEN c.failed THEN 'failed' WHEN c.awaits_approval THEN 'awaits_approval' WHEN c.tries > 0 THEN 'again' ELSE 'due' END AS state, c.tries, c.due_at, c.last_error, c.created_at
   FROM image_gen.callback_queue c LEFT JOIN image_gen.finish_hooks h ON h.id = c.hook;
 COMMENT ON VIEW image_gen.callbacks IS
-'Calls of functions registered with on_finish() that have not succeeded yet: due, again (after an error, at due_at) or failed (given up; see retry_callbacks).';
+'Calls of functions registered with on_finish() that have not succeeded yet, and of those that write into attached tables: due, awaits_approval, again (after an
+error, at due_at) or failed (given up; see retry_callbacks).';
 
 CREATE FUNCTION image_gen._due_callbacks(ids text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF EXISTS (SELECT FROM image_gen.finish_hooks) THEN
-    INSERT INTO image_gen.callback_queue (hook, job_id, status)
-    SELECT h.id, j.id, j.status
+    INSERT INTO image_gen.callback_queue (hook, job_id, status, awaits_approval)
+    SELECT h.id, j.id, j.status, d.approve
+      FROM unnest(ids) AS i(id)
+     CROSS JOIN LATERAL (SELECT e.attachment FROM image_gen.attachment_entries e WHERE e.job_id = i.id AND e.state = 'queued' OFFSET 0) e
+      JOIN image_gen.jobs j ON j.id = i.id AND j.status = 'succeeded'
+      JOIN image_gen.attachment_definitions d ON d.id = e.attachment
+      JOIN image_gen.finish_hooks h ON h.attachment = d.id
+    UNION ALL
+    SELECT h.id, j.id, j.status, false
       FROM image_gen.jobs j
       JOIN image_gen.finish_hooks h
-        ON jsonb_build_object('status', j.status, 'operation', j.operation, 'model', j.model, 'owner', image_gen._role_name(j.owner), 'metadata', j.metadata) @> h.filter
+        ON h.attachment IS NULL AND jsonb_build_object('status', j.status, 'operation', j.operation, 'model', j.model, 'owner', image_gen._role_name(j.owner), 'metadata', j.metadata) @> h.filter
      WHERE j.id = ANY (ids) AND j.finished_at IS NOT NULL;
     IF FOUND THEN
       PERFORM image_gen._tell('callbacks');
@@ -183,7 +195,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN (SELECT min(greatest(extract(epoch FROM n.due_at - clock_timestamp()), 0))
             FROM image_gen.finish_hooks h
-           CROSS JOIN LATERAL (SELECT c.due_at FROM image_gen.callback_queue c WHERE c.hook = h.id AND NOT c.failed ORDER BY c.due_at LIMIT 1) n);
+           CROSS JOIN LATERAL (SELECT c.due_at FROM image_gen.callback_queue c WHERE c.hook = h.id AND NOT c.failed AND NOT c.awaits_approval ORDER BY c.due_at LIMIT 1) n);
 END $$;
 COMMENT ON FUNCTION image_gen._callbacks_due() IS 'In how many seconds the next callback is due; NULL when there is none.';
 
@@ -192,12 +204,13 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   due record;
+  key jsonb;
 BEGIN
   -- The registration that was called least recently comes first: a slow one does not keep the others waiting.
-  SELECT n.id, n.job_id, n.status, h.id AS hook, h.function, h.owner INTO due
+  SELECT n.id, n.job_id, n.status, h.id AS hook, h.function, h.owner, h.attachment INTO due
     FROM image_gen.finish_hooks h
    CROSS JOIN LATERAL (SELECT c.id, c.job_id, c.status FROM image_gen.callback_queue c
-                        WHERE c.hook = h.id AND NOT c.failed AND c.due_at <= clock_timestamp() ORDER BY c.due_at LIMIT 1) n
+                        WHERE c.hook = h.id AND NOT c.failed AND NOT c.awaits_approval AND c.due_at <= clock_timestamp() ORDER BY c.due_at LIMIT 1) n
    ORDER BY h.last_run_at NULLS FIRST, h.id LIMIT 1;
   IF due IS NULL THEN
     RETURN;
@@ -213,21 +226,42 @@ BEGIN
   hook := due.hook;
   signature := due.function;
   owner := due.owner;
+  IF due.attachment IS NOT NULL THEN
+    SELECT a.key INTO key FROM image_gen.attachment_entries a WHERE a.job_id = due.job_id AND a.attachment = due.attachment AND a.state = 'queued';
+    IF NOT FOUND THEN
+      -- The row has asked for another picture since: this one is not written.
+      RETURN;
+    END IF;
+    -- Wherever it is now.
+    signature := coalesce((image_gen._attachment_function(due.attachment, 'store', 'jsonb'::regtype)).called || '(jsonb)', signature);
+  END IF;
   SELECT jsonb_build_object(
            'job', jsonb_build_object('id', j.id, 'status', due.status, 'operation', j.operation, 'model', j.model, 'owner', image_gen._role_name(j.owner),
                     'metadata', j.metadata, 'error_code', j.error_code, 'error_message', j.error_message, 'billed_cost', j.billed_cost,
                     'currency', j.currency, 'cost_source', j.cost_source, 'created_at', j.created_at, 'finished_at', j.finished_at),
            'assets', coalesce((SELECT jsonb_agg(to_jsonb(a) ORDER BY a.position) FROM image_gen.campaign_assets a WHERE a.job_id = j.id), '[]'))
+         || CASE WHEN key IS NULL THEN '{}' ELSE jsonb_build_object('attachment', jsonb_build_object('id', due.attachment, 'key', key)) END
     INTO event FROM image_gen.jobs j WHERE j.id = due.job_id;
 END $$;
-COMMENT ON FUNCTION image_gen._next_callback() IS 'Begins the next callback that is due: what to call, as which role, with what. NULL when there is none; event is NULL when its job was pruned.';
+COMMENT ON FUNCTION image_gen._next_callback() IS 'Begins the next callback that is due: what to call, as which role, with what. NULL when there is none; event is NULL when its job was pruned, or nothing is to be written any more.';
 
-CREATE FUNCTION image_gen._callback_done(done bigint) RETURNS void
+CREATE FUNCTION image_gen._callback_done(done bigint, answer text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  ended record;
 BEGIN
-  DELETE FROM image_gen.callback_queue c WHERE c.id = done;
+  DELETE FROM image_gen.callback_queue c WHERE c.id = done RETURNING c.hook, c.job_id INTO ended;
+  IF answer IS NOT NULL THEN
+    -- A session that is just asking for another picture holds the row: then that is what it says.
+    UPDATE image_gen.attachment_entries e
+       SET state = CASE answer WHEN '0' THEN 'gone' ELSE 'written' END, changed_at = clock_timestamp(),
+           asset_id = (SELECT a.id FROM image_gen.campaign_assets a WHERE a.job_id = e.job_id ORDER BY a.position LIMIT 1)
+     WHERE (e.attachment, e.key) IN (SELECT k.attachment, k.key FROM image_gen.attachment_entries k JOIN image_gen.finish_hooks h ON h.attachment = k.attachment
+                                      WHERE h.id = ended.hook AND k.job_id = ended.job_id AND k.state = 'queued' FOR UPDATE OF k SKIP LOCKED);
+  END IF;
 END $$;
-COMMENT ON FUNCTION image_gen._callback_done(bigint) IS 'A callback has succeeded: in the transaction that it ran in.';
+COMMENT ON FUNCTION image_gen._callback_done(bigint, text) IS
+'A callback has succeeded: in the transaction that it ran in. answer: what the function returned, of an attached table how many rows it has written.';
 
 CREATE FUNCTION image_gen._callback_failed(failed_one bigint, hook bigint, error text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -2,6 +2,30 @@
 
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+CREATE FUNCTION image_gen._approvals() RETURNS TABLE (
+  id image_gen.job_id, operation image_gen.operation, url text, key jsonb, relation text, metadata jsonb, prompt text, model text, seed image_gen.seed, known_cost numeric,
+  cost_source image_gen.cost_source, currency text, owner regrole,
+  claimed_by regrole, claimed_at timestamptz, created_at timestamptz, finished_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  caller regrole := image_gen._caller();
+  sees_all boolean := image_gen._may_review(caller);
+BEGIN
+  RETURN QUERY
+  SELECT j.id, j.operation, a.url, e.key, d.relation_name, j.metadata::jsonb, coalesce(a.prompt, j.prompt), coalesce(a.model, j.model), j.seed, j.known_cost,
+         j.cost_source, j.currency, j.owner, r.claimed_by, r.claimed_at, j.created_at, j.finished_at
+    FROM image_gen.callback_queue c
+    JOIN image_gen.finish_hooks h ON h.id = c.hook
+    JOIN image_gen.attachment_definitions d ON d.id = h.attachment
+    JOIN image_gen.attachment_entries e ON e.attachment = d.id AND e.job_id = c.job_id AND e.state = 'queued'
+    JOIN image_gen.jobs j ON j.id = c.job_id
+    LEFT JOIN image_gen.campaign_assets a ON a.job_id = j.id AND a.position = 1
+    LEFT JOIN image_gen.reviews r ON r.job_id = j.id AND r.resolved_at IS NULL
+   WHERE c.awaits_approval AND (j.owner = caller OR sees_all);
+END $$;
+COMMENT ON FUNCTION image_gen._approvals() IS 'Pictures that wait for a person before they are written to an attached table: the caller''s own, for reviewers and administrators all.';
+
 CREATE VIEW image_gen.review_queue WITH (security_invoker = true) AS
 SELECT j.id, j.operation, j.error_code AS why, j.error_message, j.metadata ->> 'campaign' AS campaign, j.metadata ->> 'shot' AS shot,
        j.prompt, j.model, j.seed, t.prompts_tried, t.calls, j.known_cost AS spent, j.cost_source, j.currency, j.owner,
@@ -15,9 +39,14 @@ SELECT j.id, j.operation, j.error_code AS why, j.error_message, j.metadata ->> '
                                                  'billed_cost', a.billed_cost, 'claimed_cost', a.claimed_cost, 'currency', a.currency,
                                                  'cost_source', a.cost_source) ORDER BY a.number), '[]') AS calls
       FROM image_gen.attempts a WHERE a.job_id = j.id) t
- WHERE j.status = 'needs_review';
+ WHERE j.status = 'needs_review'
+UNION ALL
+SELECT w.id, w.operation, 'approval', format('picture %s is to be written to row %s of %s', w.url, w.key, w.relation), w.metadata ->> 'campaign', w.metadata ->> 'shot',
+       w.prompt, w.model COLLATE "C", w.seed, ARRAY[w.prompt], '[]', w.known_cost, w.cost_source, w.currency, w.owner, w.claimed_by, w.claimed_at, w.created_at, w.finished_at
+  FROM image_gen._approvals() w;
 COMMENT ON VIEW image_gen.review_queue IS
-'Jobs that wait for a person: why (safety_filter: refused to the end; uncertain, timeout: it may have been billed), all that was tried, what it cost so far as far as that is known, and who looks at it.
+'Jobs that wait for a person: why (safety_filter: refused to the end; uncertain, timeout: it may have been billed; approval: its picture is to be
+written to an attached table), all that was tried, what it cost so far as far as that is known, and who looks at it.
 Users see their own, members of image_gen_reviewer and of image_gen_admin all.';
 
 CREATE FUNCTION image_gen._may_review(caller regrole) RETURNS boolean
@@ -51,7 +80,7 @@ DECLARE
 BEGIN
   SELECT array_agg(p.id) INTO taken FROM (
     SELECT j.id FROM image_gen.jobs j LEFT JOIN image_gen.reviews r ON r.job_id = j.id AND r.resolved_at IS NULL
-     WHERE j.status = 'needs_review' AND (j.owner = caller OR image_gen._may_review(caller))
+     WHERE (j.status = 'needs_review' AND (j.owner = caller OR image_gen._may_review(caller)) OR j.id IN (SELECT w.id FROM image_gen._approvals() w))
        AND (r.claimed_by IS NULL OR r.claimed_at < clock_timestamp() - stale)
      ORDER BY j.finished_at, j.seq LIMIT least(greatest(n, 0), 100)
        FOR UPDATE OF j SKIP LOCKED) p;
@@ -68,6 +97,36 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen.claim_review(integer, interval) IS
 'Takes the oldest jobs that nobody looks at, so that several reviewers never get the same one. A claim older than stale is free again.';
+
+CREATE FUNCTION image_gen._resolve_approval(resolved_id text, action text, note text, caller regrole) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  other image_gen.reviews;
+BEGIN
+  SELECT r.* INTO other FROM image_gen.reviews r WHERE r.job_id = resolved_id AND r.resolved_at IS NULL AND r.claimed_by <> caller AND r.claimed_at > clock_timestamp() - interval '30 minutes';
+  IF other.job_id IS NOT NULL THEN
+    RAISE EXCEPTION '% has been looking at job % since %', image_gen._role_name(other.claimed_by), resolved_id, other.claimed_at USING ERRCODE = 'lock_not_available',
+      HINT = 'Take another one with image_gen.claim_review(), or wait until the claim is 30 minutes old.';
+  END IF;
+  CASE action
+  WHEN 'approve' THEN
+    UPDATE image_gen.callback_queue c SET awaits_approval = false, due_at = clock_timestamp() WHERE c.job_id = resolved_id AND c.awaits_approval;
+    PERFORM image_gen._tell('callbacks');
+  WHEN 'reject' THEN
+    UPDATE image_gen.attachment_entries e SET state = 'rejected', error_code = 'rejected', error_message = coalesce(note, 'rejected by ' || image_gen._role_name(caller)), changed_at = clock_timestamp()
+     WHERE e.job_id = resolved_id AND e.state = 'queued'
+       AND e.attachment IN (SELECT h.attachment FROM image_gen.callback_queue c JOIN image_gen.finish_hooks h ON h.id = c.hook WHERE c.job_id = resolved_id AND c.awaits_approval);
+    DELETE FROM image_gen.callback_queue c WHERE c.job_id = resolved_id AND c.awaits_approval;
+  ELSE
+    RAISE EXCEPTION 'the picture of job % can be approved or rejected, and nothing else', resolved_id USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'After reject, change the prompt of the row to have another picture.';
+  END CASE;
+  INSERT INTO image_gen.reviews AS r (job_id, claimed_by, claimed_at, action, note, resolved_by, resolved_at)
+  VALUES (resolved_id, caller, clock_timestamp(), action, note, image_gen._role_name(caller), clock_timestamp())
+  ON CONFLICT (job_id) DO UPDATE SET action = excluded.action, note = excluded.note, resolved_by = excluded.resolved_by, resolved_at = excluded.resolved_at;
+END $$;
+COMMENT ON FUNCTION image_gen._resolve_approval(text, text, text, regrole) IS 'A person''s word about a picture that is to be written to an attached table.';
 
 CREATE FUNCTION image_gen.resolve_review(
   id text, action text, prompt text DEFAULT NULL, model text DEFAULT NULL, url text DEFAULT NULL, billed_cost numeric DEFAULT NULL,
@@ -86,6 +145,10 @@ BEGIN
   IF NOT FOUND THEN
     RAISE EXCEPTION 'job "%" does not exist, or is not yours', $1 USING ERRCODE = 'undefined_object',
       HINT = 'SELECT * FROM image_gen.review_queue lists what waits for a person.';
+  ELSIF job.status = 'succeeded' AND EXISTS (SELECT FROM image_gen.callback_queue c WHERE c.job_id = job.id AND c.awaits_approval) THEN
+    PERFORM image_gen._resolve_approval(job.id, action, note, caller);
+    RETURN QUERY SELECT s.* FROM image_gen.job_status s WHERE s.id = $1;
+    RETURN;
   ELSIF job.status <> 'needs_review' THEN
     RAISE EXCEPTION 'job % is % and waits for nobody', $1, job.status USING ERRCODE = 'object_not_in_prerequisite_state',
       HINT = 'SELECT * FROM image_gen.review_queue lists what waits for a person.';
@@ -145,7 +208,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen.resolve_review IS
 'Decides about a job that waits for a person. approve: here is the picture (url), which the provider has
-delivered after all, or the person has brought (then an attempt of provider person stands for it). reject: no picture; the job fails.
+delivered after all, or the person has brought (then an attempt of provider person stands for it); where its picture is to be written to an attached table (why: approval), let it be
+written, without a url. reject: no picture; the job fails.
 rewrite: again with this prompt. switch_model: again with this model. retry: again as it was. Those three resume the same job with the same seed.
 billed_cost: what the provider charged for the last call, where that was unknown. Who decided, when and why is kept in image_gen.reviews. The owner of a job may reject it, and where
 no call may have made a picture that was billed do all the rest; billed_cost, and whatever follows a call that may have been billed, is the word of members of image_gen_reviewer and

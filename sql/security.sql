@@ -53,13 +53,21 @@ GRANT EXECUTE ON FUNCTION
   image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen._standing, image_gen._waiting_for, image_gen._entry, image_gen._start_of, image_gen.recent, image_gen.wait, image_gen.cancel(text), image_gen.cancel(text[]), image_gen.credits, image_gen.picture,
   image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen._restated, image_gen._unfolded, image_gen._unfolded_calls, image_gen._spending_days_of, image_gen._edge_calls, image_gen._reservations, image_gen._cost_reviews,
   image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.needs_text,
-  image_gen.claim_review, image_gen.resolve_review, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker, image_gen._held, image_gen._current_role, image_gen._role_name
+  image_gen.claim_review, image_gen.resolve_review, image_gen._approvals, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker, image_gen._held, image_gen._current_role, image_gen._role_name
+  TO image_gen_user, image_gen_admin;
+
+-- Attached tables. Triggers need no right to fire; to make one needs it.
+GRANT SELECT ON image_gen.attachment_definitions, image_gen.attachment_entries, image_gen.attachments, image_gen.attachment_rows TO image_gen_user, image_gen_admin;
+GRANT EXECUTE ON FUNCTION
+  image_gen.attach, image_gen.detach, image_gen.pause_attachment, image_gen.backfill, image_gen.attached_row, image_gen.attached_statement,
+  image_gen._attachment_function, image_gen._attachment_problem, image_gen._attachment_callback, image_gen._check_attachment, image_gen._define_attachment,
+  image_gen._bind_attachment, image_gen._template_expression, image_gen._remove_attachment
   TO image_gen_user, image_gen_admin;
 
 -- Reviewers: what waits for a person, of all roles, and calls of unknown cost.
 GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, image_gen.reviews, image_gen.review_queue, image_gen.job_status, image_gen.cost_reviews
   TO image_gen_reviewer;
-GRANT EXECUTE ON FUNCTION image_gen.claim_review, image_gen.resolve_review, image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen._standing, image_gen._waiting_for, image_gen._cost_reviews,
+GRANT EXECUTE ON FUNCTION image_gen.claim_review, image_gen.resolve_review, image_gen._approvals, image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen._standing, image_gen._waiting_for, image_gen._cost_reviews,
   image_gen._held, image_gen._current_role, image_gen._role_name TO image_gen_reviewer;
 
 -- Administrators: the catalogue. Not where keys are sent (providers.base_url, key_name): that is the superuser's.
@@ -89,6 +97,9 @@ GRANT SELECT, UPDATE ON image_gen.budget_totals TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.charges TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.finish_hooks TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.callback_queue TO image_gen_worker;
+GRANT SELECT ON image_gen.attachment_definitions TO image_gen_worker;
+GRANT SELECT, UPDATE ON image_gen.attachment_entries TO image_gen_worker;
+GRANT EXECUTE ON FUNCTION image_gen._attachment_function TO image_gen_worker;
 GRANT EXECUTE ON FUNCTION
   image_gen._hold, image_gen._held, image_gen._home, image_gen._start_epoch, image_gen._clock_set_back, image_gen._take_over, image_gen._claim, image_gen._waiting, image_gen._cancellations, image_gen._keep,
   image_gen._begin, image_gen._checkpoint, image_gen._end, image_gen._requeue, image_gen._finish, image_gen._lock_flight, image_gen._lock_attempts, image_gen._lock_jobs,
@@ -107,6 +118,8 @@ ALTER TABLE image_gen.reviews ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.spending_archive ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.spending_days ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.spending_totals ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.attachment_definitions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.attachment_entries ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON image_gen.jobs FOR SELECT TO image_gen_user USING (owner = image_gen._current_role());
 CREATE POLICY own ON image_gen.attempts FOR SELECT TO image_gen_user USING (owner = image_gen._current_role());
@@ -117,6 +130,10 @@ CREATE POLICY own ON image_gen.spending_totals FOR SELECT TO image_gen_user USIN
 CREATE POLICY own ON image_gen.blobs FOR SELECT TO image_gen_user
   USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = blobs.sha256 AND a.owner = image_gen._current_role()));
 
+CREATE POLICY own ON image_gen.attachment_definitions FOR SELECT TO image_gen_user USING (owner = image_gen._current_role());
+CREATE POLICY own ON image_gen.attachment_entries FOR SELECT TO image_gen_user
+  USING (EXISTS (SELECT FROM image_gen.attachment_definitions d WHERE d.id = attachment));
+
 CREATE POLICY own ON image_gen.reviews FOR SELECT TO image_gen_user
   USING (EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = reviews.job_id AND j.owner = image_gen._current_role()));
 
@@ -126,6 +143,8 @@ CREATE POLICY reviewed ON image_gen.attempts FOR SELECT TO image_gen_reviewer
 CREATE POLICY reviewed ON image_gen.reviews FOR SELECT TO image_gen_reviewer
   USING (EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = reviews.job_id AND j.status = 'needs_review'));
 
+CREATE POLICY every ON image_gen.attachment_definitions FOR SELECT TO image_gen_admin USING (true);
+CREATE POLICY every ON image_gen.attachment_entries FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.reviews FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.jobs FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.attempts FOR SELECT TO image_gen_admin USING (true);
@@ -138,6 +157,8 @@ CREATE POLICY every ON image_gen.blobs FOR SELECT TO image_gen_admin USING (true
 CREATE POLICY worker ON image_gen.jobs TO image_gen_worker USING (true) WITH CHECK (true);
 CREATE POLICY worker ON image_gen.attempts TO image_gen_worker USING (true) WITH CHECK (true);
 CREATE POLICY worker ON image_gen.campaign_assets TO image_gen_worker USING (true) WITH CHECK (true);
+CREATE POLICY worker ON image_gen.attachment_definitions FOR SELECT TO image_gen_worker USING (true);
+CREATE POLICY worker ON image_gen.attachment_entries TO image_gen_worker USING (true) WITH CHECK (true);
 CREATE POLICY worker ON image_gen.blobs TO image_gen_worker USING (true) WITH CHECK (true);
 
 COMMENT ON FUNCTION image_gen.derive_seed(bigint, text) IS

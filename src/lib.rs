@@ -6,6 +6,9 @@
 //! | module | its one noun |
 //! |---|---|
 //! | [`plan`] | a request, checked in the caller's session |
+//! | [`attach`] | rows of attached tables on their way to jobs |
+//! | [`acting`] | work with the rights of another role |
+//! | [`attempt`] | a part of a transaction that may fail alone |
 //! | [`wake`] | the signal from a committing session to the worker, and back |
 //! | [`shared`] | the shared memory behind it |
 //! | [`launcher`] | the process that keeps one worker for each database |
@@ -35,6 +38,9 @@ macro_rules! finfo {
     };
 }
 
+mod acting;
+mod attach;
+mod attempt;
 mod errors;
 mod expansion;
 mod home;
@@ -117,6 +123,11 @@ extension_sql_file!(
     name = "review",
     requires = ["costs", plan::admission::_resolve_model, plan::_is_blank]
 );
+extension_sql_file!(
+    "../sql/attachments.sql",
+    name = "attachments",
+    requires = ["review", attach::place::_backfill, attach::_goes_with]
+);
 extension_sql_file!("../sql/security.sql", name = "security", finalize);
 
 /// Runs once in the postmaster when the library is in `shared_preload_libraries`, else once in each session that
@@ -132,6 +143,7 @@ pub extern "C-unwind" fn _PG_init() {
     }
     settings::define();
     wake::register();
+    attach::register();
     expansion::init();
     // SAFETY: as above.
     if unsafe { pg_sys::process_shared_preload_libraries_in_progress } {

@@ -66,6 +66,20 @@ impl Statement {
         })
     }
 
+    /// Plans and runs a statement once.
+    pub fn once<R>(
+        text: &str,
+        types: &[pg_sys::Oid],
+        arguments: &[Argument],
+        read: impl FnMut(&Row) -> R,
+    ) -> Vec<R> {
+        let once = Statement::new(text, types);
+        let rows = once.run(arguments, read);
+        // SAFETY: the plan that was kept for this one run; nothing else knows it.
+        unsafe { pg_sys::SPI_freeplan(once.plan.get()) };
+        rows
+    }
+
     /// Reads what is committed now, and what this transaction has written: in REPEATABLE READ, too.
     pub fn read_latest<R>(&self, arguments: &[Argument], read: impl FnMut(&Row) -> R) -> Vec<R> {
         self.execute(arguments, read, |plan, values, nulls| {
@@ -149,6 +163,11 @@ impl Element {
     pub const TIMESTAMPTZ: Element = Element { oid: pg_sys::TIMESTAMPTZOID, ..Element::BIGINT };
     pub const INTEGER: Element = Element { oid: pg_sys::INT4OID, length: 4, by_value: true, align: b'i' };
     pub const BOOLEAN: Element = Element { oid: pg_sys::BOOLOID, length: 1, by_value: true, align: b'c' };
+
+    /// A row's type.
+    pub const fn composite(oid: pg_sys::Oid) -> Element {
+        Element { align: b'd', ..Element::varlena(oid) }
+    }
 
     const fn varlena(oid: pg_sys::Oid) -> Element {
         Element { oid, length: -1, by_value: false, align: b'i' }

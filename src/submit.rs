@@ -34,7 +34,27 @@ const MAX_METADATA: usize = 65_536;
 /// the picture is paid for.
 const MAX_LABEL: usize = 255;
 
+/// Whose jobs are queued.
+pub struct Identity {
+    owner: pg_sys::Oid,
+    /// `None` is that of the session.
+    login: Option<pg_sys::Oid>,
+}
+
+impl Identity {
+    /// The caller.
+    fn caller() -> Self {
+        Identity { owner: _caller(), login: None }
+    }
+
+    /// A role, whatever session it is: its own budgets count, and not those of the session's login.
+    pub fn of(role: pg_sys::Oid) -> Self {
+        Identity { owner: role, login: Some(role) }
+    }
+}
+
 /// What a caller asks for: a request, and what is to be done with it.
+#[derive(Clone)]
 pub struct Submission {
     operation: Operation,
     request: RawRequest,
@@ -52,6 +72,7 @@ pub struct Submission {
 }
 
 /// The caller's own JSON: passed on as it is.
+#[derive(Clone)]
 pub struct Metadata {
     datum: Argument,
     text: String,
@@ -218,21 +239,41 @@ struct Queued {
 
 /// Queues one job, and holds its estimate where a budget applies.
 fn submit(submission: Submission) -> Option<Receipt> {
-    let queued = queue(vec![submission]);
+    let queued = queue(vec![submission], &Identity::caller());
     if queued.budgets {
         reserve(&queued.new, false);
     }
     queued.receipts.into_iter().next()
 }
 
+/// Queues a job for each prompt, all or none; `arguments` are those of generate() that they have in common, as a JSON object.
+/// The ids of the jobs, in their order.
+pub fn template(arguments: &str, prompts: Vec<String>, identity: &Identity) -> Vec<String> {
+    let (operation, mut named) = arguments::operation_named(Some("generate"), Some(arguments));
+    let metadata =
+        named.remove("metadata").map(serde_json::value::RawValue::get).filter(|json| *json != "null");
+    let request = answered(arguments::described("arguments", &named).map_err(Into::into));
+    let common = Submission::named(operation, request, &named, metadata.unwrap_or("{}"));
+    let submissions = prompts.into_iter().map(|prompt| {
+        let mut submission = common.clone();
+        submission.request.prompt = Some(prompt);
+        submission
+    });
+    let queued = queue(submissions.collect(), identity);
+    if queued.budgets {
+        reserve(&queued.new, false);
+    }
+    queued.receipts.into_iter().map(|receipt| receipt.id).collect()
+}
+
 /// Queues jobs, all or none: each is checked and admitted for itself; what is asked of the database is asked for all at once. A
 /// job with the key of an earlier one is that one.
-fn queue(mut submissions: Vec<Submission>) -> Queued {
+fn queue(mut submissions: Vec<Submission>, identity: &Identity) -> Queued {
     // SAFETY: a plain look at shared memory.
     if unsafe { pg_sys::RecoveryInProgress() } {
         fail(Code::ReadOnly, "jobs cannot be queued on a standby", "Call it on the primary.");
     }
-    let owner = _caller();
+    let owner = identity.owner;
     submissions.iter().for_each(Submission::check);
     let keys: Vec<Option<Key>> = submissions.iter().map(Key::of).collect();
     let mut receipts: Vec<Option<Receipt>> = submissions.iter().map(|_| None).collect();
@@ -244,7 +285,7 @@ fn queue(mut submissions: Vec<Submission>) -> Queued {
             let message = format!("it waits: {why}; an administrator must call image_gen.resume()");
             Warning::new("held", message)
         });
-        let (mut rights, mut inputs, mut references) = (Rights::default(), RowInputs::default(), vec![]);
+        let (mut rights, mut inputs, mut references) = (Rights::of(owner), RowInputs::default(), vec![]);
         let mut jobs: Vec<(usize, NewJob)> = vec![];
         for (at, submission) in submissions.iter_mut().enumerate().filter(|(at, _)| receipts[*at].is_none()) {
             // After the look for the key: a repeated call must get its job, however late.
@@ -264,7 +305,12 @@ fn queue(mut submissions: Vec<Submission>) -> Queued {
         }
         make_room(owner, jobs.len());
         while !jobs.is_empty() {
-            let common = Common { owner, batch: submissions[0].batch.as_deref(), home: &standing.id };
+            let common = Common {
+                owner,
+                login: identity.login,
+                batch: submissions[0].batch.as_deref(),
+                home: &standing.id,
+            };
             let written = row::insert(&common, jobs.iter().map(|(_, job)| job));
             queued.budgets |= written.budgets;
             if let Some(seq) = written.lowest_seq {
@@ -411,7 +457,7 @@ pub fn _estimate(
     submission.model = arguments.get("model").copied().and_then(arguments::text);
     submission.preferences = arguments::preferences(&arguments);
     submission.allow_unpriced = true;
-    let Draft { checked, answer, .. } = submission.draft(&snapshot::current(), &mut Rights::default());
+    let Draft { checked, answer, .. } = submission.draft(&snapshot::current(), &mut Rights::of(_caller()));
     let references: Vec<_> = references_of(&checked).map(|reference| (0, reference)).collect();
     needs(&references, _caller());
     let first = answer.admission.first();

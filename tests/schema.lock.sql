@@ -2,6 +2,47 @@
 -- After a wanted change: UPDATE_EXPECT=1 cargo test -p image_gen_tests --test sql
 \set ECHO none
 
+TABLE attachment_definitions (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  relation regclass NOT NULL,
+  relation_name text NOT NULL,
+  into_column name NOT NULL,
+  asset_column name,
+  key_columns name[] NOT NULL,
+  prompt text NOT NULL,
+  arguments image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
+  approve boolean NOT NULL DEFAULT false,
+  paused boolean NOT NULL DEFAULT false,
+  owner regrole NOT NULL,
+  created_by regrole NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  attachment_definitions_pkey PRIMARY KEY (id)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING ((owner)::oid = (image_gen._current_role())::oid)
+  POLICY worker FOR SELECT TO image_gen_worker USING true
+
+TABLE attachment_entries (
+  attachment bigint NOT NULL,
+  key jsonb NOT NULL,
+  state image_gen.attachment_state NOT NULL,
+  prompt_hash bytea,
+  job_id text COLLATE "C",
+  asset_id bigint,
+  error_code text,
+  error_message text,
+  changed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor=80)
+  attachment_entries_pkey PRIMARY KEY (attachment, key)
+  CREATE INDEX attachment_entries_job ON image_gen.attachment_entries USING btree (job_id)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING (EXISTS ( SELECT
+   FROM image_gen.attachment_definitions d
+  WHERE (d.id = attachment_entries.attachment)))
+  POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
+
 TABLE attempts (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   job_id text COLLATE "C" NOT NULL,
@@ -129,11 +170,12 @@ TABLE callback_queue (
   tries integer NOT NULL DEFAULT 0,
   due_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   failed boolean NOT NULL DEFAULT false,
+  awaits_approval boolean NOT NULL DEFAULT false,
   last_error text,
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor=70)
   callback_queue_pkey PRIMARY KEY (id)
-  CREATE INDEX callback_queue_due ON image_gen.callback_queue USING btree (hook, due_at) WHERE (NOT failed)
+  CREATE INDEX callback_queue_due ON image_gen.callback_queue USING btree (hook, due_at) WHERE ((NOT failed) AND (NOT awaits_approval))
   CREATE INDEX callback_queue_job ON image_gen.callback_queue USING btree (job_id)
 
 TABLE campaign_assets (
@@ -236,7 +278,8 @@ TABLE finish_hooks (
   last_run_at timestamp with time zone,
   runs bigint NOT NULL DEFAULT 0,
   failures bigint NOT NULL DEFAULT 0,
-  last_error text
+  last_error text,
+  attachment bigint
 ) WITH (fillfactor=50)
   finish_hooks_function_filter_key UNIQUE (function, filter)
   finish_hooks_pkey PRIMARY KEY (id)
@@ -663,6 +706,10 @@ VIEW _spending (at timestamp with time zone, last_call timestamp with time zone,
 
 VIEW _spending_by_ticket (owner regrole, campaign text, ticket text, currency text, jobs numeric, images numeric, calls numeric, billed numeric, unknown_costs numeric, refusals numeric, retries numeric, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
 
+VIEW attachment_rows (attachment bigint, relation text, key jsonb, state text, error_code text, error_message text, job_id text, asset_id bigint, billed_cost image_gen.cost, changed_at timestamp with time zone) WITH (security_invoker=true)
+
+VIEW attachments (id bigint, relation text, into_column name, asset_column name, key_columns name[], prompt text, arguments image_gen.json_object, approve boolean, owner text, state text, problem text, rows bigint, written bigint, under_way bigint, refused bigint, failed bigint, waiting bigint, created_by text, created_at timestamp with time zone) WITH (security_invoker=true)
+
 VIEW callbacks (id bigint, hook bigint, function text, owner regrole, job_id text, status text, state text, tries integer, due_at timestamp with time zone, last_error text, created_at timestamp with time zone)
 
 VIEW capabilities (provider text, model text, task text, parameter text, state text, sent_as text)
@@ -698,6 +745,7 @@ TYPE receipt (id text, status text, model text, estimated_seconds numeric, estim
 TYPE wait_reason (code text, message text, provider text, job_id text, until timestamp with time zone)
 
 DOMAIN amount numeric CONSTRAINT amount_check CHECK (((VALUE >= (0)::numeric) AND (VALUE < '1000000000'::numeric) AND (scale(trim_scale(VALUE)) <= 18)))
+DOMAIN attachment_state text CONSTRAINT attachment_state_check CHECK ((VALUE = ANY (ARRAY['queued'::text, 'written'::text, 'refused'::text, 'waiting'::text, 'rejected'::text, 'gone'::text])))
 DOMAIN attempt_state text CONSTRAINT attempt_state_check CHECK ((VALUE = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'uncertain'::text, 'canceled'::text])))
 DOMAIN cost numeric CONSTRAINT cost_check CHECK (((VALUE >= (0)::numeric) AND (VALUE < 'Infinity'::numeric)))
 DOMAIN cost_source text CONSTRAINT cost_source_check CHECK ((VALUE = ANY (ARRAY['reported'::text, 'priced'::text, 'unknown'::text])))
@@ -720,10 +768,18 @@ FUNCTION _afford(asking_id text, needed numeric, patient boolean DEFAULT false) 
 FUNCTION _all_over_to() RETURNS bigint STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _append_only() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _applicable(owner regrole, metadata jsonb, batch text, login regrole DEFAULT NULL::regrole) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION _approvals() RETURNS TABLE(id image_gen.job_id, operation image_gen.operation, url text, key jsonb, relation text, metadata jsonb, prompt text, model text, seed image_gen.seed, known_cost numeric, cost_source image_gen.cost_source, currency text, owner regrole, claimed_by regrole, claimed_at timestamp with time zone, created_at timestamp with time zone, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _archive(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _attachment_before(of_id bigint, keys jsonb[]) RETURNS TABLE(number integer, prompt_hash bytea, state text, job_id text) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _attachment_callback(of_job text, OUT id bigint, OUT awaits_approval boolean, OUT failed boolean, OUT last_error text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _attachment_function(of_id bigint, what text, argument oid, OUT function oid, OUT called text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _attachment_plan(of_id bigint, leaf oid, OUT owner oid, OUT arguments text, OUT paused boolean, OUT root text, OUT element oid, OUT row_function text, OUT prompt_function text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _attachment_problem(d image_gen.attachment_definitions) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _await_completion(seen bigint, seconds double precision) RETURNS void VOLATILE STRICT
+FUNCTION _backfill(attachment bigint, relation oid, most integer, retry_failed boolean) RETURNS TABLE(queued integer, refused integer) VOLATILE STRICT
 FUNCTION _balances(wanted bigint[], at timestamp with time zone) RETURNS SETOF image_gen._balance STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _begin(this_epoch bigint, seqs bigint[], numbers integer[], providers text[], models text[], prompts text[], seeds bigint[], seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[]) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _bind_attachment(defined bigint) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _book() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _bounded(what text, amount numeric, hint text) RETURNS numeric IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _bring(brought_id text, bringer regrole, cost numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -731,7 +787,7 @@ FUNCTION _budget_holders() RETURNS text VOLATILE SECURITY DEFINER SET search_pat
 FUNCTION _budget_name(budget image_gen.budgets) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _bytes(hash text) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _callable(signature text, OUT function oid, OUT owner oid, OUT called text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION _callback_done(done bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _callback_done(done bigint, answer text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _callback_failed(failed_one bigint, hook bigint, error text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _callbacks_due() RETURNS double precision STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _caller() RETURNS regrole STABLE STRICT PARALLEL SAFE
@@ -743,6 +799,7 @@ FUNCTION _catalogue() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _catalogue_changed() RETURNS trigger VOLATILE
 FUNCTION _charge(charged_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _charge_all(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _check_attachment(wanted bigint) RETURNS image_gen.attachment_definitions STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _check_booking(caller regrole, metadata jsonb) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _check_model(kind text, parameters text, fixed text) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _check_options(options text, allowed text[]) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
@@ -761,6 +818,7 @@ FUNCTION _cost_of(counted_id text) RETURNS TABLE(total numeric, known numeric, s
 FUNCTION _cost_reviews() RETURNS TABLE(job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, held numeric, owner regrole, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _count_in(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _current_role() RETURNS regrole STABLE STRICT PARALLEL SAFE
+FUNCTION _define_attachment(relation regclass, expression text, into_column name, asset_column name, key_columns name[], arguments jsonb, approve boolean, owner regrole) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _deliver(ids text[], positions integer[], urls text[], lifetimes bigint[], seeds bigint[], widths integer[], heights integer[], content_types text[], byte_sizes bigint[], hashes text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _due_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _edge_calls(lows timestamp with time zone[], highs timestamp with time zone[], whole date[], from_time timestamp with time zone, to_time timestamp with time zone) RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, owner regrole, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -771,6 +829,7 @@ FUNCTION _explain(operation text, arguments text, max_cost numeric) RETURNS json
 FUNCTION _finish(this_epoch bigint, seqs bigint[], statuses text[], codes text[], messages text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _fold_spending(at_most integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off SET jit=off
 FUNCTION _forget_spending() RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _goes_with(class oid, object oid, relation oid, "column" integer) RETURNS void VOLATILE STRICT
 FUNCTION _held() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _here() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
 FUNCTION _hold(pid integer, mode text) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -805,6 +864,7 @@ FUNCTION _no_such_job(id text) RETURNS void STABLE SET search_path=pg_catalog, p
 FUNCTION _not_folded() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_all_over(to_seq bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _note_attached(of_id bigint, keys jsonb[], states text[], hashes bytea[], jobs text[], codes text[], messages text[], replaced text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_balance(provider text, amount numeric, credits numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_health(rows jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _note_update() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -823,10 +883,12 @@ FUNCTION _recount(recounted_id text) RETURNS void VOLATILE SET search_path=pg_ca
 FUNCTION _refuse(balance image_gen._balance, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _refuse_row() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _release(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _remove_attachment(removed bigint) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _reopen(reopened_id text, new_progress jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _requeue(this_epoch bigint, seqs bigint[], delays double precision[], progress_made jsonb[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _reservations() RETURNS TABLE(job_id text, held numeric, reason text, since timestamp with time zone, campaign text, ticket text, budgets text[], owner regrole) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _reserve(ids text[], headroom boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _resolve_approval(resolved_id text, action text, note text, caller regrole) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _resolve_model(asked text, task text DEFAULT NULL::text) RETURNS TABLE(provider text, model text, offered boolean) VOLATILE
 FUNCTION _restated(provider text, model text, at timestamp with time zone, booked numeric, booked_currency text, work jsonb, calls bigint, OUT amount numeric, OUT currency text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _restore_waits(seqs bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -857,6 +919,7 @@ FUNCTION _sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT
 FUNCTION _take_out(ids text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off
 FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _tell(what text) RETURNS void VOLATILE STRICT
+FUNCTION _template_expression(template text) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _timings_changed() RETURNS trigger VOLATILE
 FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _try_workflow() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -870,6 +933,10 @@ FUNCTION _waiting_for(waiting_id text, standing jsonb) RETURNS image_gen.wait_re
 FUNCTION _wake(seq bigint) RETURNS void VOLATILE
 FUNCTION _wrong_costs() RETURNS TABLE(kind text, problem text, booked numeric, computed numeric, job_id text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _wrong_totals() RETURNS TABLE(problem text, booked numeric, computed numeric) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION attach(relation regclass, prompt text DEFAULT NULL::text, into_column name DEFAULT NULL::name, template text DEFAULT NULL::text, asset_column name DEFAULT NULL::name, key_columns name[] DEFAULT NULL::name[], arguments jsonb DEFAULT '{}'::jsonb, approve boolean DEFAULT false, run_as name DEFAULT NULL::name) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION attached_row() RETURNS trigger VOLATILE
+FUNCTION attached_statement() RETURNS trigger VOLATILE
+FUNCTION backfill(attachment bigint, n integer DEFAULT 100, max_cost numeric DEFAULT NULL::numeric, retry_failed boolean DEFAULT false, OUT queued integer, OUT refused integer, OUT estimated_cost numeric) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION cancel(ids text[]) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION check_budgets() RETURNS TABLE(budget text, problem text, booked numeric, computed numeric, job_id text) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -878,6 +945,7 @@ FUNCTION claim_review(n integer DEFAULT 1, stale interval DEFAULT '@ 30 mins'::i
 FUNCTION cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET work_mem=64MB SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean, period text, since timestamp with time zone, until timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION detach(attachment bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION drop_on_finish(id bigint) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION drop_role_policy(role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION edit(image text, prompt text DEFAULT NULL::text, mask text DEFAULT NULL::text, mode text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, border_top integer DEFAULT NULL::integer, border_right integer DEFAULT NULL::integer, border_bottom integer DEFAULT NULL::integer, border_left integer DEFAULT NULL::integer, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -892,6 +960,7 @@ FUNCTION import_invoice(provider text, period_from timestamp with time zone, per
 FUNCTION lint_prompt(prompt text) RETURNS TABLE(word text, softer text, note text) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION needs_text(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION on_finish(function regprocedure, filter jsonb DEFAULT '{}'::jsonb) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION pause_attachment(attachment bigint, paused boolean DEFAULT true) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION picture(asset_id bigint) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION prune(older_than interval, at_most integer DEFAULT 10000) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION reassign_jobs(from_role text, to_role text) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -913,6 +982,7 @@ FUNCTION variate(image text, n integer DEFAULT 3, variance double precision DEFA
 FUNCTION wait(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS SETOF image_gen.job_status VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 
 GRANT USAGE ON DOMAIN amount TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN attachment_state TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN attempt_state TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN cost TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN cost_source TO image_gen_admin, image_gen_reviewer, image_gen_user
@@ -930,9 +1000,14 @@ GRANT USAGE ON DOMAIN task TO image_gen_admin, image_gen_reviewer, image_gen_use
 GRANT EXECUTE ON FUNCTION _afford TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _all_over_to TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _applicable TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _approvals TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT EXECUTE ON FUNCTION _attachment_callback TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _attachment_function TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION _attachment_problem TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _await_completion TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _balances TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _begin TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _bind_attachment TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _book TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _budget_name TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _bytes TO image_gen_worker
@@ -945,6 +1020,7 @@ GRANT EXECUTE ON FUNCTION _cancellations TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _capabilities TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _charge TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _charge_all TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _check_attachment TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _check_model TO image_gen_admin
 GRANT EXECUTE ON FUNCTION _check_waits TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _checkpoint TO image_gen_worker
@@ -956,6 +1032,7 @@ GRANT EXECUTE ON FUNCTION _completions TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _cost_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _cost_reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _current_role TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION _define_attachment TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _deliver TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _due_callbacks TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _edge_calls TO image_gen_admin, image_gen_user
@@ -990,6 +1067,7 @@ GRANT EXECUTE ON FUNCTION _prune TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _pruned_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _reconcile TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _record_deaths TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _remove_attachment TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _requeue TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _reservations TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _restated TO image_gen_admin, image_gen_user
@@ -1006,12 +1084,17 @@ GRANT EXECUTE ON FUNCTION _suspects TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _sweep_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _take_over TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _tell TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _template_expression TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _unfolded TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _unfolded_calls TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _until TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _waiting TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _waiting_for TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _wake TO image_gen_worker
+GRANT EXECUTE ON FUNCTION attach TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION attached_row TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION attached_statement TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION backfill TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION cancel(id text) TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION cancel(ids text[]) TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION check_budgets TO image_gen_admin
@@ -1020,6 +1103,7 @@ GRANT EXECUTE ON FUNCTION claim_review TO image_gen_admin, image_gen_reviewer, i
 GRANT EXECUTE ON FUNCTION cost_report TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION credits TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION derive_seed TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION detach TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION drop_on_finish TO image_gen_admin
 GRANT EXECUTE ON FUNCTION drop_role_policy TO image_gen_admin
 GRANT EXECUTE ON FUNCTION edit TO image_gen_admin, image_gen_user
@@ -1034,6 +1118,7 @@ GRANT EXECUTE ON FUNCTION import_invoice TO image_gen_admin
 GRANT EXECUTE ON FUNCTION lint_prompt TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION needs_text TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION on_finish TO image_gen_admin
+GRANT EXECUTE ON FUNCTION pause_attachment TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION picture TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION prune TO image_gen_admin
 GRANT EXECUTE ON FUNCTION reassign_jobs TO image_gen_admin
@@ -1056,6 +1141,11 @@ GRANT EXECUTE ON FUNCTION wait TO image_gen_admin, image_gen_user
 GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT SELECT ON _spending TO image_gen_admin, image_gen_user
 GRANT SELECT ON _spending_by_ticket TO image_gen_admin, image_gen_user
+GRANT SELECT ON attachment_definitions TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT SELECT ON attachment_entries TO image_gen_admin, image_gen_user
+GRANT SELECT, UPDATE ON attachment_entries TO image_gen_worker
+GRANT SELECT ON attachment_rows TO image_gen_admin, image_gen_user
+GRANT SELECT ON attachments TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON attempts TO image_gen_worker
 GRANT SELECT ON attempts TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT INSERT, SELECT ON blobs TO image_gen_worker

@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 
 use super::row::Receipt;
 use super::shots::BatchJson;
-use super::{TEXT, json_text, queue, reserve, rights};
+use super::{Identity, TEXT, json_text, queue, reserve, rights};
 use crate::plan::{_caller, _new_job_id};
 use crate::statement::{Argument, Statement, argument};
 
@@ -52,7 +52,7 @@ fn generate_batch(
         submission.batch = Some(batch.clone());
         submission
     });
-    let queued = queue(submissions.collect());
+    let queued = queue(submissions.collect(), &Identity::caller());
     if !queued.new.is_empty() {
         if let Some(cap) = cap {
             cap_batch(&batch, &cap.to_string());

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::errors::{Code, fail};
-use crate::plan::_caller;
 use crate::statement::{Argument, Statement, argument};
 
 /// What `image_gen._bounded` says in SQL: from 0 up, below this, and so many digits after the point.
@@ -29,19 +28,24 @@ pub fn amount(name: &str, amount: &AnyNumeric, hint: &str) -> Decimal {
 }
 
 /// What a caller was found to be allowed: jobs that are queued together ask for it once.
-#[derive(Default)]
 pub struct Rights {
+    caller: pg_sys::Oid,
     unpriced: bool,
     options: Option<Map<String, Value>>,
     campaign: Option<String>,
 }
 
 impl Rights {
+    /// Nothing is known yet.
+    pub fn of(caller: pg_sys::Oid) -> Self {
+        Rights { caller, unpriced: false, options: None, campaign: None }
+    }
+
     /// An error for an option that the caller may not use.
     pub fn check_options(&mut self, options: Option<&Map<String, Value>>) {
         let Some(options) = options.filter(|options| !options.is_empty()) else { return };
         if self.options.as_ref() != Some(options) {
-            check_policy(argument(pgrx::JsonB(Value::Object(options.clone()))), false);
+            check_policy(self.caller, argument(pgrx::JsonB(Value::Object(options.clone()))), false);
             self.options = Some(options.clone());
         }
     }
@@ -49,7 +53,7 @@ impl Rights {
     /// An error for a model without a price that the caller may not ask for.
     pub fn check_unpriced(&mut self, allow_unpriced: bool) {
         if allow_unpriced && !self.unpriced {
-            check_policy(None, true);
+            check_policy(self.caller, None, true);
             self.unpriced = true;
         }
     }
@@ -71,18 +75,18 @@ impl Rights {
         let named = serde_json::from_str(&metadata.text).ok().and_then(|booked: Booked| booked.campaign);
         let open = named.as_ref().is_some_and(|name| !snapshot.is_granted(name));
         if !open && (named.is_none() || named != self.campaign) {
-            BOOKING.with(|s| s.run(&[argument(_caller()), metadata.datum], |_| ()));
+            BOOKING.with(|s| s.run(&[argument(self.caller), metadata.datum], |_| ()));
             self.campaign = named;
         }
     }
 }
 
-fn check_policy(options: Argument, allow_unpriced: bool) {
+fn check_policy(caller: pg_sys::Oid, options: Argument, allow_unpriced: bool) {
     thread_local! {
         static POLICY: Statement = Statement::new(
             "SELECT image_gen._check_policy($1, $2, $3)",
             &[pg_sys::OIDOID, pg_sys::JSONBOID, pg_sys::BOOLOID],
         );
     }
-    POLICY.with(|s| s.run(&[argument(_caller()), options, argument(allow_unpriced)], |_| ()));
+    POLICY.with(|s| s.run(&[argument(caller), options, argument(allow_unpriced)], |_| ()));
 }

@@ -39,6 +39,8 @@ pub struct NewJob {
 /// What jobs that are queued together have in common.
 pub struct Common<'a> {
     pub owner: pg_sys::Oid,
+    /// Another login than the session's.
+    pub login: Option<pg_sys::Oid>,
     pub batch: Option<&'a str>,
     pub home: &'a str,
 }
@@ -197,6 +199,9 @@ static COLUMNS: [Column; 20] = columns![
     "priority" TEXTOID TEXTARRAYOID TEXT |j| argument(j.priority);
 ];
 
+/// The session's login, as `jobs.login` has it where nothing else is said.
+const SESSION: &str = "quote_ident(session_user)::regrole";
+
 /// Writes jobs and their places in the queue. A job whose key another one has is left out.
 pub fn insert<'a>(common: &Common<'_>, jobs: impl Iterator<Item = &'a NewJob>) -> Written {
     thread_local! {
@@ -215,7 +220,12 @@ pub fn insert<'a>(common: &Common<'_>, jobs: impl Iterator<Item = &'a NewJob>) -
         [job] => COLUMNS.iter().map(|column| (column.value)(job)).collect(),
         _ => COLUMNS.iter().map(|c| c.element.array(jobs.iter().map(|job| (c.value)(job)))).collect(),
     };
-    arguments.extend([argument(common.owner), argument(common.batch), argument(common.home)]);
+    arguments.extend([
+        argument(common.owner),
+        argument(common.login),
+        argument(common.batch),
+        argument(common.home),
+    ]);
     arguments.extend(match needs[..] {
         [] => [None, None],
         _ => [
@@ -235,7 +245,8 @@ pub fn insert<'a>(common: &Common<'_>, jobs: impl Iterator<Item = &'a NewJob>) -
 
 fn types_of(several: bool) -> Vec<pg_sys::Oid> {
     let own = COLUMNS.iter().map(|column| if several { column.array } else { column.oid });
-    own.chain([pg_sys::OIDOID, TEXT, TEXT, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID]).collect()
+    own.chain([pg_sys::OIDOID, pg_sys::OIDOID, TEXT, TEXT, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID])
+        .collect()
 }
 
 /// One statement writes all: what starts a statement costs more than the rows do.
@@ -243,11 +254,13 @@ fn text_of(keyed: bool, needs: bool, several: bool) -> String {
     let names = COLUMNS.each_ref().map(|column| column.name).join(", ");
     let values: Vec<String> = (1..=COLUMNS.len()).map(|n| format!("${n}")).collect();
     let values = values.join(", ");
-    // What follows the columns: owner, batch, home, and which job needs which.
-    let [owner, batch, home, job, needed] = [1, 2, 3, 4, 5].map(|n| COLUMNS.len() + n);
+    // What follows the columns: owner, login, batch, home, and which job needs which.
+    let [owner, login, batch, home, job, needed] = [1, 2, 3, 4, 5, 6].map(|n| COLUMNS.len() + n);
     let rows = match several {
-        false => format!("VALUES ({values}, ${owner}, ${batch})"),
-        true => format!("SELECT n.*, ${owner}, ${batch} FROM unnest({values}) AS n({names})"),
+        false => format!("VALUES ({values}, ${owner}, coalesce(${login}, {SESSION}), ${batch})"),
+        true => format!(
+            "SELECT n.*, ${owner}, coalesce(${login}, {SESSION}), ${batch} FROM unnest({values}) AS n({names})"
+        ),
     };
     let (seq, ids) = match several {
         false => ("q.seq", "ARRAY[q.job_id]"),
@@ -269,7 +282,7 @@ fn text_of(keyed: bool, needs: bool, several: bool) -> String {
     };
     format!(
         "WITH j AS (
-           INSERT INTO image_gen.jobs ({names}, owner, batch) {rows} {conflict} RETURNING seq, id, owner
+           INSERT INTO image_gen.jobs ({names}, owner, login, batch) {rows} {conflict} RETURNING seq, id, owner
          ), q AS (
            INSERT INTO image_gen.queue (seq, job_id, owner, state, home) SELECT j.seq, j.id, j.owner, {state}, ${home}::uuid FROM j
            RETURNING seq, job_id

@@ -174,17 +174,19 @@ fn run(extension: pg_sys::Oid, call: &Call) {
     // Code that goes on after a cancel ends with the process.
     let last = process::Deadline::start(limit * 2 + Duration::from_secs(1));
     let called = as_worker(extension, "call back", || {
+        let mut answer = None;
         if let Some(event) = &call.event {
-            user_code::call(&call.signature, Some(call.owner), limit, |name| {
+            answer = user_code::call(&call.signature, Some(call.owner), limit, |name| {
                 Spi::connect_mut(|client| {
-                    let call = format!("SELECT {name}($1::pg_catalog.jsonb)");
-                    client.update(&call, Some(1), &[event.as_str().into()]).map(drop)
+                    let call = format!("SELECT ({name}($1::pg_catalog.jsonb))::pg_catalog.text");
+                    client.update(&call, Some(1), &[event.as_str().into()])?.first().get_one::<String>()
                 })
                 .map_err(spi)
             })?;
         }
         Spi::connect(|client| {
-            client.select("SELECT image_gen._callback_done($1)", None, &[call.id.into()]).map(drop)
+            let arguments = [call.id.into(), answer.into()];
+            client.select("SELECT image_gen._callback_done($1, $2)", None, &arguments).map(drop)
         })
         .map_err(spi)
     });

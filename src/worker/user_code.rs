@@ -12,6 +12,7 @@ use pgrx::prelude::*;
 
 use super::process::{StatementTimeout, must_stop};
 use super::transaction::Failed;
+use crate::acting::act_as;
 
 fn spi(error: spi::Error) -> Failed {
     Failed::Error(error.to_string())
@@ -89,25 +90,12 @@ pub fn call<R>(
             "function {signature} belonged to {then} when it was registered, and belongs to {now} now"
         )));
     }
-    let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-    // SAFETY: in a transaction, as maintenance commands of Postgres run index functions; an error aborts the transaction, which
-    // restores all three.
-    let settings = unsafe {
-        pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-        let own = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
-        let settings = pg_sys::NewGUCNestLevel();
-        pg_sys::SetUserIdAndSecContext(found.owner, context | own as i32);
-        settings
-    };
-    let limited = StatementTimeout::start(limit.as_millis().min(i32::MAX as u128) as i32);
-    let result = body(&found.name);
-    drop(limited);
-    // SAFETY: pairs with the above.
-    unsafe {
-        pg_sys::AtEOXact_GUC(false, settings);
-        pg_sys::SetUserIdAndSecContext(user, context);
-    }
-    result
+    act_as(found.owner, || {
+        let limited = StatementTimeout::start(limit.as_millis().min(i32::MAX as u128) as i32);
+        let result = body(&found.name);
+        drop(limited);
+        result
+    })
 }
 
 /// How long a transaction of the worker in which such triggers may run can take.

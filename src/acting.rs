@@ -1,0 +1,70 @@
+//! Work with the rights of another role, in a security context that it cannot leave.
+
+use std::ffi::CStr;
+
+use pgrx::prelude::*;
+
+/// What the text of values must not depend on.
+const PINNED: [(&CStr, &CStr); 8] = [
+    (c"search_path", c"pg_catalog, pg_temp"),
+    (c"TimeZone", c"UTC"),
+    (c"DateStyle", c"ISO, MDY"),
+    (c"IntervalStyle", c"postgres"),
+    (c"extra_float_digits", c"1"),
+    (c"bytea_output", c"hex"),
+    (c"standard_conforming_strings", c"on"),
+    (c"transform_null_equals", c"off"),
+];
+
+/// Runs `body`, within a transaction, as a role. What it sets is set back.
+pub fn act_as<R>(role: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
+    let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+    // SAFETY: in a transaction, as maintenance commands of Postgres run index functions; an error aborts the transaction, or
+    // the subtransaction, which restores all three.
+    let settings = unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+        let own = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
+        let settings = pg_sys::NewGUCNestLevel();
+        pg_sys::SetUserIdAndSecContext(role, context | own as i32);
+        settings
+    };
+    let result = body();
+    // SAFETY: pairs with the above.
+    unsafe {
+        pg_sys::AtEOXact_GUC(false, settings);
+        pg_sys::SetUserIdAndSecContext(user, context);
+    }
+    result
+}
+
+/// Runs `body` as the owner of the extension, as a SECURITY DEFINER function of it would, with the settings that the text of
+/// values depends on pinned.
+pub fn act_as_extension<R>(owner: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
+    let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+    // SAFETY: as above; static texts.
+    let settings = unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+        let settings = pg_sys::NewGUCNestLevel();
+        for (name, value) in PINNED {
+            pg_sys::set_config_option(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            );
+        }
+        pg_sys::SetUserIdAndSecContext(owner, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
+        settings
+    };
+    let result = body();
+    // SAFETY: pairs with the above.
+    unsafe {
+        pg_sys::AtEOXact_GUC(false, settings);
+        pg_sys::SetUserIdAndSecContext(user, context);
+    }
+    result
+}
