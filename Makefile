@@ -24,7 +24,7 @@ test: setup unit install ## run all tests, installing the extension first
 
 .PHONY: unit
 unit: ## run the tests that need no server
-	cargo test -p image_gen_engine --all-features -p image_gen_simulator
+	cargo test -p image_gen_engine --all-features -p image_gen_simulator -p image_gen_tools
 
 .PHONY: matrix
 matrix: setup install ## kill everything everywhere: all places, then KILLS=500 random ones (SEED=n to repeat)

@@ -165,38 +165,53 @@ COMMENT ON FUNCTION image_gen._start_of(text, integer) IS 'left(words, character
 CREATE INDEX jobs_campaign ON image_gen.jobs (image_gen._start_of(image_gen._entry(metadata, 'campaign'), 100), owner, seq)
  WHERE image_gen._start_of(image_gen._entry(metadata, 'campaign'), 100) IS NOT NULL;
 
-CREATE FUNCTION image_gen.recent(n integer DEFAULT 20, status text DEFAULT NULL, campaign text DEFAULT NULL)
-RETURNS SETOF image_gen.job_status
+CREATE FUNCTION image_gen._newest(most integer, statuses text[], of_campaign text, matching jsonb, of_model text, before text) RETURNS TABLE (id text, seq bigint)
 -- By the indexes that have them in order, and no further than asked: without statistics all of them, sorted, look cheaper.
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
+#variable_conflict use_column
 DECLARE
-  most integer := least(greatest(n, 0), 1000);
+  -- One that is not there any more is where its id would stand.
+  end_seq bigint := CASE WHEN before IS NOT NULL THEN
+    coalesce((SELECT j.seq FROM image_gen.jobs j WHERE j.id = before), (SELECT j.seq + 1 FROM image_gen.jobs j WHERE j.id < before ORDER BY j.id DESC LIMIT 1), 0) END;
 BEGIN
-  IF $3 IS NULL THEN
+  IF of_campaign IS NULL THEN
     RETURN QUERY
-    SELECT s.* FROM (SELECT j.id, j.seq FROM image_gen.jobs j WHERE $2 IS NULL OR j.status = $2 ORDER BY j.seq DESC LIMIT most) r
-     CROSS JOIN LATERAL (SELECT t.* FROM image_gen.job_status t WHERE t.id = r.id OFFSET 0) s ORDER BY r.seq DESC;
+    SELECT j.id::text, j.seq FROM image_gen.jobs j
+     WHERE (statuses IS NULL OR j.status = ANY (statuses)) AND (matching IS NULL OR j.metadata @> matching) AND (of_model IS NULL OR j.model = of_model)
+       AND (end_seq IS NULL OR j.seq < end_seq)
+     ORDER BY j.seq DESC LIMIT most;
   ELSE
     -- Of each owner whose jobs are seen, by the index.
     RETURN QUERY
     WITH RECURSIVE owners AS (
       (SELECT j.owner FROM image_gen.jobs j
-        WHERE image_gen._start_of(image_gen._entry(j.metadata, 'campaign'), 100) = image_gen._start_of($3, 100) ORDER BY j.owner LIMIT 1)
+        WHERE image_gen._start_of(image_gen._entry(j.metadata, 'campaign'), 100) = image_gen._start_of(of_campaign, 100) ORDER BY j.owner LIMIT 1)
       UNION ALL
       SELECT n.owner FROM owners o
        CROSS JOIN LATERAL (SELECT j.owner FROM image_gen.jobs j
-                            WHERE image_gen._start_of(image_gen._entry(j.metadata, 'campaign'), 100) = image_gen._start_of($3, 100)
+                            WHERE image_gen._start_of(image_gen._entry(j.metadata, 'campaign'), 100) = image_gen._start_of(of_campaign, 100)
                               AND j.owner > o.owner ORDER BY j.owner LIMIT 1) n
-    ), newest AS MATERIALIZED (
-      SELECT n.id, n.seq FROM owners o
-       CROSS JOIN LATERAL (SELECT j.id, j.seq FROM image_gen.jobs j
-                            WHERE image_gen._start_of(image_gen._entry(j.metadata, 'campaign'), 100) = image_gen._start_of($3, 100)
-                              AND j.owner = o.owner AND j.metadata ->> 'campaign' = $3 AND ($2 IS NULL OR j.status = $2)
-                            ORDER BY j.seq DESC LIMIT most) n
-       ORDER BY n.seq DESC LIMIT most
     )
-    SELECT s.* FROM newest r CROSS JOIN LATERAL (SELECT t.* FROM image_gen.job_status t WHERE t.id = r.id OFFSET 0) s ORDER BY r.seq DESC;
+    SELECT n.id::text, n.seq FROM owners o
+     CROSS JOIN LATERAL (SELECT j.id, j.seq FROM image_gen.jobs j
+                          WHERE image_gen._start_of(image_gen._entry(j.metadata, 'campaign'), 100) = image_gen._start_of(of_campaign, 100)
+                            AND j.owner = o.owner AND j.metadata ->> 'campaign' = of_campaign AND (statuses IS NULL OR j.status = ANY (statuses))
+                            AND (matching IS NULL OR j.metadata @> matching) AND (of_model IS NULL OR j.model = of_model)
+                            AND (end_seq IS NULL OR j.seq < end_seq)
+                          ORDER BY j.seq DESC LIMIT most) n
+     ORDER BY n.seq DESC LIMIT most;
   END IF;
+END $$;
+COMMENT ON FUNCTION image_gen._newest(integer, text[], text, jsonb, text, text) IS
+'The newest jobs that the caller sees, the newest first: of these states, of a campaign, whose metadata contain something, of a model, older than one. What is NULL does not matter.';
+
+CREATE FUNCTION image_gen.recent(n integer DEFAULT 20, status text DEFAULT NULL, campaign text DEFAULT NULL)
+RETURNS SETOF image_gen.job_status
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
+BEGIN
+  RETURN QUERY
+  SELECT s.* FROM image_gen._newest(least(greatest(n, 0), 1000), CASE WHEN $2 IS NOT NULL THEN ARRAY[$2] END, $3, NULL, NULL, NULL) WITH ORDINALITY r(id, seq, place)
+   CROSS JOIN LATERAL (SELECT t.* FROM image_gen.job_status t WHERE t.id = r.id OFFSET 0) s ORDER BY r.place;
 END $$;
 COMMENT ON FUNCTION image_gen.recent(integer, text, text) IS 'The caller''s newest jobs, at most 1000.';
 

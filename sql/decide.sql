@@ -66,23 +66,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen.rewrite_prompt(text) IS 'The prompt in softer words, by image_gen.rewrite_rules; the same prompt when none applies. What the first rung of the ladder does.';
 
-CREATE FUNCTION image_gen.lint_prompt(prompt text)
-RETURNS TABLE (word text, softer text, note text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  rule record;
-  left_over text := prompt;
-BEGIN
-  -- What a rule has replaced the ones after it do not see, as in rewrite_prompt().
-  FOR rule IN SELECT r.pattern, r.replacement, r.note FROM image_gen.rewrite_rules r WHERE r.enabled ORDER BY r.position LOOP
-    RETURN QUERY
-      SELECT m.found[1], rule.replacement, rule.note
-        FROM regexp_matches(left_over, regexp_replace(rule.pattern, '^(\(\?[a-z]+\))?(.*)$', '\1(\2)'), 'gi') AS m(found);
-    left_over := regexp_replace(left_over, rule.pattern, rule.replacement, 'gi');
-  END LOOP;
-END $$;
-COMMENT ON FUNCTION image_gen.lint_prompt(text) IS 'The words of a prompt that safety filters are nervous about, before any money is spent; see image_gen.rewrite_rules.';
-
 INSERT INTO image_gen.model_rules (position, rule, needs_text, photoreal, draft, stylized, editing, priority, models, reason, origin) VALUES
   (10, 'privacy',  NULL, NULL, NULL, NULL, NULL, 'privacy', '{a1111:sd-local,comfyui:sd-xl-base}', 'nothing leaves the machine', 'catalogue'),
   (20, 'editing',  NULL, NULL, NULL, NULL, true, NULL, '{flux-2-pro,gpt-image-2.6-flare,flux-kontext-pro,sd3.5-large,gemini-nano-banana-2.1}',

@@ -47,12 +47,17 @@ GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, i
                 image_gen.providers, image_gen.models, image_gen.prices, image_gen.timings,
                 image_gen.ladder, image_gen.rewrite_rules, image_gen.model_rules, image_gen.reviews, image_gen.review_queue,
                 image_gen.provider_health, image_gen.capabilities, image_gen.queue_stats, image_gen.worker_status, image_gen.reservations, image_gen.cost_reviews,
-                image_gen.spending, image_gen.spending_archive, image_gen.spending_totals, image_gen.spending_days, image_gen._spending_by_ticket, image_gen._spending, image_gen.cost_by_campaign, image_gen.cost_by_ticket TO image_gen_user, image_gen_admin;
+                image_gen.spending, image_gen.spending_archive, image_gen.spending_totals, image_gen.spending_days, image_gen._spending_by_ticket, image_gen._spending, image_gen.cost_by_campaign, image_gen.cost_by_ticket,
+                image_gen.batches, image_gen.variants, image_gen.cost_by_set, image_gen.palettes, image_gen.picks, image_gen.lint_rules, image_gen.request_rules TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style,
-  image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen._standing, image_gen._waiting_for, image_gen._entry, image_gen._start_of, image_gen.recent, image_gen.wait, image_gen.cancel(text), image_gen.cancel(text[]), image_gen.credits, image_gen.picture,
+  image_gen.status(text), image_gen.status(text[]), image_gen._no_such_job, image_gen._standing, image_gen._waiting_for, image_gen._entry, image_gen._start_of, image_gen._newest, image_gen.recent, image_gen.wait, image_gen.cancel(text), image_gen.cancel(text[]), image_gen.credits, image_gen.picture,
   image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen._restated, image_gen._unfolded, image_gen._unfolded_calls, image_gen._spending_days_of, image_gen._edge_calls, image_gen._reservations, image_gen._cost_reviews,
-  image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.needs_text,
+  image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.build_prompt, image_gen._is_blank, image_gen.classify_request, image_gen.needs_text,
+  image_gen.tool_schemas, image_gen.generate_image, image_gen.get_generation, image_gen.list_recent_generations, image_gen.get_credits, image_gen.settle, image_gen.settle_batch,
+  image_gen.rerun_batch, image_gen.promote, image_gen.generate_variants, image_gen.pick, image_gen.lineage,
+  image_gen._no_such_batch, image_gen._set_of,
+  image_gen._tools, image_gen._list_arguments, image_gen._next_poll_ms, image_gen._iso, image_gen._tool_status, image_gen._generation,
   image_gen.claim_review, image_gen.resolve_review, image_gen._approvals, image_gen._capabilities, image_gen.derive_seed, image_gen._completions, image_gen._await_completion, image_gen._is_uncommitted, image_gen._is_worker, image_gen._held, image_gen._current_role, image_gen._role_name
   TO image_gen_user, image_gen_admin;
 
@@ -71,8 +76,8 @@ GRANT EXECUTE ON FUNCTION image_gen.claim_review, image_gen.resolve_review, imag
   image_gen._held, image_gen._current_role, image_gen._role_name TO image_gen_reviewer;
 
 -- Administrators: the catalogue. Not where keys are sent (providers.base_url, key_name): that is the superuser's.
-GRANT INSERT, UPDATE, DELETE ON image_gen.models, image_gen.prices, image_gen.ladder, image_gen.rewrite_rules, image_gen.model_rules
-  TO image_gen_admin;
+GRANT INSERT, UPDATE, DELETE ON image_gen.models, image_gen.prices, image_gen.ladder, image_gen.rewrite_rules, image_gen.model_rules, image_gen.palettes,
+  image_gen.lint_rules, image_gen.request_rules TO image_gen_admin;
 GRANT UPDATE (enabled, priority, max_in_flight, requests_per_minute, options) ON image_gen.providers TO image_gen_admin;
 GRANT SELECT ON image_gen.queue, image_gen.waits, image_gen.cancels, image_gen.worker_state, image_gen.budgets, image_gen.budget_changes, image_gen.budget_totals, image_gen.charges,
                 image_gen.invoices, image_gen.invoice_lines, image_gen.invoice_diff, image_gen.cost_corrections, image_gen.role_policies, image_gen.campaign_grants, image_gen.home
@@ -115,6 +120,7 @@ ALTER TABLE image_gen.attempts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.campaign_assets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.blobs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.reviews ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.picks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.spending_archive ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.spending_days ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.spending_totals ENABLE ROW LEVEL SECURITY;
@@ -136,6 +142,9 @@ CREATE POLICY own ON image_gen.attachment_entries FOR SELECT TO image_gen_user
 
 CREATE POLICY own ON image_gen.reviews FOR SELECT TO image_gen_user
   USING (EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = reviews.job_id AND j.owner = image_gen._current_role()));
+
+-- Who sees the picture.
+CREATE POLICY seen ON image_gen.picks FOR SELECT USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.id = picks.asset_id));
 
 CREATE POLICY reviewed ON image_gen.jobs FOR SELECT TO image_gen_reviewer USING (status = 'needs_review');
 CREATE POLICY reviewed ON image_gen.attempts FOR SELECT TO image_gen_reviewer

@@ -2,7 +2,8 @@
 
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION image_gen._needs(numbers integer[], roles text[], picture_references text[], caller regrole) RETURNS TABLE (number integer, needs text)
+CREATE FUNCTION image_gen._needs(numbers integer[], roles text[], picture_references text[], caller regrole)
+RETURNS TABLE (number integer, role text, job text, unfinished boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -20,16 +21,17 @@ BEGIN
       ELSIF other.status IN ('failed', 'canceled') THEN
         RAISE EXCEPTION '%: job % ended as % and has no picture', one.role, other.id, other.status
           USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Name a job that succeeded or is still under way.';
-      ELSIF other.status <> 'succeeded' THEN
-        number := one.number;
-        needs := other.id;
-        RETURN NEXT;
       END IF;
-    ELSIF NOT EXISTS (
-      SELECT FROM image_gen.campaign_assets a
-       WHERE CASE WHEN one.reference LIKE 'asset:%' THEN a.id = substr(one.reference, 7)::bigint
-                  ELSE a.sha256 = substr(one.reference, 18) END
-         AND (a.owner = caller OR sees_all))
+      RETURN QUERY SELECT one.number, one.role, other.id::text, other.status <> 'succeeded';
+    ELSIF one.reference LIKE 'asset:%' AND EXISTS (
+      SELECT FROM image_gen.campaign_assets a WHERE a.id = substr(one.reference, 7)::bigint AND (a.owner = caller OR sees_all))
+    THEN
+      RETURN QUERY SELECT one.number, one.role, a.job_id, false FROM image_gen.campaign_assets a WHERE a.id = substr(one.reference, 7)::bigint;
+    ELSIF one.reference LIKE 'asset:%'
+       OR NOT EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = substr(one.reference, 18) AND (a.owner = caller OR sees_all))
+          -- What came along with a job can go into another one.
+          AND NOT EXISTS (SELECT FROM image_gen.job_inputs i JOIN image_gen.jobs j ON j.id = i.job_id
+                           WHERE i.sha256 = substr(one.reference, 18) AND (j.owner = caller OR sees_all))
     THEN
       RAISE EXCEPTION '%: "%" does not exist, or is not yours', one.role, one.reference USING ERRCODE = 'undefined_object',
         HINT = 'SELECT id, shot, url FROM image_gen.campaign_assets lists your pictures.';
@@ -49,7 +51,7 @@ BEGIN
   END LOOP;
 END $$;
 COMMENT ON FUNCTION image_gen._needs(integer[], text[], text[], regrole) IS
-'The unfinished jobs whose pictures requests need, each by its number. An error for a picture that the caller may not see.';
+'The jobs whose pictures requests need, each by its number, as what, and whether it is unfinished. An error for a picture that the caller may not see.';
 
 CREATE FUNCTION image_gen._make_room(caller regrole, most bigint, new bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

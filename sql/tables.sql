@@ -155,6 +155,12 @@ BEGIN
     DELETE FROM image_gen.model_rules r WHERE (r.position = NEW.position OR r.rule = NEW.rule) AND r.origin = 'catalogue';
   ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'rewrite_rules' THEN
     DELETE FROM image_gen.rewrite_rules r WHERE r.position = NEW.position AND r.origin = 'catalogue';
+  ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'palettes' THEN
+    DELETE FROM image_gen.palettes p WHERE p.position = NEW.position AND p.origin = 'catalogue';
+  ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'lint_rules' THEN
+    DELETE FROM image_gen.lint_rules r WHERE (r.position = NEW.position OR r.rule = NEW.rule) AND r.origin = 'catalogue';
+  ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'request_rules' THEN
+    DELETE FROM image_gen.request_rules r WHERE (r.position = NEW.position OR r.rule = NEW.rule) AND r.origin = 'catalogue';
   ELSIF TG_TABLE_NAME = 'prices' THEN
     NULL;  -- a price of an administrator puts those of the catalogue aside where it is read
   ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'providers' THEN
@@ -229,6 +235,8 @@ CREATE TABLE image_gen.jobs (
   max_cost          image_gen.cost,
   allow_unpriced    boolean NOT NULL DEFAULT false,
   batch             text COLLATE "C",
+  parent            text COLLATE "C",
+  relation          text,
   estimated_seconds numeric,
   estimated_cost    numeric,
   currency          text NOT NULL DEFAULT 'USD',
@@ -251,6 +259,7 @@ ALTER TABLE image_gen.jobs ENABLE ALWAYS TRIGGER finished_when_over, ENABLE ALWA
 CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs (owner, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX jobs_owner ON image_gen.jobs (owner, seq);
 CREATE INDEX jobs_batch ON image_gen.jobs (batch) WHERE batch IS NOT NULL;
+CREATE INDEX jobs_parent ON image_gen.jobs (parent) WHERE parent IS NOT NULL;
 CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops);
 COMMENT ON TABLE image_gen.jobs IS 'What was asked: one row a job. Written by the functions of this extension only.';
 COMMENT ON COLUMN image_gen.jobs.id IS 'gen_ and a ULID: sorts by time.';
@@ -393,12 +402,17 @@ CREATE TABLE image_gen.campaign_assets (
   currency        text NOT NULL DEFAULT 'USD',
   cost_source     image_gen.cost_source NOT NULL,
   metadata        jsonb NOT NULL DEFAULT '{}',
+  batch           text COLLATE "C",
+  parent          text COLLATE "C",
+  relation        text,
   owner           regrole NOT NULL,
   created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
   UNIQUE (job_id, position)
 );
 CREATE INDEX campaign_assets_campaign ON image_gen.campaign_assets (campaign, shot);
 CREATE INDEX campaign_assets_ticket ON image_gen.campaign_assets (ticket);
+CREATE INDEX campaign_assets_batch ON image_gen.campaign_assets (batch) WHERE batch IS NOT NULL;
+CREATE INDEX campaign_assets_parent ON image_gen.campaign_assets (parent) WHERE parent IS NOT NULL;
 CREATE INDEX campaign_assets_sha256 ON image_gen.campaign_assets (sha256);
 COMMENT ON TABLE image_gen.campaign_assets IS 'Finished pictures: one row each, with all that is needed to make it again. No foreign key to jobs: jobs are pruned, assets are kept.';
 COMMENT ON COLUMN image_gen.campaign_assets.url IS 'Where the provider has it, or image-gen:sha256:... for bytes kept in image_gen.blobs.';
@@ -594,7 +608,9 @@ COMMENT ON COLUMN image_gen.jobs.request_hash IS 'SHA-256 of the arguments, wher
 COMMENT ON COLUMN image_gen.jobs.deadline IS 'Not sent after it.';
 COMMENT ON COLUMN image_gen.jobs.max_cost IS 'USD for all its calls together: none is made that is expected to go beyond it.';
 COMMENT ON COLUMN image_gen.jobs.allow_unpriced IS 'Calls whose price nobody knows may be made although a budget or max_cost applies.';
-COMMENT ON COLUMN image_gen.jobs.batch IS 'The generate_batch() that it came with.';
+COMMENT ON COLUMN image_gen.jobs.batch IS 'The generate_batch() (bat_...) or generate_variants() (set_...) that it came with.';
+COMMENT ON COLUMN image_gen.jobs.parent IS 'jobs.id of the job that it comes from: whose picture it changes, or which it makes again.';
+COMMENT ON COLUMN image_gen.jobs.relation IS 'rerun or promote, where it makes its parent again; NULL where its operation says how it comes from it.';
 COMMENT ON COLUMN image_gen.jobs.estimated_seconds IS 'For the render, when it was queued.';
 COMMENT ON COLUMN image_gen.jobs.estimated_cost IS 'When it was queued; NULL is unknown.';
 COMMENT ON COLUMN image_gen.jobs.currency IS 'ISO 4217, of all amounts of the row.';
@@ -646,6 +662,9 @@ COMMENT ON COLUMN image_gen.campaign_assets.sha256 IS 'Of the bytes, hexadecimal
 COMMENT ON COLUMN image_gen.campaign_assets.currency IS 'ISO 4217.';
 COMMENT ON COLUMN image_gen.campaign_assets.cost_source IS 'unknown when the cost of any attempt is.';
 COMMENT ON COLUMN image_gen.campaign_assets.metadata IS 'The job''s.';
+COMMENT ON COLUMN image_gen.campaign_assets.batch IS 'jobs.batch.';
+COMMENT ON COLUMN image_gen.campaign_assets.parent IS 'jobs.parent.';
+COMMENT ON COLUMN image_gen.campaign_assets.relation IS 'jobs.relation.';
 COMMENT ON COLUMN image_gen.campaign_assets.owner IS 'jobs.owner.';
 COMMENT ON COLUMN image_gen.campaign_assets.created_at IS 'When it was delivered.';
 COMMENT ON COLUMN image_gen.blobs.sha256 IS 'Of the bytes, hexadecimal.';

@@ -211,14 +211,14 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO image_gen.campaign_assets
     (job_id, position, campaign, shot, ticket, url, url_expires_at, provider, model, seed, prompt, negative_prompt,
-     width, height, content_type, byte_size, sha256, billed_cost, known_cost, currency, cost_source, metadata, owner)
+     width, height, content_type, byte_size, sha256, billed_cost, known_cost, currency, cost_source, metadata, batch, parent, relation, owner)
   -- A job can be older than the rule for how long these may be, and the indexes of assets have a largest size.
   SELECT p.id, p.position, left(j.metadata ->> 'campaign', 255), left(j.metadata ->> 'shot', 255), left(j.metadata ->> 'ticket', 255),
          coalesce(p.url, 'image-gen:sha256:' || p.hash), clock_timestamp() + make_interval(secs => p.lifetime),
          a.provider, a.model, coalesce(p.seed, a.seed), a.prompt, j.parameters ->> 'negative_prompt',
          p.width, p.height, p.content_type, p.byte_size, p.hash,
          image_gen._share(j.billed_cost, p.pictures, p.position), image_gen._share(j.known_cost, p.pictures, p.position),
-         j.currency, j.cost_source, j.metadata, j.owner
+         j.currency, j.cost_source, j.metadata, j.batch, j.parent, j.relation, j.owner
     FROM (SELECT i.*, count(*) OVER (PARTITION BY i.id) AS pictures
             FROM unnest(ids, positions, urls, lifetimes, seeds, widths, heights, content_types, byte_sizes, hashes)
                  AS i(id, position, url, lifetime, seed, width, height, content_type, byte_size, hash)) p

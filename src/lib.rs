@@ -15,6 +15,7 @@
 //! | [`worker`] | the worker: one thread for Postgres, one for HTTP |
 //! | [`snapshot`] | the catalogue as this process keeps it |
 //! | [`submit`] | a request on its way into the queue |
+//! | [`tools`] | the four tools of an agent |
 //! | [`statement`] | a statement that is planned once |
 //! | [`leakproof`] | PostgreSQL's own functions, for indexes |
 //! | [`home`] | which database this is, and not a copy of it |
@@ -54,6 +55,7 @@ mod shared;
 mod snapshot;
 mod statement;
 mod submit;
+mod tools;
 mod wake;
 mod worker;
 
@@ -114,7 +116,14 @@ extension_sql_file!(
     name = "batch",
     requires = ["policies", submit::_estimate, submit::shots::_shots]
 );
-extension_sql_file!("../sql/retention.sql", name = "retention", requires = ["batch"]);
+extension_sql_file!(
+    "../sql/tools.sql",
+    name = "tools",
+    requires = ["batch", tools::_tools, tools::_list_arguments, tools::_next_poll_ms]
+);
+extension_sql_file!("../sql/sets.sql", name = "sets", requires = ["tools"]);
+extension_sql_file!("../sql/prompts.sql", name = "prompts", requires = ["sets", plan::_is_blank]);
+extension_sql_file!("../sql/retention.sql", name = "retention", requires = ["prompts"]);
 extension_sql_file!("../sql/rollup.sql", name = "rollup", requires = ["retention"]);
 extension_sql_file!("../sql/ownership.sql", name = "ownership", requires = ["rollup"]);
 extension_sql_file!("../sql/costs.sql", name = "costs", requires = ["ownership", plan::_price]);

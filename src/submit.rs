@@ -2,6 +2,7 @@
 
 pub mod arguments;
 mod batch;
+mod derived;
 mod rights;
 mod row;
 pub mod shots;
@@ -15,6 +16,7 @@ use image_gen_engine::input::Role;
 use image_gen_engine::job::{Invalid, Operation, RawRequest, Warning};
 use pgrx::prelude::*;
 use serde_json::json;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::errors::{Code, fail};
@@ -69,6 +71,10 @@ pub struct Submission {
     allow_unpriced: bool,
     /// The generate_batch() that it came with.
     batch: Option<String>,
+    /// The job that it comes from, where no picture that goes in says so.
+    parent: Option<String>,
+    /// How it comes from that one, where its operation does not say so.
+    relation: Option<String>,
 }
 
 /// The caller's own JSON: passed on as it is.
@@ -105,7 +111,7 @@ impl Metadata {
 }
 
 /// A jsonb as text.
-fn json_text(datum: pg_sys::Datum) -> String {
+pub fn json_text(datum: pg_sys::Datum) -> String {
     // SAFETY: a datum of type jsonb; its text is copied.
     unsafe {
         let json = pg_sys::pg_detoast_datum(datum.cast_mut_ptr::<pg_sys::varlena>());
@@ -132,7 +138,14 @@ impl Submission {
             max_cost: None,
             allow_unpriced: false,
             batch: None,
+            parent: None,
+            relation: None,
         }
+    }
+
+    /// The idempotency key, as JSON.
+    pub fn set_key(&mut self, key: Option<&RawValue>) {
+        self.key = key.and_then(arguments::text);
     }
 
     /// What is wrong whatever the request.
@@ -238,7 +251,7 @@ struct Queued {
 }
 
 /// Queues one job, and holds its estimate where a budget applies.
-fn submit(submission: Submission) -> Option<Receipt> {
+pub fn submit(submission: Submission) -> Option<Receipt> {
     let queued = queue(vec![submission], &Identity::caller());
     if queued.budgets {
         reserve(&queued.new, false);
@@ -298,9 +311,13 @@ fn queue(mut submissions: Vec<Submission>, identity: &Identity) -> Queued {
             let hash = keys[at].as_ref().map(|key| key.hash.clone());
             jobs.push((at, NewJob::new(submission, draft, hash, &mut inputs)));
         }
-        for (number, needed) in needs(&references, owner) {
-            if let Some((_, job)) = jobs.get_mut(number) {
-                job.needs.push(needed);
+        for source in needs(&references, owner) {
+            let Some((_, job)) = jobs.get_mut(source.number) else { continue };
+            if source.role == Role::Image.name() {
+                job.parent.get_or_insert_with(|| source.job.clone());
+            }
+            if source.unfinished {
+                job.needs.push(source.job);
             }
         }
         make_room(owner, jobs.len());
@@ -388,12 +405,21 @@ fn references_of(checked: &Checked) -> impl Iterator<Item = (&'static str, Strin
     stored.map(|(role, reference)| (role, reference.to_owned())).collect::<Vec<_>>().into_iter()
 }
 
-/// The unfinished jobs whose pictures requests need, each with the request's number. An error for a picture that the caller may
-/// not see.
-fn needs(references: &[(usize, (&str, String))], owner: pg_sys::Oid) -> Vec<(usize, String)> {
+/// A job whose picture a request needs.
+struct Source {
+    /// Which request.
+    number: usize,
+    /// As what.
+    role: String,
+    job: String,
+    unfinished: bool,
+}
+
+/// The jobs whose pictures requests need. An error for a picture that the caller may not see.
+fn needs(references: &[(usize, (&str, String))], owner: pg_sys::Oid) -> Vec<Source> {
     thread_local! {
         static NEEDS: Statement = Statement::new(
-            "SELECT n.number, n.needs FROM image_gen._needs($1, $2, $3, $4) n",
+            "SELECT n.number, n.role, n.job, n.unfinished FROM image_gen._needs($1, $2, $3, $4) n",
             &[pg_sys::INT4ARRAYOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID, pg_sys::OIDOID],
         );
     }
@@ -406,7 +432,14 @@ fn needs(references: &[(usize, (&str, String))], owner: pg_sys::Oid) -> Vec<(usi
         Element::TEXT.array(references.iter().map(|(_, (_, reference))| argument(reference.as_str()))),
         argument(owner),
     ];
-    let read = |row: &Row| Some((row.get::<i32>(1)? as usize, row.get::<String>(2)?));
+    let read = |row: &Row| {
+        Some(Source {
+            number: row.get::<i32>(1)? as usize,
+            role: row.get(2)?,
+            job: row.get(3)?,
+            unfinished: row.get(4)?,
+        })
+    };
     NEEDS.with(|s| s.run(&arguments, read)).into_iter().flatten().collect()
 }
 

@@ -257,7 +257,7 @@ fn options(text: &str) -> Map<String, Value> {
 pub type Named<'a> = BTreeMap<String, &'a RawValue>;
 
 /// The members of a JSON object; `None` for what is none.
-pub(super) fn object(json: &str) -> Option<Named<'_>> {
+pub fn object(json: &str) -> Option<Named<'_>> {
     serde_json::from_str(json).ok()
 }
 
@@ -336,7 +336,7 @@ pub fn preferences(arguments: &Named<'_>) -> Option<String> {
 
 impl Submission {
     /// The arguments of an operation, by name; the metadata are apart.
-    pub(super) fn named(
+    pub fn named(
         operation: Operation,
         request: RawRequest,
         arguments: &Named<'_>,

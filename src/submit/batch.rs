@@ -65,7 +65,7 @@ fn generate_batch(
 }
 
 /// A budget for the batch alone.
-fn cap_batch(batch: &str, cap: &str) {
+pub(super) fn cap_batch(batch: &str, cap: &str) {
     thread_local! {
         static CAP: Statement = Statement::new(
             "WITH b AS (INSERT INTO image_gen.budgets (scope, key, amount, set_by) VALUES ('batch', $1, $2::numeric, image_gen._role_name($3)) RETURNING id)
@@ -80,7 +80,7 @@ fn cap_batch(batch: &str, cap: &str) {
 ///
 /// # Safety
 /// The call is of a function that returns such rows.
-unsafe fn into_rows(receipts: Vec<(String, Receipt)>, call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+pub(super) unsafe fn into_rows(receipts: Vec<(String, Receipt)>, call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: a function that returns a set is told how; the rows outlive the call, and so are made in the query's memory.
     unsafe {
         let info = (*call).resultinfo.cast::<pg_sys::ReturnSetInfo>();

@@ -33,6 +33,9 @@ pub struct NewJob {
     priority: Option<&'static str>,
     /// The jobs that it waits for.
     pub needs: Vec<String>,
+    /// The job that it comes from.
+    pub parent: Option<String>,
+    relation: Option<String>,
     kept: Vec<Kept>,
 }
 
@@ -140,6 +143,8 @@ impl NewJob {
             model_is_open: answer.target.named.is_none(),
             provider: answer.target.named.and_then(|named| named.provider),
             needs: vec![],
+            parent: submission.parent.clone(),
+            relation: submission.relation.clone(),
             kept: checked.kept,
             id: job_id,
         }
@@ -176,7 +181,7 @@ macro_rules! columns {
     };
 }
 
-static COLUMNS: [Column; 20] = columns![
+static COLUMNS: [Column; 22] = columns![
     "id" TEXTOID TEXTARRAYOID TEXT |j| argument(j.id.as_str());
     "operation" TEXTOID TEXTARRAYOID TEXT |j| argument(j.operation);
     "task" TEXTOID TEXTARRAYOID TEXT |j| argument(j.task);
@@ -197,6 +202,8 @@ static COLUMNS: [Column; 20] = columns![
     "estimated_cost" NUMERICOID NUMERICARRAYOID NUMERIC |j| j.estimated_cost;
     "warnings" JSONBOID JSONBARRAYOID JSONB |j| j.warnings;
     "priority" TEXTOID TEXTARRAYOID TEXT |j| argument(j.priority);
+    "parent" TEXTOID TEXTARRAYOID TEXT |j| argument(j.parent.as_deref());
+    "relation" TEXTOID TEXTARRAYOID TEXT |j| argument(j.relation.as_deref());
 ];
 
 /// The session's login, as `jobs.login` has it where nothing else is said.

@@ -14,7 +14,7 @@ use std::process::Command;
 use image_gen_tests::{Cluster, Options};
 
 /// In this order, in one database: the first creates the extension.
-const GOLDEN: [&str; 9] = [
+const GOLDEN: [&str; 11] = [
     "install",
     "schema_lock",
     "comments",
@@ -22,8 +22,10 @@ const GOLDEN: [&str; 9] = [
     "generate",
     "operations",
     "decide",
+    "prompts",
     "money",
     "state_machine",
+    "tools",
 ];
 
 const ISOLATION: [&str; 8] = [
