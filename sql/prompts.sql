@@ -39,7 +39,6 @@ CREATE TABLE image_gen.lint_rules (
   rule      text NOT NULL UNIQUE,
   pattern   text,
   unless    text,
-  quoted    boolean,
   models    text[],
   parameter text,
   low       numeric,
@@ -55,7 +54,6 @@ COMMENT ON COLUMN image_gen.lint_rules.position IS 'The order. A row of an admin
 COMMENT ON COLUMN image_gen.lint_rules.rule IS 'Its name, which lint_prompt() returns.';
 COMMENT ON COLUMN image_gen.lint_rules.pattern IS 'A regular expression that the prompt matches, whatever the case.';
 COMMENT ON COLUMN image_gen.lint_rules.unless IS 'A regular expression that it does not match.';
-COMMENT ON COLUMN image_gen.lint_rules.quoted IS 'Whether the prompt asks for legible text, see needs_text().';
 COMMENT ON COLUMN image_gen.lint_rules.models IS 'Names of models, as LIKE has them; NULL is any, and none at all.';
 COMMENT ON COLUMN image_gen.lint_rules.parameter IS 'A number among the parameters that is below low or above high.';
 COMMENT ON COLUMN image_gen.lint_rules.low IS 'The least useful value of the parameter.';
@@ -67,24 +65,22 @@ COMMENT ON COLUMN image_gen.lint_rules.enabled IS 'Off: left out.';
 COMMENT ON COLUMN image_gen.lint_rules.origin IS 'catalogue: as shipped. admin: written or changed here.';
 CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.lint_rules FOR EACH ROW EXECUTE FUNCTION image_gen._own_row();
 CREATE TRIGGER try_rule BEFORE INSERT OR UPDATE ON image_gen.lint_rules FOR EACH ROW EXECUTE FUNCTION image_gen._try_rule();
-INSERT INTO image_gen.lint_rules (position, rule, pattern, unless, quoted, models, parameter, low, high, without, message, instead, origin) VALUES
-  (10, 'text', NULL, NULL, true, '{flux%,sdxl%,sd3%,sd-%,stable-image%,playground%,hidream%}', NULL, NULL, NULL, NULL,
-   'this model mangles text of more than a single word', 'a model of choose_model(needs_text => true)', 'catalogue'),
-  (20, 'guidance', NULL, NULL, NULL, '{flux%}', 'guidance', 2.5, 5, NULL,
+INSERT INTO image_gen.lint_rules (position, rule, pattern, unless, models, parameter, low, high, without, message, instead, origin) VALUES
+  (20, 'guidance', NULL, NULL, '{flux%}', 'guidance', 2.5, 5, NULL,
    'above 5 skin looks like plastic and highlights burn out, below 2.5 the prompt loses its hold on the composition', '3.5', 'catalogue'),
-  (21, 'guidance_sd', NULL, NULL, NULL, '{sdxl,sd3%,sd-%}', 'guidance', 4, 10, NULL, 'outside 4 to 10 pictures are washed out or burnt', '7', 'catalogue'),
-  (30, 'steps', NULL, NULL, NULL, '{flux-1%,flux-pro%,flux-dev%,flux-2-pro%,flux-2-flex%,sdxl,sd3%,sd-%}', 'steps', 20, 40, NULL,
+  (21, 'guidance_sd', NULL, NULL, '{sdxl,sd3%,sd-%}', 'guidance', 4, 10, NULL, 'outside 4 to 10 pictures are washed out or burnt', '7', 'catalogue'),
+  (30, 'steps', NULL, NULL, '{flux-1%,flux-pro%,flux-dev%,flux-2-pro%,flux-2-flex%,sdxl,sd3%,sd-%}', 'steps', 20, 40, NULL,
    'below 20 steps pictures are softer, above 40 they take longer and gain little', '28', 'catalogue'),
-  (31, 'steps_fast', NULL, NULL, NULL, '{%lightning%,%schnell%,%klein%,%turbo%}', 'steps', 1, 12, NULL, 'a fast model gains nothing from more steps', '4', 'catalogue'),
-  (40, 'character_by_seed', '\m((character|expression|turnaround) sheet|(same|identical) (character|face|person|woman|man|girl|boy|mascot))\M', NULL, NULL, NULL, NULL, NULL, NULL,
+  (31, 'steps_fast', NULL, NULL, '{%lightning%,%schnell%,%klein%,%turbo%}', 'steps', 1, 12, NULL, 'a fast model gains nothing from more steps', '4', 'catalogue'),
+  (40, 'character_by_seed', '\m((character|expression|turnaround) sheet|(same|identical) (character|face|person|woman|man|girl|boy|mascot))\M', NULL, NULL, NULL, NULL, NULL,
    '{reference_image,references,image}', 'a seed and words alone do not keep a face the same across pictures', 'reference_image with consistency_mode strict', 'catalogue'),
-  (50, 'regulated', '\m(diagnos(is|es|tic)|x-ray|ct scan|mri|surgery|ballot|election|court(room)?|verdict|politician|president|prime minister|senator|celebrity)\M', NULL, NULL, NULL, NULL, NULL, NULL,
+  (50, 'regulated', '\m(diagnos(is|es|tic)|x-ray|ct scan|mri|surgery|ballot|election|court(room)?|verdict|politician|president|prime minister|senator|celebrity)\M', NULL, NULL, NULL, NULL, NULL,
    NULL, 'medical, legal and political pictures, and those of real people, are for a person to decide', NULL, 'catalogue'),
-  (60, 'negation', '\m(no|without|not) (text|words|watermarks?|logos?|people|hands)\M', NULL, NULL, '{sdxl%,sd3%,sd-%,stable-image%}', NULL, NULL, NULL, '{negative_prompt}',
+  (60, 'negation', '\m(no|without|not) (text|words|watermarks?|logos?|people|hands)\M', NULL, '{sdxl%,sd3%,sd-%,stable-image%}', NULL, NULL, '{negative_prompt}',
    'this model obeys what a negative_prompt names better than a no in the prompt', 'negative_prompt', 'catalogue'),
-  (70, 'vague', '^\W*(an? |the )?(animal|person|thing|image|picture|photo|something|landscape|building)\W*$', NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+  (70, 'vague', '^\W*(an? |the )?(animal|person|thing|image|picture|photo|something|landscape|building)\W*$', NULL, NULL, NULL, NULL, NULL, NULL,
    'the subject is not specific', 'build_prompt(subject, style, composition, lighting, atmosphere)', 'catalogue'),
-  (80, 'approvers', NULL, NULL, NULL, NULL, 'approvers', 0, 2, NULL, 'with more than two approvers a designer is faster', NULL, 'catalogue');
+  (80, 'approvers', NULL, NULL, NULL, 'approvers', 0, 2, NULL, 'with more than two approvers a designer is faster', NULL, 'catalogue');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.lint_rules', $$WHERE origin = 'admin'$$);
 
 CREATE FUNCTION image_gen.lint_prompt(prompt text, model text DEFAULT NULL, parameters jsonb DEFAULT NULL)
@@ -126,7 +122,6 @@ BEGIN
     FROM image_gen.lint_rules l
    WHERE l.enabled
      AND (l.pattern IS NULL OR prompt ~* l.pattern) AND (l.unless IS NULL OR prompt !~* l.unless)
-     AND (l.quoted IS NULL OR l.quoted = image_gen.needs_text(prompt))
      AND (l.models IS NULL OR known LIKE ANY (l.models))
      AND (l.parameter IS NULL
           OR jsonb_typeof(given -> l.parameter) = 'number' AND NOT (given ->> l.parameter)::numeric BETWEEN coalesce(l.low, '-Infinity') AND coalesce(l.high, 'Infinity'))
@@ -169,9 +164,9 @@ INSERT INTO image_gen.request_rules (position, rule, pattern, unless, operation,
    NULL, 'generate', '{"consistency_mode": "strict"}', '{reference_image}', 'the same character again', 'catalogue'),
   (30, 'new', '^\W*((hi|hey|hello|please|pls|can|could|would|will|you|i|we|want|need|like|d|to|let''?s|now|ok(ay)?|us)\W+)*(generate|create|draw|imagine|paint|render|design|illustrate|sketch|visuali[sz]e|compose)\M',
    '\m(variations?|variants?|alternatives?|versions of|this|that|these|it|my|existing|attached|uploaded|original|more like)\M', 'generate', '{}', '{}', 'a new picture', 'catalogue'),
-  (40, 'upscale', '\m(up-?scal(e|ing)|super-?resolution|enlarge|upres|up-?size|sharpen|(higher|better|more|increase (the |its )?|improve (the |its )?|double (the |its )?|quadruple (the |its )?)resolution|higher[- ]res|hi-?res version|sharper|crisper|less (blurry|pixelated)|(bigger|larger) for print|make (it|this|that|the \w+) (bigger|larger|[24]x|[24]k)|to [248]k|[24]x (bigger|larger|the size|resolution))\M',
+  (40, 'upscale', '\m(up-?scal(e|ing)|super-?resolution|enlarge|upres|up-?size|sharpen|(higher |better |more |(increase|improve|double|quadruple) (the |its )?)resolution|higher[- ]res|hi-?res version|sharper|crisper|less (blurry|pixelated)|(bigger|larger) for print|make (it|this|that|the \w+) (bigger|larger|[24]x|[24]k)|to [248]k|[24]x (bigger|larger|the size|resolution))\M',
    NULL, 'upscale', '{"scale": 2}', '{image}', 'the same picture, larger', 'catalogue'),
-  (50, 'style', '\m(style transfer|transfer (the |this |that )?style|re-?style|(in|with|using|apply|applying|match|matching|copy) (the |this |that |these )(same |visual |painting |art )*(style|look|aesthetic)|(look|looks|looking) like (this|that|the) (style|painting|picture|image|reference|photo|one|poster)|same (style|look|aesthetic) as|in the style of (this|that|the (second|other|reference|attached)))\M',
+  (50, 'style', '\m(style transfer|transfer (the |this |that )?style|re-?style|(in|with|use|using|apply|applying|match|matching|copy|keep) (the |this |that |these )(same |visual |painting |art )*(style|look|aesthetic)|(look|looks|looking) like (this|that|the) (style|painting|picture|image|reference|photo|one|poster)|same (style|look|aesthetic) as|in the style of (this|that|the (second|other|reference|attached)))\M',
    NULL, 'transfer_style', '{}', '{image,style_image}', 'a picture in the look of another', 'catalogue'),
   (60, 'variations', '\m(variations?|variants?|alternatives?|alternative versions?|(other|different|more|few|couple of|several|[0-9]+|two|three|four|five) (versions?|options|takes|ideas)|(more|others|something) like (this|that|it))\M',
    NULL, 'variate', '{"n": 3}', '{image}', 'pictures like this one', 'catalogue'),

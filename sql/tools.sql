@@ -118,7 +118,7 @@ BEGIN
              'limits', coalesce(jsonb_agg(jsonb_build_object('scope', c.scope, 'period', c.period, 'limit', trim_scale(c.limit_amount), 'spent', trim_scale(c.spent),
                                                              'reserved', trim_scale(c.reserved), 'available', trim_scale(c.available))), '[]'))
       FROM (SELECT b.*, b.scope = 'workspace'
-                   OR EXISTS (SELECT FROM pg_roles r WHERE 'role:' || r.rolname = b.scope AND pg_has_role(image_gen._caller(), r.oid, 'member')) AS applies
+                   OR EXISTS (SELECT FROM pg_roles r WHERE 'role:' || r.rolname = b.scope AND pg_has_role(r.oid, 'member')) AS applies
               FROM image_gen.credits() b) c);
 END $$;
 COMMENT ON FUNCTION image_gen.get_credits() IS

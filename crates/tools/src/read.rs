@@ -48,6 +48,8 @@ fn in_words(expected: &str) -> &str {
         "u32" => "an integer from 0 up",
         "f64" => "a number",
         "a map" => "an object",
+        // Of what is derived the name is ours.
+        other if other.starts_with("struct ") => "an object",
         other => other,
     }
 }

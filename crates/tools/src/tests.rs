@@ -65,6 +65,8 @@ fn what_is_wrong_is_named_by_its_json_path() {
     }
     let status = read::<ListRecentGenerations>("$", r#"{"filters": {"status": "canceled"}}"#).unwrap_err();
     assert_eq!(status.path, "$.filters.status");
+    let filters = read::<ListRecentGenerations>("$", r#"{"filters": 7}"#).unwrap_err();
+    assert_eq!((filters.to_string().as_str(), filters.hint.as_str()), ("$.filters: invalid type: integer `7`", "Expected an object."));
     let none = ListRecentGenerations { limit: Some(0), ..ListRecentGenerations::default() };
     assert_eq!(none.check().unwrap_err().to_string(), "$.limit: 0 is out of range");
 }

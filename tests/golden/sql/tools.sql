@@ -11,6 +11,13 @@ GRANT image_gen_user TO image_gen_regress_user, image_gen_regress_other;
 -- The types of the values of an object, by key.
 CREATE FUNCTION pg_temp.shape(document jsonb) RETURNS jsonb LANGUAGE sql AS
   $$ SELECT jsonb_object_agg(e.key, jsonb_typeof(e.value)) FROM jsonb_each(document) e $$;
+CREATE FUNCTION pg_temp.failed(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE statement;
+  RETURN 'it did not';
+EXCEPTION WHEN OTHERS THEN
+  RETURN SQLSTATE;
+END $$;
 CREATE TEMP TABLE ours (shot text PRIMARY KEY, answer jsonb);
 CREATE TEMP TABLE theirs (request jsonb, answer jsonb);
 INSERT INTO theirs VALUES (
@@ -108,8 +115,7 @@ SELECT jsonb_array_length(image_gen.list_recent_generations(before => 'gen_00000
 -- Others see nothing of it.
 SET ROLE image_gen_regress_other;
 SELECT image_gen.list_recent_generations();
-SELECT image_gen.get_generation(:'gone');
-SELECT image_gen.settle(ARRAY[:'gone']);
+SELECT pg_temp.failed(format('SELECT image_gen.get_generation(%L)', :'gone')) AS get_generation, pg_temp.failed(format('SELECT image_gen.settle(ARRAY[%L])', :'gone')) AS settle;
 
 -- With a limit.
 RESET ROLE;
