@@ -76,7 +76,7 @@ INSERT INTO image_gen.lint_rules (position, rule, pattern, unless, models, param
    '{reference_image,references,image}', 'a seed and words alone do not keep a face the same across pictures', 'reference_image with consistency_mode strict', 'catalogue'),
   (50, 'regulated', '\m(diagnos(is|es|tic)|x-ray|ct scan|mri|surgery|ballot|election|court(room)?|verdict|politician|president|prime minister|senator|celebrity)\M', NULL, NULL, NULL, NULL, NULL,
    NULL, 'medical, legal and political pictures, and those of real people, are for a person to decide', NULL, 'catalogue'),
-  (60, 'negation', '\m(no|without|not) (text|words|watermarks?|logos?|people|hands)\M', NULL, '{sdxl%,sd3%,sd-%,stable-image%}', NULL, NULL, '{negative_prompt}',
+  (60, 'negation', '\m(no|without|not) (text|words|watermarks?|logos?|people|hands)\M', NULL, '{sdxl%,sd3%,sd-%,stable-image%}', NULL, NULL, NULL, '{negative_prompt}',
    'this model obeys what a negative_prompt names better than a no in the prompt', 'negative_prompt', 'catalogue'),
   (70, 'vague', '^\W*(an? |the )?(animal|person|thing|image|picture|photo|something|landscape|building)\W*$', NULL, NULL, NULL, NULL, NULL, NULL,
    'the subject is not specific', 'build_prompt(subject, style, composition, lighting, atmosphere)', 'catalogue'),

@@ -271,14 +271,14 @@ BEGIN
   -- By the pictures too: they stay when their jobs are pruned.
   RETURN QUERY
   WITH RECURSIVE up AS (
-    SELECT start AS id, 0 AS distance
+    SELECT start COLLATE "C" AS id, 0 AS distance
     UNION
     SELECT e.parent, u.distance - 1 FROM up u
      CROSS JOIN LATERAL (SELECT j.parent FROM image_gen.jobs j WHERE j.id = u.id AND j.parent IS NOT NULL
                          UNION SELECT a.parent FROM image_gen.campaign_assets a WHERE a.job_id = u.id AND a.parent IS NOT NULL) e
      WHERE u.distance > -1000
   ), down AS (
-    SELECT start AS id, 0 AS distance
+    SELECT start COLLATE "C" AS id, 0 AS distance
     UNION
     SELECT e.id, d.distance + 1 FROM down d
      CROSS JOIN LATERAL (SELECT j.id::text AS id FROM image_gen.jobs j WHERE j.parent = d.id

@@ -2,7 +2,7 @@
 
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION image_gen._needs(numbers integer[], roles text[], picture_references text[], caller regrole)
+CREATE FUNCTION image_gen._needs(numbers integer[], roles text[], picture_references text[], parents text[], caller regrole)
 RETURNS TABLE (number integer, role text, job text, unfinished boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -12,7 +12,7 @@ DECLARE
   sees_all boolean := pg_has_role(caller, 'image_gen_admin', 'member');
   lost record;
 BEGIN
-  FOR one IN SELECT i.number, i.role, i.reference FROM unnest(numbers, roles, picture_references) AS i(number, role, reference) LOOP
+  FOR one IN SELECT i.number, i.role, i.reference, i.parent FROM unnest(numbers, roles, picture_references, parents) AS i(number, role, reference, parent) LOOP
     IF one.reference LIKE 'job:%' THEN
       SELECT j.id, j.status, j.owner INTO other FROM image_gen.jobs j WHERE j.id = substr(one.reference, 5);
       IF other.id IS NULL OR NOT (other.owner = caller OR sees_all) THEN
@@ -29,9 +29,8 @@ BEGIN
       RETURN QUERY SELECT one.number, one.role, a.job_id, false FROM image_gen.campaign_assets a WHERE a.id = substr(one.reference, 7)::bigint;
     ELSIF one.reference LIKE 'asset:%'
        OR NOT EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = substr(one.reference, 18) AND (a.owner = caller OR sees_all))
-          -- What came along with a job can go into another one.
-          AND NOT EXISTS (SELECT FROM image_gen.job_inputs i JOIN image_gen.jobs j ON j.id = i.job_id
-                           WHERE i.sha256 = substr(one.reference, 18) AND (j.owner = caller OR sees_all))
+          -- What came along with the job that is made again.
+          AND NOT EXISTS (SELECT FROM image_gen.job_inputs i WHERE i.sha256 = substr(one.reference, 18) AND i.job_id = one.parent)
     THEN
       RAISE EXCEPTION '%: "%" does not exist, or is not yours', one.role, one.reference USING ERRCODE = 'undefined_object',
         HINT = 'SELECT id, shot, url FROM image_gen.campaign_assets lists your pictures.';
@@ -50,8 +49,8 @@ BEGIN
     END IF;
   END LOOP;
 END $$;
-COMMENT ON FUNCTION image_gen._needs(integer[], text[], text[], regrole) IS
-'The jobs whose pictures requests need, each by its number, as what, and whether it is unfinished. An error for a picture that the caller may not see.';
+COMMENT ON FUNCTION image_gen._needs(integer[], text[], text[], text[], regrole) IS
+'The jobs whose pictures requests need, each by its number, as what, and whether it is unfinished. parents: the jobs that are made again. An error for a picture that the caller may not see.';
 
 CREATE FUNCTION image_gen._make_room(caller regrole, most bigint, new bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

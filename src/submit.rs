@@ -306,7 +306,8 @@ fn queue(mut submissions: Vec<Submission>, identity: &Identity) -> Queued {
             rights.check_unpriced(submission.allow_unpriced);
             rights.check_booking(&snapshot, &submission.metadata);
             let mut draft = submission.draft(&snapshot, &mut rights);
-            references.extend(references_of(&draft.checked).map(|reference| (jobs.len(), reference)));
+            let parent = &submission.parent;
+            references.extend(references_of(&draft.checked).map(|r| (jobs.len(), r, parent.clone())));
             draft.answer.admission.warnings.extend(held.clone());
             let hash = keys[at].as_ref().map(|key| key.hash.clone());
             jobs.push((at, NewJob::new(submission, draft, hash, &mut inputs)));
@@ -405,6 +406,9 @@ fn references_of(checked: &Checked) -> impl Iterator<Item = (&'static str, Strin
     stored.map(|(role, reference)| (role, reference.to_owned())).collect::<Vec<_>>().into_iter()
 }
 
+/// Of which request a reference is; as what, and to what; and the job that the request makes again, whose pictures are its own.
+type Referred = (usize, (&'static str, String), Option<String>);
+
 /// A job whose picture a request needs.
 struct Source {
     /// Which request.
@@ -416,20 +420,27 @@ struct Source {
 }
 
 /// The jobs whose pictures requests need. An error for a picture that the caller may not see.
-fn needs(references: &[(usize, (&str, String))], owner: pg_sys::Oid) -> Vec<Source> {
+fn needs(references: &[Referred], owner: pg_sys::Oid) -> Vec<Source> {
     thread_local! {
         static NEEDS: Statement = Statement::new(
-            "SELECT n.number, n.role, n.job, n.unfinished FROM image_gen._needs($1, $2, $3, $4) n",
-            &[pg_sys::INT4ARRAYOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID, pg_sys::OIDOID],
+            "SELECT n.number, n.role, n.job, n.unfinished FROM image_gen._needs($1, $2, $3, $4, $5) n",
+            &[
+                pg_sys::INT4ARRAYOID,
+                pg_sys::TEXTARRAYOID,
+                pg_sys::TEXTARRAYOID,
+                pg_sys::TEXTARRAYOID,
+                pg_sys::OIDOID,
+            ],
         );
     }
     if references.is_empty() {
         return vec![];
     }
     let arguments = [
-        Element::INTEGER.array(references.iter().map(|(number, _)| argument(*number as i32))),
-        Element::TEXT.array(references.iter().map(|(_, (role, _))| argument(*role))),
-        Element::TEXT.array(references.iter().map(|(_, (_, reference))| argument(reference.as_str()))),
+        Element::INTEGER.array(references.iter().map(|(number, ..)| argument(*number as i32))),
+        Element::TEXT.array(references.iter().map(|(_, (role, _), _)| argument(*role))),
+        Element::TEXT.array(references.iter().map(|(_, (_, reference), _)| argument(reference.as_str()))),
+        Element::TEXT.array(references.iter().map(|(.., parent)| argument(parent.as_deref()))),
         argument(owner),
     ];
     let read = |row: &Row| {
@@ -491,7 +502,7 @@ pub fn _estimate(
     submission.preferences = arguments::preferences(&arguments);
     submission.allow_unpriced = true;
     let Draft { checked, answer, .. } = submission.draft(&snapshot::current(), &mut Rights::of(_caller()));
-    let references: Vec<_> = references_of(&checked).map(|reference| (0, reference)).collect();
+    let references: Vec<_> = references_of(&checked).map(|reference| (0, reference, None)).collect();
     needs(&references, _caller());
     let first = answer.admission.first();
     let number = |text: String| AnyNumeric::try_from(text.as_str()).ok();

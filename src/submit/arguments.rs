@@ -336,12 +336,7 @@ pub fn preferences(arguments: &Named<'_>) -> Option<String> {
 
 impl Submission {
     /// The arguments of an operation, by name; the metadata are apart.
-    pub fn named(
-        operation: Operation,
-        request: RawRequest,
-        arguments: &Named<'_>,
-        metadata: &str,
-    ) -> Self {
+    pub fn named(operation: Operation, request: RawRequest, arguments: &Named<'_>, metadata: &str) -> Self {
         let given = |name: &str| arguments.get(name).copied().and_then(text);
         Submission {
             model: given("model"),

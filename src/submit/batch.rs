@@ -80,7 +80,10 @@ pub(super) fn cap_batch(batch: &str, cap: &str) {
 ///
 /// # Safety
 /// The call is of a function that returns such rows.
-pub(super) unsafe fn into_rows(receipts: Vec<(String, Receipt)>, call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+pub(super) unsafe fn into_rows(
+    receipts: Vec<(String, Receipt)>,
+    call: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
     // SAFETY: a function that returns a set is told how; the rows outlive the call, and so are made in the query's memory.
     unsafe {
         let info = (*call).resultinfo.cast::<pg_sys::ReturnSetInfo>();

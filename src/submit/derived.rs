@@ -48,7 +48,11 @@ pub unsafe extern "C-unwind" fn image_gen_queue_derived(call: pg_sys::FunctionCa
         rights::amount("max_cost", &cap, "Give USD for all of them together, from 0 up, or leave it out.")
     });
     let derived: Vec<Derived<'_>> = serde_json::from_str(&json).unwrap_or_else(|e| {
-        fail(Code::Argument, &format!("the jobs are not understood: {e}"), "Call generate_variants(), rerun_batch() or promote().")
+        fail(
+            Code::Argument,
+            &format!("the jobs are not understood: {e}"),
+            "Call generate_variants(), rerun_batch() or promote().",
+        )
     });
     let parents: Vec<Option<String>> = derived.iter().map(|d| d.parent.clone()).collect();
     let submissions = derived.iter().map(|derived| derived.submission(batch.as_deref()));
@@ -69,7 +73,11 @@ pub unsafe extern "C-unwind" fn image_gen_queue_derived(call: pg_sys::FunctionCa
 impl Derived<'_> {
     fn submission(&self, batch: Option<&str>) -> Submission {
         let Some(named) = object(self.arguments.get()) else {
-            fail(Code::Argument, "arguments is not a JSON object", r#"Write for example '{"width": 1024, "height": 1024}'."#)
+            fail(
+                Code::Argument,
+                "arguments is not a JSON object",
+                r#"Write for example '{"width": 1024, "height": 1024}'."#,
+            )
         };
         let request = answered(described("the request", &named).map_err(Into::into));
         let operation = arguments::operation(&self.operation);

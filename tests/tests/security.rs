@@ -160,7 +160,7 @@ fn users_write_through_the_functions_only() {
         "_claim(1, 1, 0)",
         "_cancel('x')",
         "_wake(1)",
-        "_needs('{1}', '{image}', '{job:x}', 'bob')",
+        "_needs('{1}', '{image}', '{job:x}', '{NULL}', 'bob')",
     ] {
         assert_eq!(alice.sqlstate(&format!("SELECT image_gen.{call}")), "42501", "{call}");
     }

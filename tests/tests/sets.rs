@@ -24,15 +24,20 @@ fn shots(session: &mut Session, batch: &str) -> Vec<String> {
 #[test]
 fn rerun_batch_renders_only_what_failed() {
     // S1, S36
-    let stage = stage(&["bfl"]);
-    stage.sim.rule(json!({"phase": "submit", "prompt_contains": "detail", "times": 1, "fault": "invalid"}));
+    let stage = stage(&["bfl", "preview"]);
+    stage.sim.rule(json!({"phase": "submit", "prompt_contains": "detail", "times": 1, "fault": {"kind": "status", "code": 422}}));
     let mut alice = stage.alice();
-    let queued = alice.rows(&format!("SELECT batch, id FROM image_gen.generate_batch({SHOTS}, max_cost => 0.30) ORDER BY shot"));
+    let queued = alice.rows(&format!(
+        "SELECT batch, id FROM image_gen.generate_batch({SHOTS}, max_cost => 0.30) ORDER BY shot"
+    ));
     let batch = queued[0][0].clone();
     let settle = format!("SELECT image_gen.settle_batch('{batch}')");
     let first: serde_json::Value = serde_json::from_str(&alice.text(&settle)).unwrap();
     assert_eq!(first["failed"], json!({"detail": "invalid_request"}));
-    assert_eq!(shots(&mut alice, &batch), ["detail failed invalid_request f", "hero succeeded t", "social succeeded t"]);
+    assert_eq!(
+        shots(&mut alice, &batch),
+        ["detail failed invalid_request f", "hero succeeded t", "social succeeded t"]
+    );
     let seeds = format!("SELECT seed FROM image_gen.batches WHERE batch = '{batch}' ORDER BY shot");
     let before = alice.column(&seeds);
     // Others have no such batch.
@@ -49,7 +54,10 @@ fn rerun_batch_renders_only_what_failed() {
     assert!(alice.rows(&format!("SELECT * FROM image_gen.rerun_batch('{batch}')")).is_empty());
     // The ledger: three pictures, one call that was turned down at no cost.
     assert_eq!((stage.sim.submits(), stage.sim.billed().as_str()), (4, "0.12"));
-    let relation = format!("SELECT concat_ws(' ', relation, parent = '{}') FROM image_gen.jobs WHERE id = '{}'", queued[0][1], again[0][2]);
+    let relation = format!(
+        "SELECT concat_ws(' ', relation, parent = '{}') FROM image_gen.jobs WHERE id = '{}'",
+        queued[0][1], again[0][2]
+    );
     assert_eq!(alice.text(&relation), "rerun t");
     assert_eq!(alice.sqlstate("SELECT * FROM image_gen.rerun_batch('bat_nothing')"), "42704");
     stage.check_money();
@@ -60,16 +68,21 @@ fn a_rerun_stays_within_the_cap_of_its_batch() {
     // Room for three calls, and the first one of a shot is refused and billed.
     let stage = Stage::with(Options::all_keys(&["image_gen.min_headroom = 0", "image_gen.retry_buffer = 0"]));
     stage.admin().run("UPDATE image_gen.providers SET enabled = false WHERE id <> 'bfl'");
-    stage.sim.rule(json!({"phase": "submit", "prompt_contains": "detail", "times": 1, "fault": "invalid"}));
+    stage.sim.rule(json!({"phase": "submit", "prompt_contains": "detail", "times": 1, "fault": {"kind": "status", "code": 422}}));
     let mut alice = stage.alice();
-    let batch = alice.text(&format!("SELECT min(batch) FROM image_gen.generate_batch({SHOTS}, max_cost => 0.12)"));
+    let batch =
+        alice.text(&format!("SELECT min(batch) FROM image_gen.generate_batch({SHOTS}, max_cost => 0.12)"));
     alice.run(&format!("SELECT image_gen.settle_batch('{batch}')"));
     // Its cap has room for the failed one, which cost nothing; with less it is refused, and nothing is queued.
     let mut admin = stage.admin();
-    admin.run(&format!("UPDATE image_gen.budgets SET amount = 0.11 WHERE scope = 'batch' AND key = '{batch}'"));
+    admin.run(&format!(
+        "UPDATE image_gen.budgets SET amount = 0.11 WHERE scope = 'batch' AND key = '{batch}'"
+    ));
     let rerun = format!("SELECT id FROM image_gen.rerun_batch('{batch}')");
     assert_eq!(alice.sqlstate(&rerun), "53400");
-    admin.run(&format!("UPDATE image_gen.budgets SET amount = 0.12 WHERE scope = 'batch' AND key = '{batch}'"));
+    admin.run(&format!(
+        "UPDATE image_gen.budgets SET amount = 0.12 WHERE scope = 'batch' AND key = '{batch}'"
+    ));
     let again = alice.text(&rerun);
     alice.all_succeed(&[again]);
     assert_eq!((stage.sim.submits(), stage.sim.billed().as_str()), (4, "0.12"));
@@ -79,7 +92,7 @@ fn a_rerun_stays_within_the_cap_of_its_batch() {
 #[test]
 fn exactly_one_variant_is_final_and_it_costs_what_all_cost() {
     // S72, N40
-    let stage = stage(&["bfl"]);
+    let stage = stage(&["bfl", "preview"]);
     let mut alice = stage.alice();
     let rows = alice.rows(
         "SELECT set_id, variant, seed, id FROM image_gen.generate_variants('a bottle on slate', n => 3, model => 'bfl:flux-1.1-pro', arguments => '{\"seed\": 7}', metadata => '{\"campaign\": \"aurora\"}')",
@@ -92,13 +105,18 @@ fn exactly_one_variant_is_final_and_it_costs_what_all_cost() {
     alice.all_succeed(&ids);
     let states = format!("SELECT state FROM image_gen.variants WHERE set_id = '{set}' ORDER BY asset_id");
     assert_eq!(alice.column(&states), ["candidate"; 3]);
-    let cost = format!("SELECT concat_ws(' ', variants, pictures, open, final_asset IS NOT NULL, billed, coalesce(cost_per_final::text, '-')) FROM image_gen.cost_by_set WHERE set_id = '{set}'");
+    let cost = format!(
+        "SELECT concat_ws(' ', variants, pictures, open, final_asset IS NOT NULL, billed, coalesce(cost_per_final::text, '-')) FROM image_gen.cost_by_set WHERE set_id = '{set}'"
+    );
     assert_eq!(alice.text(&cost), "3 3 0 f 0.12 -");
-    let assets = alice.column(&format!("SELECT asset_id FROM image_gen.variants WHERE set_id = '{set}' ORDER BY asset_id"));
+    let assets = alice
+        .column(&format!("SELECT asset_id FROM image_gen.variants WHERE set_id = '{set}' ORDER BY asset_id"));
     // Nobody else picks, and nothing is picked in part.
     assert_eq!(stage.bob().sqlstate(&format!("SELECT * FROM image_gen.pick({})", assets[0])), "42704");
     assert_eq!(alice.sqlstate("SELECT * FROM image_gen.pick(NULL)"), "42704");
-    for (pick, expected) in [(1, ["candidate", "final", "candidate"]), (0, ["final", "candidate", "candidate"])] {
+    for (pick, expected) in
+        [(1, ["candidate", "final", "candidate"]), (0, ["final", "candidate", "candidate"])]
+    {
         let set = alice.column(&format!("SELECT state FROM image_gen.pick({})", assets[pick]));
         assert_eq!(set, expected);
         assert_eq!(alice.column(&states), expected);
@@ -120,25 +138,43 @@ fn exactly_one_variant_is_final_and_it_costs_what_all_cost() {
 
 #[test]
 fn variants_vary_by_what_is_asked_and_keep_the_rest() {
-    let stage = stage(&["bfl", "openai"]);
+    let stage = stage(&["bfl", "openai", "preview"]);
     let mut alice = stage.alice();
     let mut queue = |arguments: &str| {
-        let set = alice.text(&format!("SELECT min(set_id) FROM image_gen.generate_variants('a bottle', {arguments})"));
+        let set = alice
+            .text(&format!("SELECT min(set_id) FROM image_gen.generate_variants('a bottle', {arguments})"));
         alice.column(&format!("SELECT concat_ws('|', model, prompt, parameters ->> 'guidance', parameters ->> 'width') FROM image_gen.jobs WHERE batch = '{set}' ORDER BY seq"))
     };
     assert_eq!(
-        queue("vary => 'palette', n => 2, model => 'preview', arguments => '{\"width\": 64, \"height\": 64}'"),
+        queue(
+            "vary => 'palette', n => 2, model => 'preview', arguments => '{\"width\": 64, \"height\": 64}'"
+        ),
         [
             "preview|a bottle, color palette: charcoal, warm grey, single amber accent|64",
             "preview|a bottle, color palette: off-white, sand, sage green|64"
         ]
     );
-    assert_eq!(queue("vary => 'model', choices => '{preview,flux-1.1-pro}'"), ["preview|a bottle", "flux-1.1-pro|a bottle"]);
-    assert_eq!(queue("vary => 'lighting', choices => '{golden hour,neon glow}', model => 'preview'"), ["preview|a bottle, golden hour", "preview|a bottle, neon glow"]);
-    assert_eq!(queue("vary => 'guidance', choices => '{2.5,3.5}', model => 'preview'"), ["preview|a bottle|2.5", "preview|a bottle|3.5"]);
+    assert_eq!(
+        queue("vary => 'model', choices => '{preview,flux-1.1-pro}'"),
+        ["preview|a bottle", "flux-1.1-pro|a bottle"]
+    );
+    assert_eq!(
+        queue("vary => 'lighting', choices => '{golden hour,neon glow}', model => 'preview'"),
+        ["preview|a bottle, golden hour", "preview|a bottle, neon glow"]
+    );
+    assert_eq!(
+        queue("vary => 'guidance', choices => '{2.5,3.5}', model => 'preview'"),
+        ["preview|a bottle|2.5", "preview|a bottle|3.5"]
+    );
     let models = queue("vary => 'model', n => 2");
     assert!(models.len() == 2 && models[0] != models[1], "{models:?}");
-    assert_eq!(alice.number("SELECT count(DISTINCT seed) - count(DISTINCT batch) FROM image_gen.jobs WHERE batch IS NOT NULL"), 0, "one seed a set");
+    assert_eq!(
+        alice.number(
+            "SELECT count(DISTINCT seed) - count(DISTINCT batch) FROM image_gen.jobs WHERE batch IS NOT NULL"
+        ),
+        0,
+        "one seed a set"
+    );
     for (arguments, code) in [
         ("n => 0", "22023"),
         ("n => 11", "22023"),
@@ -176,21 +212,38 @@ fn a_draft_is_promoted_with_its_seed_and_lineage_leads_both_ways() {
     };
     assert_eq!(row(&mut alice, &last), format!("a fox flux-1.1-pro 99 promote {draft} 512 fox"));
     assert_eq!(stage.sim.submits(), spent + 1);
-    let large = alice.text(&format!("SELECT id FROM image_gen.promote('{draft}', 'flux-1.1-pro', '{{\"width\": 1024, \"height\": 768}}')"));
+    let large = alice.text(&format!(
+        "SELECT id FROM image_gen.promote('{draft}', 'flux-1.1-pro', '{{\"width\": 1024, \"height\": 768}}')"
+    ));
     assert!(row(&mut alice, &large).contains(" 1024 "));
     // On from the final one: upscaled, and varied from that.
     let asset = alice.text(&format!("SELECT id FROM image_gen.campaign_assets WHERE job_id = '{last}'"));
-    let upscaled = alice.text(&format!("SELECT id FROM image_gen.upscale('asset:{asset}', model => 'stability:fast-upscale')"));
-    let varied = alice.text(&format!("SELECT id FROM image_gen.edit('job:{upscaled}', 'in snow', model => 'stability:sd3.5-large')"));
+    let upscaled = alice.text(&format!("SELECT id FROM image_gen.upscale('asset:{asset}', scale => 4, model => 'stability:stability-upscale-fast')"));
+    let varied = alice.text(&format!(
+        "SELECT id FROM image_gen.edit('job:{upscaled}', 'in snow', model => 'stability:sd3.5-large')"
+    ));
     let lineage = |session: &mut Session, of: &str| {
         session.column(&format!("SELECT concat_ws(' ', generation, relation, job_id) FROM image_gen.lineage((SELECT id FROM image_gen.campaign_assets WHERE job_id = '{of}'))"))
     };
     alice.all_succeed(&[upscaled.clone(), varied.clone(), large.clone()]);
-    let expected = [format!("-1 {draft}"), format!("0 promote {last}"), format!("1 upscale {upscaled}"), format!("2 edit {varied}")];
+    let expected = [
+        format!("-1 {draft}"),
+        format!("0 promote {last}"),
+        format!("1 upscale {upscaled}"),
+        format!("2 edit {varied}"),
+    ];
     assert_eq!(lineage(&mut alice, &last), expected);
     let down = lineage(&mut alice, &draft);
     assert_eq!((down.len(), down[0].as_str()), (5, format!("0 {draft}").as_str()));
-    assert_eq!(lineage(&mut alice, &varied), [format!("-3 {draft}"), format!("-2 promote {last}"), format!("-1 upscale {upscaled}"), format!("0 edit {varied}")]);
+    assert_eq!(
+        lineage(&mut alice, &varied),
+        [
+            format!("-3 {draft}"),
+            format!("-2 promote {last}"),
+            format!("-1 upscale {upscaled}"),
+            format!("0 edit {varied}")
+        ]
+    );
     assert_eq!(stage.sim.submits(), spent + 4);
     // Pictures stay, and know where they come from, when their jobs are pruned.
     stage.admin().run("SELECT image_gen.prune('0 s')");
@@ -204,15 +257,20 @@ fn a_draft_is_promoted_with_its_seed_and_lineage_leads_both_ways() {
 
 #[test]
 fn a_picture_that_came_along_goes_into_what_is_made_again() {
-    let stage = stage(&["bfl"]);
-    stage.sim.rule(json!({"phase": "submit", "prompt_contains": "in snow", "times": 1, "fault": "invalid"}));
+    let stage = stage(&["bfl", "preview"]);
+    stage.sim.rule(json!({"phase": "submit", "prompt_contains": "in snow", "times": 1, "fault": {"kind": "status", "code": 422}}));
     let mut alice = stage.alice();
     let picture = image_gen_tests::picture::data_uri(&image_gen_tests::picture::photo(64, 64, 7));
-    let shots = format!("'{{\"one\": {{\"operation\": \"edit\", \"image\": \"{picture}\", \"prompt\": \"in snow\", \"model\": \"bfl:flux-kontext-pro\"}}}}'");
+    let shots = format!(
+        "'{{\"one\": {{\"operation\": \"edit\", \"image\": \"{picture}\", \"prompt\": \"in snow\", \"model\": \"bfl:flux-kontext-pro\"}}}}'"
+    );
     let batch = alice.text(&format!("SELECT batch FROM image_gen.generate_batch({shots})"));
     alice.run(&format!("SELECT image_gen.settle_batch('{batch}')"));
     let again = alice.text(&format!("SELECT id FROM image_gen.rerun_batch('{batch}')"));
     alice.all_succeed(std::slice::from_ref(&again));
-    assert_eq!(stage.admin().number(&format!("SELECT count(*) FROM image_gen.job_inputs WHERE job_id = '{again}'")), 1);
+    assert_eq!(
+        stage.admin().number(&format!("SELECT count(*) FROM image_gen.job_inputs WHERE job_id = '{again}'")),
+        1
+    );
     assert_eq!(stage.sim.submits(), 2);
 }

@@ -146,7 +146,7 @@ fn a_role_that_bypasses_row_security_forges_no_owner() {
         "UPDATE image_gen.jobs SET owner = 'auditor'",
         "UPDATE image_gen.campaign_assets SET owner = 'auditor', billed_cost = 0",
         "DELETE FROM image_gen.attempts",
-        "SELECT image_gen._needs('{1}', '{image}', '{job:x}', 'alice')",
+        "SELECT image_gen._needs('{1}', '{image}', '{job:x}', '{NULL}', 'alice')",
     ] {
         assert_eq!(auditor.sqlstate(forged), "42501", "{forged}");
     }

@@ -39,10 +39,14 @@ fn the_walkthrough_is_fifteen_lines_of_sql() {
     let said = said.stdin(input(&script)).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
     assert!(said.status.success(), "{out}{err}");
-    let settled = out.lines().find(|line| line.starts_with('{') && line.contains("\"done\"")).expect("settle()");
+    let settled =
+        out.lines().find(|line| line.starts_with('{') && line.contains("\"done\"")).expect("settle()");
     let settled: Value = serde_json::from_str(settled).unwrap();
     let done = settled["done"].as_object().unwrap();
-    assert_eq!(done.keys().map(String::as_str).collect::<Vec<_>>(), ["detail", "hero", "lifestyle", "social"]);
+    assert_eq!(
+        done.keys().map(String::as_str).collect::<Vec<_>>(),
+        ["detail", "hero", "lifestyle", "social"]
+    );
     assert_eq!((&settled["failed"], settled.get("pending")), (&json!({}), None));
     assert_eq!(done["hero"]["seed"], 73104);
     for shot in done.values() {
@@ -51,7 +55,8 @@ fn the_walkthrough_is_fifteen_lines_of_sql() {
         assert!(shot["url"].as_str().is_some_and(|url| !url.is_empty()));
     }
     // One render more, for the refused shot, in softer words with the same seed.
-    let seeds: Vec<Value> = stage.sim.entries().iter().filter(|e| e["phase"] == "submit").map(|e| e["seed"].clone()).collect();
+    let seeds: Vec<Value> =
+        stage.sim.entries().iter().filter(|e| e["phase"] == "submit").map(|e| e["seed"].clone()).collect();
     assert_eq!(stage.sim.submits(), 5, "{seeds:?}");
     let billed = stage.alice().text("SELECT sum(billed_cost) FROM image_gen.jobs");
     assert_eq!(billed, stage.sim.billed());
@@ -70,17 +75,22 @@ fn input(text: &str) -> std::process::Stdio {
 fn answers_are_what_their_types_say() {
     // S34, S35, S48 to S50: an unknown key would not be read, a missing one neither.
     let stage = bfl();
-    stage.sim.rule(json!({"phase": "submit", "prompt_contains": "never", "fault": "invalid"}));
+    stage.sim.rule(
+        json!({"phase": "submit", "prompt_contains": "never", "fault": {"kind": "status", "code": 422}}),
+    );
     let mut alice = stage.alice();
     let call = |prompt: &str| {
-        format!("SELECT image_gen.generate_image('{{\"prompt\": \"{prompt}\", \"model\": \"bfl:flux-1.1-pro\", \"metadata\": {{\"shot\": \"{prompt}\"}}}}')")
+        format!(
+            "SELECT image_gen.generate_image('{{\"prompt\": \"{prompt}\", \"model\": \"bfl:flux-1.1-pro\", \"metadata\": {{\"shot\": \"{prompt}\"}}}}')"
+        )
     };
     let queued: Vec<Queued> =
         ["a cat", "never"].map(|prompt| serde_json::from_str(&alice.text(&call(prompt))).unwrap()).into();
     assert!(queued.iter().all(|q| q.status == Status::Queued && q.model == "flux-1.1-pro"));
     let ids: Vec<String> = queued.iter().map(|q| format!("'{}'", q.id)).collect();
     let settled: Value =
-        serde_json::from_str(&alice.text(&format!("SELECT image_gen.settle(ARRAY[{}])", ids.join(", ")))).unwrap();
+        serde_json::from_str(&alice.text(&format!("SELECT image_gen.settle(ARRAY[{}])", ids.join(", "))))
+            .unwrap();
     assert_eq!(settled["done"]["a cat"]["seed"].as_i64().is_some(), true);
     let of = |id: &str| format!("SELECT image_gen.get_generation({id})");
     let [cat, never]: [Generation; 2] =
@@ -96,7 +106,8 @@ fn answers_are_what_their_types_say() {
     stage.sim.configure(&json!({"render_seconds": 30.0}));
     let slow: Queued = serde_json::from_str(&alice.text(&call("slow"))).unwrap();
     let left: Value =
-        serde_json::from_str(&alice.text(&format!("SELECT image_gen.settle('{{{}}}', '10 ms')", slow.id))).unwrap();
+        serde_json::from_str(&alice.text(&format!("SELECT image_gen.settle('{{{}}}', '10 ms')", slow.id)))
+            .unwrap();
     assert_eq!(left, json!({"done": {}, "failed": {}, "pending": ["slow"]}));
 }
 
@@ -111,7 +122,8 @@ fn a_client_that_asks_when_it_is_told_asks_seldom() {
         "SELECT image_gen.generate_image(jsonb_build_object('prompt', 'shot ' || i, 'model', 'bfl:flux-1.1-pro')) ->> 'id' FROM generate_series(1, 40) i",
     );
     let began = Instant::now();
-    let (mut due, mut polls): (Vec<(Duration, String)>, u32) = (ids.iter().map(|id| (Duration::from_millis(1500), id.clone())).collect(), 0);
+    let (mut due, mut polls): (Vec<(Duration, String)>, u32) =
+        (ids.iter().map(|id| (Duration::from_millis(1500), id.clone())).collect(), 0);
     while let Some((at, id)) = due.iter().min().cloned() {
         due.retain(|(_, other)| *other != id);
         // The client's own pause: nothing is waited for but the time.

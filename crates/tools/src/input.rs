@@ -79,7 +79,8 @@ pub struct GenerateImage {
 fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     let expected = &"a time with its zone, such as 2026-04-30T09:17:42Z";
-    let read = |text: String| text.parse().map_err(|_| Error::invalid_value(Unexpected::Str(&text), expected));
+    let read =
+        |text: String| text.parse().map_err(|_| Error::invalid_value(Unexpected::Str(&text), expected));
     text.map(read).transpose()
 }
 

@@ -91,7 +91,9 @@ pub fn arguments(tool: &str, json: &str) -> Result<(&'static str, Value), Mistak
         return Err(Mistake {
             path: "$.tool".to_owned(),
             message: format!("this is {tool}, not {}", Value::from(envelope.tool)),
-            hint: format!("Call the function of that name, or write {{\"tool\": \"{tool}\", \"arguments\": {{...}}}}."),
+            hint: format!(
+                "Call the function of that name, or write {{\"tool\": \"{tool}\", \"arguments\": {{...}}}}."
+            ),
         });
     }
     Ok(("$.arguments", envelope.arguments))

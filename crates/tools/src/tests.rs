@@ -24,7 +24,10 @@ fn a_call_is_read_with_and_without_its_envelope() {
     let (root, inner) = arguments("generate_image", CALL).unwrap();
     assert_eq!(root, "$.arguments");
     let call: GenerateImage = read(root, &inner.to_string()).unwrap();
-    assert_eq!((call.width, call.seed, call.guidance, call.steps), (Some(1024), Some(73104), Some(3.5), Some(28)));
+    assert_eq!(
+        (call.width, call.seed, call.guidance, call.steps),
+        (Some(1024), Some(73104), Some(3.5), Some(28))
+    );
     assert_eq!(call.metadata.unwrap()["shot"], "hero");
     let (root, alone) = arguments("generate_image", &inner.to_string()).unwrap();
     assert_eq!((root, alone), ("$", inner));
@@ -37,9 +40,21 @@ fn what_is_wrong_is_named_by_its_json_path() {
         read::<GenerateImage>(root, &inner.to_string()).map(drop)
     };
     for (json, says, hint) in [
-        (r#"{"prompt": "x", "widht": 1}"#, "$.widht: unknown field `widht`", "Expected one of `prompt`, `model`"),
-        (r#"{"prompt": "x", "width": "1024"}"#, "$.width: invalid type: string \"1024\"", "Expected an integer."),
-        (r#"{"prompt": "x", "width": 1.5}"#, "$.width: invalid type: floating point `1.5`", "Expected an integer."),
+        (
+            r#"{"prompt": "x", "widht": 1}"#,
+            "$.widht: unknown field `widht`",
+            "Expected one of `prompt`, `model`",
+        ),
+        (
+            r#"{"prompt": "x", "width": "1024"}"#,
+            "$.width: invalid type: string \"1024\"",
+            "Expected an integer.",
+        ),
+        (
+            r#"{"prompt": "x", "width": 1.5}"#,
+            "$.width: invalid type: floating point `1.5`",
+            "Expected an integer.",
+        ),
         (r#"{"prompt": 1}"#, "$.prompt: invalid type: integer `1`", "Expected a string."),
         (r#"{"prompt": "x", "metadata": []}"#, "$.metadata: invalid type: sequence", "Expected an object."),
         (
@@ -56,7 +71,11 @@ fn what_is_wrong_is_named_by_its_json_path() {
         ),
         (r#"{"tool": "generate_image", "arguments": []}"#, "$.arguments: this is no JSON object", "Write {"),
         (r#"{"tool": "generate_image"}"#, "$: missing field `arguments`", "Compare it with"),
-        (r#"{"tool": "get_credits", "arguments": {}}"#, "$.tool: this is generate_image, not \"get_credits\"", "Call"),
+        (
+            r#"{"tool": "get_credits", "arguments": {}}"#,
+            "$.tool: this is generate_image, not \"get_credits\"",
+            "Call",
+        ),
         (r#"{"tool": 1, "arguments": {}}"#, "$.tool: invalid type: integer `1`", "Expected a string."),
     ] {
         let mistake = wrong(json).unwrap_err();
@@ -66,7 +85,10 @@ fn what_is_wrong_is_named_by_its_json_path() {
     let status = read::<ListRecentGenerations>("$", r#"{"filters": {"status": "canceled"}}"#).unwrap_err();
     assert_eq!(status.path, "$.filters.status");
     let filters = read::<ListRecentGenerations>("$", r#"{"filters": 7}"#).unwrap_err();
-    assert_eq!((filters.to_string().as_str(), filters.hint.as_str()), ("$.filters: invalid type: integer `7`", "Expected an object."));
+    assert_eq!(
+        (filters.to_string().as_str(), filters.hint.as_str()),
+        ("$.filters: invalid type: integer `7`", "Expected an object.")
+    );
     let none = ListRecentGenerations { limit: Some(0), ..ListRecentGenerations::default() };
     assert_eq!(none.check().unwrap_err().to_string(), "$.limit: 0 is out of range");
 }
@@ -111,7 +133,10 @@ fn the_first_pause_is_the_estimate_and_later_ones_grow_to_eight_seconds() {
     assert_eq!(next_poll_ms(9.0, 0.004), 9000);
     assert_eq!(next_poll_ms(9.0, 3.2), 6000, "what is left, in whole seconds");
     assert_eq!([9.02, 17.1, 25.2, 1e6].map(|elapsed| next_poll_ms(9.0, elapsed)), [8000; 4]);
-    assert_eq!([0.0, 2.01, 5.05, 9.6, 16.4, 60.0].map(|t| next_poll_ms(2.0, t)), [2000, 3000, 4500, 6750, 8000, 8000]);
+    assert_eq!(
+        [0.0, 2.01, 5.05, 9.6, 16.4, 60.0].map(|t| next_poll_ms(2.0, t)),
+        [2000, 3000, 4500, 6750, 8000, 8000]
+    );
     assert_eq!(next_poll_ms(2.5, 0.0), 2500);
     // Whatever is given, there is a pause, and an end.
     for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 0.0, 1e300] {
