@@ -263,8 +263,7 @@ pub fn submit(submission: Submission) -> Option<Receipt> {
 /// The ids of the jobs, in their order.
 pub fn template(arguments: &str, prompts: Vec<String>, identity: &Identity) -> Vec<String> {
     let (operation, mut named) = arguments::operation_named(Some("generate"), Some(arguments));
-    let metadata =
-        named.remove("metadata").map(serde_json::value::RawValue::get).filter(|json| *json != "null");
+    let metadata = named.remove("metadata").map(RawValue::get).filter(|json| *json != "null");
     let request = answered(arguments::described("arguments", &named).map_err(Into::into));
     let common = Submission::named(operation, request, &named, metadata.unwrap_or("{}"));
     let submissions = prompts.into_iter().map(|prompt| {

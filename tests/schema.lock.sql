@@ -203,12 +203,17 @@ TABLE campaign_assets (
   currency text NOT NULL DEFAULT 'USD'::text,
   cost_source image_gen.cost_source NOT NULL,
   metadata jsonb NOT NULL DEFAULT '{}'::jsonb,
+  batch text COLLATE "C",
+  parent text COLLATE "C",
+  relation text,
   owner regrole NOT NULL,
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
   campaign_assets_job_id_position_key UNIQUE (job_id, "position")
   campaign_assets_pkey PRIMARY KEY (id)
+  CREATE INDEX campaign_assets_batch ON image_gen.campaign_assets USING btree (batch) WHERE (batch IS NOT NULL)
   CREATE INDEX campaign_assets_campaign ON image_gen.campaign_assets USING btree (campaign, shot)
+  CREATE INDEX campaign_assets_parent ON image_gen.campaign_assets USING btree (parent) WHERE (parent IS NOT NULL)
   CREATE INDEX campaign_assets_sha256 ON image_gen.campaign_assets USING btree (sha256)
   CREATE INDEX campaign_assets_ticket ON image_gen.campaign_assets USING btree (ticket)
   CREATE TRIGGER spending_changes BEFORE DELETE ON image_gen.campaign_assets FOR EACH ROW EXECUTE FUNCTION image_gen._spending_changes() ALWAYS
@@ -363,6 +368,8 @@ TABLE jobs (
   max_cost image_gen.cost,
   allow_unpriced boolean NOT NULL DEFAULT false,
   batch text COLLATE "C",
+  parent text COLLATE "C",
+  relation text,
   estimated_seconds numeric,
   estimated_cost numeric,
   currency text NOT NULL DEFAULT 'USD'::text,
@@ -382,6 +389,7 @@ TABLE jobs (
   CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs USING btree (owner, idempotency_key) WHERE (idempotency_key IS NOT NULL)
   CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops)
   CREATE INDEX jobs_owner ON image_gen.jobs USING btree (owner, seq)
+  CREATE INDEX jobs_parent ON image_gen.jobs USING btree (parent) WHERE (parent IS NOT NULL)
   CREATE TRIGGER error_code_without_picture AFTER UPDATE OF status, error_code ON image_gen.jobs FOR EACH ROW WHEN (((new.error_code IS NULL) <> ((new.status)::text = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text])))) EXECUTE FUNCTION image_gen._refuse_row() ALWAYS
   CREATE TRIGGER finished_when_over AFTER UPDATE OF status, finished_at ON image_gen.jobs FOR EACH ROW WHEN (((new.finished_at IS NULL) <> ((new.status)::text = ANY (ARRAY['queued'::text, 'running'::text])))) EXECUTE FUNCTION image_gen._refuse_row() ALWAYS
   CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.jobs FOR EACH STATEMENT EXECUTE FUNCTION image_gen._spending_lost() ALWAYS
@@ -405,6 +413,26 @@ TABLE ladder (
   CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.ladder FOR EACH ROW EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
   CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.ladder FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
   CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.ladder FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
+
+TABLE lint_rules (
+  position image_gen.positive NOT NULL,
+  rule text NOT NULL,
+  pattern text,
+  unless text,
+  models text[],
+  parameter text,
+  low numeric,
+  high numeric,
+  without text[],
+  message text NOT NULL,
+  instead text,
+  enabled boolean NOT NULL DEFAULT true,
+  origin image_gen.origin NOT NULL DEFAULT 'admin'::text
+)
+  lint_rules_pkey PRIMARY KEY ("position")
+  lint_rules_rule_key UNIQUE (rule)
+  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.lint_rules FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
+  CREATE TRIGGER try_rule BEFORE INSERT OR UPDATE ON image_gen.lint_rules FOR EACH ROW EXECUTE FUNCTION image_gen._try_rule()
 
 TABLE locks (
   name text COLLATE "C" NOT NULL
@@ -461,6 +489,30 @@ TABLE models (
   CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.models FOR EACH STATEMENT EXECUTE FUNCTION image_gen._catalogue_changed() ALWAYS
   CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.models FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
   CREATE TRIGGER try_workflow BEFORE INSERT OR UPDATE ON image_gen.models FOR EACH ROW WHEN (((new.fixed)::jsonb ? 'workflow'::text)) EXECUTE FUNCTION image_gen._try_workflow()
+
+TABLE palettes (
+  position image_gen.positive NOT NULL,
+  palette text NOT NULL,
+  enabled boolean NOT NULL DEFAULT true,
+  origin image_gen.origin NOT NULL DEFAULT 'admin'::text
+)
+  palettes_palette_check CHECK ((palette <> ''::text))
+  palettes_pkey PRIMARY KEY ("position")
+  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.palettes FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
+
+TABLE picks (
+  set_id text COLLATE "C" NOT NULL,
+  asset_id bigint NOT NULL,
+  picked_by name NOT NULL,
+  picked_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  picks_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES image_gen.campaign_assets(id) ON DELETE CASCADE
+  picks_asset_id_key UNIQUE (asset_id)
+  picks_pkey PRIMARY KEY (set_id)
+  ROW LEVEL SECURITY
+  POLICY seen FOR SELECT TO public USING (EXISTS ( SELECT
+   FROM image_gen.campaign_assets a
+  WHERE (a.id = picks.asset_id)))
 
 TABLE prices (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -529,6 +581,24 @@ TABLE queue (
   CREATE INDEX queue_ready ON image_gen.queue USING btree (seq) WHERE ((state)::text = 'ready'::text)
   CREATE TRIGGER epoch_while_running AFTER UPDATE OF state, epoch ON image_gen.queue FOR EACH ROW WHEN ((((new.state)::text = 'running'::text) <> (new.epoch IS NOT NULL))) EXECUTE FUNCTION image_gen._refuse_row() ALWAYS
   CREATE TRIGGER queue_truncated AFTER TRUNCATE ON image_gen.queue FOR EACH STATEMENT EXECUTE FUNCTION image_gen._queue_truncated()
+
+TABLE request_rules (
+  position image_gen.positive NOT NULL,
+  rule text NOT NULL,
+  pattern text NOT NULL,
+  unless text,
+  operation text NOT NULL,
+  arguments image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
+  needs text[] NOT NULL DEFAULT '{}'::text[],
+  reason text NOT NULL,
+  enabled boolean NOT NULL DEFAULT true,
+  origin image_gen.origin NOT NULL DEFAULT 'admin'::text
+)
+  request_rules_operation_check CHECK ((operation = ANY (ARRAY['generate'::text, 'edit'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text, 'character_sheet'::text])))
+  request_rules_pkey PRIMARY KEY ("position")
+  request_rules_rule_key UNIQUE (rule)
+  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.request_rules FOR EACH ROW EXECUTE FUNCTION image_gen._own_row()
+  CREATE TRIGGER try_rule BEFORE INSERT OR UPDATE ON image_gen.request_rules FOR EACH ROW EXECUTE FUNCTION image_gen._try_rule()
 
 TABLE reviews (
   job_id text COLLATE "C" NOT NULL,
@@ -710,11 +780,15 @@ VIEW attachment_rows (attachment bigint, relation text, key jsonb, state text, e
 
 VIEW attachments (id bigint, relation text, into_column name, asset_column name, key_columns name[], prompt text, arguments image_gen.json_object, approve boolean, owner text, state text, problem text, rows bigint, written bigint, under_way bigint, refused bigint, failed bigint, waiting bigint, created_by text, created_at timestamp with time zone) WITH (security_invoker=true)
 
+VIEW batches (batch text, shot text, id image_gen.job_id, status image_gen.job_state, waiting_for image_gen.wait_reason, model text, seed image_gen.seed, url text, error_code text, billed_cost image_gen.cost, known_cost numeric, currency text, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
+
 VIEW callbacks (id bigint, hook bigint, function text, owner regrole, job_id text, status text, state text, tries integer, due_at timestamp with time zone, last_error text, created_at timestamp with time zone)
 
 VIEW capabilities (provider text, model text, task text, parameter text, state text, sent_as text)
 
 VIEW cost_by_campaign (campaign text, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
+
+VIEW cost_by_set (set_id text, variants bigint, pictures bigint, open bigint, final_asset bigint, billed numeric, known_cost numeric, cost_per_final numeric, currency text) WITH (security_invoker=true)
 
 VIEW cost_by_ticket (ticket text, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
 
@@ -733,6 +807,8 @@ VIEW reservations (job_id text, held numeric, reason text, since timestamp with 
 VIEW review_queue (id image_gen.job_id, operation image_gen.operation, why text, error_message text, campaign text, shot text, prompt text, model text, seed image_gen.seed, prompts_tried text[], calls jsonb, spent numeric, cost_source image_gen.cost_source, currency text, owner regrole, claimed_by regrole, claimed_at timestamp with time zone, created_at timestamp with time zone, waiting_since timestamp with time zone) WITH (security_invoker=true)
 
 VIEW spending (at timestamp with time zone, owner regrole, campaign text, ticket text, shot text, metadata image_gen.json_object, batch text, operation image_gen.operation, provider text, model text, job_id text, number image_gen.positive, status image_gen.attempt_state, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source image_gen.cost_source, estimated_cost numeric, tokens jsonb, work jsonb, remote_id text) WITH (security_invoker=true)
+
+VIEW variants (set_id text, asset_id bigint, job_id text, position image_gen.positive, state text, url text, model text, seed bigint, prompt text, billed_cost image_gen.cost, known_cost numeric, currency text, created_at timestamp with time zone) WITH (security_invoker=true)
 
 VIEW worker_status (running boolean, mode text, pid integer, running_since timestamp with time zone, epoch bigint, in_flight bigint, in_flight_cap integer, cap_reason text, ready bigint, oldest_ready timestamp with time zone, configured_keys text[], last_error text, last_error_at timestamp with time zone, held text)
 
@@ -770,6 +846,7 @@ FUNCTION _append_only() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_
 FUNCTION _applicable(owner regrole, metadata jsonb, batch text, login regrole DEFAULT NULL::regrole) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION _approvals() RETURNS TABLE(id image_gen.job_id, operation image_gen.operation, url text, key jsonb, relation text, metadata jsonb, prompt text, model text, seed image_gen.seed, known_cost numeric, cost_source image_gen.cost_source, currency text, owner regrole, claimed_by regrole, claimed_at timestamp with time zone, created_at timestamp with time zone, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _archive(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _arguments_of(job image_gen.jobs) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _attachment_before(of_id bigint, keys jsonb[]) RETURNS TABLE(number integer, prompt_hash bytea, state text, job_id text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _attachment_callback(of_job text, OUT id bigint, OUT awaits_approval boolean, OUT failed boolean, OUT last_error text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _attachment_function(of_id bigint, what text, argument oid, OUT function oid, OUT called text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -829,17 +906,21 @@ FUNCTION _explain(operation text, arguments text, max_cost numeric) RETURNS json
 FUNCTION _finish(this_epoch bigint, seqs bigint[], statuses text[], codes text[], messages text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _fold_spending(at_most integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off SET jit=off
 FUNCTION _forget_spending() RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _generate_image(arguments jsonb) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
+FUNCTION _generation(job image_gen.job_status) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _goes_with(class oid, object oid, relation oid, "column" integer) RETURNS void VOLATILE STRICT
 FUNCTION _held() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _here() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
 FUNCTION _hold(pid integer, mode text) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _home() RETURNS uuid STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _inherit_inputs(new_jobs text[], parents text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _is_blank(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _is_granted(caller regrole, granted_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _is_local(kind text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _is_plausible(call image_gen.attempts, amount numeric, times numeric) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _is_uncommitted(seq bigint) RETURNS boolean VOLATILE STRICT
 FUNCTION _is_worker(pid integer) RETURNS boolean VOLATILE
+FUNCTION _iso(at timestamp with time zone) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _keep(hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _keep_input(new_job text, hash text, media_type text, picture bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -847,19 +928,24 @@ FUNCTION _learn(providers text[], models text[], renders numeric[]) RETURNS void
 FUNCTION _let_go(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _let_one_run_alone() RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _limit_of(budget image_gen.budgets, at timestamp with time zone) RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _list_arguments(arguments jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _load_catalogue() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _lock_attempts(ids text[], numbers integer[]) RETURNS tid[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _lock_budgets(wanted bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _lock_flight(this_epoch bigint, seqs bigint[], OUT places tid[], OUT ids text[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _lock_jobs(ids text[]) RETURNS tid[] VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION _made_again(job image_gen.jobs, relation text, changed jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _make_room(caller regrole, most bigint, new bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _may_book(caller regrole, booked_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _may_review(caller regrole) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _min_headroom() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION _needs(numbers integer[], roles text[], picture_references text[], caller regrole) RETURNS TABLE(number integer, needs text) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _needs(numbers integer[], roles text[], picture_references text[], parents text[], caller regrole) RETURNS TABLE(number integer, role text, job text, unfinished boolean) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _new_job_id() RETURNS text VOLATILE STRICT
+FUNCTION _newest(most integer, statuses text[], of_campaign text, matching jsonb, of_model text, before text) RETURNS TABLE(id text, seq bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_seqscan=off SET enable_bitmapscan=off SET enable_sort=off SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _next_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner regrole, OUT event jsonb) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _next_candidates(job image_gen.jobs, progress jsonb) RETURNS TABLE(rank bigint, provider text, circuit text, error_code text, turned_away boolean) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _next_poll_ms(estimate double precision, elapsed double precision) RETURNS integer IMMUTABLE PARALLEL SAFE
+FUNCTION _no_such_batch(batch text) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _no_such_job(id text) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _not_folded() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _note(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -875,6 +961,7 @@ FUNCTION _price(prices jsonb, work jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLE
 FUNCTION _prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
 FUNCTION _prune(older_than timestamp with time zone, after_seq bigint, at_most integer, OUT pruned integer, OUT last_seq bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET lock_timeout=200ms
 FUNCTION _pruned_of(owner regrole) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION _queue_derived(requests jsonb, batch text, max_cost numeric) RETURNS TABLE(label text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch_id text) VOLATILE SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
 FUNCTION _queue_truncated() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _reason(code text, message text, provider text DEFAULT NULL::text, job_id text DEFAULT NULL::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS image_gen.wait_reason IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _reconcile(this_epoch bigint, in_flight bigint[], after_seq bigint, at_most integer, on_uncertain text, OUT last_seq bigint, OUT first_open bigint, OUT lost bigint[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
@@ -902,6 +989,7 @@ FUNCTION _rolling(asked text) RETURNS interval IMMUTABLE SET search_path=pg_cata
 FUNCTION _route(job_id text, operation text, request text, model text, model_is_open boolean, provider text, priority text, preferences text, max_cost numeric) RETURNS text[] VOLATILE
 FUNCTION _scope(asked text, key text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION _sees_budget(caller regrole, budget image_gen.budgets) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION _set_of(job_id text, batch text) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _settle(settled_id text, settled_number integer, amount numeric, way text, note text, force boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION _settle_in() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION _share(total numeric, pictures bigint, "position" bigint) RETURNS numeric IMMUTABLE
@@ -921,7 +1009,10 @@ FUNCTION _take_over(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS
 FUNCTION _tell(what text) RETURNS void VOLATILE STRICT
 FUNCTION _template_expression(template text) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _timings_changed() RETURNS trigger VOLATILE
+FUNCTION _tool_status(status text) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _tools() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION _try_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION _try_rule() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _try_workflow() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _unfolded() RETURNS SETOF bigint STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION _unfolded_calls() RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, last_call timestamp with time zone, owner regrole, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -937,11 +1028,13 @@ FUNCTION attach(relation regclass, prompt text DEFAULT NULL::text, into_column n
 FUNCTION attached_row() RETURNS trigger VOLATILE
 FUNCTION attached_statement() RETURNS trigger VOLATILE
 FUNCTION backfill(attachment bigint, n integer DEFAULT 100, max_cost numeric DEFAULT NULL::numeric, retry_failed boolean DEFAULT false, OUT queued integer, OUT refused integer, OUT estimated_cost numeric) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION build_prompt(subject text, style text DEFAULT NULL::text, composition text DEFAULT NULL::text, lighting text DEFAULT NULL::text, atmosphere text DEFAULT NULL::text, palette text DEFAULT NULL::text, details text DEFAULT NULL::text, words text DEFAULT NULL::text, OUT prompt text, OUT missing text[], OUT advice text) RETURNS record IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION cancel(ids text[]) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION check_budgets() RETURNS TABLE(budget text, problem text, booked numeric, computed numeric, job_id text) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION choose_model(needs_text boolean DEFAULT false, photoreal boolean DEFAULT false, draft boolean DEFAULT false, stylized boolean DEFAULT false, editing boolean DEFAULT false, priority text DEFAULT NULL::text, OUT model text, OUT rule text, OUT reason text, OUT configured boolean) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION claim_review(n integer DEFAULT 1, stale interval DEFAULT '@ 30 mins'::interval) RETURNS SETOF image_gen.review_queue VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION classify_request(request text, OUT operation text, OUT arguments jsonb, OUT needs text[], OUT rule text, OUT phrase text, OUT reason text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET work_mem=64MB SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean, period text, since timestamp with time zone, until timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
@@ -954,18 +1047,27 @@ FUNCTION estimate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, OUT job
 FUNCTION explain(operation text, arguments jsonb) RETURNS TABLE("position" integer, provider text, model text, included boolean, reason text, probability numeric, estimated_cost numeric, estimated_seconds numeric, warnings jsonb, request jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION generate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
+FUNCTION generate_image(arguments jsonb) RETURNS jsonb VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION generate_variants(prompt text, n integer DEFAULT NULL::integer, vary text DEFAULT 'seed'::text, choices text[] DEFAULT NULL::text[], model text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, arguments jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric) RETURNS TABLE(variant text, id text, status text, model_name text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, set_id text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION get_credits() RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION get_generation(id text) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION grant_campaign(campaign text, role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION grant_credits(amount numeric, scope text DEFAULT 'workspace'::text, key text DEFAULT NULL::text, period text DEFAULT NULL::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION import_invoice(provider text, period_from timestamp with time zone, period_to timestamp with time zone, amount numeric DEFAULT NULL::numeric, lines jsonb DEFAULT NULL::jsonb, currency text DEFAULT 'USD'::text, note text DEFAULT NULL::text, OUT invoice_id bigint, OUT matched bigint, OUT settled bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION lint_prompt(prompt text) RETURNS TABLE(word text, softer text, note text) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION lineage(asset bigint) RETURNS TABLE(generation integer, relation text, job_id text, asset_id bigint, parent text, status text, model text, seed bigint, prompt text, url text, created_at timestamp with time zone) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION lint_prompt(prompt text, model text DEFAULT NULL::text, parameters jsonb DEFAULT NULL::jsonb) RETURNS TABLE(rule text, word text, softer text, note text) VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION list_recent_generations("limit" integer DEFAULT 20, filters jsonb DEFAULT NULL::jsonb, before text DEFAULT NULL::text) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION needs_text(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION on_finish(function regprocedure, filter jsonb DEFAULT '{}'::jsonb) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION pause_attachment(attachment bigint, paused boolean DEFAULT true) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION pick(asset bigint) RETURNS SETOF image_gen.variants VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION picture(asset_id bigint) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION promote(job text, model text, changed jsonb DEFAULT NULL::jsonb) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION prune(older_than interval, at_most integer DEFAULT 10000) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION reassign_jobs(from_role text, to_role text) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION recent(n integer DEFAULT 20, status text DEFAULT NULL::text, campaign text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET enable_seqscan=off SET enable_bitmapscan=off SET enable_sort=off SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION recount_budgets() RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION rerun_batch(batch text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION resolve_review(id text, action text, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, url text DEFAULT NULL::text, billed_cost numeric DEFAULT NULL::numeric, note text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION resume(note text DEFAULT NULL::text) RETURNS TABLE(requeued integer, followed integer, ended integer) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION retry_callbacks(hook bigint DEFAULT NULL::bigint) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -973,9 +1075,12 @@ FUNCTION revoke_campaign(campaign text, role text DEFAULT NULL::text) RETURNS vo
 FUNCTION rewrite_prompt(prompt text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION set_budget(scope text, key text, amount numeric, period text DEFAULT 'total'::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT 'UTC'::text, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION set_role_policy(role text, allow_unpriced boolean DEFAULT false, allowed_options text[] DEFAULT '{*}'::text[], note text DEFAULT NULL::text) RETURNS image_gen.role_policies VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION settle(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION settle_batch(batch text, timeout interval DEFAULT '@ 5 mins'::interval) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION settle_cost(job_id text, number integer, billed_cost numeric, note text DEFAULT NULL::text, force boolean DEFAULT false) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION status(id text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION status(ids text[]) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION tool_schemas() RETURNS TABLE(tool text, description text, input_schema jsonb, output_schema jsonb) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION variate(image text, n integer DEFAULT 3, variance double precision DEFAULT NULL::double precision, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS SETOF image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1040,22 +1145,29 @@ GRANT EXECUTE ON FUNCTION _end TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _entry TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _finish TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _fold_spending TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _generation TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _held TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _hold TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _home TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _is_blank TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _is_local TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _is_uncommitted TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _is_worker TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _iso TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _join_attempt TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _keep TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _learn TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _let_go TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _let_one_run_alone TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _limit_of TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _list_arguments TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _lock_attempts TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _lock_flight TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _lock_jobs TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _newest TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _next_callback TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _next_poll_ms TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _no_such_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _no_such_job TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION _note TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _note_all_over TO image_gen_worker
@@ -1074,6 +1186,7 @@ GRANT EXECUTE ON FUNCTION _restated TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _restore_waits TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _role_name TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION _roll TO image_gen_worker
+GRANT EXECUTE ON FUNCTION _set_of TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _share TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _since TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _spending_days_of TO image_gen_admin, image_gen_user
@@ -1085,6 +1198,8 @@ GRANT EXECUTE ON FUNCTION _sweep_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _take_over TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _tell TO image_gen_worker
 GRANT EXECUTE ON FUNCTION _template_expression TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _tool_status TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION _tools TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _unfolded TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _unfolded_calls TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION _until TO image_gen_worker
@@ -1095,11 +1210,13 @@ GRANT EXECUTE ON FUNCTION attach TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION attached_row TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION attached_statement TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION backfill TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION build_prompt TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION cancel(id text) TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION cancel(ids text[]) TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION check_budgets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION choose_model TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION claim_review TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT EXECUTE ON FUNCTION classify_request TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION cost_report TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION credits TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION derive_seed TO image_gen_admin, image_gen_user
@@ -1112,18 +1229,27 @@ GRANT EXECUTE ON FUNCTION estimate_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION explain TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION generate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION generate_batch TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION generate_image TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION generate_variants TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION get_credits TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION get_generation TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION grant_campaign TO image_gen_admin
 GRANT EXECUTE ON FUNCTION grant_credits TO image_gen_admin
 GRANT EXECUTE ON FUNCTION import_invoice TO image_gen_admin
+GRANT EXECUTE ON FUNCTION lineage TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION lint_prompt TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION list_recent_generations TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION needs_text TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION on_finish TO image_gen_admin
 GRANT EXECUTE ON FUNCTION pause_attachment TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION pick TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION picture TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION promote TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION prune TO image_gen_admin
 GRANT EXECUTE ON FUNCTION reassign_jobs TO image_gen_admin
 GRANT EXECUTE ON FUNCTION recent TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION recount_budgets TO image_gen_admin
+GRANT EXECUTE ON FUNCTION rerun_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION resolve_review TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION resume TO image_gen_admin
 GRANT EXECUTE ON FUNCTION retry_callbacks TO image_gen_admin
@@ -1131,9 +1257,12 @@ GRANT EXECUTE ON FUNCTION revoke_campaign TO image_gen_admin
 GRANT EXECUTE ON FUNCTION rewrite_prompt TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION set_budget TO image_gen_admin
 GRANT EXECUTE ON FUNCTION set_role_policy TO image_gen_admin
+GRANT EXECUTE ON FUNCTION settle TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION settle_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION settle_cost TO image_gen_admin
 GRANT EXECUTE ON FUNCTION status(id text) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION status(ids text[]) TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT EXECUTE ON FUNCTION tool_schemas TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION transfer_style TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION upscale TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION variate TO image_gen_admin, image_gen_user
@@ -1148,6 +1277,7 @@ GRANT SELECT ON attachment_rows TO image_gen_admin, image_gen_user
 GRANT SELECT ON attachments TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON attempts TO image_gen_worker
 GRANT SELECT ON attempts TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT SELECT ON batches TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT ON blobs TO image_gen_worker
 GRANT SELECT ON blobs TO image_gen_admin, image_gen_user
 GRANT SELECT ON budget_changes TO image_gen_admin, image_gen_worker
@@ -1165,6 +1295,7 @@ GRANT SELECT ON capabilities TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON charges TO image_gen_worker
 GRANT SELECT ON charges TO image_gen_admin
 GRANT SELECT ON cost_by_campaign TO image_gen_admin, image_gen_user
+GRANT SELECT ON cost_by_set TO image_gen_admin, image_gen_user
 GRANT SELECT ON cost_by_ticket TO image_gen_admin, image_gen_user
 GRANT SELECT ON cost_corrections TO image_gen_admin
 GRANT SELECT ON cost_reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
@@ -1180,10 +1311,15 @@ GRANT SELECT ON jobs TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT SELECT, UPDATE ON jobs TO image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON ladder TO image_gen_admin
 GRANT SELECT ON ladder TO image_gen_user, image_gen_worker
+GRANT DELETE, INSERT, SELECT, UPDATE ON lint_rules TO image_gen_admin
+GRANT SELECT ON lint_rules TO image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON model_rules TO image_gen_admin
 GRANT SELECT ON model_rules TO image_gen_user, image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON models TO image_gen_admin
 GRANT SELECT ON models TO image_gen_user, image_gen_worker
+GRANT DELETE, INSERT, SELECT, UPDATE ON palettes TO image_gen_admin
+GRANT SELECT ON palettes TO image_gen_user
+GRANT SELECT ON picks TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON prices TO image_gen_admin
 GRANT SELECT ON prices TO image_gen_user, image_gen_worker
 GRANT INSERT, SELECT, UPDATE ON provider_balances TO image_gen_worker
@@ -1197,6 +1333,8 @@ GRANT UPDATE ON providers (requests_per_minute) TO image_gen_admin
 GRANT DELETE, INSERT, SELECT, UPDATE ON queue TO image_gen_worker
 GRANT SELECT ON queue TO image_gen_admin
 GRANT SELECT ON queue_stats TO image_gen_admin, image_gen_user
+GRANT DELETE, INSERT, SELECT, UPDATE ON request_rules TO image_gen_admin
+GRANT SELECT ON request_rules TO image_gen_user
 GRANT SELECT ON reservations TO image_gen_admin, image_gen_user
 GRANT SELECT ON review_queue TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT SELECT ON reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
@@ -1211,6 +1349,7 @@ GRANT SELECT ON spending_mark TO image_gen_admin
 GRANT SELECT ON spending_totals TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON timings TO image_gen_worker
 GRANT SELECT ON timings TO image_gen_admin, image_gen_user
+GRANT SELECT ON variants TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON waits TO image_gen_worker
 GRANT SELECT ON waits TO image_gen_admin
 GRANT SELECT ON worker_state TO image_gen_admin

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::arguments::{self, described, object};
 use super::batch::{cap_batch, into_rows};
-use super::{Submission, json_text, queue, reserve, rights};
+use super::{Identity, Submission, json_text, queue, reserve, rights};
 use crate::errors::{Code, fail};
 use crate::plan::admission::answered;
 use crate::statement::{Element, Statement, argument};
@@ -56,7 +56,7 @@ pub unsafe extern "C-unwind" fn image_gen_queue_derived(call: pg_sys::FunctionCa
     });
     let parents: Vec<Option<String>> = derived.iter().map(|d| d.parent.clone()).collect();
     let submissions = derived.iter().map(|derived| derived.submission(batch.as_deref()));
-    let queued = queue(submissions.collect());
+    let queued = queue(submissions.collect(), &Identity::caller());
     let several = queued.receipts.len() > 1;
     inherit_inputs(&queued.new, &parents);
     if let (Some(cap), Some(batch)) = (cap, &batch) {

@@ -115,8 +115,8 @@ fn users_write_through_the_functions_only() {
     assert_eq!(alice.sqlstate("UPDATE image_gen.jobs SET owner = 'bob'"), "42501");
     assert_eq!(alice.sqlstate("UPDATE image_gen.providers SET base_url = 'http://evil'"), "42501");
 
-    // Of the internal functions, only those that status(), wait(), worker_status, capabilities, the review queue and the reports of
-    // costs call in the caller's name, which change nothing; and those of attach() and detach(), which look whose the table is.
+    // Of the internal functions, only those that status(), wait(), the tools, worker_status, capabilities, the review queue and the reports
+    // of costs call in the caller's name, which change nothing; and those of attach() and detach(), which look whose the table is.
     let internal = stage.admin().column(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'image_gen'::regnamespace AND proname LIKE '\\_%'
             AND has_function_privilege('alice', oid, 'EXECUTE') ORDER BY 1",
@@ -138,21 +138,31 @@ fn users_write_through_the_functions_only() {
             "_define_attachment",
             "_edge_calls",
             "_entry",
+            "_generation",
             "_held",
+            "_is_blank",
             "_is_uncommitted",
             "_is_worker",
+            "_iso",
+            "_list_arguments",
+            "_newest",
+            "_next_poll_ms",
+            "_no_such_batch",
             "_no_such_job",
             "_remove_attachment",
             "_reservations",
             "_restated",
             "_role_name",
+            "_set_of",
             "_spending_days_of",
             "_standing",
             "_start_of",
             "_template_expression",
+            "_tool_status",
+            "_tools",
             "_unfolded",
             "_unfolded_calls",
-            "_waiting_for"
+            "_waiting_for",
         ]
     );
     for call in [
