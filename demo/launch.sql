@@ -42,7 +42,7 @@ SELECT j.metadata ->> 'shot' AS shot, a.number AS call, a.status, a.seed, trim_s
  WHERE j.id = ANY (:'ids') AND EXISTS (SELECT FROM image_gen.attempts r WHERE r.job_id = j.id AND r.status = 'refused')
  ORDER BY j.seq, a.number;
 
-\echo '5. The pictures\n'
+\echo '5. The images\n'
 SELECT id, shot, provider, model, seed, width, height, byte_size AS bytes, trim_scale(billed_cost) AS cost
   FROM image_gen.campaign_assets WHERE job_id = ANY (:'ids') ORDER BY job_id;
 

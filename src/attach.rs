@@ -13,8 +13,8 @@ use pgrx::prelude::*;
 pub use collect::register;
 
 /// Lets an object be dropped together with a table, or (`column` is not 0) with a column of it, as an index is.
-#[pg_extern(volatile, parallel_unsafe)]
-pub fn _goes_with(class: pg_sys::Oid, object: pg_sys::Oid, relation: pg_sys::Oid, column: i32) {
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+pub fn goes_with(class: pg_sys::Oid, object: pg_sys::Oid, relation: pg_sys::Oid, column: i32) {
     let depender = pg_sys::ObjectAddress { classId: class, objectId: object, objectSubId: 0 };
     let referenced = pg_sys::ObjectAddress {
         classId: pg_sys::RelationRelationId,

@@ -9,7 +9,8 @@ macro_rules! alias {
         finfo!($info);
 
         /// # Safety
-        /// Called by PostgreSQL, with the arguments that `sql/api.sql` declares: those of the function that it stands for.
+        /// Called by PostgreSQL, with the arguments that `sql/api/status.sql` declares: those of the function that it
+        /// stands for.
         #[unsafe(no_mangle)]
         #[pg_guard]
         pub unsafe extern "C-unwind" fn $name(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {

@@ -1,9 +1,9 @@
 //! Places where a test can hold the worker, to kill it there and nowhere else. The hidden setting
 //! `image_gen.pause_points`, which only the configuration of a starting server can have, names a folder; without it a
-//! place costs one look at an empty cell. So what the tests kill is what everybody installs.
+//! place costs one look at an empty cell. So what the tests kill is what is installed.
 //!
 //! What comes to a place writes `PLACE.reached.JOB` into the folder and stays while `PLACE.hold` is there. A worker
-//! that must end is not held. Where `PLACE.poison.JOB` is there, the process aborts, as it would on a picture that it cannot
+//! that must end is not held. Where `PLACE.poison.JOB` is there, the process aborts, as it would on an image that it cannot
 //! bear.
 
 use std::path::PathBuf;

@@ -4,7 +4,7 @@ pub mod admission;
 
 use std::cell::RefCell;
 
-use image_gen_engine::cost::{self, Price, Work};
+use image_gen_engine::cost::{self, Price, Usage};
 use image_gen_engine::egress::Destination;
 use image_gen_engine::input::{Reference, Role};
 use image_gen_engine::job::{Invalid, Operation, RawRequest, Request, is_blank};
@@ -22,8 +22,8 @@ thread_local! {
 }
 
 /// A new job id: `gen_` and a ULID that is larger than every earlier one of this session.
-#[pg_extern(volatile, parallel_unsafe)]
-pub fn _new_job_id() -> String {
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+pub fn new_job_id() -> String {
     // Only after 2^80 ids within one millisecond is there no next one.
     let next = ULIDS.with_borrow_mut(|ulids| ulids.generate().unwrap_or_else(|_| ulid::Ulid::generate()));
     format!("gen_{next}")
@@ -32,46 +32,48 @@ pub fn _new_job_id() -> String {
 /// The role in effect in the session: SET ROLE, else the login. A SECURITY DEFINER function does not change it, so it
 /// cannot be forged by wrapping a call.
 #[pg_extern(
+    schema = "image_gen_internal",
     stable,
     parallel_safe,
     sql = r#"
-CREATE FUNCTION "_caller"() RETURNS regrole STABLE PARALLEL SAFE STRICT LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+CREATE FUNCTION image_gen_internal."caller"() RETURNS regrole STABLE PARALLEL SAFE STRICT LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 "#
 )]
-pub fn _caller() -> pg_sys::Oid {
+pub fn caller() -> pg_sys::Oid {
     // SAFETY: a plain look at what the session is.
     unsafe { pg_sys::GetOuterUserId() }
 }
 
 /// `current_user`, as the type that owners have: for the policies of row security, which are asked for each row.
 #[pg_extern(
+    schema = "image_gen_internal",
     stable,
     parallel_safe,
     sql = r#"
-CREATE FUNCTION "_current_role"() RETURNS regrole STABLE PARALLEL SAFE STRICT LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+CREATE FUNCTION image_gen_internal."current_role_oid"() RETURNS regrole STABLE PARALLEL SAFE STRICT LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 "#
 )]
-pub fn _current_role() -> pg_sys::Oid {
+pub fn current_role_oid() -> pg_sys::Oid {
     // SAFETY: a plain look at what the session is.
     unsafe { pg_sys::GetUserId() }
 }
 
 /// Whether a provider of this kind can say what became of a request whose answer was lost.
-#[pg_extern(immutable, strict, parallel_safe)]
-pub fn _can_be_asked(kind: &str) -> bool {
+#[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
+pub fn can_be_asked(kind: &str) -> bool {
     provider::can_be_asked(kind)
 }
 
 /// Whether a provider of this kind sends no bill: it is one's own machine, or none at all.
-#[pg_extern(immutable, strict, parallel_safe)]
-pub fn _is_local(kind: &str) -> bool {
+#[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
+pub fn is_local_kind(kind: &str) -> bool {
     provider::is_local(kind)
 }
 
 /// An error for an option that a role may not use. `allowed`: the names of those that it may, and * for all that lower no
 /// safety filter.
-#[pg_extern(immutable, parallel_safe)]
-pub fn _check_options(options: &str, allowed: Vec<String>) {
+#[pg_extern(schema = "image_gen_internal", immutable, parallel_safe)]
+pub fn check_options(options: &str, allowed: Vec<String>) {
     // What is no JSON object, or has a number that is none, is refused where the request is read.
     if let Ok(Value::Object(options)) = serde_json::from_str(options)
         && let Err(invalid) = policy::check_options(&options, &allowed)
@@ -81,8 +83,8 @@ pub fn _check_options(options: &str, allowed: Vec<String>) {
 }
 
 /// An error for a row of models whose kind of provider has more to say to it than its columns: a workflow that cannot run.
-#[pg_extern(immutable, strict, parallel_safe)]
-pub fn _check_model(kind: &str, parameters: &str, fixed: &str) {
+#[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
+pub fn check_model(kind: &str, parameters: &str, fixed: &str) {
     let read = |what, text| parsed::<Value>(what, text);
     let checked = read("parameters", parameters)
         .and_then(|parameters| provider::check_model(kind, &read("fixed", fixed)?, &parameters));
@@ -92,14 +94,14 @@ pub fn _check_model(kind: &str, parameters: &str, fixed: &str) {
 }
 
 /// Whether a prompt has nothing in it that can be seen.
-#[pg_extern(immutable, strict, parallel_safe)]
-pub fn _is_blank(prompt: &str) -> bool {
+#[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
+pub fn is_blank_prompt(prompt: &str) -> bool {
     is_blank(prompt)
 }
 
 /// The catalogue that comes with this version of the library.
-#[pg_extern(immutable, parallel_safe)]
-pub fn _catalogue() -> JsonB {
+#[pg_extern(schema = "image_gen_internal", immutable, parallel_safe)]
+pub fn shipped_catalogue() -> JsonB {
     JsonB(serde_json::to_value(catalogue::shipped()).unwrap_or_default())
 }
 
@@ -109,11 +111,11 @@ pub struct Checked {
     pub request: Request,
     /// What matters most to the caller.
     pub priority: Option<Priority>,
-    /// Pictures that came along, which the request now refers to by their hash.
+    /// Images that came along, which the request now refers to by their hash.
     pub kept: Vec<Kept>,
 }
 
-/// A picture that came along and is to be kept.
+/// An image that came along and is to be kept.
 pub struct Kept {
     pub role: Role,
     pub sha256: String,
@@ -143,7 +145,7 @@ pub fn check(job_id: &str, operation: Operation, raw: RawRequest) -> Result<Chec
     Ok(Checked { request, priority, kept })
 }
 
-/// A picture is fetched from the public internet, or from a host that the administrator allows.
+/// An image is fetched from the public internet, or from a host that the administrator allows.
 fn check_url(role: Role, url: &str) -> Result<(), Invalid> {
     let Some(origin) = http::origin(url) else { return Ok(()) };
     settings::egress().check(Destination::Image, &origin).map(drop).map_err(|why| {
@@ -162,15 +164,15 @@ pub fn parsed<T: serde::de::DeserializeOwned>(what: &str, json: &str) -> Result<
 }
 
 /// What some work costs by some prices, as {"amount", "currency"}; NULL when they do not say.
-#[pg_extern(immutable, strict, parallel_safe)]
-pub fn _price(prices: JsonB, work: JsonB) -> Option<JsonB> {
+#[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
+pub fn price_usage(prices: JsonB, usage: JsonB) -> Option<JsonB> {
     let prices: Vec<Price> = serde_json::from_value(prices.0).ok()?;
-    let work: Work = serde_json::from_value(work.0).ok()?;
-    let cost = cost::price(&prices, &work)?;
+    let usage: Usage = serde_json::from_value(usage.0).ok()?;
+    let cost = cost::price(&prices, &usage)?;
     Some(JsonB(json!({"amount": cost.amount.normalize().to_string(), "currency": cost.currency})))
 }
 
-/// Whether a prompt asks for legible text in the picture: words in quotation marks, more than one, or an explicit wish.
+/// Whether a prompt asks for legible text in the image: words in quotation marks, more than one, or an explicit wish.
 #[pg_extern(immutable, strict, parallel_safe)]
 pub fn needs_text(prompt: &str) -> bool {
     prompt_hints::asks_for_text(prompt)

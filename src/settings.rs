@@ -6,7 +6,7 @@ use image_gen_engine::egress::{AllowedHosts, Egress};
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
-/// Which bytes of finished pictures are kept in `image_gen.blobs`.
+/// Which bytes of finished images are kept in `image_gen_internal.blobs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
 pub enum KeepBytes {
     /// Those that came in an answer: they exist nowhere else.
@@ -193,8 +193,8 @@ pub fn define() {
     );
     GucRegistry::define_enum_guc(
         c"image_gen.keep_bytes",
-        c"Which pictures are stored in the database: those that came inline, or all.",
-        c"Pictures at a provider's URL are otherwise only there, until it expires.",
+        c"Which images are stored in the database: those that came inline, or all.",
+        c"Images at a provider's URL are otherwise only there, until it expires.",
         &KEEP_BYTES,
         GucContext::Sighup,
         GucFlags::default(),
@@ -210,7 +210,7 @@ pub fn define() {
     GucRegistry::define_int_guc(
         c"image_gen.max_refusals",
         c"After so many refusals of a job a person decides.",
-        c"What follows each refusal before that is in image_gen.ladder.",
+        c"What follows each refusal before that is in image_gen.refusal_steps.",
         &MAX_REFUSALS,
         1,
         10,

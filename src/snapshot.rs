@@ -22,10 +22,10 @@ const CATALOGUE: &str = "
                      'quality', r.quality, 'amount', r.amount::text, 'currency', r.currency, 'origin', r.origin)::text
     FROM image_gen.prices r WHERE $1 >= r.valid_from AND $1 < r.valid_to
   UNION ALL SELECT 'model_rules', NULL, NULL, to_jsonb(r)::text FROM image_gen.model_rules r
-  UNION ALL SELECT 'ladder', NULL, NULL, to_jsonb(l)::text FROM image_gen.ladder l
+  UNION ALL SELECT 'refusal_steps', NULL, NULL, to_jsonb(l)::text FROM image_gen.refusal_steps l
   UNION ALL SELECT DISTINCT 'campaign_grants', g.campaign, NULL, NULL FROM image_gen.campaign_grants g
   UNION ALL SELECT 'day', NULL, NULL, to_jsonb($1)::text
-  UNION ALL SELECT 'keys', NULL, NULL, coalesce(to_jsonb(w.configured), 'null')::text FROM image_gen.worker_state w";
+  UNION ALL SELECT 'keys', NULL, NULL, coalesce(to_jsonb(w.configured), 'null')::text FROM image_gen_internal.worker_state w";
 
 /// How often a catalogue that changes while it is read is read again.
 const TRIES: usize = 10;
@@ -129,12 +129,12 @@ thread_local! {
     static MEASURED: RefCell<Measured> = const { RefCell::new((0, vec![])) };
 }
 
-/// How long pictures of a model take here at a provider, in seconds, where that was measured: a second ago at most, or later by
+/// How long images of a model take here at a provider, in seconds, where that was measured: a second ago at most, or later by
 /// this session itself.
 pub fn seconds(provider: &str, model: &str) -> Option<f64> {
     thread_local! {
         static SECONDS: Statement = Statement::new(
-            "SELECT t.seconds::float8 FROM image_gen.timings t WHERE t.provider = $1 AND t.model = $2",
+            "SELECT t.seconds::float8 FROM image_gen_internal.render_estimates t WHERE t.provider = $1 AND t.model = $2",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
         );
     }
@@ -154,24 +154,16 @@ pub fn seconds(provider: &str, model: &str) -> Option<f64> {
     })
 }
 
-/// The trigger of the table of measured times: what this session has changed it sees at once.
-#[pg_trigger]
-fn _timings_changed<'a>(
-    trigger: &'a PgTrigger<'a>,
-) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, spi::Error> {
+/// What this session has changed of the measured times it sees at once.
+pub fn forget_estimates() {
     MEASURED.set((0, vec![]));
-    Ok(trigger.new().or(trigger.old()))
 }
 
-/// The trigger of the catalogue's tables.
-#[pg_trigger]
-fn _catalogue_changed<'a>(
-    trigger: &'a PgTrigger<'a>,
-) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, spi::Error> {
+/// The catalogue was changed: every session hears of it.
+pub fn announce_change() {
     let relation = relation();
     if relation != pg_sys::InvalidOid {
         // SAFETY: an oid of a relation that is there.
         unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relation) };
     }
-    Ok(trigger.new().or(trigger.old()))
 }

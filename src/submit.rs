@@ -21,9 +21,9 @@ use sha2::{Digest, Sha256};
 
 use crate::errors::{Code, fail};
 use crate::plan::admission::{Answer, Wanted, answered};
-use crate::plan::{_caller, _new_job_id, Checked, check};
+use crate::plan::{Checked, caller, check, new_job_id};
 use crate::statement::{Argument, Element, Row, Statement, argument};
-use crate::{home, settings, snapshot, wake};
+use crate::{instance, settings, snapshot, wake};
 use rights::Rights;
 use row::{Common, NewJob, Receipt, RowInputs};
 
@@ -33,7 +33,7 @@ const TEXT: pg_sys::Oid = pg_sys::TEXTOID;
 const MAX_METADATA: usize = 65_536;
 
 /// The longest campaign, shot or ticket, in characters. Assets are indexed by them: what does not fit there would fail when
-/// the picture is paid for.
+/// the image is paid for.
 const MAX_LABEL: usize = 255;
 
 /// Whose jobs are queued.
@@ -46,7 +46,7 @@ pub struct Identity {
 impl Identity {
     /// The caller.
     fn caller() -> Self {
-        Identity { owner: _caller(), login: None }
+        Identity { owner: caller(), login: None }
     }
 
     /// A role, whatever session it is: its own budgets count, and not those of the session's login.
@@ -71,7 +71,7 @@ pub struct Submission {
     allow_unpriced: bool,
     /// The generate_batch() that it came with.
     batch: Option<String>,
-    /// The job that it comes from, where no picture that goes in says so.
+    /// The job that it comes from, where no image that goes in says so.
     parent: Option<String>,
     /// How it comes from that one, where its operation does not say so.
     relation: Option<String>,
@@ -175,7 +175,7 @@ impl Submission {
             fail(
                 Code::Argument,
                 "the idempotency key is empty or longer than 255 characters",
-                "Use the id of what the picture is for, such as a row's key.",
+                "Use the id of what the image is for, such as a row's key.",
             );
         }
     }
@@ -215,7 +215,7 @@ impl Submission {
         let hint = "Give an amount in USD from 0 up, or leave it out.";
         let max_cost = self.max_cost.as_ref().map(|max_cost| rights::amount("max_cost", max_cost, hint));
         rights.check_options(self.request.options.as_ref());
-        let job_id = _new_job_id();
+        let job_id = new_job_id();
         let checked = check(&job_id, self.operation, std::mem::take(&mut self.request));
         let checked = answered(checked.map_err(|invalid: Invalid| invalid.into()));
         let wanted = Wanted {
@@ -292,10 +292,10 @@ fn queue(mut submissions: Vec<Submission>, identity: &Identity) -> Queued {
     same_jobs(owner, &keys, &mut receipts);
     let mut queued = Queued { receipts: vec![], new: vec![], budgets: false };
     if receipts.iter().any(Option::is_none) {
-        let (snapshot, standing) = (snapshot::current(), home::settled());
-        let held = standing.held.map(|why| {
+        let (snapshot, standing) = (snapshot::current(), instance::settled());
+        let fenced = standing.fenced.map(|why| {
             let message = format!("it waits: {why}; an administrator must call image_gen.resume()");
-            Warning::new("held", message)
+            Warning::new("fenced", message)
         });
         let (mut rights, mut inputs, mut references) = (Rights::of(owner), RowInputs::default(), vec![]);
         let mut jobs: Vec<(usize, NewJob)> = vec![];
@@ -307,7 +307,7 @@ fn queue(mut submissions: Vec<Submission>, identity: &Identity) -> Queued {
             let mut draft = submission.draft(&snapshot, &mut rights);
             let parent = &submission.parent;
             references.extend(references_of(&draft.checked).map(|r| (jobs.len(), r, parent.clone())));
-            draft.answer.admission.warnings.extend(held.clone());
+            draft.answer.admission.warnings.extend(fenced.clone());
             let hash = keys[at].as_ref().map(|key| key.hash.clone());
             jobs.push((at, NewJob::new(submission, draft, hash, &mut inputs)));
         }
@@ -326,12 +326,12 @@ fn queue(mut submissions: Vec<Submission>, identity: &Identity) -> Queued {
                 owner,
                 login: identity.login,
                 batch: submissions[0].batch.as_deref(),
-                home: &standing.id,
+                instance: &standing.id,
             };
             let written = row::insert(&common, jobs.iter().map(|(_, job)| job));
             queued.budgets |= written.budgets;
             if let Some(seq) = written.lowest_seq {
-                wake::_wake(Some(seq));
+                wake::wake(Some(seq));
             }
             let (new, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(_, job)| written.has(&job.id));
             row::keep_inputs(new.iter().map(|(_, job)| job));
@@ -396,7 +396,7 @@ fn same_jobs(owner: pg_sys::Oid, keys: &[Option<Key>], receipts: &mut [Option<Re
     }
 }
 
-/// The pictures that a request refers to within this database, by their roles.
+/// The images that a request refers to within this database, by their roles.
 fn references_of(checked: &Checked) -> impl Iterator<Item = (&'static str, String)> {
     let came_along = |role: &Role| checked.kept.iter().any(|kept| kept.role == *role);
     let roles = Role::ALL.into_iter().filter(move |role| !came_along(role));
@@ -405,10 +405,10 @@ fn references_of(checked: &Checked) -> impl Iterator<Item = (&'static str, Strin
     stored.map(|(role, reference)| (role, reference.to_owned())).collect::<Vec<_>>().into_iter()
 }
 
-/// Of which request a reference is; as what, and to what; and the job that the request makes again, whose pictures are its own.
+/// Of which request a reference is; as what, and to what; and the job that the request makes again, whose images are its own.
 type Referred = (usize, (&'static str, String), Option<String>);
 
-/// A job whose picture a request needs.
+/// A job whose image a request needs.
 struct Source {
     /// Which request.
     number: usize,
@@ -418,11 +418,11 @@ struct Source {
     unfinished: bool,
 }
 
-/// The jobs whose pictures requests need. An error for a picture that the caller may not see.
+/// The jobs whose images requests need. An error for an image that the caller may not see.
 fn needs(references: &[Referred], owner: pg_sys::Oid) -> Vec<Source> {
     thread_local! {
         static NEEDS: Statement = Statement::new(
-            "SELECT n.number, n.role, n.job, n.unfinished FROM image_gen._needs($1, $2, $3, $4, $5) n",
+            "SELECT n.number, n.role, n.job, n.unfinished FROM image_gen_internal.resolve_inputs($1, $2, $3, $4, $5) n",
             &[
                 pg_sys::INT4ARRAYOID,
                 pg_sys::TEXTARRAYOID,
@@ -457,7 +457,7 @@ fn needs(references: &[Referred], owner: pg_sys::Oid) -> Vec<Source> {
 fn make_room(owner: pg_sys::Oid, new: usize) {
     thread_local! {
         static ROOM: Statement =
-            Statement::new("SELECT image_gen._make_room($1, $2, $3)", &[pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::INT8OID]);
+            Statement::new("SELECT image_gen_internal.check_queue_quota($1, $2, $3)", &[pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::INT8OID]);
     }
     let most = settings::MAX_QUEUED_PER_ROLE.get();
     if most != 0 {
@@ -469,15 +469,15 @@ fn make_room(owner: pg_sys::Oid, new: usize) {
 fn reserve(ids: &[String], headroom: bool) {
     thread_local! {
         static RESERVE: Statement =
-            Statement::new("SELECT image_gen._reserve($1, $2)", &[pg_sys::TEXTARRAYOID, pg_sys::BOOLOID]);
+            Statement::new("SELECT image_gen_internal.reserve($1, $2)", &[pg_sys::TEXTARRAYOID, pg_sys::BOOLOID]);
     }
     RESERVE.with(|s| s.run(&[argument(ids.to_vec()), argument(headroom)], |_| ()));
 }
 
 /// What an operation would cost, without queueing it.
 #[expect(clippy::type_complexity, reason = "the columns of estimate()")]
-#[pg_extern(volatile, parallel_unsafe)]
-pub fn _estimate(
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+pub fn estimate_request(
     operation: Option<&str>,
     arguments: Option<&str>,
 ) -> TableIterator<
@@ -500,9 +500,9 @@ pub fn _estimate(
     submission.model = arguments.get("model").copied().and_then(arguments::text);
     submission.preferences = arguments::preferences(&arguments);
     submission.allow_unpriced = true;
-    let Draft { checked, answer, .. } = submission.draft(&snapshot::current(), &mut Rights::of(_caller()));
+    let Draft { checked, answer, .. } = submission.draft(&snapshot::current(), &mut Rights::of(caller()));
     let references: Vec<_> = references_of(&checked).map(|reference| (0, reference, None)).collect();
-    needs(&references, _caller());
+    needs(&references, caller());
     let first = answer.admission.first();
     let number = |text: String| AnyNumeric::try_from(text.as_str()).ok();
     TableIterator::once((

@@ -16,7 +16,7 @@ use crate::submit::{Submission, json_text, submit};
 finfo!(pg_finfo_image_gen_generate_image);
 
 /// # Safety
-/// Called by PostgreSQL, with the argument that `_generate_image` declares.
+/// Called by PostgreSQL, with the argument that `generate_image` declares.
 #[unsafe(no_mangle)]
 #[pg_guard]
 pub unsafe extern "C-unwind" fn image_gen_generate_image(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
@@ -51,21 +51,21 @@ fn right<T>(read: Result<T, Mistake>) -> T {
 }
 
 /// The tools with their schemas.
-#[pg_extern(immutable, parallel_safe)]
-fn _tools() -> JsonB {
+#[pg_extern(schema = "image_gen_internal", immutable, parallel_safe)]
+fn tool_list() -> JsonB {
     JsonB(json!(tools()))
 }
 
 /// The arguments of `list_recent_generations`, checked; what is not there is null.
-#[pg_extern(immutable, strict, parallel_safe)]
-fn _list_arguments(arguments: JsonB) -> JsonB {
+#[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
+fn list_arguments(arguments: JsonB) -> JsonB {
     let arguments: ListRecentGenerations = right(read::read("$", &arguments.0.to_string()));
     right(arguments.check());
     JsonB(serde_json::to_value(&arguments).unwrap_or(Value::Null))
 }
 
 /// When a client should ask again, in milliseconds.
-#[pg_extern(immutable, parallel_safe)]
-fn _next_poll_ms(estimate: Option<f64>, elapsed: Option<f64>) -> i32 {
+#[pg_extern(schema = "image_gen_internal", immutable, parallel_safe)]
+fn next_poll_ms(estimate: Option<f64>, elapsed: Option<f64>) -> i32 {
     poll::next_poll_ms(estimate.unwrap_or(0.0), elapsed.unwrap_or(0.0)) as i32
 }

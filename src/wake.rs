@@ -1,6 +1,6 @@
 //! The signal from a committing session to the worker, and back.
 //!
-//! One permanent transaction callback and two session-local numbers: `_wake()` remembers the lowest seq that this
+//! One permanent transaction callback and two session-local numbers: `wake()` remembers the lowest seq that this
 //! transaction queued, and COMMIT tells the worker. No NOTIFY (it serialises all commits of the cluster), no lock.
 
 use std::cell::Cell;
@@ -99,15 +99,15 @@ fn tell(pending: Pending) {
 }
 
 /// Remembers that this transaction queued the job `seq`, or (NULL) canceled one: the worker is told at COMMIT.
-#[pg_extern(volatile, parallel_unsafe)]
-pub fn _wake(seq: Option<i64>) {
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+pub fn wake(seq: Option<i64>) {
     let mut pending = PENDING.get();
     pending.bits |= if seq.is_some() { WORK } else { CANCEL };
     pending.min_seq = pending.min_seq.min(seq.unwrap_or(i64::MAX));
     if shared::get().is_none() && pending.pid == 0 {
         let pid = Spi::connect(|client| {
             client
-                .select("SELECT w.pid FROM image_gen.worker_state w", Some(1), &[])?
+                .select("SELECT w.pid FROM image_gen_internal.worker_state w", Some(1), &[])?
                 .first()
                 .get_one::<i32>()
         });
@@ -118,8 +118,8 @@ pub fn _wake(seq: Option<i64>) {
 
 /// Tells the worker at COMMIT that something else has happened: `reconcile`, jobs may have lost their row in the queue;
 /// `callbacks`, one may be due.
-#[pg_extern(volatile, parallel_unsafe)]
-fn _tell(what: &str) {
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+fn tell_worker(what: &str) {
     let mut pending = PENDING.get();
     pending.bits |= match what {
         "reconcile" => RECONCILE,
@@ -130,20 +130,20 @@ fn _tell(what: &str) {
 }
 
 /// Starts this database's worker at COMMIT; called by the install script.
-#[pg_extern(volatile, parallel_unsafe)]
-fn _start_worker() {
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+fn start_worker() {
     PENDING.set(Pending { start_worker: true, ..PENDING.get() });
 }
 
 /// True when this transaction itself queued a job of that seq or an earlier one.
-#[pg_extern(volatile, parallel_unsafe)]
-pub fn _is_uncommitted(seq: i64) -> bool {
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+pub fn is_uncommitted(seq: i64) -> bool {
     PENDING.get().min_seq <= seq
 }
 
 /// True when the process of that pid is this database's worker. (pg_stat_activity does not tell that to everybody.)
-#[pg_extern(volatile, parallel_unsafe)]
-pub fn _is_worker(pid: Option<i32>) -> bool {
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+pub fn is_worker(pid: Option<i32>) -> bool {
     let Some(pid) = pid else { return false };
     // SAFETY: set when the session connected.
     let database = unsafe { pg_sys::MyDatabaseId };
@@ -158,16 +158,16 @@ pub fn _is_worker(pid: Option<i32>) -> bool {
 }
 
 /// A counter that moves whenever the worker has finished jobs of this database.
-#[pg_extern(volatile, parallel_unsafe)]
-pub fn _completions() -> i64 {
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+pub fn completions() -> i64 {
     // SAFETY: set when the session connected.
     let database = unsafe { pg_sys::MyDatabaseId };
     shared::get().and_then(|s| s.slot(database)).map_or(0, |slot| slot.completions() as i64)
 }
 
 /// Sleeps until the counter has moved on from `seen`, or for `seconds`. Can be cancelled like any statement.
-#[pg_extern(volatile, parallel_unsafe)]
-fn _await_completion(seen: i64, seconds: f64) {
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+fn await_completion(seen: i64, seconds: f64) {
     // Looked at again every minute in any case: a worker that dies does not say goodbye.
     let ms = (seconds.clamp(0.0, 60.0) * 1000.0) as i64;
     if ms == 0 {

@@ -166,7 +166,7 @@ fn serve(database: pg_sys::Oid) -> End {
         cancels: true,
         put_off: BTreeMap::new(),
         rescan: now + FIRST_RESCAN.min(Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64)),
-        held: None,
+        fenced: None,
         pruner: Pruner::new(now),
         folder: Folder::default(),
         lost_rows: Pass::new(now),
@@ -250,7 +250,7 @@ fn load_keys() -> (Keys, Option<String>) {
     Keys::load(&settings::text(&settings::SECRETS_FILE))
 }
 
-/// How often reading a picture may fail.
+/// How often reading an image may fail.
 const LOAD_TRIES: u32 = 3;
 /// How long a rewriting function is left alone after an error.
 const REWRITER_REST: Duration = Duration::from_secs(60);
@@ -283,7 +283,7 @@ struct Worker {
     flights: u64,
     /// What the network thread wants durable and is not yet.
     pending: VecDeque<Commit>,
-    /// Pictures that the network thread wants and does not have yet.
+    /// Images that the network thread wants and does not have yet.
     loads: Vec<Load>,
     /// Prompts whose softer words the next life looks for.
     unanswered: Vec<Rewrite>,
@@ -305,7 +305,7 @@ struct Worker {
     /// Jobs that were in hand when a worker died.
     quarantine: Quarantine,
     look_for_suspects: bool,
-    /// How long pictures really take.
+    /// How long images really take.
     estimates: Estimates,
     /// There may be jobs in flight that a user wants stopped.
     cancels: bool,
@@ -313,7 +313,7 @@ struct Worker {
     put_off: BTreeMap<Instant, i64>,
     rescan: Instant,
     /// Why nothing more is claimed.
-    held: Option<String>,
+    fenced: Option<String>,
     pruner: Pruner,
     folder: Folder,
     /// The look for open jobs that have lost their row in the queue.
@@ -453,7 +453,7 @@ impl Worker {
         written
     }
 
-    /// Reads the pictures that are wanted. One that cannot be read is tried again by the next rounds, and given up in the end:
+    /// Reads the images that are wanted. One that cannot be read is tried again by the next rounds, and given up in the end:
     /// only its own job suffers.
     fn load(&mut self) {
         for mut load in std::mem::take(&mut self.loads) {
@@ -588,12 +588,12 @@ impl Worker {
             self.watermark = 0;
             self.more = true;
             // A dump can be restored into a database that is at work: then nothing more is claimed.
-            let held = queue::held(self.extension)?;
-            if held != self.held {
-                held.iter().for_each(|why| fence::say(why));
-                self.held = held;
+            let fenced = queue::fenced(self.extension)?;
+            if fenced != self.fenced {
+                fenced.iter().for_each(|why| fence::say(why));
+                self.fenced = fenced;
             }
-            if self.held.is_none() {
+            if self.fenced.is_none() {
                 self.pruner.wake(now);
                 self.folder.wake(now);
                 self.lost_rows.wake(self.all_over_to.0, now);

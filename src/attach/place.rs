@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::collect::{Collected, MOST};
 use crate::acting::act_as;
 use crate::attempt::{Refusal, alone};
-use crate::plan::_is_blank;
+use crate::plan::is_blank_prompt;
 use crate::statement::{Argument, Element, Row, Statement, argument};
 use crate::submit::{Identity, template};
 
@@ -68,7 +68,7 @@ impl Plan {
         thread_local! {
             static PLAN: Statement = Statement::new(
                 "SELECT p.owner, p.arguments, p.paused, p.root, p.element, p.row_function, p.prompt_function
-                   FROM image_gen._attachment_plan($1, $2) p",
+                   FROM image_gen_internal.attachment_plan($1, $2) p",
                 &[pg_sys::INT8OID, pg_sys::OIDOID],
             );
         }
@@ -122,7 +122,7 @@ impl Plan {
         let read = |row: &Row| {
             let key = row.copied(1, false, -1);
             let prompt: Option<String> = row.get(2);
-            let blank = prompt.as_deref().is_none_or(_is_blank);
+            let blank = prompt.as_deref().is_none_or(is_blank_prompt);
             let refusal = (prompts && blank)
                 .then(|| ("invalid_request", "the prompt of this row is NULL or blank".to_owned()));
             let hash = Sha256::digest(prompt.as_deref().unwrap_or_default().as_bytes()).to_vec();
@@ -135,7 +135,7 @@ impl Plan {
     fn leave_out_unchanged(&self, candidates: &mut Vec<Candidate>, again: bool) {
         thread_local! {
             static BEFORE: Statement = Statement::new(
-                "SELECT b.number, b.prompt_hash, b.state, b.job_id FROM image_gen._attachment_before($1, $2) b",
+                "SELECT b.number, b.prompt_hash, b.state, b.job_id FROM image_gen_internal.attachment_before($1, $2) b",
                 &[pg_sys::INT8OID, pg_sys::JSONBARRAYOID],
             );
         }
@@ -194,7 +194,7 @@ impl Plan {
     fn note(&self, candidates: &[Candidate]) {
         thread_local! {
             static NOTE: Statement = Statement::new(
-                "SELECT image_gen._note_attached($1, $2, $3, $4, $5, $6, $7, $8)",
+                "SELECT image_gen_internal.note_attached($1, $2, $3, $4, $5, $6, $7, $8)",
                 &[
                     pg_sys::INT8OID,
                     pg_sys::JSONBARRAYOID,
@@ -241,9 +241,9 @@ fn code_of(why: &Refusal) -> (&'static str, String) {
     (code, format!("{}{hint}", why.message))
 }
 
-/// Queues rows that have no picture; how many were queued, and how many refused.
-#[pg_extern(volatile, parallel_unsafe)]
-pub fn _backfill(
+/// Queues rows that have no image; how many were queued, and how many refused.
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+pub fn backfill(
     attachment: i64,
     relation: pg_sys::Oid,
     most: i32,

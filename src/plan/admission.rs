@@ -14,7 +14,7 @@ use pgrx::{JsonB, default};
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
-use super::{_new_job_id, check, parsed};
+use super::{check, new_job_id, parsed};
 use crate::errors::{Code, fail};
 use crate::submit::arguments;
 use crate::{settings, snapshot};
@@ -113,11 +113,15 @@ impl Wanted<'_> {
 
 /// The whole route of an operation's arguments, with why each candidate is in or out and what it would be sent; and the
 /// providers that can do nothing of the kind. Nothing is sent.
-#[pg_extern(volatile, parallel_unsafe)]
-pub fn _explain(operation: Option<&str>, arguments: Option<&str>, max_cost: Option<AnyNumeric>) -> JsonB {
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+pub fn explain_request(
+    operation: Option<&str>,
+    arguments: Option<&str>,
+    max_cost: Option<AnyNumeric>,
+) -> JsonB {
     let (operation, arguments) = arguments::operation_named(operation, arguments);
     let explained = || -> Result<Value, Rejection> {
-        let job_id = _new_job_id();
+        let job_id = new_job_id();
         let checked = check(&job_id, operation, arguments::described("the request", &arguments)?)?;
         let model = arguments.get("model").copied().and_then(arguments::text);
         let preferences = arguments::preferences(&arguments);
@@ -226,9 +230,9 @@ fn describe(candidate: &Candidate, task: Task, request: &Request) -> Map<String,
 
 /// Where a job in the queue may go, in order, as `provider:model`: what the worker's admission comes to, as far as this session
 /// can know. Empty where it can go nowhere.
-#[pg_extern(volatile, parallel_unsafe)]
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
 #[allow(clippy::too_many_arguments, reason = "the columns of a job")]
-pub fn _route(
+pub fn plan_route(
     job_id: &str,
     operation: &str,
     request: &str,
@@ -268,8 +272,8 @@ pub fn _route(
 }
 
 /// What image_gen.model_rules say to a wish.
-#[pg_extern(volatile, parallel_unsafe)]
-pub fn _choose(
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+pub fn choose_candidates(
     needs_text: bool,
     photoreal: bool,
     draft: bool,
@@ -287,8 +291,8 @@ pub fn _choose(
 
 /// What a model's name stands for, and whether a provider that gets new jobs offers it for a task. Raises an error for a name
 /// that does not exist.
-#[pg_extern(volatile, parallel_unsafe)]
-pub fn _resolve_model(
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+pub fn resolve_model(
     asked: &str,
     task: default!(Option<&str>, "NULL"),
 ) -> TableIterator<'static, (name!(provider, Option<String>), name!(model, String), name!(offered, bool))> {
@@ -308,9 +312,9 @@ pub fn _resolve_model(
 }
 
 /// What a model does with each parameter in each task, found out by preparing requests (nothing is sent).
-#[pg_extern(volatile, parallel_unsafe, security_definer)]
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
-pub fn _capabilities(provider: &str, model: &str) -> JsonB {
+pub fn model_capabilities(provider: &str, model: &str) -> JsonB {
     let offers = snapshot::current().offers(model, Some(provider), true);
     let found = offers.ok().and_then(|offers| offers.first().map(capability::of));
     JsonB(json!(found.unwrap_or_default()))

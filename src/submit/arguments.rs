@@ -12,7 +12,7 @@ use crate::errors::{Code, fail};
 use crate::plan::parsed;
 use crate::statement::input;
 
-/// What an argument of a function in `sql/api.sql` is.
+/// What an argument of a function in `sql/api/operations.sql` is.
 #[derive(Clone, Copy)]
 enum Parameter {
     Prompt,
@@ -134,7 +134,7 @@ macro_rules! operation {
         finfo!($info);
 
         /// # Safety
-        /// Called by PostgreSQL, with the arguments that `sql/api.sql` declares.
+        /// Called by PostgreSQL, with the arguments that `sql/api/operations.sql` declares.
         #[unsafe(no_mangle)]
         #[pg_guard]
         pub unsafe extern "C-unwind" fn $name(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
@@ -160,7 +160,7 @@ operation!(
 /// Reads arguments by position.
 ///
 /// # Safety
-/// The call has arguments of the types that the parameters have in `sql/api.sql`.
+/// The call has arguments of the types that the parameters have in `sql/api/operations.sql`.
 unsafe fn read(operation: Operation, parameters: &[Parameter], call: pg_sys::FunctionCallInfo) -> Submission {
     // SAFETY: there are as many as the call says.
     let values = unsafe { (*call).args.as_slice((*call).nargs as usize) };
@@ -281,7 +281,7 @@ pub fn operation_named<'a>(name: Option<&str>, arguments: Option<&'a str>) -> (O
     (operation, arguments)
 }
 
-/// The arguments that say what is to be done with a job. All others describe the picture.
+/// The arguments that say what is to be done with a job. All others describe the image.
 const TERMS: [&str; 7] = [
     "model",
     "metadata",
@@ -303,7 +303,7 @@ pub(super) fn operation(name: &str) -> Operation {
     })
 }
 
-/// Of the arguments of an operation, by name, those that describe the picture. `what` names them in an error.
+/// Of the arguments of an operation, by name, those that describe the image. `what` names them in an error.
 pub fn described(what: &str, arguments: &Named<'_>) -> Result<RawRequest, Invalid> {
     let given =
         arguments.iter().filter(|(name, json)| !TERMS.contains(&name.as_str()) && json.get() != "null");

@@ -6,7 +6,7 @@ use pgrx::prelude::*;
 use super::row::Receipt;
 use super::shots::BatchJson;
 use super::{Identity, TEXT, json_text, queue, reserve, rights};
-use crate::plan::{_caller, _new_job_id};
+use crate::plan::{caller, new_job_id};
 use crate::statement::{Argument, Statement, argument};
 
 finfo!(pg_finfo_image_gen_generate_batch);
@@ -39,7 +39,7 @@ fn generate_batch(
     let cap = max_cost.map(|cap| {
         rights::amount("max_cost", cap, "Give USD for the whole batch, from 0 up, or leave it out.")
     });
-    let batch = format!("bat_{}", _new_job_id().trim_start_matches("gen_"));
+    let batch = format!("bat_{}", new_job_id().trim_start_matches("gen_"));
     // One base seed in any case, and the same one for the same key.
     let base = match key {
         None => seed::derive(0, &batch),
@@ -68,12 +68,12 @@ fn generate_batch(
 pub(super) fn cap_batch(batch: &str, cap: &str) {
     thread_local! {
         static CAP: Statement = Statement::new(
-            "WITH b AS (INSERT INTO image_gen.budgets (scope, key, amount, set_by) VALUES ('batch', $1, $2::numeric, image_gen._role_name($3)) RETURNING id)
-             INSERT INTO image_gen.budget_totals (budget_id, since) SELECT b.id, '-infinity' FROM b",
+            "WITH b AS (INSERT INTO image_gen.budgets (scope, key, amount, set_by) VALUES ('batch', $1, $2::numeric, image_gen_internal.role_name($3)) RETURNING id)
+             INSERT INTO image_gen_internal.budget_totals (budget_id, since) SELECT b.id, '-infinity' FROM b",
             &[TEXT, TEXT, pg_sys::OIDOID],
         );
     }
-    CAP.with(|s| s.run(&[argument(batch), argument(cap), argument(_caller())], |_| ()));
+    CAP.with(|s| s.run(&[argument(batch), argument(cap), argument(caller())], |_| ()));
 }
 
 /// The rows of generate_batch(), all at once.

@@ -89,11 +89,11 @@ impl Derived<'_> {
     }
 }
 
-/// The pictures that a job came with are those of what comes from it, too.
+/// The images that a job came with are those of what comes from it, too.
 fn inherit_inputs(new: &[String], parents: &[Option<String>]) {
     thread_local! {
         static INHERIT: Statement = Statement::new(
-            "SELECT image_gen._inherit_inputs($1, $2)",
+            "SELECT image_gen_internal.inherit_inputs($1, $2)",
             &[pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID],
         );
     }

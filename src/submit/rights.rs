@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::errors::{Code, fail};
 use crate::statement::{Argument, Statement, argument};
 
-/// What `image_gen._bounded` says in SQL: from 0 up, below this, and so many digits after the point.
+/// What `image_gen_internal.check_amount` says in SQL: from 0 up, below this, and so many digits after the point.
 const BELOW: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
 const DIGITS: u32 = 18;
 
@@ -62,7 +62,7 @@ impl Rights {
     pub fn check_booking(&mut self, snapshot: &Snapshot, metadata: &super::Metadata) {
         thread_local! {
             static BOOKING: Statement =
-                Statement::new("SELECT image_gen._check_booking($1, $2)", &[pg_sys::OIDOID, pg_sys::JSONBOID]);
+                Statement::new("SELECT image_gen_internal.check_campaign($1, $2)", &[pg_sys::OIDOID, pg_sys::JSONBOID]);
         }
         #[derive(Deserialize)]
         struct Booked {
@@ -84,7 +84,7 @@ impl Rights {
 fn check_policy(caller: pg_sys::Oid, options: Argument, allow_unpriced: bool) {
     thread_local! {
         static POLICY: Statement = Statement::new(
-            "SELECT image_gen._check_policy($1, $2, $3)",
+            "SELECT image_gen_internal.check_role_policy($1, $2, $3)",
             &[pg_sys::OIDOID, pg_sys::JSONBOID, pg_sys::BOOLOID],
         );
     }

@@ -45,7 +45,7 @@ pub struct Common<'a> {
     /// Another login than the session's.
     pub login: Option<pg_sys::Oid>,
     pub batch: Option<&'a str>,
-    pub home: &'a str,
+    pub instance: &'a str,
 }
 
 /// Makes texts of one job after the other into values of their columns.
@@ -231,7 +231,7 @@ pub fn insert<'a>(common: &Common<'_>, jobs: impl Iterator<Item = &'a NewJob>) -
         argument(common.owner),
         argument(common.login),
         argument(common.batch),
-        argument(common.home),
+        argument(common.instance),
     ]);
     arguments.extend(match needs[..] {
         [] => [None, None],
@@ -261,8 +261,8 @@ fn text_of(keyed: bool, needs: bool, several: bool) -> String {
     let names = COLUMNS.each_ref().map(|column| column.name).join(", ");
     let values: Vec<String> = (1..=COLUMNS.len()).map(|n| format!("${n}")).collect();
     let values = values.join(", ");
-    // What follows the columns: owner, login, batch, home, and which job needs which.
-    let [owner, login, batch, home, job, needed] = [1, 2, 3, 4, 5, 6].map(|n| COLUMNS.len() + n);
+    // What follows the columns: owner, login, batch, instance, and which job needs which.
+    let [owner, login, batch, instance, job, needed] = [1, 2, 3, 4, 5, 6].map(|n| COLUMNS.len() + n);
     let rows = match several {
         false => format!("VALUES ({values}, ${owner}, coalesce(${login}, {SESSION}), ${batch})"),
         true => format!(
@@ -282,7 +282,7 @@ fn text_of(keyed: bool, needs: bool, several: bool) -> String {
         true => (
             format!("CASE WHEN j.id IN (SELECT unnest(${job})) THEN 'waiting' ELSE 'ready' END"),
             format!(
-                ", w AS (INSERT INTO image_gen.waits (needs, seq)
+                ", w AS (INSERT INTO image_gen_internal.job_dependencies (needs, seq)
                          SELECT DISTINCT w.needed, j.seq FROM j JOIN unnest(${job}, ${needed}) AS w(job, needed) ON w.job = j.id)"
             ),
         ),
@@ -291,18 +291,18 @@ fn text_of(keyed: bool, needs: bool, several: bool) -> String {
         "WITH j AS (
            INSERT INTO image_gen.jobs ({names}, owner, login, batch) {rows} {conflict} RETURNING seq, id, owner
          ), q AS (
-           INSERT INTO image_gen.queue (seq, job_id, owner, state, home) SELECT j.seq, j.id, j.owner, {state}, ${home}::uuid FROM j
+           INSERT INTO image_gen_internal.queue (seq, job_id, owner, state, instance) SELECT j.seq, j.id, j.owner, {state}, ${instance}::uuid FROM j
            RETURNING seq, job_id
          ){waits}
          SELECT {seq}, EXISTS (SELECT FROM image_gen.budgets), {ids} FROM q"
     )
 }
 
-/// Stores the pictures that came along.
+/// Stores the images that came along.
 pub fn keep_inputs<'a>(jobs: impl Iterator<Item = &'a NewJob>) {
     thread_local! {
         static KEEP: Statement = Statement::new(
-            "SELECT image_gen._keep_input(i.job, i.hash, i.type, i.bytes) FROM unnest($1, $2, $3, $4) AS i(job, hash, type, bytes)",
+            "SELECT image_gen_internal.store_job_input(i.job, i.hash, i.type, i.bytes) FROM unnest($1, $2, $3, $4) AS i(job, hash, type, bytes)",
             &[pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID, pg_sys::BYTEAARRAYOID],
         );
     }

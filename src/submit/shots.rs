@@ -114,7 +114,7 @@ impl<'a> Shot<'a> {
     pub fn submission(&self) -> Submission {
         let operation = arguments::operation(&self.operation);
         if operation == Operation::Variate && self.arguments.contains_key("n") {
-            let message = format!("shot \"{}\": a variation is one picture", self.name);
+            let message = format!("shot \"{}\": a variation is one image", self.name);
             fail(Code::Argument, &message, "Make each variation a shot of its own.");
         }
         let request = arguments::described(&format!("shot \"{}\"", self.name), &self.arguments);
@@ -141,8 +141,8 @@ fn merged(name: &str, all: Option<&RawValue>, own: Option<&RawValue>) -> String 
 
 /// The shots of a batch with their operations and their arguments, which are JSON: the defaults, and what each says itself. Their
 /// seeds and metadata cost nothing.
-#[pg_extern(stable, parallel_unsafe)]
-fn _shots(
+#[pg_extern(schema = "image_gen_internal", stable, parallel_unsafe)]
+fn read_shots(
     shots: Option<&str>,
     defaults: Option<&str>,
 ) -> TableIterator<'static, (name!(shot, String), name!(operation, String), name!(arguments, String))> {

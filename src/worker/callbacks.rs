@@ -152,7 +152,7 @@ fn next(extension: pg_sys::Oid) -> Result<Option<Call>, Failed> {
     as_worker(extension, "look for callbacks", || {
         Spi::connect(|client| {
             let question =
-                "SELECT id, hook, signature, owner::oid, event::text FROM image_gen._next_callback()";
+                "SELECT id, hook, signature, owner::oid, event::text FROM image_gen_internal.take_callback()";
             let row = client.select(question, Some(1), &[])?.first();
             let (id, hook) = (row.get::<i64>(1)?, row.get::<i64>(2)?);
             let (signature, owner) = (row.get::<String>(3)?, row.get::<pg_sys::Oid>(4)?);
@@ -186,7 +186,7 @@ fn run(extension: pg_sys::Oid, call: &Call) {
         }
         Spi::connect(|client| {
             let arguments = [call.id.into(), answer.into()];
-            client.select("SELECT image_gen._callback_done($1, $2)", None, &arguments).map(drop)
+            client.select("SELECT image_gen_internal.callback_done($1, $2)", None, &arguments).map(drop)
         })
         .map_err(spi)
     });
@@ -200,7 +200,7 @@ fn run(extension: pg_sys::Oid, call: &Call) {
     let noted = as_worker(extension, "note a callback", || {
         Spi::connect(|client| {
             let arguments = [call.id.into(), call.hook.into(), why.as_str().into()];
-            client.select("SELECT image_gen._callback_failed($1, $2, $3)", None, &arguments).map(drop)
+            client.select("SELECT image_gen_internal.callback_failed($1, $2, $3)", None, &arguments).map(drop)
         })
         .map_err(spi)
     });

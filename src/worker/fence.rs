@@ -23,15 +23,15 @@ pub fn until_allowed(
     loop {
         // Before the look: who wakes it from now on is heard.
         slot.map(Slot::told);
-        let held = match queue::hold(extension, mode) {
+        let fenced = match queue::hold(extension, mode) {
             // What a SIGTERM cancelled is no error.
             Err(_) if process::must_stop() => return Ok(()),
-            held => held?,
+            fenced => fenced?,
         };
-        let Some(why) = held else { return Ok(()) };
+        let Some(why) = fenced else { return Ok(()) };
         if said.as_ref() != Some(&why) {
             say(&why);
-            process::show_name("held");
+            process::show_name("fenced");
             said = Some(why);
         }
         wait_set.sleep(Duration::from_millis(settings::RESCAN_INTERVAL.get() as u64));
@@ -46,5 +46,5 @@ pub fn until_allowed(
 
 /// One line in the log.
 pub fn say(why: &str) {
-    log!("image_gen: paid work is held: {why}");
+    log!("image_gen: paid work is fenced off: {why}");
 }

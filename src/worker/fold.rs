@@ -52,7 +52,7 @@ impl Folder {
         self.ended = 0;
         let more = within(extension, "fold finished jobs into the totals", || {
             Spi::connect(|client| {
-                let call = "SELECT image_gen._fold_spending($1)";
+                let call = "SELECT image_gen_internal.fold_spending($1)";
                 client.select(call, Some(1), &[BATCH.into()])?.first().get_one::<bool>()
             })
             .map_err(|e| Failed::Error(e.to_string()))

@@ -55,7 +55,7 @@ pub enum Command {
 pub enum Report {
     /// Make these entries durable.
     Commit(Commit),
-    /// Read the bytes of a picture.
+    /// Read the bytes of an image.
     Load(Load),
     /// Look for a softer prompt.
     Rewrite(Rewrite),
@@ -96,7 +96,7 @@ pub struct Rewrite {
     pub done: oneshot::Sender<Option<String>>,
 }
 
-/// A picture that a job needs from the database.
+/// An image that a job needs from the database.
 #[derive(Debug)]
 pub struct Load {
     /// Its hash.
@@ -110,9 +110,9 @@ pub struct Load {
 /// What can be left out of entries that cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Omission {
-    /// What came with the pictures.
+    /// What came with the images.
     Details,
-    /// The bytes of pictures that are elsewhere, too.
+    /// The bytes of images that are elsewhere, too.
     Bytes,
     /// What the call cost: then it is unknown.
     Figures,
@@ -152,26 +152,26 @@ impl Commit {
         }
     }
 
-    /// Whether it brings pictures.
+    /// Whether it brings images.
     pub fn delivers(&self) -> bool {
         let delivers = |entry: &Entry| matches!(entry, Entry::Close { status: JobStatus::Succeeded, .. });
         self.entries.iter().any(delivers)
     }
 
-    /// Leaves something out of entries that could not be written, but no picture.
+    /// Leaves something out of entries that could not be written, but no image.
     pub fn leave_out(&mut self, omission: Omission, why: &str) {
         for entry in &mut self.entries {
             match entry {
-                Entry::End { http_status, cost, work, tokens, render_seconds, seed, warnings, .. } => {
+                Entry::End { http_status, cost, usage, tokens, render_seconds, seed, warnings, .. } => {
                     match omission {
                         Omission::Details => {
                             (*http_status, *tokens, *render_seconds, *seed) = (None, None, None, None);
                             warnings.clear();
                         }
-                        Omission::Figures => (*cost, *work) = (Cost::unknown(), None),
+                        Omission::Figures => (*cost, *usage) = (Cost::unknown(), None),
                         Omission::Bytes => {}
                     }
-                    let message = format!("some of what came with the picture could not be stored: {why}");
+                    let message = format!("some of what came with the image could not be stored: {why}");
                     warnings.retain(|warning| warning.code != "not_stored");
                     warnings.push(Warning::new("not_stored", message));
                 }
@@ -186,7 +186,7 @@ impl Commit {
     }
 
     /// Leaves what can be written of entries that could not be: how the attempt and the job ended and what that cost, with
-    /// none of the texts and pictures that came from outside, but for where the pictures are.
+    /// none of the texts and images that came from outside, but for where the images are.
     pub fn reduce(&mut self, why: &str) {
         let pictures = self.entries.iter().flat_map(|entry| match entry {
             Entry::Close { pictures, .. } => pictures.as_slice(),
@@ -202,13 +202,13 @@ impl Commit {
         let mut entries: Vec<Entry> = std::mem::take(&mut self.entries)
             .into_iter()
             .filter_map(|entry| match entry {
-                Entry::End { number, status, cost, work, render_seconds, unsent, .. } => Some(Entry::End {
+                Entry::End { number, status, cost, usage, render_seconds, unsent, .. } => Some(Entry::End {
                     number,
                     status,
                     failed: failed(),
                     http_status: None,
                     cost,
-                    work,
+                    usage,
                     tokens: None,
                     render_seconds,
                     seed: None,
@@ -261,9 +261,9 @@ pub struct Io {
 const BLOCKING_THREADS: usize = 64;
 /// Of these compute so many at a time: the processors are the database's.
 const COMPUTING_AT_ONCE: usize = 2;
-/// Downloads and commits with pictures that go on at a time: this many pictures are in memory.
+/// Downloads and commits with images that go on at a time: this many images are in memory.
 const PICTURES_AT_ONCE: usize = 16;
-/// Jobs whose own pictures (at most four of 25 MB each) are in memory, from fetching them until the provider has answered.
+/// Jobs whose own images (at most four of 25 MB each) are in memory, from fetching them until the provider has answered.
 const INPUTS_AT_ONCE: usize = 16;
 
 impl Io {

@@ -19,7 +19,7 @@ const RESERVE: u64 = 256;
 pub fn raise(wanted: i32) -> Limit {
     let wanted = u64::try_from(wanted).unwrap_or(1);
     let now = getrlimit(Resource::Nofile);
-    // A job has at most two connections at a time: its provider's and its picture's.
+    // A job has at most two connections at a time: its provider's and its image's.
     let need = wanted * 2 + RESERVE;
     let hard = now.maximum.unwrap_or(u64::MAX);
     let soft = now.current.unwrap_or(u64::MAX);

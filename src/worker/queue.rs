@@ -1,4 +1,4 @@
-//! Typed calls of the functions in `sql/queue.sql`. They are called through SELECT, so that looking for work costs no
+//! Typed calls of the functions in `sql/queue/`. They are called through SELECT, so that looking for work costs no
 //! transaction id when there is none.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use super::limits::Limit;
 use super::transaction::{Failed, as_worker, within};
 use super::user_code;
 use crate::statement::{Row, Statement, argument};
-use crate::{home, settings, snapshot};
+use crate::{instance, settings, snapshot};
 
 /// A claimed job with all that the network thread must know. What is JSON here is read there, where a row that cannot be
 /// read fails alone.
@@ -32,13 +32,13 @@ pub struct Claimed {
     pub owner: pg_sys::Oid,
     /// What to do.
     pub operation: String,
-    /// What should be in the picture.
+    /// What should be in the image.
     pub prompt: String,
     /// What it begins from.
     pub seed: i64,
     /// The rest of the request, as JSON.
     pub parameters: String,
-    /// Where the pictures are that go in, by role, as JSON.
+    /// Where the images are that go in, by role, as JSON.
     pub inputs: Option<String>,
     /// Not sent after this moment.
     pub deadline: Option<i64>,
@@ -129,7 +129,7 @@ impl Claimed {
     }
 }
 
-/// The catalogue, and how long pictures really take.
+/// The catalogue, and how long images really take.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     /// Providers, models, prices and rules.
@@ -155,7 +155,7 @@ pub fn hold(extension: pg_sys::Oid, mode: &str) -> Result<Option<String>, Failed
         Spi::connect(|client| {
             // SAFETY: this process's own pid.
             let pid = unsafe { pg_sys::MyProcPid };
-            let call = "SELECT image_gen._hold($1, $2)";
+            let call = "SELECT image_gen_internal.fence($1, $2)";
             client.select(call, Some(1), &[pid.into(), mode.into()])?.first().get_one::<String>()
         })
         .map_err(spi)
@@ -163,8 +163,8 @@ pub fn hold(extension: pg_sys::Oid, mode: &str) -> Result<Option<String>, Failed
 }
 
 /// Why no paid work may run here any more.
-pub fn held(extension: pg_sys::Oid) -> Result<Option<String>, Failed> {
-    within(extension, "look whether it may work", || Ok(home::of_worker(true).held))
+pub fn fenced(extension: pg_sys::Oid) -> Result<Option<String>, Failed> {
+    within(extension, "look whether it may work", || Ok(instance::of_worker(true).fenced))
 }
 
 /// Begins this life of the worker, and charges jobs with the death of the one before: those that were in hand.
@@ -188,11 +188,12 @@ pub fn start_epoch(
                 keys.to_vec().into(),
                 on_uncertain().into(),
             ];
-            let call = "SELECT image_gen._start_epoch($1, $2, $3, $4, $5, $6)";
+            let call = "SELECT image_gen_internal.start_epoch($1, $2, $3, $4, $5, $6)";
             client.select(call, Some(1), &arguments)?.first().get_one::<i64>()
         });
         let epoch = epoch.map_err(spi)?;
-        let epoch = epoch.ok_or_else(|| Failed::Error("image_gen.worker_state has no row".into()))?;
+        let epoch =
+            epoch.ok_or_else(|| Failed::Error("image_gen_internal.worker_state has no row".into()))?;
         Ok((epoch, deaths))
     })?;
     for (job, deaths) in deaths {
@@ -205,7 +206,7 @@ fn record_deaths(in_hand: &[i64]) -> spi::Result<Vec<(String, i16)>> {
     let mut deaths = vec![];
     if !in_hand.is_empty() {
         Spi::connect(|client| {
-            let call = "SELECT job_id, deaths FROM image_gen._record_deaths($1)";
+            let call = "SELECT job_id, deaths FROM image_gen_internal.record_deaths($1)";
             for row in client.select(call, None, &[in_hand.to_vec().into()])? {
                 deaths.extend(row.get::<String>(1)?.zip(row.get::<i16>(2)?));
             }
@@ -220,7 +221,7 @@ pub fn suspects(extension: pg_sys::Oid) -> Result<Vec<(i64, Option<Duration>)>, 
     within(extension, "look for suspects", || {
         Spi::connect(|client| {
             let mut suspects = vec![];
-            for row in client.select("SELECT seq, ready_in FROM image_gen._suspects()", None, &[])? {
+            for row in client.select("SELECT seq, ready_in FROM image_gen_internal.suspects()", None, &[])? {
                 if let Some(seq) = row.get::<i64>(1)? {
                     let ready_in = row.get::<f64>(2)?.and_then(|s| Duration::try_from_secs_f64(s).ok());
                     suspects.push((seq, ready_in));
@@ -240,7 +241,7 @@ pub fn claim_alone(
 ) -> Result<Option<Claimed>, Failed> {
     within(extension, "claim a job that runs alone", || {
         let chosen = Spi::connect(|client| {
-            let call = "SELECT image_gen._let_one_run_alone()";
+            let call = "SELECT image_gen_internal.isolate_next_suspect()";
             client.select(call, Some(1), &[])?.first().get_one::<i64>()
         });
         let Some(seq) = chosen.map_err(spi)? else { return Ok(None) };
@@ -271,8 +272,8 @@ fn claimed(
     lanes: Option<&[Lane]>,
     estimates: &mut Estimates,
 ) -> Result<Vec<Claimed>, Failed> {
-    let standing = home::of_worker(false);
-    if standing.held.is_some() {
+    let standing = instance::of_worker(false);
+    if standing.fenced.is_some() {
         return Ok(vec![]);
     }
     // The latest possible moment is none.
@@ -280,7 +281,7 @@ fn claimed(
         CASE WHEN isfinite(deadline) THEN (extract(epoch FROM deadline) * 1000)::bigint END, attempts, progress::text,
         preferences::text, model, provider, max_cost::text, priority, number, sent_to, sent_model, remote_id, poll_url, result_url,
         cancel_url, cost::text, claimed_cost::text, (extract(epoch FROM sent_at) * 1000)::bigint, model_is_open
-        FROM image_gen._claim($1, $2, $3, $4, $5, $6, $7::uuid, $8)";
+        FROM image_gen_internal.claim($1, $2, $3, $4, $5, $6, $7::uuid, $8)";
     static TYPES: [pg_sys::Oid; 8] = [
         pg_sys::INT8OID,
         pg_sys::INT4OID,
@@ -301,7 +302,7 @@ fn claimed(
         argument(column(|lane| lane.after)),
         argument(column(|lane| lane.in_flight as i64)),
         argument(standing.id),
-        argument(home::VERSION),
+        argument(instance::VERSION),
     ];
     let claimed = STATEMENT.with(|claim| claim.run(&arguments, Claimed::read));
     let mut claimed: Vec<Claimed> = claimed.into_iter().flatten().collect();
@@ -312,7 +313,7 @@ fn claimed(
     Ok(claimed)
 }
 
-/// How long pictures really take, read again now and then: every finished job changes it a little.
+/// How long images really take, read again now and then: every finished job changes it a little.
 #[derive(Default)]
 pub struct Estimates(Option<(Instant, Seconds)>);
 
@@ -331,7 +332,8 @@ impl Estimates {
         }
         let read = Spi::connect(|client| {
             let mut seconds = HashMap::new();
-            let all = "SELECT t.provider, t.model, t.seconds::float8 FROM image_gen.timings t";
+            let all =
+                "SELECT t.provider, t.model, t.seconds::float8 FROM image_gen_internal.render_estimates t";
             for row in client.select(all, None, &[])? {
                 if let (Some(provider), Some(model), Some(s)) =
                     (row.get::<String>(1)?, row.get::<String>(2)?, row.get::<f64>(3)?)
@@ -347,12 +349,16 @@ impl Estimates {
     }
 }
 
-/// Who has ready jobs, and the first of each.
+/// The roles that have ready jobs, and the first job of each.
 pub fn waiting(extension: pg_sys::Oid) -> Result<Vec<(pg_sys::Oid, i64)>, Failed> {
     within(extension, "look who waits", || {
         Spi::connect(|client| {
             let mut waiting = vec![];
-            for row in client.select("SELECT owner::oid, first FROM image_gen._waiting()", None, &[])? {
+            for row in client.select(
+                "SELECT owner::oid, first FROM image_gen_internal.waiting_tenants()",
+                None,
+                &[],
+            )? {
                 if let (Some(owner), Some(first)) = (row.get::<pg_sys::Oid>(1)?, row.get::<i64>(2)?) {
                     waiting.push((owner, first));
                 }
@@ -367,7 +373,11 @@ pub fn waiting(extension: pg_sys::Oid) -> Result<Vec<(pg_sys::Oid, i64)>, Failed
 pub fn cancellations(extension: pg_sys::Oid, epoch: i64) -> Result<Vec<i64>, Failed> {
     within(extension, "look for cancels", || {
         Spi::connect(|client| {
-            let rows = client.select("SELECT * FROM image_gen._cancellations($1)", None, &[epoch.into()])?;
+            let rows = client.select(
+                "SELECT * FROM image_gen_internal.open_cancel_requests($1)",
+                None,
+                &[epoch.into()],
+            )?;
             rows.map(|row| row.get::<i64>(1)).collect::<Result<Vec<_>, _>>()
         })
         .map(|found| found.into_iter().flatten().collect())
@@ -375,12 +385,12 @@ pub fn cancellations(extension: pg_sys::Oid, epoch: i64) -> Result<Vec<i64>, Fai
     })
 }
 
-/// The bytes of a picture that the database keeps.
+/// The bytes of an image that the database keeps.
 pub fn bytes(extension: pg_sys::Oid, sha256: &str) -> Result<Option<Vec<u8>>, Failed> {
-    within(extension, "read a picture", || {
+    within(extension, "read an image", || {
         Spi::connect(|client| {
             client
-                .select("SELECT image_gen._bytes($1)", Some(1), &[sha256.into()])?
+                .select("SELECT image_gen_internal.blob_bytes($1)", Some(1), &[sha256.into()])?
                 .first()
                 .get_one::<Vec<u8>>()
         })
@@ -393,7 +403,9 @@ pub fn health(extension: pg_sys::Oid, rows: Vec<health::Row>) -> Result<(), Fail
     let rows = serde_json::to_value(rows).unwrap_or_default();
     within(extension, "write health", || {
         Spi::connect(|client| {
-            client.select("SELECT image_gen._note_health($1)", None, &[JsonB(rows).into()]).map(drop)
+            client
+                .select("SELECT image_gen_internal.record_breakers($1)", None, &[JsonB(rows).into()])
+                .map(drop)
         })
         .map_err(spi)
     })
@@ -409,7 +421,7 @@ pub fn balance(extension: pg_sys::Oid, balance: &Balance) -> Result<(), Failed> 
                 digits(balance.amount).into(),
                 balance.credits.map(digits).into(),
             ];
-            let call = "SELECT image_gen._note_balance($1, $2::numeric, $3::numeric)";
+            let call = "SELECT image_gen_internal.record_account_balance($1, $2::numeric, $3::numeric)";
             client.select(call, None, &arguments).map(drop)
         })
         .map_err(spi)
@@ -452,7 +464,10 @@ pub fn rewrite_by(
 pub fn callbacks_due(extension: pg_sys::Oid) -> Result<Option<Duration>, Failed> {
     within(extension, "look for callbacks", || {
         Spi::connect(|client| {
-            client.select("SELECT image_gen._callbacks_due()", Some(1), &[])?.first().get_one::<f64>()
+            client
+                .select("SELECT image_gen_internal.next_callback_in()", Some(1), &[])?
+                .first()
+                .get_one::<f64>()
         })
         .map(|due| due.and_then(|s| Duration::try_from_secs_f64(s).ok()))
         .map_err(spi)
@@ -464,7 +479,7 @@ pub fn take_over(extension: pg_sys::Oid, epoch: i64, lost: Vec<i64>) -> Result<(
     within(extension, "take over", || {
         Spi::connect(|client| {
             let arguments = [epoch.into(), lost.into(), on_uncertain().into()];
-            client.select("SELECT image_gen._take_over($1, $2, $3)", None, &arguments).map(drop)
+            client.select("SELECT image_gen_internal.rescue_jobs($1, $2, $3)", None, &arguments).map(drop)
         })
         .map_err(spi)
     })
@@ -474,7 +489,10 @@ pub fn take_over(extension: pg_sys::Oid, epoch: i64, lost: Vec<i64>) -> Result<(
 pub fn all_over_to(extension: pg_sys::Oid) -> Result<i64, Failed> {
     within(extension, "look where history ends", || {
         Spi::connect(|client| {
-            client.select("SELECT image_gen._all_over_to()", Some(1), &[])?.first().get_one::<i64>()
+            client
+                .select("SELECT image_gen_internal.finished_up_to()", Some(1), &[])?
+                .first()
+                .get_one::<i64>()
         })
         .map(Option::unwrap_or_default)
         .map_err(spi)
@@ -485,7 +503,7 @@ pub fn all_over_to(extension: pg_sys::Oid) -> Result<i64, Failed> {
 pub fn note_all_over(extension: pg_sys::Oid, to: i64) -> Result<(), Failed> {
     within(extension, "note where history ends", || {
         Spi::connect(|client| {
-            client.select("SELECT image_gen._note_all_over($1)", None, &[to.into()]).map(drop)
+            client.select("SELECT image_gen_internal.record_finished_up_to($1)", None, &[to.into()]).map(drop)
         })
         .map_err(spi)
     })
@@ -498,7 +516,7 @@ pub struct Reconciled {
     pub last: Option<i64>,
     /// The first that is not over.
     pub first_open: Option<i64>,
-    /// Open ones without a row in the queue, which have one again: those that nobody had in flight.
+    /// Open ones without a row in the queue, which have one again: those that were not in flight.
     pub found: Vec<i64>,
 }
 
@@ -514,7 +532,8 @@ pub fn reconcile(
         Spi::connect(|client| {
             let arguments =
                 [epoch.into(), in_flight.into(), after.into(), at_most.into(), on_uncertain().into()];
-            let call = "SELECT last_seq, first_open, lost FROM image_gen._reconcile($1, $2, $3, $4, $5)";
+            let call =
+                "SELECT last_seq, first_open, lost FROM image_gen_internal.reconcile($1, $2, $3, $4, $5)";
             let row = client.select(call, Some(1), &arguments)?.first();
             Ok(Reconciled {
                 last: row.get(1)?,
@@ -526,11 +545,11 @@ pub fn reconcile(
     })
 }
 
-/// Removes bytes of pictures that no job needs any more, looking at some after a hash; gives where to go on.
+/// Removes bytes of images that no job needs any more, looking at some after a hash; gives where to go on.
 pub fn sweep_inputs(extension: pg_sys::Oid, after: &str, at_most: i32) -> Result<Option<String>, Failed> {
     within(extension, "sweep inputs", || {
         Spi::connect(|client| {
-            let call = "SELECT last_hash FROM image_gen._sweep_inputs($1, $2)";
+            let call = "SELECT last_hash FROM image_gen_internal.sweep_inputs($1, $2)";
             client.select(call, Some(1), &[after.into(), at_most.into()])?.first().get_one::<String>()
         })
         .map_err(spi)
@@ -541,11 +560,11 @@ pub fn sweep_inputs(extension: pg_sys::Oid, after: &str, at_most: i32) -> Result
 pub fn prune(extension: pg_sys::Oid, minutes: i32, after: i64, at_most: i32) -> Result<Option<i64>, Failed> {
     within(extension, "prune", || {
         Spi::connect(|client| {
-            // What a crash undoes is done again: nobody waits for the disk.
+            // What a crash undoes is done again: no session waits for the disk.
             let hurry = "SELECT pg_catalog.set_config('synchronous_commit', 'off', true)";
             client.select(hurry, None, &[])?;
             let arguments = [minutes.into(), after.into(), at_most.into()];
-            let call = "SELECT last_seq FROM image_gen._prune(clock_timestamp() - make_interval(mins => $1), $2, $3)";
+            let call = "SELECT last_seq FROM image_gen_internal.prune_jobs(clock_timestamp() - make_interval(mins => $1), $2, $3)";
             client.select(call, Some(1), &arguments)?.first().get_one::<i64>()
         })
         .map_err(spi)
@@ -556,7 +575,7 @@ pub fn prune(extension: pg_sys::Oid, minutes: i32, after: i64, at_most: i32) -> 
 pub fn clock_set_back(extension: pg_sys::Oid, by: Duration) -> Result<(), Failed> {
     within(extension, "follow the clock", || {
         Spi::connect(|client| {
-            let call = "SELECT image_gen._clock_set_back($1)";
+            let call = "SELECT image_gen_internal.clock_set_back($1)";
             client.select(call, None, &[by.as_secs_f64().into()]).map(drop)
         })
         .map_err(spi)
@@ -580,7 +599,9 @@ pub fn note(extension: pg_sys::Oid, note: Note) -> Result<(), Failed> {
         Spi::connect(|client| {
             let (cap, reason) = note.limit.map(|l| (l.cap as i32, l.reason)).unzip();
             let arguments = [note.keys.into(), note.error.into(), cap.into(), reason.into()];
-            client.select("SELECT image_gen._note($1, $2, $3, $4)", None, &arguments).map(drop)
+            client
+                .select("SELECT image_gen_internal.record_worker_state($1, $2, $3, $4)", None, &arguments)
+                .map(drop)
         })
         .map_err(spi)
     })

@@ -1,10 +1,10 @@
 //! What the worker had in hand when it died.
 //!
-//! A job can kill the process that works on it: a picture that cannot be decoded in the memory there is, a stack that is too
+//! A job can kill the process that works on it: an image that cannot be decoded in the memory there is, a stack that is too
 //! small, an error in a library. Nothing is written to the database before a job is touched, so the worker keeps a record of
 //! what it touches in a small file, `pg_stat_tmp/image_gen.OID`, mapped into memory: noting a job is one store, and the
 //! page cache survives the process, whatever ends it. The next life reads the record, charges each of these jobs with a
-//! death (`sql/deaths.sql`), and starts the slower the more lives before it ended like that.
+//! death (`sql/queue/deaths.sql`), and starts the slower the more lives before it ended like that.
 //!
 //! The file is bounded (16 kB), of mode 0600, made anew by each life, and in a folder that base backups and pg_rewind leave
 //! out. Where it is missing, of another boot of the machine, of another extension, or no record at all, nothing is known, and

@@ -1,4 +1,4 @@
-//! Makes durable what the network thread reports: the functions of `sql/transitions.sql`, each called once for all jobs of a
+//! Makes durable what the network thread reports: the functions of `sql/queue/`, each called once for all jobs of a
 //! round, with an array for each argument.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -100,7 +100,7 @@ pub fn record(
     Ok(())
 }
 
-/// Writes what can be written of a commit: a picture that is paid for is delivered, whatever of the rest cannot be.
+/// Writes what can be written of a commit: an image that is paid for is delivered, whatever of the rest cannot be.
 fn write_less(
     extension: pg_sys::Oid,
     epoch: i64,
@@ -243,7 +243,7 @@ impl<'a> Batch<'a> {
         self.ends.write(epoch);
         verdicts.extend(self.requeues.write(epoch).into_iter().map(written));
         let finished: HashSet<i64> = self.finishes.write(epoch).into_iter().collect();
-        // After that, because only now is it known which jobs are ours: pictures of another one's would never be removed.
+        // After that, because only now is it known which jobs are ours: images of another one's would never be removed.
         let kept = self.pictures.into_iter().filter(|(seq, ..)| finished.contains(seq));
         deliver(kept.map(|(_, job, pictures)| (job, pictures)).collect());
         verdicts.extend(finished.into_iter().map(written));
@@ -258,10 +258,10 @@ fn call(function: &Statement, arguments: &[Argument]) -> Vec<i64> {
     function.run(arguments, read).into_iter().flatten().collect()
 }
 
-/// `SELECT image_gen.NAME($1, …)`, for as many arguments as there are types.
+/// `SELECT image_gen_internal.NAME($1, …)`, for as many arguments as there are types.
 fn function(name: &str, types: &'static [pg_sys::Oid]) -> Statement {
     let arguments: Vec<String> = (1..=types.len()).map(|n| format!("${n}")).collect();
-    Statement::new(&format!("SELECT * FROM image_gen.{name}({})", arguments.join(", ")), types)
+    Statement::new(&format!("SELECT * FROM image_gen_internal.{name}({})", arguments.join(", ")), types)
 }
 
 #[derive(Default)]
@@ -320,7 +320,7 @@ impl<'a> Begins<'a> {
             NUMERICARRAYOID,
             JSONBARRAYOID,
         ];
-        thread_local!(static BEGIN: Statement = function("_begin", &TYPES));
+        thread_local!(static BEGIN: Statement = function("begin", &TYPES));
         if self.seq.is_empty() {
             return vec![];
         }
@@ -396,7 +396,7 @@ impl<'a> Checkpoints<'a> {
             TEXTARRAYOID,
             TEXTARRAYOID,
         ];
-        thread_local!(static CHECKPOINT: Statement = function("_checkpoint", &TYPES));
+        thread_local!(static CHECKPOINT: Statement = function("checkpoint", &TYPES));
         if self.seq.is_empty() {
             return vec![];
         }
@@ -430,7 +430,7 @@ struct Ends<'a> {
     claimed: Vec<Option<AnyNumeric>>,
     source: Vec<&'static str>,
     currency: Vec<Text<'a>>,
-    work: Vec<Option<JsonB>>,
+    usage: Vec<Option<JsonB>>,
     tokens: Vec<Option<JsonB>>,
     render_seconds: Vec<Option<f64>>,
     seed: Vec<Option<i64>>,
@@ -447,7 +447,7 @@ impl<'a> Ends<'a> {
             failed,
             http_status,
             cost,
-            work,
+            usage,
             tokens,
             render_seconds,
             seed,
@@ -468,7 +468,7 @@ impl<'a> Ends<'a> {
         self.claimed.push(cost.claimed.and_then(numeric));
         self.source.push(cost.source.as_str());
         self.currency.push(Text(&cost.currency));
-        self.work.push(work.as_ref().map(json));
+        self.usage.push(usage.as_ref().map(json));
         self.tokens.push(tokens.as_ref().map(json));
         self.render_seconds.push(*render_seconds);
         self.seed.push(*seed);
@@ -498,7 +498,7 @@ impl<'a> Ends<'a> {
             BOOLARRAYOID,
             INT4ARRAYOID,
         ];
-        thread_local!(static END: Statement = function("_end", &TYPES));
+        thread_local!(static END: Statement = function("end_attempts", &TYPES));
         if self.seq.is_empty() {
             return;
         }
@@ -514,7 +514,7 @@ impl<'a> Ends<'a> {
             argument(self.claimed),
             argument(self.source),
             argument(self.currency),
-            argument(self.work),
+            argument(self.usage),
             argument(self.tokens),
             argument(self.render_seconds),
             argument(self.seed),
@@ -537,7 +537,7 @@ struct Requeues {
 impl Requeues {
     fn write(self, epoch: i64) -> Vec<i64> {
         static TYPES: [pg_sys::Oid; 4] = [INT8OID, INT8ARRAYOID, FLOAT8ARRAYOID, JSONBARRAYOID];
-        thread_local!(static REQUEUE: Statement = function("_requeue", &TYPES));
+        thread_local!(static REQUEUE: Statement = function("requeue", &TYPES));
         if self.seq.is_empty() {
             return vec![];
         }
@@ -557,7 +557,7 @@ struct Finishes<'a> {
 impl Finishes<'_> {
     fn write(self, epoch: i64) -> Vec<i64> {
         static TYPES: [pg_sys::Oid; 5] = [INT8OID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID];
-        thread_local!(static FINISH: Statement = function("_finish", &TYPES));
+        thread_local!(static FINISH: Statement = function("finish", &TYPES));
         if self.seq.is_empty() {
             return vec![];
         }
@@ -587,8 +587,8 @@ fn deliver(jobs: Vec<(&str, &[Picture])>) {
         TEXTARRAYOID,
     ];
     thread_local! {
-        static DELIVER: Statement = function("_deliver", &TYPES);
-        static KEEP: Statement = function("_keep", &[TEXTOID, TEXTOID, BYTEAOID]);
+        static DELIVER: Statement = function("insert_assets", &TYPES);
+        static KEEP: Statement = function("store_blob", &[TEXTOID, TEXTOID, BYTEAOID]);
     }
     let pictures: Vec<(&str, i32, &Picture)> = jobs
         .into_iter()

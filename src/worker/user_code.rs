@@ -1,7 +1,7 @@
 //! Code that is not ours: an administrator's functions, and triggers that owners of our tables have put on them.
 //!
 //! A function runs as its owner, who may be blamed for what it does, in a security context that it cannot leave, without the
-//! settings that it changes, and for a limited time. A trigger runs where a picture is written; it must not keep the picture from
+//! settings that it changes, and for a limited time. A trigger runs where an image is written; it must not keep the image from
 //! being written, nor the worker from working: what fails or takes too long is left out, and that is said.
 
 use std::cell::Cell;
@@ -30,7 +30,7 @@ struct Callable {
 
 fn look_up(signature: &str) -> Result<Callable, Failed> {
     let found = Spi::connect(|client| {
-        let question = "SELECT c.function, c.owner, pg_catalog.pg_get_userbyid(c.owner)::text, c.called FROM image_gen._callable($1) c";
+        let question = "SELECT c.function, c.owner, pg_catalog.pg_get_userbyid(c.owner)::text, c.called FROM image_gen_internal.resolve_callback($1) c";
         let row = client.select(question, Some(1), &[signature.into()])?.first();
         Ok((
             row.get::<pg_sys::Oid>(1)?,

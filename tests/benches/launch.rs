@@ -31,7 +31,7 @@ fn main() {
         stop.store(true, Ordering::Relaxed);
     });
     eventually("the queue is empty", secs(60), || {
-        (stage.admin().number("SELECT count(*) FROM image_gen.queue") == 0).then_some(())
+        (stage.admin().number("SELECT count(*) FROM image_gen_internal.queue") == 0).then_some(())
     });
 
     enqueue(&stage, &mut alice);
@@ -120,7 +120,9 @@ fn enqueue(stage: &Stage, alice: &mut Session) {
 /// Four renders of three seconds, one after the other and side by side.
 fn four_shots(stage: &Stage, alice: &mut Session) {
     stage.sim.configure(&serde_json::json!({"render_seconds": 3.0}));
-    stage.admin().run("UPDATE image_gen.models SET typical_seconds = 3; DELETE FROM image_gen.timings");
+    stage.admin().run(
+        "UPDATE image_gen.models SET typical_seconds = 3; DELETE FROM image_gen_internal.render_estimates",
+    );
     let shot = |n: usize, round: &str| format!("prompt => '{round} {n}', {SMALL}");
     let start = Instant::now();
     for n in 0..4 {

@@ -1,7 +1,7 @@
 //! What the worker gets done, and what becomes of it and of the queue in the long run: `make load`.
 //!
 //! Throughput is measured in pairs, a round of jobs here and a round there, in turn, so that what else the machine does
-//! hits both. Pictures are previews of 16 x 16: nothing but the worker takes time. ROUNDS=n pairs (12); HISTORY=n finished
+//! hits both. Images are previews of 16 x 16: nothing but the worker takes time. ROUNDS=n pairs (12); HISTORY=n finished
 //! jobs (1,000,000). The soak sends SOAK=n jobs (100,000) through one worker, every tenth over HTTP, and fails when memory,
 //! files or the queue grow. A 0 leaves a part out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement that cannot be taken ends the program
@@ -121,7 +121,7 @@ fn queue(alice: &mut Session, jobs: u64, arguments: &str) -> i64 {
 /// Waits until nothing is in the queue, looking seldom: a look walks over all that is dead there.
 fn all_done(stage: &Stage) {
     let mut admin = stage.admin();
-    while admin.truth("SELECT EXISTS (SELECT FROM image_gen.queue)") {
+    while admin.truth("SELECT EXISTS (SELECT FROM image_gen_internal.queue)") {
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -176,7 +176,7 @@ fn endures(jobs: u64) -> bool {
             queue(&mut alice, size / 10, arguments);
         }
         // The queue as it is under load, before it is empty.
-        let queue = admin.number("SELECT pg_total_relation_size('image_gen.queue')");
+        let queue = admin.number("SELECT pg_total_relation_size('image_gen_internal.queue')");
         all_done(&stage);
         done += size;
         let now = admin.number(lsn);

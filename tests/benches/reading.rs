@@ -30,7 +30,7 @@ fn main() {
     history::fill(&mut admin, jobs, 90);
     println!("{jobs} finished jobs written in {:.0} s", start.elapsed().as_secs_f64());
     let start = Instant::now();
-    while admin.truth("SELECT image_gen._fold_spending(2000)") {}
+    while admin.truth("SELECT image_gen_internal.fold_spending(2000)") {}
     println!("folded in {:.0} s", start.elapsed().as_secs_f64());
     admin.run("VACUUM ANALYZE");
     for user in ["alice", "bob", "postgres"] {

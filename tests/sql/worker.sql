@@ -21,36 +21,36 @@ BEGIN
          AND (position = 1 OR verdicts ->> (i.value ->> 'seq') = 'ours');
       CONTINUE WHEN s IS NULL;
       ours := CASE kind
-        WHEN 1 THEN image_gen._checkpoint(this_epoch, s, ARRAY(SELECT (x ->> 'number')::int FROM unnest(e) x), ARRAY(SELECT x #>> '{remote,id}' FROM unnest(e) x),
+        WHEN 1 THEN image_gen_internal.checkpoint(this_epoch, s, ARRAY(SELECT (x ->> 'number')::int FROM unnest(e) x), ARRAY(SELECT x #>> '{remote,id}' FROM unnest(e) x),
           ARRAY(SELECT x #>> '{remote,poll_url}' FROM unnest(e) x), ARRAY(SELECT x #>> '{remote,result_url}' FROM unnest(e) x), ARRAY(SELECT x #>> '{remote,cancel_url}' FROM unnest(e) x),
           ARRAY(SELECT (x ->> 'http_status')::int FROM unnest(e) x), ARRAY(SELECT (x #>> '{cost,amount}')::numeric FROM unnest(e) x),
           ARRAY(SELECT (x #>> '{cost,claimed}')::numeric FROM unnest(e) x), ARRAY(SELECT x #>> '{cost,source}' FROM unnest(e) x), ARRAY(SELECT x #>> '{cost,currency}' FROM unnest(e) x))
-        WHEN 2 THEN image_gen._end(this_epoch, s, ARRAY(SELECT (x ->> 'number')::int FROM unnest(e) x), ARRAY(SELECT x ->> 'status' FROM unnest(e) x),
+        WHEN 2 THEN image_gen_internal.end_attempts(this_epoch, s, ARRAY(SELECT (x ->> 'number')::int FROM unnest(e) x), ARRAY(SELECT x ->> 'status' FROM unnest(e) x),
           ARRAY(SELECT x #>> '{failed,code}' FROM unnest(e) x), ARRAY(SELECT x #>> '{failed,message}' FROM unnest(e) x), ARRAY(SELECT (x ->> 'http_status')::int FROM unnest(e) x),
           ARRAY(SELECT (x #>> '{cost,amount}')::numeric FROM unnest(e) x), ARRAY(SELECT (x #>> '{cost,claimed}')::numeric FROM unnest(e) x),
           ARRAY(SELECT x #>> '{cost,source}' FROM unnest(e) x), ARRAY(SELECT x #>> '{cost,currency}' FROM unnest(e) x),
           ARRAY(SELECT nullif(x -> 'work', 'null') FROM unnest(e) x), ARRAY(SELECT nullif(x -> 'tokens', 'null') FROM unnest(e) x),
           ARRAY(SELECT (x ->> 'render_seconds')::float8 FROM unnest(e) x), ARRAY(SELECT (x ->> 'seed')::bigint FROM unnest(e) x), ARRAY(SELECT x -> 'warnings' FROM unnest(e) x),
           ARRAY(SELECT coalesce((x ->> 'unsent')::boolean, false) FROM unnest(e) x), ARRAY(SELECT (x ->> 'joins')::int FROM unnest(e) x))
-        WHEN 3 THEN image_gen._requeue(this_epoch, s, ARRAY(SELECT (x ->> 'after_seconds')::float8 FROM unnest(e) x), ARRAY(SELECT x -> 'progress' FROM unnest(e) x))
-        WHEN 4 THEN image_gen._finish(this_epoch, s, ARRAY(SELECT x ->> 'status' FROM unnest(e) x), ARRAY(SELECT x #>> '{failed,code}' FROM unnest(e) x),
+        WHEN 3 THEN image_gen_internal.requeue(this_epoch, s, ARRAY(SELECT (x ->> 'after_seconds')::float8 FROM unnest(e) x), ARRAY(SELECT x -> 'progress' FROM unnest(e) x))
+        WHEN 4 THEN image_gen_internal.finish(this_epoch, s, ARRAY(SELECT x ->> 'status' FROM unnest(e) x), ARRAY(SELECT x #>> '{failed,code}' FROM unnest(e) x),
           ARRAY(SELECT x #>> '{failed,message}' FROM unnest(e) x))
       END;
       IF kind < 5 THEN
         verdicts := verdicts || coalesce((SELECT jsonb_object_agg(o, 'ours') FROM unnest(ours) o), '{}');
       ELSE
-        verdicts := verdicts || coalesce((SELECT jsonb_object_agg(b.seq, b.verdict) FROM image_gen._begin(this_epoch, s, ARRAY(SELECT (x ->> 'number')::int FROM unnest(e) x),
+        verdicts := verdicts || coalesce((SELECT jsonb_object_agg(b.seq, b.verdict) FROM image_gen_internal.begin(this_epoch, s, ARRAY(SELECT (x ->> 'number')::int FROM unnest(e) x),
           ARRAY(SELECT x ->> 'provider' FROM unnest(e) x), ARRAY(SELECT x ->> 'model' FROM unnest(e) x), ARRAY(SELECT x ->> 'prompt' FROM unnest(e) x),
           ARRAY(SELECT (x ->> 'seed')::bigint FROM unnest(e) x), ARRAY(SELECT (x ->> 'seed_honored')::boolean FROM unnest(e) x), ARRAY(SELECT x -> 'warnings' FROM unnest(e) x),
           ARRAY(SELECT (x ->> 'estimated_cost')::numeric FROM unnest(e) x), ARRAY(SELECT x -> 'progress' FROM unnest(e) x)) b), '{}');
       END IF;
       IF kind = 4 THEN
-        PERFORM image_gen._deliver(array_agg(j.id ORDER BY j.id, p.position), array_agg(p.position::int ORDER BY j.id, p.position), array_agg(p.value ->> 'url' ORDER BY j.id, p.position),
+        PERFORM image_gen_internal.insert_assets(array_agg(j.id ORDER BY j.id, p.position), array_agg(p.position::int ORDER BY j.id, p.position), array_agg(p.value ->> 'url' ORDER BY j.id, p.position),
                                    array_agg((p.value ->> 'lifetime_seconds')::bigint ORDER BY j.id, p.position), array_agg((p.value ->> 'seed')::bigint ORDER BY j.id, p.position),
                                    array_agg((p.value ->> 'width')::int ORDER BY j.id, p.position), array_agg((p.value ->> 'height')::int ORDER BY j.id, p.position),
                                    array_agg(p.value ->> 'content_type' ORDER BY j.id, p.position), array_agg((p.value ->> 'byte_size')::bigint ORDER BY j.id, p.position),
                                    array_agg(p.value ->> 'sha256' ORDER BY j.id, p.position))
-           FROM unnest(s, e) AS c(seq, entry) CROSS JOIN LATERAL (SELECT o.id FROM image_gen.jobs o WHERE o.seq = c.seq OFFSET 0) j CROSS JOIN LATERAL jsonb_array_elements(c.entry -> 'pictures') WITH ORDINALITY AS p(value, position)
+           FROM unnest(s, e) AS c(seq, entry) CROSS JOIN LATERAL (SELECT o.id FROM image_gen.jobs o WHERE o.seq = c.seq OFFSET 0) j CROSS JOIN LATERAL jsonb_array_elements(c.entry -> 'images') WITH ORDINALITY AS p(value, position)
           WHERE c.seq = ANY (ours) AND c.entry ->> 'status' = 'succeeded';
       END IF;
     END LOOP;
@@ -61,11 +61,11 @@ END $$;
 -- Takes jobs into flight: what the worker gets to know of each, as a document.
 CREATE FUNCTION t.claimed(this_epoch bigint, at_most integer DEFAULT 100, after_seq bigint DEFAULT 0) RETURNS TABLE (seq bigint, id text, owner regrole, job jsonb) LANGUAGE sql AS $$
   SELECT c.seq, c.id, c.owner, jsonb_build_object(
-           'operation', c.operation, 'request', c.parameters || jsonb_build_object('prompt', c.prompt, 'seed', c.seed), 'pictures', c.inputs,
+           'operation', c.operation, 'request', c.parameters || jsonb_build_object('prompt', c.prompt, 'seed', c.seed), 'images', c.inputs,
            'deadline', CASE WHEN isfinite(c.deadline) THEN (extract(epoch FROM c.deadline) * 1000)::bigint END,
            'attempts', c.attempts, 'progress', c.progress, 'preferences', c.preferences, 'model', c.model, 'provider', c.provider, 'max_cost', c.max_cost::text, 'priority', c.priority,
            'resume', CASE WHEN c.number IS NOT NULL THEN
              jsonb_build_object('number', c.number, 'provider', c.sent_to, 'model', c.sent_model, 'remote_id', c.remote_id, 'poll_url', c.poll_url, 'result_url', c.result_url,
                                 'cancel_url', c.cancel_url, 'cost', c.cost::text, 'claimed', c.claimed_cost::text, 'sent_at', (extract(epoch FROM c.sent_at) * 1000)::bigint) END)
-    FROM image_gen._claim($1, $2, $3) c
+    FROM image_gen_internal.claim($1, $2, $3) c
 $$;

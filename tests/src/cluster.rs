@@ -301,7 +301,7 @@ impl Cluster {
     pub fn held(&self, database: &str) -> String {
         let mut admin = self.admin(database);
         eventually("the worker is held", secs(20), || {
-            let why = admin.text("SELECT held FROM image_gen.worker_status WHERE running");
+            let why = admin.text("SELECT fenced FROM image_gen.worker_status WHERE running");
             (!why.is_empty()).then_some(why)
         })
     }

@@ -5,7 +5,7 @@
 //! | [`cluster`] | a PostgreSQL server of its own, gone when dropped |
 //! | [`session`] | a connection, with answers as text |
 //! | [`sim`] | the simulator of the providers, and its ledger |
-//! | [`picture`] | pictures that go in, and what came out |
+//! | [`picture`] | images that go in, and what came out |
 //! | [`stage`] | all of these set up for a test |
 //! | [`unfinished`] | one job in each state before its end, and how each must end elsewhere |
 //! | [`hostile`] | arguments that mean harm |

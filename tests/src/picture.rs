@@ -1,4 +1,4 @@
-//! Pictures that go in, and what a picture that came out is.
+//! Images that go in, and what an image that came out is.
 
 use std::io::Cursor;
 
@@ -39,7 +39,7 @@ pub fn sideways(width: u32, height: u32, orientation: u8) -> Vec<u8> {
 /// A mask and what it marks.
 #[derive(Clone, Debug)]
 pub struct Mask {
-    /// A PNG, white where the picture is to be edited.
+    /// A PNG, white where the image is to be edited.
     pub png: Vec<u8>,
     /// How many pixels are to be edited.
     pub edited: u64,
@@ -65,12 +65,12 @@ impl Mask {
     }
 }
 
-/// The picture as an argument of a function.
+/// The image as an argument of a function.
 pub fn data_uri(png: &[u8]) -> String {
     format!("data:image/png;base64,{}", STANDARD.encode(png))
 }
 
-/// Width, height and content type of a picture, by its bytes alone; `None` when it is none.
+/// Width, height and content type of an image, by its bytes alone; `None` when it is none.
 pub fn facts(bytes: &[u8]) -> Option<(u32, u32, &'static str)> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
     let content_type = reader.format()?.to_mime_type();

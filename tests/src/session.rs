@@ -34,7 +34,7 @@ pub struct Job {
     pub cost_source: String,
     /// How many attempts it had.
     pub attempts: String,
-    /// Where its picture is.
+    /// Where its image is.
     pub url: String,
 }
 

@@ -19,7 +19,7 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// Starts one whose pictures take 0.2 s.
+    /// Starts one whose images take 0.2 s.
     pub fn start() -> Self {
         raise_file_limit();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");

@@ -48,7 +48,7 @@ impl Stage {
         self.aim(database);
     }
 
-    /// Points a database's providers at the simulator, and expects pictures after 0.2 s.
+    /// Points a database's providers at the simulator, and expects images after 0.2 s.
     pub fn aim(&self, database: &str) {
         let mut admin = self.cluster.admin(database);
         for (provider, url) in self.sim.providers() {
@@ -95,7 +95,7 @@ impl Stage {
         })
     }
 
-    /// Queues a job, waits for its picture, and so proves that the worker has passed everything before it.
+    /// Queues a job, waits for its image, and so proves that the worker has passed everything before it.
     pub fn sentinel(&self) {
         let mut alice = self.alice();
         let id = alice.generate("sentinel");
@@ -130,7 +130,7 @@ pub fn check_money(cluster: &Cluster) {
           WHERE (j.finished_at IS NULL) <> (j.status IN ('queued', 'running'))
              OR (j.error_code IS NULL) <> (j.status IN ('queued', 'running', 'succeeded'))
          UNION ALL
-         SELECT q.job_id, q.state, NULL, NULL FROM image_gen.queue q WHERE (q.state = 'running') <> (q.epoch IS NOT NULL)",
+         SELECT q.job_id, q.state, NULL, NULL FROM image_gen_internal.queue q WHERE (q.state = 'running') <> (q.epoch IS NOT NULL)",
     );
     assert!(wrong.is_empty(), "rows contradict themselves: {wrong:?}");
 }

@@ -15,7 +15,7 @@ pub struct Unfinished {
     pub unknown: String,
     /// Claimed, and not sent.
     pub unsent: String,
-    /// Waits for the picture of the accepted one.
+    /// Waits for the image of the accepted one.
     pub waiting: String,
 }
 
@@ -56,7 +56,7 @@ impl Unfinished {
         let mut alice = cluster.connect("alice", DATABASE);
         let [id, warnings] =
             alice.rows("SELECT id, warnings FROM image_gen.generate('held')").remove(0).try_into().unwrap();
-        assert!(warnings.contains(r#""code": "held""#), "{warnings}");
+        assert!(warnings.contains(r#""code": "fenced""#), "{warnings}");
         cluster.worker_looks(DATABASE);
         assert_eq!(alice.job(&id).status, "queued");
         alice.run(&format!("SELECT image_gen.cancel('{id}')"));
@@ -64,7 +64,7 @@ impl Unfinished {
         assert_eq!(alice.sqlstate("SELECT image_gen.resume()"), "42501");
         assert_eq!(sim.totals().all.requests, before, "a provider was called");
         crate::wait_until("the log says so", crate::wait::secs(15), || {
-            cluster.log().contains("paid work is held")
+            cluster.log().contains("paid work is fenced off")
         });
     }
 
@@ -83,8 +83,8 @@ impl Unfinished {
         for prompt in ["accepted", "unknown", "unsent", "waiting"] {
             assert_eq!(sim.submits_of(prompt).len(), 1, "{prompt}");
         }
-        assert_eq!(cluster.admin(DATABASE).text("SELECT held FROM image_gen.worker_status"), "");
-        assert_eq!(cluster.admin(DATABASE).number("SELECT count(*) FROM image_gen.queue"), 0);
+        assert_eq!(cluster.admin(DATABASE).text("SELECT fenced FROM image_gen.worker_status"), "");
+        assert_eq!(cluster.admin(DATABASE).number("SELECT count(*) FROM image_gen_internal.queue"), 0);
         check_money(cluster);
     }
 }

@@ -1,4 +1,4 @@
-//! Attached tables: rows ask for their pictures themselves, are saved whatever comes of that, and get their pictures back.
+//! Attached tables: rows ask for their images themselves, are saved whatever comes of that, and get their images back.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io::Write as _;
@@ -22,9 +22,9 @@ fn with_articles(lines: &[&str]) -> (Stage, Session, Session) {
 
 const ATTACH: &str = "SELECT image_gen.attach('cms.articles', template => 'editorial illustration for {title}', into_column => 'image_url', asset_column => 'image_id')";
 
-/// Waits until so many rows have their picture.
+/// Waits until so many rows have their image.
 fn written(session: &mut Session, n: i64) {
-    wait_until("pictures are written back", secs(60), || {
+    wait_until("images are written back", secs(60), || {
         session.number("SELECT count(*) FROM cms.articles a JOIN image_gen.campaign_assets s ON s.id = a.image_id AND s.url = a.image_url") == n
     });
 }
@@ -37,7 +37,7 @@ fn states(session: &mut Session) -> Vec<Vec<String>> {
 fn a_row_gets_its_picture_and_what_does_not_change_the_prompt_costs_nothing() {
     let (stage, mut admin, mut cms) = with_articles(&[]);
     cms.run(ATTACH);
-    // Whoever writes the row: the picture is the table's owner's.
+    // Whoever writes the row: the image is the table's owner's.
     let mut editor = stage.connect("editor");
     editor.run("INSERT INTO cms.articles (title) VALUES ('foxes'), ('owls')");
     written(&mut cms, 2);
@@ -50,7 +50,7 @@ fn a_row_gets_its_picture_and_what_does_not_change_the_prompt_costs_nothing() {
     assert_eq!(admin.number("SELECT count(*) FROM image_gen.jobs"), 2);
     editor.run("UPDATE cms.articles SET title = 'red foxes' WHERE title = 'foxes'");
     assert_eq!(admin.number("SELECT count(*) FROM image_gen.jobs"), 3);
-    wait_until("the new picture is written", secs(30), || {
+    wait_until("the new image is written", secs(30), || {
         cms.truth(
             "SELECT s.prompt LIKE '%red foxes' FROM cms.articles a JOIN image_gen.campaign_assets s ON s.url = a.image_url WHERE a.title = 'red foxes'",
         )
@@ -81,7 +81,7 @@ fn a_row_that_cannot_be_queued_is_saved_and_says_why() {
             ["[3]", "the prompt of this row is NULL or blank"]
         ]
     );
-    // A budget for two more: the first two get their pictures, the others are saved.
+    // A budget for two more: the first two get their images, the others are saved.
     admin.run("SELECT image_gen.set_budget('role', 'cms', 0.17)");
     cms.run("INSERT INTO cms.articles (title) SELECT 'article ' || n FROM generate_series(1, 40) n");
     let refused = "SELECT count(*) FROM image_gen.attachment_rows WHERE error_code = 'budget_exceeded'";
@@ -101,8 +101,8 @@ fn a_row_that_cannot_be_queued_is_saved_and_says_why() {
 #[test]
 fn copy_of_ten_thousand_rows_is_ten_thousand_jobs() {
     let (_stage, mut admin, mut cms) = with_articles(&["image_gen.max_in_flight = 1"]);
-    cms.run("SELECT image_gen.attach('cms.articles', prompt => $$'a picture of ' || title$$, into_column => 'image_url', arguments => '{\"model\": \"preview\"}')");
-    let calls = "SELECT calls FROM pg_stat_user_functions WHERE funcname = '_note_attached'";
+    cms.run("SELECT image_gen.attach('cms.articles', prompt => $$'an image of ' || title$$, into_column => 'image_url', arguments => '{\"model\": \"preview\"}')");
+    let calls = "SELECT calls FROM pg_stat_user_functions WHERE funcname = 'note_attached'";
     admin.run("SET track_functions = 'all'");
     let mut copy = admin.copy_in("COPY cms.articles (title) FROM STDIN").unwrap();
     (0..10_000).for_each(|n| writeln!(copy, "article {n}").unwrap());
@@ -114,7 +114,7 @@ fn copy_of_ten_thousand_rows_is_ten_thousand_jobs() {
     assert_eq!(admin.number(calls), 10);
 }
 
-/// Attaches a table of two rows of each shape; all get their pictures.
+/// Attaches a table of two rows of each shape; all get their images.
 #[test]
 fn keys_of_any_type_partitions_and_conflicts_find_their_row() {
     let (_stage, mut admin, mut cms) = with_articles(&[]);
@@ -150,9 +150,9 @@ fn keys_of_any_type_partitions_and_conflicts_find_their_row() {
         admin.column("SELECT DISTINCT j.prompt FROM image_gen.attachment_entries e JOIN image_gen.jobs j ON j.id = e.job_id ORDER BY 1"),
         ["a: A", "a: C", "b: D", "odd {\"a\": 1}", "one for 1.50 {", "three for 3 {", "two for 2 {"]
     );
-    // Moved to another partition, and changed: by a new picture in its new place.
+    // Moved to another partition, and changed: by a new image in its new place.
     cms.run("UPDATE cms.events SET day = '2027-05-05', title = 'moved' WHERE title = 'one'");
-    wait_until("the moved row has a picture of its own", secs(30), || {
+    wait_until("the moved row has an image of its own", secs(30), || {
         cms.truth(
             "SELECT EXISTS (SELECT FROM cms.events e JOIN image_gen.campaign_assets a ON a.url = e.url WHERE e.title = 'moved' AND a.prompt LIKE 'moved%')",
         )
@@ -208,7 +208,7 @@ fn what_is_renamed_is_followed_and_what_is_dropped_is_said() {
     );
     admin.run("ALTER SCHEMA cms RENAME TO site");
     cms.run("INSERT INTO site.stories (headline) VALUES ('foxes')");
-    wait_until("it is written", secs(30), || cms.number("SELECT count(picture) FROM site.stories") == 1);
+    wait_until("it is written", secs(30), || cms.number("SELECT count(image) FROM site.stories") == 1);
     assert_eq!(
         cms.rows("SELECT relation, state, problem FROM image_gen.attachments"),
         [["site.stories", "active", ""]]
@@ -226,9 +226,9 @@ fn what_is_renamed_is_followed_and_what_is_dropped_is_said() {
     // What was written down is still there, and a new attachment goes on.
     assert_eq!(cms.number("SELECT count(*) FROM image_gen.attachment_rows WHERE state = 'written'"), 1);
     cms.run("SELECT image_gen.detach(id) FROM image_gen.attachments");
-    let id = cms.number("SELECT image_gen.attach('site.stories', prompt => $$'a picture of ' || body$$, into_column => 'picture')");
+    let id = cms.number("SELECT image_gen.attach('site.stories', prompt => $$'an image of ' || body$$, into_column => 'image')");
     assert_eq!(cms.rows(&format!("SELECT queued, refused FROM image_gen.backfill({id})")), [["1", "0"]]);
-    wait_until("it is written", secs(30), || cms.number("SELECT count(picture) FROM site.stories") == 2);
+    wait_until("it is written", secs(30), || cms.number("SELECT count(image) FROM site.stories") == 2);
     cms.run("DROP TABLE site.stories");
     assert_eq!(cms.rows(state), [["broken", "table site.stories was dropped"]]);
     assert_eq!(admin.number("SELECT count(*) FROM pg_proc WHERE proname LIKE 'image\\_gen\\_%' AND pronamespace = 'site'::regnamespace AND proname NOT LIKE '%store%'"), 0);
@@ -248,7 +248,7 @@ fn nothing_runs_with_more_rights_than_the_owner_of_the_attachment_has() {
          BEGIN
            INSERT INTO public.seen VALUES (current_user, current_setting('is_superuser'));
            IF title = 'climb' THEN SET ROLE postgres; ELSIF title = 'read' THEN PERFORM who FROM public.secrets; ELSIF title = 'temp' THEN CREATE TEMP TABLE t (x int);
-           ELSIF title = 'queue' THEN DELETE FROM image_gen.queue; END IF;
+           ELSIF title = 'queue' THEN DELETE FROM image_gen_internal.queue; END IF;
            RETURN 'a picture of ' || title;
          END $$;
          SELECT image_gen.attach('cms.articles', prompt => 'cms.spy(title)', into_column => 'image_url')",
@@ -279,7 +279,7 @@ fn nothing_runs_with_more_rights_than_the_owner_of_the_attachment_has() {
             "SELECT count(*) FROM image_gen.attachment_rows WHERE error_code = 'write_back' AND error_message LIKE '%{says}%'"
         );
         wait_until(what, secs(30), || cms.number(&seen) == 1);
-        admin.run("DELETE FROM image_gen.callback_queue");
+        admin.run("DELETE FROM image_gen_internal.callback_queue");
     }
     assert_eq!(stage.worker(), worker);
     // Another's table, another's attachment, a superuser, and triggers that are made by hand spend no money of others.
@@ -315,7 +315,7 @@ fn nothing_runs_with_more_rights_than_the_owner_of_the_attachment_has() {
          SELECT image_gen.attach('public.posts', template => '{title}', into_column => 'url', run_as => 'cms');
          INSERT INTO public.posts VALUES (1, 'lent')",
     );
-    wait_until("the lent table has its picture", secs(30), || {
+    wait_until("the lent table has its image", secs(30), || {
         admin.number("SELECT count(url) FROM public.posts") == 1
     });
     // Once its owner is a superuser, or may not queue, nothing runs.

@@ -6,7 +6,7 @@ use image_gen_tests::wait::secs;
 use image_gen_tests::{Cluster, Options, Session, Stage, eventually, wait_until};
 use serde_json::json;
 
-/// Bounds of what one picture of 200 that are queued together may cost, from queueing to its asset. What it does cost stands in
+/// Bounds of what one image of 200 that are queued together may cost, from queueing to its asset. What it does cost stands in
 /// docs/performance.md.
 const CALLS: f64 = 9.0;
 const ROW_WRITES: f64 = 11.5;
@@ -49,29 +49,33 @@ fn claiming_reads_the_index_whatever_is_dead_or_never_analyzed() {
     admin.run("SELECT image_gen.generate('one', model => 'flux-1.1-pro')");
     // A million rows that were claimed and have ended, and a hundred thousand that wait; nobody has analyzed or vacuumed.
     admin.run(
-        "INSERT INTO image_gen.queue (seq, job_id, owner, home)
-         SELECT n, 'gone', 'alice', (SELECT image_gen._home()) FROM generate_series(1000, 1001000) n;
-         DELETE FROM image_gen.queue WHERE job_id = 'gone';
+        "INSERT INTO image_gen_internal.queue (seq, job_id, owner, instance)
+         SELECT n, 'gone', 'alice', (SELECT image_gen_internal.instance_id()) FROM generate_series(1000, 1001000) n;
+         DELETE FROM image_gen_internal.queue WHERE job_id = 'gone';
          INSERT INTO image_gen.jobs (id, operation, task, prompt, model, seed, owner)
          SELECT 'gen_0' || lpad(n::text, 25, '0'), 'generate', 'generate', 'x', 'flux-1.1-pro', 1, 'alice' FROM generate_series(1, 100000) n;
-         INSERT INTO image_gen.queue (seq, job_id, owner, home)
-         SELECT seq, id, owner, (SELECT image_gen._home()) FROM image_gen.jobs WHERE id LIKE 'gen_0%' ON CONFLICT DO NOTHING",
+         INSERT INTO image_gen_internal.queue (seq, job_id, owner, instance)
+         SELECT seq, id, owner, (SELECT image_gen_internal.instance_id()) FROM image_gen.jobs WHERE id LIKE 'gen_0%' ON CONFLICT DO NOTHING",
     );
     admin.run("LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on; SET auto_explain.log_level = 'notice'");
     // PL/pgSQL may change its mind after five calls.
     let lanes = ", '{alice}', '{0}', '{3}'";
     for (call, index, mark) in [
         (
-            "SELECT count(*) FROM image_gen._claim(1000000, 500, 0)",
+            "SELECT count(*) FROM image_gen_internal.claim(1000000, 500, 0)",
             "using queue_ready on queue",
             "FOR UPDATE SKIP LOCKED) p",
         ),
         (
-            &format!("SELECT count(*) FROM image_gen._claim(1000000, 500, 0{lanes})"),
+            &format!("SELECT count(*) FROM image_gen_internal.claim(1000000, 500, 0{lanes})"),
             "using queue_lanes on queue",
             "unnest(owners, afters, counts)",
         ),
-        ("SELECT count(*) FROM image_gen._waiting()", "using queue_lanes on queue", "WITH RECURSIVE lanes"),
+        (
+            "SELECT count(*) FROM image_gen_internal.waiting_tenants()",
+            "using queue_lanes on queue",
+            "WITH RECURSIVE lanes",
+        ),
     ] {
         let before = admin.notices().len();
         for _ in 0..8 {
@@ -106,11 +110,11 @@ fn a_claim_calls_no_function_once_a_job() {
     // A session of its own: its counts are those of this claim alone.
     let mut worker = cluster.admin("shop");
     worker.run("BEGIN");
-    assert_eq!(worker.number("SELECT count(*) FROM image_gen._claim(1000000, 500, 0)"), 100);
+    assert_eq!(worker.number("SELECT count(*) FROM image_gen_internal.claim(1000000, 500, 0)"), 100);
     // (Those in an index of jobs are PostgreSQL's own under other names.)
     let calls = worker.rows(
         "SELECT funcname, calls FROM pg_stat_xact_user_functions
-          WHERE schemaname = 'image_gen' AND funcname NOT IN ('_entry', '_start_of') ORDER BY calls DESC",
+          WHERE schemaname = 'image_gen' AND funcname NOT IN ('metadata_entry', 'abbreviate') ORDER BY calls DESC",
     );
     println!("function calls of a claim of 100 jobs of 2 models: {calls:?}");
     // The worker knows the catalogue: what a claim ships is the jobs.
@@ -151,7 +155,7 @@ fn queueing_runs_one_statement_a_job_and_one_for_a_whole_batch() {
     };
     // The session's first call reads the catalogue, and where it is.
     admin.run(&one(""));
-    // The client's own; how long the model's pictures take, asked once a second; the job and its place in the queue.
+    // The client's own; how long the model's images take, asked once a second; the job and its place in the queue.
     assert!((2..=3).contains(&statements(&mut admin, &one(""))));
     assert!((1 + 100..=2 + 100).contains(&statements(&mut admin, many)));
     assert!((2..=3).contains(&statements(&mut admin, &batch("'prompt', 'cup ' || n", ""))));
@@ -169,8 +173,8 @@ fn queueing_runs_one_statement_a_job_and_one_for_a_whole_batch() {
     let other = admin.generate("another");
     let needs = format!("'prompt', 'x', 'reference_image', 'job:{other}', 'model', 'flux-2-pro'");
     assert!(statements(&mut admin, &batch(&needs, "")) <= 4 + 2 + 2 * 100);
-    assert_eq!(admin.number("SELECT count(*) FROM image_gen.waits"), 100);
-    assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue WHERE state = 'waiting'"), 100);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.job_dependencies"), 100);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.queue WHERE state = 'waiting'"), 100);
 }
 
 #[test]
@@ -219,8 +223,8 @@ fn what_the_worker_writes_reads_a_few_rows_a_job_also_where_its_plans_are_older_
         "INSERT INTO image_gen.jobs (id, operation, task, prompt, model, seed, owner)
          SELECT 'gen_0' || lpad(n::text, 25, '0'), 'generate', 'generate', 'x', 'm', 1, 'alice' FROM generate_series(1, 20000) n;
          UPDATE image_gen.jobs SET status = 'running';
-         INSERT INTO image_gen.queue (seq, job_id, owner, home, state, epoch)
-         SELECT seq, id, owner, (SELECT image_gen._home()), 'running', 1 FROM image_gen.jobs;
+         INSERT INTO image_gen_internal.queue (seq, job_id, owner, instance, state, epoch)
+         SELECT seq, id, owner, (SELECT image_gen_internal.instance_id()), 'running', 1 FROM image_gen.jobs;
          INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, owner, epoch)
          SELECT id, 1, 'bfl', 'm', 'x', 1, true, owner, 1 FROM image_gen.jobs WHERE seq > 10000",
     );
@@ -280,10 +284,10 @@ fn a_picture_costs_a_bounded_number_of_calls_row_writes_and_bytes_of_wal() {
     run(200);
     let each: Vec<f64> =
         figures().iter().zip(&before).map(|(now, then)| (now - then) as f64 / 200.0).collect();
-    println!("a picture: {} calls of functions, {} row writes, {} bytes of WAL", each[0], each[1], each[2]);
-    assert!(each[0] <= CALLS, "{} calls of functions for a picture", each[0]);
-    assert!(each[1] <= ROW_WRITES, "{} row writes for a picture", each[1]);
-    assert!(each[2] <= WAL_BYTES, "{} bytes of WAL for a picture", each[2]);
+    println!("an image: {} calls of functions, {} row writes, {} bytes of WAL", each[0], each[1], each[2]);
+    assert!(each[0] <= CALLS, "{} calls of functions for an image", each[0]);
+    assert!(each[1] <= ROW_WRITES, "{} row writes for an image", each[1]);
+    assert!(each[2] <= WAL_BYTES, "{} bytes of WAL for an image", each[2]);
 }
 
 #[test]
@@ -352,17 +356,17 @@ fn a_job_writes_a_bounded_amount() {
     assert!(bytes < 24_000, "{bytes} bytes of WAL for one job");
 
     // The hot table holds what is open, and its dead rows are used again after a vacuum.
-    admin.run("VACUUM image_gen.queue");
-    let size = |admin: &mut Session| admin.number("SELECT pg_table_size('image_gen.queue')");
+    admin.run("VACUUM image_gen_internal.queue");
+    let size = |admin: &mut Session| admin.number("SELECT pg_table_size('image_gen_internal.queue')");
     let after_2000 = size(&mut admin);
     for _ in 0..4 {
         run(&mut alice, 500);
-        admin.run("VACUUM image_gen.queue");
+        admin.run("VACUUM image_gen_internal.queue");
     }
     let after_4000 = size(&mut admin);
     println!("the queue's table after 2000 and 4000 jobs: {after_2000} and {after_4000} bytes");
     assert!(after_4000 <= after_2000 + 200_000, "the queue grows: {after_2000}, then {after_4000}");
-    assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue"), 0);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.queue"), 0);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Code of the administrator's own at finished jobs: after the picture is safe, with its owner's rights, and in nobody's way.
+//! Code of the administrator's own at finished jobs: after the image is safe, with its owner's rights, and in nobody's way.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use image_gen_tests::process::kill9;
@@ -101,7 +101,7 @@ fn code_that_sleeps_fails_or_cannot_be_stopped_is_in_nobodys_way() {
         );
         wait_until(what, secs(60), || admin.number(&seen) > 0);
         assert_eq!(stage.worker(), worker, "{what}");
-        admin.run(&format!("DELETE FROM image_gen.callback_queue WHERE job_id NOT IN ('{list}')"));
+        admin.run(&format!("DELETE FROM image_gen_internal.callback_queue WHERE job_id NOT IN ('{list}')"));
     }
     // Mended, and called again.
     publish(&mut admin, PUBLISH);

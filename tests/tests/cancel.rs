@@ -297,7 +297,7 @@ fn wait_notices_what_becomes_of_a_job_that_it_needs() {
     // N11: the needed job ends in another session, and takes the one that waits for it along.
     let stage = Stage::start();
     stage.sim.rule(json!({"phase": "submit", "prompt_contains": "[refused]", "fault": {"kind": "refuse", "stage": "request"}}));
-    // Approved with a picture that cannot be fetched from here: the worker tries that for a while.
+    // Approved with an image that cannot be fetched from here: the worker tries that for a while.
     let approve = "'approve', url => 'https://mine.example/1.png'";
     for (action, code, limit) in [("'reject'", "not_found", secs(1)), (approve, "invalid_request", secs(10))]
     {
@@ -343,7 +343,7 @@ fn a_job_that_waits_for_another_can_be_canceled() {
         .map(|p| alice.text(&format!("SELECT id FROM image_gen.edit('job:{needed}', '{p}')")));
     stage.accepted(1);
     assert_eq!(cancel(&mut alice, &first), "canceled");
-    // The one that is needed is stopped at its provider: whoever waits for it has no picture either.
+    // The one that is needed is stopped at its provider: whoever waits for it has no image either.
     cancel(&mut alice, &needed);
     let jobs = alice.all_done(&[needed, first, second]);
     let ends: Vec<(&str, &str)> = jobs.iter().map(|j| (j.status.as_str(), j.error_code.as_str())).collect();

@@ -12,7 +12,7 @@ fn database() -> Cluster {
     cluster
 }
 
-/// What a picture of bfl's model costs, as the session sees it.
+/// What an image of bfl's model costs, as the session sees it.
 fn cost(session: &mut Session) -> String {
     session.text(
         "SELECT estimated_cost FROM image_gen.estimate('generate', '{\"prompt\": \"a cup\", \"model\": \"bfl:flux-1.1-pro\"}')",
@@ -64,7 +64,7 @@ fn a_session_sees_its_own_changes_and_their_rollback() {
             "none",
         ),
         (
-            "UPDATE image_gen.worker_state SET configured = '{OPENAI_API_KEY}'",
+            "UPDATE image_gen_internal.worker_state SET configured = '{OPENAI_API_KEY}'",
             "SELECT provider FROM image_gen.explain('generate', '{\"prompt\": \"x\"}') WHERE included",
             "openai",
         ),
@@ -164,13 +164,13 @@ fn plans_that_are_kept_follow_the_tables() {
     let mut one = cluster.admin("shop");
     let before = one.generate("before");
     one.run("ALTER TABLE image_gen.prices ADD COLUMN of_mine int; ALTER TABLE image_gen.jobs ADD COLUMN of_mine int");
-    one.run("ALTER TABLE image_gen.timings ADD COLUMN of_mine int; REINDEX TABLE image_gen.jobs; ANALYZE image_gen.models");
+    one.run("ALTER TABLE image_gen_internal.render_estimates ADD COLUMN of_mine int; REINDEX TABLE image_gen.jobs; ANALYZE image_gen.models");
     let after = one.generate("after");
     assert_eq!(cost(&mut one), "0.04");
     assert_ne!(before, after);
     one.run("ALTER TABLE image_gen.jobs DROP COLUMN of_mine");
     one.generate("after that");
-    assert_eq!(one.number("SELECT count(*) FROM image_gen.queue"), 3);
+    assert_eq!(one.number("SELECT count(*) FROM image_gen_internal.queue"), 3);
 }
 
 #[test]

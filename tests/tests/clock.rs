@@ -147,7 +147,8 @@ fn a_clock_that_is_set_back_does_not_make_jobs_wait() {
     let id = alice.generate_with("prompt => 'put off', model => 'bfl:flux-1.1-pro'");
     let mut admin = stage.admin();
     wait_until("it is put off", secs(20), || {
-        admin.truth("SELECT count(*) = 1 FROM image_gen.queue WHERE state = 'ready' AND attempts = 1")
+        admin
+            .truth("SELECT count(*) = 1 FROM image_gen_internal.queue WHERE state = 'ready' AND attempts = 1")
     });
     clock.set(-3600);
     let job = alice.done(&id);
@@ -169,7 +170,7 @@ fn a_shut_door_opens_again_whatever_the_clock_says() {
     let first = alice.generate_with("prompt => 'first', model => 'bfl:flux-1.1-pro'");
     let mut admin = stage.admin();
     wait_until("the circuit is open", secs(20), || {
-        admin.truth("SELECT count(*) = 1 FROM image_gen.health WHERE state = 'down'")
+        admin.truth("SELECT count(*) = 1 FROM image_gen_internal.provider_breakers WHERE state = 'down'")
     });
     clock.set(-3600);
     // At the same circuit, and from now on.

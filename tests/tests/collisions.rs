@@ -50,12 +50,12 @@ fn the_schema_can_change_in_a_transaction_that_also_queues() {
     let before = admin.generate("before the update");
     admin.run(
         "ALTER EXTENSION image_gen UPDATE;
-         ALTER TABLE image_gen.queue ADD COLUMN of_a_later_version int NOT NULL DEFAULT 7;
+         ALTER TABLE image_gen_internal.queue ADD COLUMN of_a_later_version int NOT NULL DEFAULT 7;
          ALTER TABLE image_gen.jobs ADD COLUMN of_a_later_version text;
          DO $$
          DECLARE f regprocedure;
          BEGIN
-           FOR f IN SELECT oid FROM pg_proc WHERE pronamespace = 'image_gen'::regnamespace AND proname IN ('_claim', '_begin', '_end', '_finish', '_needs', 'generate_batch', 'generate') LOOP
+           FOR f IN SELECT oid FROM pg_proc WHERE pronamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace) AND proname IN ('claim', 'begin', 'end_attempts', 'finish', 'resolve_inputs', 'generate_batch', 'generate') LOOP
              EXECUTE pg_get_functiondef(f);
            END LOOP;
          END $$",

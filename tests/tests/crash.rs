@@ -32,7 +32,7 @@ fn sent_and_paid_once(stage: &Stage, ids: &[String]) {
     assert_eq!((totals.submits, totals.billed_calls), (ids.len() as u64, ids.len() as u64));
     let mut admin = stage.admin();
     assert_eq!(admin.number("SELECT count(*) FROM image_gen.attempts"), ids.len() as i64);
-    assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue"), 0);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.queue"), 0);
     let booked = admin.text("SELECT trim_scale(sum(billed_cost)) FROM image_gen.campaign_assets");
     assert_eq!(booked, totals.billed.normalize().to_string());
     stage.check_money();
@@ -300,7 +300,7 @@ fn a_task_that_we_named_can_be_called_off_after_a_crash() {
     let job = alice_again(&stage).done(&id);
     assert_eq!(job.status, "canceled", "{job:?}");
     assert_eq!(stage.sim.submits(), 1);
-    assert_eq!(stage.admin().number("SELECT count(*) FROM image_gen.queue"), 0);
+    assert_eq!(stage.admin().number("SELECT count(*) FROM image_gen_internal.queue"), 0);
     stage.check_money();
 }
 
@@ -390,6 +390,6 @@ fn many_crashes_at_any_moment_lose_nothing_and_pay_nothing_twice() {
         }
     }
     println!("40 jobs through six kills: {uncertain} uncertain");
-    assert_eq!(stage.admin().number("SELECT count(*) FROM image_gen.queue"), 0);
+    assert_eq!(stage.admin().number("SELECT count(*) FROM image_gen_internal.queue"), 0);
     stage.check_money();
 }

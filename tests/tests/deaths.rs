@@ -46,8 +46,8 @@ fn wait_through_crashes(field: &Field, ids: &[String]) {
 
 #[test]
 fn a_job_that_kills_its_worker_is_left_to_a_person_after_three_deaths() {
-    // Before it is sent, while it is asked for, when its picture is there, in the transaction that writes it, and where
-    // pictures are computed.
+    // Before it is sent, while it is asked for, when its image is there, in the transaction that writes it, and where
+    // images are computed.
     for (place, sent) in [("begin", 0), ("poll", 1), ("finish", 1), ("flush_finish", 1), ("compute", 1)] {
         let field = Field::start(0.3, &[]);
         let mut alice = field.connect("alice");
@@ -55,7 +55,7 @@ fn a_job_that_kills_its_worker_is_left_to_a_person_after_three_deaths() {
             (0..6).map(|n| alice.generate_with(&format!("prompt => '[before {n}]', {SMALL}"))).collect();
         // A request without an answer when the server goes down is left to a person: these have theirs.
         field.stage.accepted(6);
-        // Large pictures are computed on a thread of their own.
+        // Large images are computed on a thread of their own.
         let arguments = "model => 'fal:flux-schnell', width => 1024, height => 1024";
         let poison = poisoned(&field, place, "[poison]", arguments);
         if place == "begin" {
@@ -96,7 +96,7 @@ fn a_job_that_kills_its_worker_is_left_to_a_person_after_three_deaths() {
         }
         assert_eq!(field.sim().submits(), (others.len() + sent) as u64, "{place}: nothing is sent twice");
         let mut admin = field.connect("postgres");
-        assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue"), 0, "{place}");
+        assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.queue"), 0, "{place}");
         field.stage.check_money();
         // And life goes on.
         field.stage.sentinel();
@@ -120,27 +120,28 @@ fn after_two_deaths_a_job_runs_with_nothing_else_in_flight_and_is_cleared_by_its
     let worker = field.stage.worker();
     let mut admin = field.connect("postgres");
     assert_eq!(
-        admin.column("SELECT job_id FROM image_gen.queue WHERE state = 'running'"),
+        admin.column("SELECT job_id FROM image_gen_internal.queue WHERE state = 'running'"),
         [innocent.as_str()]
     );
     // The worker turns, and takes nothing else.
     for _ in 0..2 {
         field.stage.cluster.worker_looks(DATABASE);
         assert_eq!(field.reached("poll"), [innocent.as_str()]);
-        assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue WHERE state = 'running'"), 1);
+        assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.queue WHERE state = 'running'"), 1);
     }
     field.let_go();
     alice.all_succeed(std::slice::from_ref(&innocent));
     alice.all_succeed(&others);
     assert_eq!(field.stage.worker(), worker);
     assert_eq!(field.sim().submits(), 6, "each was sent once");
-    assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue"), 0);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.queue"), 0);
 }
 
 #[test]
 fn a_job_is_not_to_blame_when_the_server_is_stopped_or_another_process_crashes() {
     let field = Field::start(0.1, &[]);
-    let deaths = |field: &Field| field.connect("postgres").number("SELECT sum(deaths) FROM image_gen.queue");
+    let deaths =
+        |field: &Field| field.connect("postgres").number("SELECT sum(deaths) FROM image_gen_internal.queue");
     let blame = |field: &Field, id: &String| {
         // The main thread has it in hand, in the middle of its transaction.
         wait_until("it is in hand", secs(30), || field.reached("flush_checkpoint").contains(id));

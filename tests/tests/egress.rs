@@ -1,4 +1,4 @@
-//! Where requests may go that are not to the public internet: host and port, for providers and for pictures.
+//! Where requests may go that are not to the public internet: host and port, for providers and for images.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io::ErrorKind;
@@ -31,7 +31,7 @@ fn what_is_allowed_for_providers_opens_no_other_port_and_no_picture() {
     let mut alice = stage.alice();
     let job = alice.generate_with("prompt => 'fine', model => 'bfl:flux-1.1-pro'");
     alice.all_succeed(&[job]);
-    // The picture was at the provider's own address, so it could be looked at.
+    // The image was at the provider's own address, so it could be looked at.
     let picture = alice.text("SELECT url FROM image_gen.campaign_assets WHERE width > 0");
     assert_eq!(authority(&picture), sim);
 
@@ -78,11 +78,11 @@ fn what_is_allowed_for_providers_opens_no_other_port_and_no_picture() {
     }
     assert!(listener.accept().is_err_and(|e| e.kind() == ErrorKind::WouldBlock), "it was connected to");
 
-    // Pictures have a list of their own.
+    // Images have a list of their own.
     stage.cluster.configure(&format!("image_gen.allowed_image_hosts = '{sim}'"));
     stage.cluster.reload();
     let edit = format!("SELECT id FROM image_gen.edit('{picture}', 'x', model => 'bfl:flux-2-pro')");
-    wait_until("pictures may be there", secs(20), || alice.try_rows(&edit).is_ok());
+    wait_until("images may be there", secs(20), || alice.try_rows(&edit).is_ok());
     let edits = alice.column("SELECT id FROM image_gen.jobs WHERE operation = 'edit' AND status <> 'failed'");
     alice.all_succeed(&edits);
     // A list that cannot be read changes nothing.
@@ -109,7 +109,7 @@ fn the_own_machines_address_opens_itself_for_its_own_provider_only() {
     alice.all_succeed(&[id]);
     assert_eq!(own.totals().all.submits, 1);
     let before = own.totals().all.requests;
-    // No picture is fetched from there, and no other provider is called there.
+    // No image is fetched from there, and no other provider is called there.
     assert_eq!(alice.sqlstate(&format!("SELECT image_gen.edit('{url}/a.png', 'x')")), "22023");
     admin.run(&format!("UPDATE image_gen.providers SET base_url = '{url}' WHERE id = 'bfl'"));
     let id = alice.generate_with("prompt => 'elsewhere', model => 'bfl:flux-1.1-pro'");

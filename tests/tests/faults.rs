@@ -127,7 +127,7 @@ fn bfl_submissions_that_go_wrong() {
         BFL,
         vec![
             case("refused prompt", submit(json!({"kind": "refuse", "stage": "request"})), REFUSED, 1, Exact),
-            case("refused picture", submit(json!({"kind": "refuse", "stage": "content"})), REFUSED, 1, Exact),
+            case("refused image", submit(json!({"kind": "refuse", "stage": "content"})), REFUSED, 1, Exact),
             case("429 once", once(json!({"kind": "rate_limited", "retry_after": 1})), DONE, 2, Exact),
             case("429 without a time", once(json!({"kind": "rate_limited"})), DONE, 2, Exact),
             case(
@@ -175,7 +175,7 @@ fn bfl_submissions_that_go_wrong() {
                 1,
                 Unknown,
             ),
-            case("no picture", submit(json!("empty")), failed("provider_error"), 1, Unknown),
+            case("no image", submit(json!("empty")), failed("provider_error"), 1, Unknown),
             case("task error", submit(json!("task_error")), failed("provider_error"), 1, Exact),
             case("state key", submit(json!("state_key")), DONE, 1, Exact),
             case(
@@ -242,7 +242,7 @@ fn bfl_polls_that_go_wrong_are_repeated() {
 
 #[test]
 fn pictures_that_cannot_be_fetched_do_not_lose_the_job() {
-    // The picture exists and is paid for: its URL is kept, with a warning.
+    // The image exists and is paid for: its URL is kept, with a warning.
     let stage = stage();
     let picture =
         |times: Option<u64>, fault: Value| json!({"phase": "picture", "times": times, "fault": fault});
@@ -291,13 +291,7 @@ fn openai_calls_that_go_wrong() {
         vec![
             case("refused prompt", submit(json!({"kind": "refuse", "stage": "request"})), REFUSED, 1, Exact),
             // That a drawing which is then refused costs nothing is documented nowhere.
-            case(
-                "refused picture",
-                submit(json!({"kind": "refuse", "stage": "content"})),
-                REFUSED,
-                1,
-                Unknown,
-            ),
+            case("refused image", submit(json!({"kind": "refuse", "stage": "content"})), REFUSED, 1, Unknown),
             case("429 once", once(json!({"kind": "rate_limited", "retry_after": 1})), DONE, 2, Exact),
             case("429 for ever", submit(json!({"kind": "rate_limited"})), failed("rate_limited"), 4, Exact),
             case(
@@ -358,14 +352,14 @@ fn openai_calls_that_go_wrong() {
                 1,
                 Unknown,
             ),
-            case("no picture", submit(json!("empty")), failed("provider_error"), 1, Unknown),
+            case("no image", submit(json!("empty")), failed("provider_error"), 1, Unknown),
             case("task error", submit(json!("task_error")), REVIEW, 1, Unknown),
             case("not found", submit(json!("task_not_found")), failed("model_gone"), 1, Exact),
         ],
     );
-    // Inline pictures are kept, and are what their hash says.
+    // Inline images are kept, and are what their hash says.
     let kept = alice.rows(
-        "SELECT count(*), count(*) FILTER (WHERE encode(sha256(image_gen.picture(id)), 'hex') = sha256), min(url)
+        "SELECT count(*), count(*) FILTER (WHERE encode(sha256(image_gen.asset_bytes(id)), 'hex') = sha256), min(url)
            FROM image_gen.campaign_assets WHERE provider = 'openai'",
     );
     assert_eq!(kept[0][0], kept[0][1]);
@@ -401,7 +395,7 @@ fn a_refusal_touches_no_other_provider_and_no_other_job() {
 fn without_a_ladder_a_refusal_waits_for_a_person() {
     // N21, S60: it is no outage, so the route is not followed.
     let stage = Stage::start();
-    stage.admin().run("DELETE FROM image_gen.ladder");
+    stage.admin().run("DELETE FROM image_gen.refusal_steps");
     let mut alice = stage.alice();
     let ids = ["hero", "detail, anatomy", "square"].map(|prompt| alice.generate(prompt)).to_vec();
     let jobs = alice.all_done(&ids);
@@ -432,7 +426,7 @@ fn a_rewrite_rule_that_cannot_be_applied_harms_no_other_job() {
     }
     stage.sentinel();
     let mut admin = stage.admin();
-    assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue"), 0);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.queue"), 0);
     wait_until("nothing is left in flight", secs(5), || {
         admin.truth("SELECT in_flight = 0 FROM image_gen.worker_status")
     });

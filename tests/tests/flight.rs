@@ -78,7 +78,7 @@ fn nothing_is_held_while_providers_work() {
         sleep(Duration::from_millis(25));
     }
     for statement in [
-        "VACUUM image_gen.queue",
+        "VACUUM image_gen_internal.queue",
         "DROP DATABASE other",
         "CREATE DATABASE copied TEMPLATE template0 STRATEGY file_copy",
         "DROP DATABASE copied",
@@ -93,7 +93,7 @@ fn nothing_is_held_while_providers_work() {
     assert_eq!(admin.number("SELECT in_flight FROM image_gen.worker_status"), 64);
     alice.all_succeed(&ids);
     assert_eq!((stage.sim.submits(), stage.sim.billed().as_str()), (64, "2.56"));
-    assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue"), 0);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.queue"), 0);
     println!("worker after 64 jobs: {:?} kB (anonymous, highest resident)", memory_kb(worker));
     stage.check_money();
 }
@@ -196,7 +196,9 @@ fn a_picture_of_a_job_that_is_not_ours_any_more_leaves_no_bytes() {
     let disowned = alice.generate_with(&inline("disowned"));
     let sent = format!("SELECT count(*) FROM image_gen.attempts WHERE job_id = '{disowned}'");
     wait_until("its intent is written", secs(20), || admin.number(&sent) == 1);
-    admin.run(&format!("UPDATE image_gen.queue SET epoch = epoch + 1000000 WHERE job_id = '{disowned}'"));
+    admin.run(&format!(
+        "UPDATE image_gen_internal.queue SET epoch = epoch + 1000000 WHERE job_id = '{disowned}'"
+    ));
     // Each of these takes as long as that one has left: when both are over, its answer has come and was not taken.
     for prompt in ["ours", "ours again"] {
         let id = alice.generate_with(&inline(prompt));
@@ -204,6 +206,6 @@ fn a_picture_of_a_job_that_is_not_ours_any_more_leaves_no_bytes() {
     }
     assert_eq!(stage.sim.submits(), 3);
     assert_eq!(admin.text(&format!("SELECT status FROM image_gen.jobs WHERE id = '{disowned}'")), "running");
-    let kept = "SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = b.sha256)) FROM image_gen.blobs b";
+    let kept = "SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = b.sha256)) FROM image_gen_internal.blobs b";
     assert_eq!(admin.rows(kept), [["2", "2"]], "bytes that no asset has");
 }

@@ -63,7 +63,7 @@ fn five_hundred_hostile_submissions_end_as_errors_of_their_caller_or_as_jobs_tha
         admin.number("SELECT count(*) FROM image_gen.jobs WHERE status IN ('queued', 'running')") == 0
     });
     wait_until("all are told", secs(60), || {
-        admin.number("SELECT count(*) FROM image_gen.callback_queue") == 0
+        admin.number("SELECT count(*) FROM image_gen_internal.callback_queue") == 0
     });
     assert_eq!(
         admin.number("SELECT count(*) FROM cms.told"),
@@ -86,7 +86,7 @@ fn five_hundred_hostile_submissions_end_as_errors_of_their_caller_or_as_jobs_tha
     let priced = format!("SELECT count(*) {unknown} AND estimated_cost IS NOT NULL AND status = 'succeeded'");
     assert_eq!(admin.number(&priced), 0);
     let unknown = admin.column(&format!("SELECT remote_id {unknown}"));
-    // The catalogue has a price per picture for this one, and none of the tokens that go in, which are billed, too.
+    // The catalogue has a price per image for this one, and none of the tokens that go in, which are billed, too.
     let in_part = |entry: &&Value| entry["provider"] == "google" && entry["model"] == "gemini-3-pro-image";
     let is_known = |entry: &&Value| !unknown.iter().any(|id| entry["remote_id"] == id.as_str());
     let entries = stage.sim.entries();

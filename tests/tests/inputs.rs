@@ -1,11 +1,11 @@
-//! Pictures that callers give along: kept while a job needs them, and no longer.
+//! Images that callers give along: kept while a job needs them, and no longer.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use image_gen_tests::picture::{data_uri, photo, sha256, sideways};
 use image_gen_tests::wait::secs;
 use image_gen_tests::{Session, Stage, wait_until};
 
-/// A job that edits this picture, which it brings along.
+/// A job that edits this image, which it brings along.
 fn edit(session: &mut Session, picture: &[u8], more: &str) -> String {
     let uri = data_uri(picture);
     session.text(&format!(
@@ -22,8 +22,10 @@ fn the_bytes_of_an_input_go_with_the_last_job_that_needs_them() {
     stage.sim.rule(serde_json::json!({"provider": "openai", "times": 1, "fault": {"kind": "slow_response", "seconds": 3}}));
     let [only, shared, used, gone] = [10, 90, 170, 250].map(|hue| photo(64, 64, hue));
     let kept = |admin: &mut Session, picture: &[u8]| {
-        admin.number(&format!("SELECT count(*) FROM image_gen.blobs WHERE sha256 = '{}'", sha256(picture)))
-            == 1
+        admin.number(&format!(
+            "SELECT count(*) FROM image_gen_internal.blobs WHERE sha256 = '{}'",
+            sha256(picture)
+        )) == 1
     };
     let used_by = edit(&mut alice, &used, "");
     let canceled = edit(&mut alice, &only, "");
@@ -54,18 +56,23 @@ fn the_bytes_of_an_input_go_with_the_last_job_that_needs_them() {
     // What assets show is kept, though it was an input, too.
     let url = alice.text(&format!("SELECT url FROM image_gen.campaign_assets WHERE job_id = '{used_by}'"));
     let hash = url.strip_prefix("image-gen:sha256:").expect("kept bytes");
-    let bytes: Vec<u8> =
-        admin.query_one("SELECT bytes FROM image_gen.blobs WHERE sha256 = $1", &[&hash]).unwrap().get(0);
+    let bytes: Vec<u8> = admin
+        .query_one("SELECT bytes FROM image_gen_internal.blobs WHERE sha256 = $1", &[&hash])
+        .unwrap()
+        .get(0);
     let again = edit(&mut alice, &bytes, "");
     alice.all_succeed(std::slice::from_ref(&again));
     let other = edit(&mut alice, &only, "");
     alice.run(&format!("SELECT image_gen.cancel('{other}')"));
     alice.done(&other);
     admin.run("SELECT image_gen.prune('0 s')");
-    wait_until("all is swept", secs(20), || admin.number("SELECT count(*) FROM image_gen.job_inputs") == 0);
+    wait_until("all is swept", secs(20), || {
+        admin.number("SELECT count(*) FROM image_gen_internal.job_inputs") == 0
+    });
     assert_eq!(
-        admin
-            .column("SELECT sha256 FROM image_gen.blobs EXCEPT SELECT sha256 FROM image_gen.campaign_assets"),
+        admin.column(
+            "SELECT sha256 FROM image_gen_internal.blobs EXCEPT SELECT sha256 FROM image_gen.campaign_assets"
+        ),
         Vec::<String>::new()
     );
     assert!(kept(&mut admin, &bytes));
@@ -100,7 +107,7 @@ fn a_picture_that_is_not_there_any_more_is_refused_at_the_call() {
     let picture = photo(64, 64, 55);
     admin
         .execute(
-            "INSERT INTO image_gen.blobs (sha256, content_type, bytes) VALUES ($1, 'image/png', $2)",
+            "INSERT INTO image_gen_internal.blobs (sha256, content_type, bytes) VALUES ($1, 'image/png', $2)",
             &[&sha256(&picture), &picture],
         )
         .unwrap();

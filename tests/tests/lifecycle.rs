@@ -10,7 +10,7 @@ use image_gen_tests::wait::secs;
 use image_gen_tests::{Options, Stage, eventually, wait_until};
 use serde_json::json;
 
-/// Queues a job in this database as alice, and waits for its picture.
+/// Queues a job in this database as alice, and waits for its image.
 fn works(stage: &Stage, database: &str) {
     let mut alice = stage.cluster.connect("alice", database);
     let id = alice.generate("it works");
@@ -173,7 +173,7 @@ fn somebody_elses_schema_is_refused_and_does_no_harm() {
         ("CREATE SCHEMA image_gen CREATE TABLE jobs (id text)", "postgres"),
         ("CREATE SCHEMA image_gen", "mallory"),
         (
-            "CREATE SCHEMA image_gen; CREATE FUNCTION image_gen._wake(bigint) RETURNS void LANGUAGE sql AS ''",
+            "CREATE SCHEMA image_gen; CREATE FUNCTION image_gen_internal.wake(bigint) RETURNS void LANGUAGE sql AS ''",
             "mallory",
         ),
         ("CREATE SCHEMA image_gen; GRANT CREATE ON SCHEMA image_gen TO mallory", "postgres"),

@@ -28,16 +28,16 @@ fn maintenance_of_our_tables_disturbs_no_job() {
     let mut admin = stage.admin();
     for (n, statement) in [
         "VACUUM FULL image_gen.jobs",
-        "VACUUM FULL image_gen.queue",
+        "VACUUM FULL image_gen_internal.queue",
         "VACUUM FULL image_gen.attempts",
         "CREATE INDEX CONCURRENTLY ours ON image_gen.jobs (status)",
-        "REINDEX TABLE CONCURRENTLY image_gen.queue",
+        "REINDEX TABLE CONCURRENTLY image_gen_internal.queue",
         "ALTER TABLE image_gen.jobs ADD COLUMN our_note text",
-        "ALTER TABLE image_gen.queue SET (fillfactor = 50)",
+        "ALTER TABLE image_gen_internal.queue SET (fillfactor = 50)",
         "ALTER TABLE image_gen.campaign_assets ADD COLUMN our_note text DEFAULT 'none'",
         "ANALYZE image_gen.jobs",
         "CLUSTER image_gen.attempts USING attempts_pkey",
-        "BEGIN; LOCK TABLE image_gen.queue, image_gen.jobs, image_gen.attempts IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(0.5); COMMIT",
+        "BEGIN; LOCK TABLE image_gen_internal.queue, image_gen.jobs, image_gen.attempts IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(0.5); COMMIT",
     ]
     .into_iter()
     .enumerate()
@@ -52,7 +52,7 @@ fn maintenance_of_our_tables_disturbs_no_job() {
 
 #[test]
 fn a_picture_is_delivered_whatever_of_the_rest_cannot_be_stored() {
-    // What the database refuses, and what is left of the job: status, its picture's URL, bytes and cost, a warning of the call.
+    // What the database refuses, and what is left of the job: status, its image's URL, bytes and cost, a warning of the call.
     let rules = [
         ("attempts", "render_seconds IS NULL", ["succeeded", "t", "t", "t", "t"]),
         (
@@ -75,7 +75,7 @@ fn a_picture_is_delivered_whatever_of_the_rest_cannot_be_stored() {
         let left = admin.rows(&format!(
             "SELECT j.status, a.url IS NOT NULL, b.bytes IS NOT NULL, j.billed_cost = 0.04, t.warnings @> '[{{\"code\": \"not_stored\"}}]'
                FROM image_gen.jobs j JOIN image_gen.attempts t ON t.job_id = j.id
-               LEFT JOIN image_gen.campaign_assets a ON a.job_id = j.id LEFT JOIN image_gen.blobs b ON b.sha256 = a.sha256
+               LEFT JOIN image_gen.campaign_assets a ON a.job_id = j.id LEFT JOIN image_gen_internal.blobs b ON b.sha256 = a.sha256
               WHERE j.id = '{id}'"
         ));
         assert!(!left.is_empty(), "{table}: {rule}: {job:?}");
@@ -106,7 +106,7 @@ fn a_row_that_somebody_deletes_costs_nobody_else_anything() {
     let mut admin = stage.admin();
     let (gone, orphan) = (ids.remove(0), ids.remove(0));
     admin.run(&format!("DELETE FROM image_gen.jobs WHERE id = '{gone}'"));
-    admin.run(&format!("DELETE FROM image_gen.queue WHERE job_id IN ('{gone}', '{orphan}')"));
+    admin.run(&format!("DELETE FROM image_gen_internal.queue WHERE job_id IN ('{gone}', '{orphan}')"));
     let mut alice = stage.alice();
     alice.all_succeed(&ids);
     // Its row in the queue is given back, and its task at the provider is followed on.
@@ -126,10 +126,9 @@ fn a_row_that_is_deleted_while_it_is_sent_is_not_sent_again() {
     let id = alice.generate("silent");
     stage.submitted(1);
     let mut admin = stage.admin();
-    admin.run("DELETE FROM image_gen.queue");
+    admin.run("DELETE FROM image_gen_internal.queue");
     // It is still on its way, so it goes on as if nothing had happened.
-    let state =
-        "SELECT q.state || ' ' || (q.epoch = w.epoch)::text FROM image_gen.queue q, image_gen.worker_state w";
+    let state = "SELECT q.state || ' ' || (q.epoch = w.epoch)::text FROM image_gen_internal.queue q, image_gen_internal.worker_state w";
     wait_until("its row is back", secs(20), || admin.text(state) == "running true");
     // The same while no worker runs: what was sent is treated as after a crash.
     stage.cluster.stop(Mode::Immediate);
@@ -143,12 +142,15 @@ fn a_row_that_is_deleted_while_it_is_sent_is_not_sent_again() {
 #[test]
 fn a_truncated_queue_loses_no_job() {
     // worker failure mode 37
-    for truncate in ["TRUNCATE image_gen.queue", "TRUNCATE image_gen.queue, image_gen.waits"] {
+    for truncate in [
+        "TRUNCATE image_gen_internal.queue",
+        "TRUNCATE image_gen_internal.queue, image_gen_internal.job_dependencies",
+    ] {
         let stage = Stage::conf(&["image_gen.rescan_interval = '100ms'"]);
         stage.sim.configure(&json!({"render_seconds": 1.0}));
         stage.admin().run("UPDATE image_gen.providers SET max_in_flight = 3 WHERE id = 'bfl'");
         let mut alice = stage.alice();
-        // Some at their provider, some waiting for a place there, one for the picture of another, one put off.
+        // Some at their provider, some waiting for a place there, one for the image of another, one put off.
         let mut ids: Vec<String> = (0..6).map(|n| alice.generate(&format!("job {n}"))).collect();
         let edit = alice.text(&format!(
             "SELECT id FROM image_gen.edit('job:{}', 'its edit', model => 'openai:gpt-image-2')",
@@ -161,7 +163,7 @@ fn a_truncated_queue_loses_no_job() {
         let mut admin = stage.admin();
         wait_until("one is put off", secs(20), || {
             admin.number(
-                "SELECT count(*) FROM image_gen.queue WHERE state = 'ready' AND ready_at > clock_timestamp()",
+                "SELECT count(*) FROM image_gen_internal.queue WHERE state = 'ready' AND ready_at > clock_timestamp()",
             ) == 1
         });
         admin.run(truncate);
@@ -171,7 +173,7 @@ fn a_truncated_queue_loses_no_job() {
             ids.len() as u64 + 1,
             "{truncate}: the one that was refused was sent again"
         );
-        assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue"), 0, "{truncate}");
+        assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.queue"), 0, "{truncate}");
         stage.check_money();
     }
 }
@@ -182,7 +184,7 @@ fn a_queue_truncated_while_no_worker_runs_loses_no_job() {
     let stage = Stage::conf(&["image_gen.rescan_interval = '100ms'", "max_worker_processes = 2"]);
     let mut alice = stage.alice();
     let ids: Vec<String> = (0..3).map(|n| alice.generate(&format!("job {n}"))).collect();
-    stage.admin().run("TRUNCATE image_gen.queue");
+    stage.admin().run("TRUNCATE image_gen_internal.queue");
     assert_eq!(alice.job(&ids[0]).status, "queued");
     stage.cluster.configure("max_worker_processes = 8");
     stage.cluster.restart(Mode::Fast);
@@ -203,14 +205,13 @@ fn looking_for_lost_rows_does_not_read_a_long_history_again() {
          SELECT 'gen_' || lpad(n::text, 26, '0'), 'generate', 'generate', 'succeeded', 'a cup', 'flux-1.1-pro', 1, 'alice', now()
            FROM generate_series(1, 40000) n",
     );
-    let behind =
-        "SELECT (SELECT max(seq) FROM image_gen.jobs) - w.all_over_to < 10000 FROM image_gen.worker_state w";
+    let behind = "SELECT (SELECT max(seq) FROM image_gen.jobs) - w.all_over_to < 10000 FROM image_gen_internal.worker_state w";
     wait_until("history is behind it", secs(60), || admin.truth(behind));
     // It is read once for the totals of the reports.
     wait_until("history is folded", secs(60), || {
-        admin.run("SELECT image_gen._fold_spending(5000)");
+        admin.run("SELECT image_gen_internal.fold_spending(5000)");
         admin.truth(
-            "SELECT m.folded_to >= (SELECT max(seq) FROM image_gen.jobs) FROM image_gen.spending_mark m",
+            "SELECT m.folded_to >= (SELECT max(seq) FROM image_gen.jobs) FROM image_gen_internal.spending_mark m",
         )
     });
     let fetched = |admin: &mut Session| {
@@ -239,11 +240,11 @@ fn a_missing_function_stops_the_worker_and_nothing_else() {
     let (stage, ids) = in_flight(2);
     let mut admin = stage.admin();
     let worker = stage.worker();
-    admin.run("ALTER FUNCTION image_gen._claim RENAME TO _claim_of_before");
+    admin.run("ALTER FUNCTION image_gen_internal.claim RENAME TO claim_of_before");
     let mut alice = stage.alice();
     let id = alice.generate("waits");
     wait_until("it says so", secs(20), || {
-        admin.text("SELECT last_error FROM image_gen.worker_status").contains("image_gen._claim")
+        admin.text("SELECT last_error FROM image_gen.worker_status").contains("image_gen_internal.claim")
     });
     // What is in flight goes on.
     alice.all_succeed(&ids);
@@ -252,10 +253,10 @@ fn a_missing_function_stops_the_worker_and_nothing_else() {
         .cluster
         .log()
         .lines()
-        .filter(|l| l.contains("image_gen worker LOG") && l.contains("_claim"))
+        .filter(|l| l.contains("image_gen worker LOG") && l.contains("claim"))
         .count();
     assert!(said <= 2, "{said} lines");
-    admin.run("ALTER FUNCTION image_gen._claim_of_before RENAME TO _claim");
+    admin.run("ALTER FUNCTION image_gen_internal.claim_of_before RENAME TO claim");
     alice.all_succeed(&[id]);
     assert_eq!(
         (stage.worker(), stage.sim.submits(), stage.cluster.find_worker(DATABASE)),

@@ -5,7 +5,7 @@ use image_gen_tests::Stage;
 
 /// How many rows of each kind a session sees.
 const SEEN: &str = "SELECT (SELECT count(*) FROM image_gen.jobs), (SELECT count(*) FROM image_gen.attempts),
-    (SELECT count(*) FROM image_gen.campaign_assets), (SELECT count(*) FROM image_gen.blobs), (SELECT count(*) FROM image_gen.recent()),
+    (SELECT count(*) FROM image_gen.campaign_assets), (SELECT count(*) FROM image_gen_internal.blobs), (SELECT count(*) FROM image_gen.recent()),
     (SELECT coalesce(sum(c.calls), 0) FROM image_gen.cost_by_campaign c)";
 
 #[test]
@@ -51,7 +51,7 @@ fn a_renamed_role_keeps_its_jobs_and_a_new_role_of_the_old_name_has_none() {
     new.all_succeed(&[own]);
     assert_eq!(stage.sim.submits(), 3);
     // Folded totals are those of each.
-    admin.run("SELECT image_gen._fold_spending(1000)");
+    admin.run("SELECT image_gen_internal.fold_spending(1000)");
     assert_eq!(renamed.number("SELECT sum(calls) FROM image_gen.cost_report()"), 2);
     assert_eq!(new.number("SELECT sum(calls) FROM image_gen.cost_report()"), 1);
     stage.check_money();
@@ -100,7 +100,7 @@ fn what_a_dropped_role_had_is_shown_and_can_be_given_to_another() {
         "a key that both have used is the new owner's job"
     );
     assert_eq!(admin.column("SELECT DISTINCT owner::text FROM image_gen.campaign_assets"), ["bob"]);
-    admin.run("SELECT image_gen._fold_spending(1000)");
+    admin.run("SELECT image_gen_internal.fold_spending(1000)");
     assert_eq!(bob.number("SELECT sum(calls) FROM image_gen.cost_report()"), 3);
     assert_eq!(
         admin.rows("SELECT budget, problem FROM image_gen.check_budgets()"),

@@ -16,7 +16,7 @@ fn caught_up(primary: &Cluster, standby: &Cluster) {
 }
 
 #[test]
-fn a_standby_shows_everything_and_calls_nobody() {
+fn a_standby_shows_everything_and_calls_no_provider() {
     // worker failure mode 23, N5
     let stage = Stage::with(watchful());
     let standby = stage.cluster.base_backup(watchful(), Copy::Standby);
@@ -30,7 +30,7 @@ fn a_standby_shows_everything_and_calls_nobody() {
     assert_eq!(alice.text("SELECT count(*) FROM image_gen.recent()"), "5");
     for reading in [
         "SELECT * FROM image_gen.campaign_assets",
-        "SELECT image_gen.picture(1)",
+        "SELECT image_gen.asset_bytes(1)",
         "SELECT * FROM image_gen.credits()",
         "SELECT * FROM image_gen.explain('generate', '{\"prompt\": \"a red fox\"}')",
         "SELECT * FROM image_gen.choose_model(needs_text => true)",
@@ -122,12 +122,13 @@ fn synchronised(stage: &Stage, subscriber: &Cluster, what: &str) {
     wait_until("the subscriber has it", secs(30), || here.rows(what) == there.rows(what));
 }
 
-const QUEUE: &str = "SELECT seq, job_id, state, attempts, home FROM image_gen.queue ORDER BY seq";
+const QUEUE: &str =
+    "SELECT seq, job_id, state, attempts, instance FROM image_gen_internal.queue ORDER BY seq";
 
 #[test]
 fn a_logical_subscriber_runs_no_jobs_of_its_publisher() {
     // N5, worker failure mode 27
-    let (stage, subscriber) = subscribed("image_gen.jobs, image_gen.queue");
+    let (stage, subscriber) = subscribed("image_gen.jobs, image_gen_internal.queue");
     let worker = subscriber.worker_pid(DATABASE);
     let jobs = Unfinished::queue(&stage);
     synchronised(&stage, &subscriber, QUEUE);
@@ -163,8 +164,9 @@ fn a_logical_subscriber_runs_no_jobs_of_its_publisher() {
 #[test]
 fn a_subscriber_can_take_the_place_of_its_publisher() {
     // N5, worker failure mode 27: the usual way to a new major version.
-    let (stage, subscriber) =
-        subscribed("image_gen.jobs, image_gen.queue, image_gen.attempts, image_gen.waits");
+    let (stage, subscriber) = subscribed(
+        "image_gen.jobs, image_gen_internal.queue, image_gen.attempts, image_gen_internal.job_dependencies",
+    );
     let jobs = Unfinished::queue(&stage);
     synchronised(&stage, &subscriber, QUEUE);
     synchronised(&stage, &subscriber, "SELECT id, remote_id, status FROM image_gen.attempts ORDER BY 1");
@@ -191,7 +193,7 @@ fn a_subscriber_can_take_the_place_of_its_publisher() {
 #[test]
 fn a_subscriber_without_the_calls_sends_nothing_that_may_have_been_sent() {
     // N5, worker failure mode 27
-    let (stage, subscriber) = subscribed("image_gen.jobs, image_gen.queue");
+    let (stage, subscriber) = subscribed("image_gen.jobs, image_gen_internal.queue");
     let jobs = Unfinished::queue(&stage);
     synchronised(&stage, &subscriber, QUEUE);
     stage.cluster.stop(Mode::Immediate);
@@ -207,13 +209,14 @@ fn a_subscriber_without_the_calls_sends_nothing_that_may_have_been_sent() {
     for id in [&jobs.accepted, &jobs.unknown] {
         assert_eq!(alice.done(id).error_code, "uncertain");
     }
-    assert_eq!(alice.job(&jobs.waiting).status, "queued", "a person may still give it its picture");
+    assert_eq!(alice.job(&jobs.waiting).status, "queued", "a person may still give it its image");
     assert_eq!(stage.sim.submits(), 3);
 }
 
 #[test]
 fn a_publication_of_all_tables_holds_the_subscriber() {
     // N5: the publisher's home comes along.
-    let (_stage, subscriber) = subscribed("image_gen.home, image_gen.jobs, image_gen.queue");
+    let (_stage, subscriber) =
+        subscribed("image_gen_internal.instance, image_gen.jobs, image_gen_internal.queue");
     assert!(subscriber.held(DATABASE).contains("rows of a dump"), "two homes");
 }

@@ -99,7 +99,7 @@ fn what_is_pruned_stays_in_every_report_and_budget() {
         "SELECT count(*) FROM image_gen.generate_batch('{\"a\": {\"prompt\": \"a fox\"}, \"b\": {\"prompt\": \"an owl\"}}',
            '{\"metadata\": {\"campaign\": \"aurora\"}, \"width\": 256, \"height\": 256}', max_cost => 1)",
     );
-    wait_until("all end", secs(60), || admin.number("SELECT count(*) FROM image_gen.queue") == 0);
+    wait_until("all end", secs(60), || admin.number("SELECT count(*) FROM image_gen_internal.queue") == 0);
     // A price that was wrong: restated says so, before and after.
     admin.run("INSERT INTO image_gen.prices (provider_kind, model, unit, amount) VALUES ('bfl', 'flux-1.1-pro', 'image', 0.05)");
     admin
@@ -108,8 +108,8 @@ fn what_is_pruned_stays_in_every_report_and_budget() {
     let look = |session: &mut Session| reports(session);
     let before = [look(&mut alice), look(&mut bob), look(&mut admin)];
     let budgets = new_budgets(&mut admin);
-    let pictures =
-        admin.rows("SELECT a.*, md5(image_gen.picture(a.id)) FROM image_gen.campaign_assets a ORDER BY id");
+    let pictures = admin
+        .rows("SELECT a.*, md5(image_gen.asset_bytes(a.id)) FROM image_gen.campaign_assets a ORDER BY id");
     assert!(before[2].len() > 50 && pictures.len() > 10, "{} {}", before[2].len(), pictures.len());
     let open = admin.number(
         "SELECT count(*) FROM image_gen.jobs j WHERE status = 'needs_review'
@@ -130,7 +130,9 @@ fn what_is_pruned_stays_in_every_report_and_budget() {
     assert_eq!(look(&mut admin), before[2]);
     assert_eq!(admin.number(JOBS), open);
     assert_eq!(
-        admin.rows("SELECT a.*, md5(image_gen.picture(a.id)) FROM image_gen.campaign_assets a ORDER BY id"),
+        admin.rows(
+            "SELECT a.*, md5(image_gen.asset_bytes(a.id)) FROM image_gen.campaign_assets a ORDER BY id"
+        ),
         pictures
     );
     // The cap of the batch has ended with it; the archive is smaller than what it stands for.
@@ -138,10 +140,10 @@ fn what_is_pruned_stays_in_every_report_and_budget() {
     let total = admin.text("SELECT sum(billed) FROM image_gen.cost_report()");
     assert_eq!(micros(&total), micros(&stage.sim.billed()));
     // A period that passes takes the charges of pruned jobs with it.
-    admin.run("UPDATE image_gen.budget_totals SET since = clock_timestamp() WHERE budget_id IN (SELECT id FROM image_gen.budgets WHERE period <> 'total')");
+    admin.run("UPDATE image_gen_internal.budget_totals SET since = clock_timestamp() WHERE budget_id IN (SELECT id FROM image_gen.budgets WHERE period <> 'total')");
     admin.run("SELECT image_gen.prune('0 s'); UPDATE image_gen.jobs SET created_at = created_at - interval '1 hour'; SELECT image_gen.prune('0 s')");
     assert_eq!(
-        admin.number("SELECT count(*) FROM image_gen.charges c JOIN image_gen.budgets b ON b.id = c.budget_id WHERE pruned AND b.period <> 'total'"),
+        admin.number("SELECT count(*) FROM image_gen_internal.budget_charges c JOIN image_gen.budgets b ON b.id = c.budget_id WHERE pruned AND b.period <> 'total'"),
         0
     );
 }
@@ -161,7 +163,7 @@ fn what_is_not_over_or_not_known_is_never_pruned() {
     admin.run(&format!("SELECT image_gen.resolve_review('{closed}', 'reject')"));
     // As if another transaction were about to commit a job that waits for this one.
     admin
-        .run(&format!("INSERT INTO image_gen.waits (needs, seq, checked) VALUES ('{needed}', 999999, true)"));
+        .run(&format!("INSERT INTO image_gen_internal.job_dependencies (needs, seq, checked) VALUES ('{needed}', 999999, true)"));
     stage.sim.configure(&json!({"render_seconds": 20}));
     let running = alice.generate("slow");
     stage.accepted(3);
@@ -171,7 +173,7 @@ fn what_is_not_over_or_not_known_is_never_pruned() {
     let left = admin.column("SELECT id FROM image_gen.jobs ORDER BY seq");
     assert_eq!(left, [uncertain, closed.clone(), needed, running, waiting]);
 
-    // It is gone for its owner too, who learns where the picture is; its key is free.
+    // It is gone for its owner too, who learns where the image is; its key is free.
     for call in [
         format!("image_gen.status('{done}')"),
         format!("image_gen.wait('{{{done}}}')"),
@@ -200,7 +202,7 @@ fn history(admin: &mut Session, count: u64, age: &str) {
     admin.run(&format!(
         "WITH jobs AS (
            INSERT INTO image_gen.jobs (id, operation, task, status, prompt, model, seed, owner, billed_cost, cost_source, created_at, finished_at)
-           SELECT image_gen._new_job_id(), 'generate', 'generate', 'succeeded', 'old ' || n, 'flux-1.1-pro', n, 'alice', 0.04, 'reported',
+           SELECT image_gen_internal.new_job_id(), 'generate', 'generate', 'succeeded', 'old ' || n, 'flux-1.1-pro', n, 'alice', 0.04, 'reported',
                   clock_timestamp() - interval '{age}', clock_timestamp() - interval '{age}' FROM generate_series(1, {count}) n
            RETURNING id, created_at
          ), calls AS (
@@ -280,9 +282,9 @@ fn the_worker_prunes_in_small_batches_and_waits_for_nobody() {
         1505
     );
     assert!(
-        admin.number("SELECT count(*) FROM image_gen.spending_archive") <= 40,
+        admin.number("SELECT count(*) FROM image_gen_internal.spending_archive") <= 40,
         "{:?}",
-        admin.rows("TABLE image_gen.spending_archive")
+        admin.rows("TABLE image_gen_internal.spending_archive")
     );
     let number = |text: &String| micros(text);
     let now: Vec<i64> = admin.rows(spent)[0].iter().map(number).collect();
@@ -297,7 +299,7 @@ fn a_lock_on_a_whole_table_does_not_hold_the_worker_up_for_pruning() {
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
     history(&mut admin, 10, "3 days");
     let mut somebody = stage.admin();
-    somebody.run("BEGIN; LOCK TABLE image_gen.spending_archive IN ACCESS EXCLUSIVE MODE");
+    somebody.run("BEGIN; LOCK TABLE image_gen_internal.spending_archive IN ACCESS EXCLUSIVE MODE");
     admin.run("ALTER SYSTEM SET image_gen.retain_jobs = '2d'");
     stage.cluster.reload();
     wait_until("pruning has given up", secs(20), || {

@@ -17,25 +17,25 @@ fn public_has_nothing() {
     let granted = admin.rows(
         "SELECT o.name, x.privilege_type
            FROM (SELECT 'schema ' || nspname AS name, coalesce(nspacl, acldefault('n', nspowner)) AS acl
-                   FROM pg_namespace WHERE nspname = 'image_gen'
+                   FROM pg_namespace WHERE nspname IN ('image_gen', 'image_gen_internal')
                  UNION ALL
                  SELECT c.oid::regclass::text, coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", c.relowner))
-                   FROM pg_class c WHERE c.relnamespace = 'image_gen'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'S', 'p', 'f')
+                   FROM pg_class c WHERE c.relnamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace) AND c.relkind IN ('r', 'v', 'm', 'S', 'p', 'f')
                  UNION ALL
                  SELECT p.oid::regprocedure::text, coalesce(p.proacl, acldefault('f', p.proowner))
-                   FROM pg_proc p WHERE p.pronamespace = 'image_gen'::regnamespace) o,
+                   FROM pg_proc p WHERE p.pronamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace)) o,
                 aclexplode(o.acl) x
           WHERE x.grantee = 0",
     );
     assert!(granted.is_empty(), "{granted:?}");
-    assert!(admin.number("SELECT count(*) FROM pg_proc WHERE pronamespace = 'image_gen'::regnamespace") > 20);
+    assert!(admin.number("SELECT count(*) FROM pg_proc WHERE pronamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace)") > 20);
 
     let mut mallory = stage.connect("mallory");
     for call in [
         "SELECT image_gen.generate(prompt => 'x')",
         "SELECT * FROM image_gen.jobs",
         "SELECT * FROM image_gen.worker_status",
-        "SELECT image_gen._wake(1)",
+        "SELECT image_gen_internal.wake(1)",
     ] {
         assert_eq!(mallory.sqlstate(call), "42501", "{call}");
     }
@@ -54,7 +54,7 @@ fn roles_are_what_they_should_be() {
     assert!(roles.iter().all(|r| r[1..].iter().all(|can| can == "f")), "{roles:?}");
     // Definer functions pin their search_path, and belong to no ordinary user.
     let loose = stage.admin().column(
-        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'image_gen'::regnamespace
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace)
             AND prosecdef AND NOT coalesce(proconfig @> '{\"search_path=pg_catalog, pg_temp\"}', false)",
     );
     assert!(loose.is_empty(), "{loose:?}");
@@ -70,7 +70,7 @@ fn users_see_their_own_rows_only() {
     );
     alice.all_succeed(std::slice::from_ref(&id));
     let asset = alice.text("SELECT id FROM image_gen.campaign_assets");
-    assert!(alice.number(&format!("SELECT length(image_gen.picture({asset}))")) > 100);
+    assert!(alice.number(&format!("SELECT length(image_gen.asset_bytes({asset}))")) > 100);
 
     let mut bob = stage.bob();
     for table in ["jobs", "attempts", "campaign_assets", "blobs", "job_status"] {
@@ -79,18 +79,18 @@ fn users_see_their_own_rows_only() {
     }
     assert_eq!(bob.sqlstate(&format!("SELECT * FROM image_gen.status('{id}')")), "42704");
     assert!(bob.rows("SELECT * FROM image_gen.recent()").is_empty());
-    assert_eq!(bob.text(&format!("SELECT image_gen.picture({asset})")), "");
+    assert_eq!(bob.text(&format!("SELECT image_gen.asset_bytes({asset})")), "");
     assert_eq!(bob.rows("SELECT spent, unknown_costs, reserved FROM image_gen.credits()"), [["0", "0", "0"]]);
     assert!(!bob.text("SELECT q::text FROM image_gen.queue_stats q").contains("secret"));
     // An error must not tell what a row contains, and a cheap function must not look before the policy does.
     bob.run("SET client_min_messages = 'debug5'");
     bob.rows("SELECT prompt::int FROM image_gen.jobs");
 
-    // The picture of bob's identical job is the same blob: each still sees it through his own asset only.
+    // The image of bob's identical job is the same blob: each still sees it through his own asset only.
     let same = bob.generate_with("prompt => 'a secret product', model => 'gpt-image'");
     bob.all_succeed(&[same]);
-    assert_eq!(bob.number("SELECT count(*) FROM image_gen.blobs"), 1);
-    assert_eq!(bob.text(&format!("SELECT image_gen.picture({asset})")), "");
+    assert_eq!(bob.number("SELECT count(*) FROM image_gen_internal.blobs"), 1);
+    assert_eq!(bob.text(&format!("SELECT image_gen.asset_bytes({asset})")), "");
     // An administrator sees all.
     stage.admin().run("CREATE ROLE carol LOGIN; GRANT image_gen_admin TO carol");
     assert_eq!(stage.connect("carol").number("SELECT count(DISTINCT owner) FROM image_gen.jobs"), 2);
@@ -104,12 +104,12 @@ fn users_write_through_the_functions_only() {
     let id = alice.generate("mine");
     alice.all_succeed(std::slice::from_ref(&id));
     let tables = stage.admin().column(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'image_gen'::regnamespace AND relkind IN ('r', 'v') ORDER BY 1",
+        "SELECT relname FROM pg_class WHERE relnamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace) AND relkind IN ('r', 'v') ORDER BY 1",
     );
     assert!(tables.len() >= 12, "{tables:?}");
     let rights = stage.admin().rows(
         "SELECT c.relname, r FROM pg_class c, unnest('{INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) r
-          WHERE c.relnamespace = 'image_gen'::regnamespace AND c.relkind IN ('r', 'v') AND has_table_privilege('alice', c.oid, r)",
+          WHERE c.relnamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace) AND c.relkind IN ('r', 'v') AND has_table_privilege('alice', c.oid, r)",
     );
     assert!(rights.is_empty(), "{rights:?}");
     assert_eq!(alice.sqlstate("UPDATE image_gen.jobs SET owner = 'bob'"), "42501");
@@ -118,61 +118,61 @@ fn users_write_through_the_functions_only() {
     // Of the internal functions, only those that status(), wait(), the tools, worker_status, capabilities, the review queue and the reports
     // of costs call in the caller's name, which change nothing; and those of attach() and detach(), which look whose the table is.
     let internal = stage.admin().column(
-        "SELECT proname FROM pg_proc WHERE pronamespace = 'image_gen'::regnamespace AND proname LIKE '\\_%'
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'image_gen_internal'::regnamespace
             AND has_function_privilege('alice', oid, 'EXECUTE') ORDER BY 1",
     );
     assert_eq!(
         internal,
         [
-            "_approvals",
-            "_attachment_callback",
-            "_attachment_function",
-            "_attachment_problem",
-            "_await_completion",
-            "_bind_attachment",
-            "_capabilities",
-            "_check_attachment",
-            "_completions",
-            "_cost_reviews",
-            "_current_role",
-            "_define_attachment",
-            "_edge_calls",
-            "_entry",
-            "_generation",
-            "_held",
-            "_is_blank",
-            "_is_uncommitted",
-            "_is_worker",
-            "_iso",
-            "_list_arguments",
-            "_newest",
-            "_next_poll_ms",
-            "_no_such_batch",
-            "_no_such_job",
-            "_remove_attachment",
-            "_reservations",
-            "_restated",
-            "_role_name",
-            "_set_of",
-            "_spending_days_of",
-            "_standing",
-            "_start_of",
-            "_template_expression",
-            "_tool_status",
-            "_tools",
-            "_unfolded",
-            "_unfolded_calls",
-            "_waiting_for",
+            "abbreviate",
+            "approvals",
+            "attachment_callback",
+            "attachment_function",
+            "attachment_problem",
+            "await_completion",
+            "bind_attachment",
+            "check_attachment",
+            "completions",
+            "current_role_oid",
+            "define_attachment",
+            "edge_attempts",
+            "fence_reason",
+            "generation",
+            "is_blank_prompt",
+            "is_uncommitted",
+            "is_worker",
+            "iso_time",
+            "list_arguments",
+            "metadata_entry",
+            "model_capabilities",
+            "newest_jobs",
+            "next_poll_ms",
+            "queue_standing",
+            "raise_no_such_batch",
+            "raise_no_such_job",
+            "remove_attachment",
+            "restate_cost",
+            "role_name",
+            "set_of",
+            "template_expression",
+            "tool_list",
+            "tool_status",
+            "unfolded_attempts",
+            "unfolded_jobs",
+            "visible_cost_reviews",
+            "visible_reservations",
+            "visible_spending_days",
+            "waiting_for"
         ]
     );
     for call in [
-        "_finish(1, '{1}', '{failed}', '{unknown}', '{no}')",
-        "_claim(1, 1, 0)",
-        "_cancel('x')",
-        "_wake(1)",
-        "_needs('{1}', '{image}', '{job:x}', '{NULL}', 'bob')",
+        "finish(1, '{1}', '{failed}', '{unknown}', '{no}')",
+        "claim(1, 1, 0)",
+        "cancel_job('x')",
+        "wake(1)",
+        "resolve_inputs('{1}', '{image}', '{job:x}', '{NULL}', 'bob')",
     ] {
-        assert_eq!(alice.sqlstate(&format!("SELECT image_gen.{call}")), "42501", "{call}");
+        assert_eq!(alice.sqlstate(&format!("SELECT image_gen_internal.{call}")), "42501", "{call}");
     }
     assert_eq!(alice.sqlstate("SET ROLE image_gen_worker"), "42501");
     // What decides where keys go and which files are read is the superuser's.
@@ -227,7 +227,7 @@ fn the_worker_is_no_superuser_and_cannot_become_one() {
 
 #[test]
 fn a_failing_trigger_on_our_tables_loses_no_picture() {
-    // worker failure modes 5, 6 and 69: the picture is paid for, so it is written without the trigger.
+    // worker failure modes 5, 6 and 69: the image is paid for, so it is written without the trigger.
     let stage = Stage::start();
     stage.admin().run(
         "CREATE FUNCTION public.poison() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -315,7 +315,7 @@ fn keys_are_nowhere_but_in_the_header() {
 
     let mut admin = stage.admin();
     let tables = admin.column(
-        "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'image_gen'::regnamespace AND relkind IN ('r', 'v')",
+        "SELECT oid::regclass::text FROM pg_class WHERE relnamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace) AND relkind IN ('r', 'v')",
     );
     for key in [BFL_KEY, OPENAI_KEY] {
         for table in tables.iter().map(String::as_str).chain(["pg_settings", "pg_stat_activity"]) {
@@ -354,7 +354,7 @@ fn a_callers_search_path_changes_nothing() {
         "octet_length(text) RETURNS int",
         "convert_to(text, name) RETURNS bytea",
         "strpos(text, text) RETURNS int",
-        "_caller() RETURNS regrole",
+        "caller() RETURNS regrole",
         "least_evil(text, text) RETURNS boolean",
         "pg_has_role(oid, name, text) RETURNS boolean",
     ] {
@@ -420,11 +420,11 @@ fn an_answer_cannot_lead_into_the_servers_own_network() {
     {
         let url = format!("http://{host}:{port}/picture.png");
         let body = json!({"id": "t", "status": "Ready", "result": {"sample": url}});
-        let prompt = format!("[picture {n}]");
+        let prompt = format!("[image {n}]");
         stage.sim.rule(json!({"phase": "poll", "prompt_contains": prompt, "fault": {"kind": "status", "code": 200, "body": body}}));
         pictures.push(alice.generate(&prompt));
     }
-    // No picture for those who show it, no figure for what it may have cost, and a person decides.
+    // No image for those who show it, no figure for what it may have cost, and a person decides.
     for id in &pictures {
         let job = alice.done(id);
         let end = (job.status.as_str(), job.error_code.as_str(), job.cost_source.as_str());

@@ -52,7 +52,7 @@ fn rerun_batch_renders_only_what_failed() {
     assert_eq!((second["done"].as_object().unwrap().len(), &second["failed"]), (3, &json!({})));
     assert_eq!(alice.column(&seeds), before);
     assert!(alice.rows(&format!("SELECT * FROM image_gen.rerun_batch('{batch}')")).is_empty());
-    // The ledger: three pictures, one call that was turned down at no cost.
+    // The ledger: three images, one call that was turned down at no cost.
     assert_eq!((stage.sim.submits(), stage.sim.billed().as_str()), (4, "0.12"));
     let relation = format!(
         "SELECT concat_ws(' ', relation, parent = '{}') FROM image_gen.jobs WHERE id = '{}'",
@@ -106,7 +106,7 @@ fn exactly_one_variant_is_final_and_it_costs_what_all_cost() {
     let states = format!("SELECT state FROM image_gen.variants WHERE set_id = '{set}' ORDER BY asset_id");
     assert_eq!(alice.column(&states), ["candidate"; 3]);
     let cost = format!(
-        "SELECT concat_ws(' ', variants, pictures, open, final_asset IS NOT NULL, billed, coalesce(cost_per_final::text, '-')) FROM image_gen.cost_by_set WHERE set_id = '{set}'"
+        "SELECT concat_ws(' ', variants, images, open, final_asset IS NOT NULL, billed, coalesce(cost_per_final::text, '-')) FROM image_gen.cost_by_set WHERE set_id = '{set}'"
     );
     assert_eq!(alice.text(&cost), "3 3 0 f 0.12 -");
     let assets = alice
@@ -125,7 +125,7 @@ fn exactly_one_variant_is_final_and_it_costs_what_all_cost() {
     assert_eq!(alice.number("SELECT count(*) FROM image_gen.picks"), 1);
     assert_eq!(stage.bob().number("SELECT count(*) FROM image_gen.picks"), 0, "what others picked is theirs");
     assert_eq!((stage.sim.submits(), stage.sim.billed().as_str()), (3, "0.12"));
-    // Several pictures of one job are a set, too.
+    // Several images of one job are a set, too.
     let four = alice.generate_with("prompt => 'four', model => 'preview', n => 4");
     alice.all_succeed(std::slice::from_ref(&four));
     let of_four = format!("SELECT state FROM image_gen.variants WHERE set_id = '{four}' ORDER BY asset_id");
@@ -245,7 +245,7 @@ fn a_draft_is_promoted_with_its_seed_and_lineage_leads_both_ways() {
         ]
     );
     assert_eq!(stage.sim.submits(), spent + 4);
-    // Pictures stay, and know where they come from, when their jobs are pruned.
+    // Images stay, and know where they come from, when their jobs are pruned.
     stage.admin().run("SELECT image_gen.prune('0 s')");
     assert_eq!(lineage(&mut alice, &varied).len(), 4);
     // Others see nothing, and promote nothing.
@@ -269,7 +269,9 @@ fn a_picture_that_came_along_goes_into_what_is_made_again() {
     let again = alice.text(&format!("SELECT id FROM image_gen.rerun_batch('{batch}')"));
     alice.all_succeed(std::slice::from_ref(&again));
     assert_eq!(
-        stage.admin().number(&format!("SELECT count(*) FROM image_gen.job_inputs WHERE job_id = '{again}'")),
+        stage
+            .admin()
+            .number(&format!("SELECT count(*) FROM image_gen_internal.job_inputs WHERE job_id = '{again}'")),
         1
     );
     assert_eq!(stage.sim.submits(), 2);

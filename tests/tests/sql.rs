@@ -75,7 +75,7 @@ fn a_dump_can_be_restored() {
     old.run("INSERT INTO image_gen.prices (provider_kind, model, unit, amount) VALUES ('bfl', 'flux-2-pro', 'image', 0.03)");
     old.run(
         "INSERT INTO image_gen.models (name, provider_kind, remote_name, sizes) VALUES ('house-1', 'bfl', 'x', '{\"fixed\": [[512, 512]]}');
-         INSERT INTO image_gen.ladder (rung, action, model) VALUES (2, 'switch_model', 'house-1');
+         INSERT INTO image_gen.refusal_steps (step, action, model) VALUES (2, 'switch_model', 'house-1');
          INSERT INTO image_gen.model_rules (position, rule, draft, models, reason) VALUES (5, 'house', true, '{house-1}', 'ours');
          INSERT INTO image_gen.rewrite_rules (position, pattern, replacement) VALUES (1, 'Acme', 'a brand');
          UPDATE image_gen.rewrite_rules SET enabled = false WHERE position = 50",
@@ -84,8 +84,8 @@ fn a_dump_can_be_restored() {
     old.run(&format!("SELECT image_gen.edit('job:{kept}', 'waits for it')"));
     let reviewed = old.generate_with("prompt => 'reviewed', model => 'preview'");
     old.run(&format!(
-        "SELECT image_gen._close('{reviewed}', 'needs_review', 'uncertain', 'who knows');
-         DELETE FROM image_gen.queue WHERE job_id = '{reviewed}';
+        "SELECT image_gen_internal.close_job('{reviewed}', 'needs_review', 'uncertain', 'who knows');
+         DELETE FROM image_gen_internal.queue WHERE job_id = '{reviewed}';
          SELECT image_gen.claim_review()"
     ));
 
@@ -104,7 +104,7 @@ fn a_dump_can_be_restored() {
         "SELECT * FROM image_gen.models ORDER BY name, provider_kind",
         "SELECT provider_kind, model, unit, quality, amount, origin FROM image_gen.prices ORDER BY 1, 2, 3, 4, 5",
         "SELECT id, seq, status, prompt, seed, parameters, owner, idempotency_key, created_at FROM image_gen.jobs ORDER BY id",
-        "SELECT rung, action, model, origin FROM image_gen.ladder ORDER BY 1",
+        "SELECT step, action, model, origin FROM image_gen.refusal_steps ORDER BY 1",
         "SELECT position, rule, models, origin FROM image_gen.model_rules ORDER BY 1",
         "SELECT pattern, replacement, enabled, origin FROM image_gen.rewrite_rules ORDER BY 1",
         "SELECT * FROM image_gen.reviews ORDER BY 1",

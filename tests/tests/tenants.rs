@@ -1,7 +1,7 @@
 //! Roles that share a database: what one does, or prepares, does not reach the others.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image_gen_tests::sim::micros;
 use image_gen_tests::stage::DATABASE;
@@ -14,7 +14,7 @@ fn every_function_has_its_own_search_path_and_none_is_for_public() {
     // worker failure mode 62
     let stage = Stage::start();
     let mut admin = stage.admin();
-    let ours = "FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace = 'image_gen'::regnamespace";
+    let ours = "FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace)";
     let careless = admin.column(&format!(
         "SELECT p.oid::regprocedure::text {ours} AND l.lanname <> 'c' AND p.prosqlbody IS NULL
             AND NOT coalesce(p.proconfig, '{{}}') @> '{{\"search_path=pg_catalog, pg_temp\"}}'"
@@ -39,7 +39,7 @@ fn every_function_has_its_own_search_path_and_none_is_for_public() {
     // Every name in a body is found through pg_catalog or says its schema: with an empty database around them, and a
     // temporary table of each of our names, they still do what they did.
     let mut alice = stage.alice();
-    for table in admin.column("SELECT relname FROM pg_class WHERE relnamespace = 'image_gen'::regnamespace AND relkind IN ('r', 'v')") {
+    for table in admin.column("SELECT relname FROM pg_class WHERE relnamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace) AND relkind IN ('r', 'v')") {
         alice.run(&format!("CREATE TEMP TABLE {table} (trap int)"));
     }
     alice.run("SET search_path = pg_temp, public");
@@ -48,19 +48,24 @@ fn every_function_has_its_own_search_path_and_none_is_for_public() {
     alice.run("SELECT * FROM image_gen.recent(); SELECT * FROM image_gen.credits(); SELECT * FROM image_gen.worker_status");
 }
 
+/// Every file of the install script.
+fn sql_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { sql_files(&path) } else { vec![path] }).collect()
+}
+
 #[test]
 fn the_install_script_takes_over_nothing_that_was_there() {
     // worker failure mode 63: what somebody else has made before is an error, not something to build upon.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
     let mut files = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for path in sql_files(&folder) {
         let text = std::fs::read_to_string(&path).unwrap();
         // Whatever its names and operators are found through, it is nobody's but the system's; at its end stands where the
         // generated functions behind it are made.
         let first = text.lines().find(|line| !line.is_empty() && !line.starts_with("--")).unwrap();
         assert_eq!(first, "SET LOCAL search_path = pg_catalog, pg_temp;", "{}", path.display());
-        if !path.ends_with("security.sql") {
+        if !path.ends_with("grants.sql") {
             let last = text.lines().last().unwrap();
             assert_eq!(last, "SET LOCAL search_path = image_gen, pg_temp;", "{}", path.display());
         }
@@ -73,7 +78,7 @@ fn the_install_script_takes_over_nothing_that_was_there() {
         }
         files += 1;
     }
-    assert!(files > 8);
+    assert!(files > 40);
 }
 
 #[test]
@@ -82,7 +87,7 @@ fn users_can_hang_nothing_on_our_tables() {
     let stage = Stage::start();
     stage.admin().run("CREATE SCHEMA evil AUTHORIZATION alice; GRANT image_gen_admin TO bob; CREATE SCHEMA worse AUTHORIZATION bob");
     let tables = stage.admin().column(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'image_gen'::regnamespace AND relkind = 'r' ORDER BY 1",
+        "SELECT relname FROM pg_class WHERE relnamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace) AND relkind = 'r' ORDER BY 1",
     );
     assert!(tables.len() > 12, "{tables:?}");
     for (user, schema) in [("alice", "evil"), ("bob", "worse")] {
@@ -142,11 +147,11 @@ fn a_role_that_bypasses_row_security_forges_no_owner() {
     assert_eq!(auditor.number("SELECT count(*) FROM image_gen.jobs"), 1, "it sees what it was made to see");
     for forged in [
         "INSERT INTO image_gen.jobs (id, operation, task, prompt, model, seed, owner) VALUES ('gen_00000000000000000000000000', 'generate', 'generate', 'x', 'flux-1.1-pro', 1, 'alice')",
-        "INSERT INTO image_gen.queue (seq, job_id) SELECT seq, id FROM image_gen.jobs",
+        "INSERT INTO image_gen_internal.queue (seq, job_id) SELECT seq, id FROM image_gen.jobs",
         "UPDATE image_gen.jobs SET owner = 'auditor'",
         "UPDATE image_gen.campaign_assets SET owner = 'auditor', billed_cost = 0",
         "DELETE FROM image_gen.attempts",
-        "SELECT image_gen._needs('{1}', '{image}', '{job:x}', '{NULL}', 'alice')",
+        "SELECT image_gen_internal.resolve_inputs('{1}', '{image}', '{job:x}', '{NULL}', 'alice')",
     ] {
         assert_eq!(auditor.sqlstate(forged), "42501", "{forged}");
     }
@@ -178,7 +183,7 @@ fn a_role_has_no_more_jobs_than_it_may() {
     assert_eq!(
         alice.sqlstate("SELECT image_gen.variate('asset:1', n => 3)"),
         "42704",
-        "a wrong picture is said first"
+        "a wrong image is said first"
     );
     // Whoever repeats a call gets his job; who has no limit is not concerned; nobody lifts his own.
     bob.generate("of bob");
@@ -272,7 +277,7 @@ fn no_advisory_lock_that_a_role_holds_stops_anything() {
             for right in ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"] {
                 assert!(
                     !admin.truth(&format!(
-                        "SELECT has_table_privilege('{role}', 'image_gen.locks', '{right}')"
+                        "SELECT has_table_privilege('{role}', 'image_gen_internal.locks', '{right}')"
                     )),
                     "{role}: {right}"
                 );
@@ -288,7 +293,7 @@ fn a_second_worker_of_a_database_ends_and_the_first_one_stays() {
     let worker = stage.worker();
     let mut admin = stage.admin();
     let processes = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'image_gen worker'";
-    admin.run("SELECT image_gen._start_worker()");
+    admin.run("SELECT image_gen_internal.start_worker()");
     wait_until("the second one comes", secs(20), || admin.number(processes) == 2);
     wait_until("the second one goes", secs(40), || admin.number(processes) == 1);
     assert_eq!(stage.worker(), worker);

@@ -28,7 +28,9 @@ fn a_thousand_jobs_are_in_flight_at_once() {
     let queued = start.elapsed();
     stage.submitted(JOBS);
     let sent = start.elapsed();
-    wait_until("all jobs end", secs(60), || admin.number("SELECT count(*) FROM image_gen.queue") == 0);
+    wait_until("all jobs end", secs(60), || {
+        admin.number("SELECT count(*) FROM image_gen_internal.queue") == 0
+    });
     let took = start.elapsed();
     let totals = stage.sim.totals().all;
     println!(

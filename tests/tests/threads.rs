@@ -38,10 +38,10 @@ fn only_the_worker_has_a_second_thread() {
 
 #[test]
 fn signals_are_handled_on_the_main_thread_only() {
-    // worker failure mode 29: also of the threads that look up names and decode pictures.
+    // worker failure mode 29: also of the threads that look up names and decode images.
     const HANDLED: [u32; 5] = [1, 2, 3, 10, 15]; // HUP, INT, QUIT, USR1, TERM
     let stage = Stage::start();
-    // An inline picture is decoded on a thread of its own.
+    // An inline image is decoded on a thread of its own.
     let mut alice = stage.alice();
     let id = alice.generate_with("prompt => 'inline', model => 'gpt-image'");
     alice.all_succeed(&[id]);

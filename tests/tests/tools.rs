@@ -91,7 +91,7 @@ fn answers_are_what_their_types_say() {
     let settled: Value =
         serde_json::from_str(&alice.text(&format!("SELECT image_gen.settle(ARRAY[{}])", ids.join(", "))))
             .unwrap();
-    assert_eq!(settled["done"]["a cat"]["seed"].as_i64().is_some(), true);
+    assert!(settled["done"]["a cat"]["seed"].as_i64().is_some());
     let of = |id: &str| format!("SELECT image_gen.get_generation({id})");
     let [cat, never]: [Generation; 2] =
         [0, 1].map(|at: usize| serde_json::from_str(&alice.text(&of(&ids[at]))).unwrap());
@@ -141,6 +141,6 @@ fn a_client_that_asks_when_it_is_told_asks_seldom() {
     assert!(polls <= 3 * 20, "{polls} polls of 20 renders");
     assert_eq!(stage.sim.submits(), 20);
     wait_until("the worker has learnt", secs(10), || {
-        alice.number("SELECT max(samples) FROM image_gen.timings") >= 20
+        alice.number("SELECT max(samples) FROM image_gen_internal.render_estimates") >= 20
     });
 }

@@ -24,7 +24,7 @@ fn plain(by: &str) -> String {
                         count(*) FILTER (WHERE s.billed_cost IS NULL) AS unknown_costs, coalesce(sum(s.calls) FILTER (WHERE s.status = 'refused'), 0) AS refusals,
                         coalesce(sum(s.calls) FILTER (WHERE s.number > 1), 0) AS retries, sum(s.billed_cost) FILTER (WHERE s.status <> 'succeeded') AS wasted,
                         min(s.at) AS first_call, max(s.last_call) AS last_call
-                   FROM image_gen._spending s GROUP BY s.{by}, s.currency, s.job_id) j
+                   FROM image_gen_internal.spending_rows s GROUP BY s.{by}, s.currency, s.job_id) j
           GROUP BY j.{by}, j.currency"
     )
 }
@@ -41,9 +41,9 @@ const REPORTS: [(&str, &str, &str, &str); 6] = [
 
 /// What credits() must say of the caller.
 const PLAIN_CREDITS: &str = "
-    SELECT trim_scale((SELECT coalesce(sum(s.billed_cost), 0) FROM image_gen._spending s WHERE s.owner = current_user::regrole AND s.currency = 'USD')),
-           (SELECT count(*) FROM image_gen._spending s WHERE s.owner = current_user::regrole AND s.billed_cost IS NULL),
-           trim_scale((SELECT coalesce(sum(r.held), 0) FROM image_gen.reservations r WHERE r.owner = current_user::regrole))";
+    SELECT trim_scale((SELECT coalesce(sum(s.billed_cost), 0) FROM image_gen_internal.spending_rows s WHERE s.owner = current_user::regrole AND s.currency = 'USD')),
+           (SELECT count(*) FROM image_gen_internal.spending_rows s WHERE s.owner = current_user::regrole AND s.billed_cost IS NULL),
+           trim_scale((SELECT coalesce(sum(r.reserved), 0) FROM image_gen.reservations r WHERE r.owner = current_user::regrole))";
 
 /// Fails unless every report is what the rows come to, for each reader.
 fn check(readers: &mut [Session], what: &str) {
@@ -123,7 +123,7 @@ fn step(
             "its commit".into()
         }
         4..7 => {
-            let Some(id) = any(admin, dice, "SELECT job_id FROM image_gen.queue") else {
+            let Some(id) = any(admin, dice, "SELECT job_id FROM image_gen_internal.queue") else {
                 return "nothing".into();
             };
             let (job, call, code) = [
@@ -139,9 +139,9 @@ fn step(
                         CASE n.n WHEN n.most THEN {cost} ELSE 0 END, CASE WHEN n.n = n.most AND {cost} IS NULL THEN 'unknown' ELSE 'priced' END, j.owner, 0,
                         now() - interval '5 days' * {ago} + interval '14 hours' * n.n, now(), 0.05
                    FROM image_gen.jobs j, (SELECT generate_series(1, k) AS n, k AS most FROM (SELECT {calls} AS k) o) n WHERE j.id = '{id}';
-                 SELECT image_gen._close('{id}', '{job}', {code}, {message});
-                 SELECT image_gen._deliver('{{{id},{id}}}', '{{1,2}}', '{{https://a,https://b}}', NULL, NULL, NULL, NULL, NULL, NULL, NULL) WHERE '{job}' = 'succeeded';
-                 DELETE FROM image_gen.queue WHERE job_id = '{id}';
+                 SELECT image_gen_internal.close_job('{id}', '{job}', {code}, {message});
+                 SELECT image_gen_internal.insert_assets('{{{id},{id}}}', '{{1,2}}', '{{https://a,https://b}}', NULL, NULL, NULL, NULL, NULL, NULL, NULL) WHERE '{job}' = 'succeeded';
+                 DELETE FROM image_gen_internal.queue WHERE job_id = '{id}';
                  COMMIT",
                 ago = dice.random::<f64>(),
                 calls = dice.random_range(1..3),
@@ -170,7 +170,7 @@ fn step(
             let other = format!("7.{}", dice.random_range(100_000..999_999));
             holder.run(&format!("BEGIN; SELECT FROM image_gen.settle_cost({call}, {other}, force => true)"));
             assert!(
-                !admin.truth("SELECT image_gen._fold_spending(1000)"),
+                !admin.truth("SELECT image_gen_internal.fold_spending(1000)"),
                 "nothing is folded while a job is changed"
             );
             open[1] = true;
@@ -197,7 +197,7 @@ fn step(
         }
         _ => {
             let jobs = dice.random_range(1..8);
-            let more = admin.text(&format!("SELECT image_gen._fold_spending({jobs})"));
+            let more = admin.text(&format!("SELECT image_gen_internal.fold_spending({jobs})"));
             format!("a fold of {jobs}: {more}")
         }
     }
@@ -221,13 +221,16 @@ fn reports_say_what_the_rows_say_whatever_happens() {
                 session.run("ROLLBACK");
             }
         }
-        while admin.truth("SELECT image_gen._fold_spending(3)") {}
+        while admin.truth("SELECT image_gen_internal.fold_spending(3)") {}
         check(&mut readers, "all is folded");
-        let left = admin.number("SELECT count(*) FROM image_gen._unfolded() u(seq) JOIN image_gen.jobs j USING (seq) WHERE j.status IN ('succeeded', 'failed', 'canceled')");
+        let left = admin.number("SELECT count(*) FROM image_gen_internal.unfolded_jobs() u(seq) JOIN image_gen.jobs j USING (seq) WHERE j.status IN ('succeeded', 'failed', 'canceled')");
         assert_eq!(left, 0, "all that is over is folded");
         assert!(admin.rows("SELECT * FROM image_gen.check_budgets()").is_empty());
     }
-    assert!(admin.number("SELECT sum(calls) FROM image_gen.spending_totals") > 10, "something was folded");
+    assert!(
+        admin.number("SELECT sum(calls) FROM image_gen_internal.spending_totals") > 10,
+        "something was folded"
+    );
 }
 
 /// How many pages a statement reads.
@@ -256,7 +259,7 @@ fn what_is_read_does_not_grow_with_the_history() {
     let mut admin = stage.admin();
     let measure = |admin: &mut Session, jobs: u64| -> Vec<u64> {
         history::fill(admin, jobs, 90);
-        while admin.truth("SELECT image_gen._fold_spending(2000)") {}
+        while admin.truth("SELECT image_gen_internal.fold_spending(2000)") {}
         admin.run("VACUUM ANALYZE");
         let mut alice = stage.alice();
         let mut look = || READS.iter().map(|read| pages(&mut alice, read)).collect();
@@ -271,5 +274,5 @@ fn what_is_read_does_not_grow_with_the_history() {
         // An index may be a level higher; indexes of what is rewritten often are looser.
         assert!(many <= few + few / 2 + 40, "{read}: {few} pages, and {many} with eight times the history");
     }
-    assert!(admin.rows("SELECT * FROM image_gen._wrong_totals()").is_empty());
+    assert!(admin.rows("SELECT * FROM image_gen_internal.spending_discrepancies()").is_empty());
 }

@@ -64,7 +64,7 @@ fn what_runs_or_is_queued_waits_for_its_turn_its_provider_or_its_places() {
     // A job that is over waits for nothing, and what others wait for is not shown.
     alice.run(&format!("SELECT image_gen.cancel(ARRAY['{second}', '{third}', '{fourth}'])"));
     assert_eq!(reason(&mut alice, &third), "");
-    let others = format!("SELECT (image_gen._waiting_for('{first}', '{{}}')).code");
+    let others = format!("SELECT (image_gen_internal.waiting_for('{first}', '{{}}')).code");
     assert_eq!(stage.bob().text(&others), "");
     assert_eq!(reason(&mut stage.admin(), &first), "provider bfl");
     // wait() says it, too.
@@ -133,13 +133,13 @@ fn a_budget_that_another_session_holds_or_that_has_not_enough_is_named() {
     // Its reservation is gone, as after a recount: the worker asks for it anew, and the budget is held.
     let waits = admin.text(
         "INSERT INTO image_gen.jobs (id, operation, task, prompt, model, seed, owner, parameters, estimated_cost)
-         SELECT image_gen._new_job_id(), operation, task, prompt, model, seed, owner, parameters, estimated_cost FROM image_gen.jobs
+         SELECT image_gen_internal.new_job_id(), operation, task, prompt, model, seed, owner, parameters, estimated_cost FROM image_gen.jobs
           WHERE prompt = 'dear' RETURNING id",
     );
     admin.run(&format!(
-        "INSERT INTO image_gen.queue (seq, job_id, owner) SELECT seq, id, owner FROM image_gen.jobs WHERE id = '{waits}'"
+        "INSERT INTO image_gen_internal.queue (seq, job_id, owner) SELECT seq, id, owner FROM image_gen.jobs WHERE id = '{waits}'"
     ));
-    admin.run("SELECT image_gen._wake(1)");
+    admin.run("SELECT image_gen_internal.wake(1)");
     comes_to(&mut alice, &waits, "budget until");
     holder.run("COMMIT");
     alice.all_succeed(&[waits]);
@@ -159,12 +159,12 @@ fn without_a_worker_or_behind_the_fence_that_is_the_reason() {
     let id = alice.generate("held");
     comes_to(&mut alice, &id, "provider bfl");
     let mut admin = stage.admin();
-    admin.run("UPDATE image_gen.home SET timeline = timeline + 1");
+    admin.run("UPDATE image_gen_internal.instance SET timeline = timeline + 1");
     assert_eq!(reason(&mut alice, &id), "fenced");
-    admin.run("UPDATE image_gen.home SET timeline = timeline - 1");
-    admin.run("BEGIN; UPDATE image_gen.queue SET home = gen_random_uuid()");
+    admin.run("UPDATE image_gen_internal.instance SET timeline = timeline - 1");
+    admin.run("BEGIN; UPDATE image_gen_internal.queue SET instance = gen_random_uuid()");
     assert_eq!(reason(&mut admin, &id), "fenced");
-    admin.run("DELETE FROM image_gen.queue");
+    admin.run("DELETE FROM image_gen_internal.queue");
     assert_eq!(reason(&mut admin, &id), "fenced");
     admin.run("ROLLBACK");
 

@@ -22,7 +22,7 @@ pub trait Surroundings {
     /// Whether there is a key, or an address, of this name.
     fn has(&self, name: &str) -> bool;
 
-    /// How long a picture really takes at a provider, in seconds, where that is known.
+    /// How long an image really takes at a provider, in seconds, where that is known.
     fn seconds(&self, provider: &str, model: &str) -> Option<f64>;
 }
 

@@ -38,7 +38,7 @@ pub struct Candidate {
     /// The longest prompt it takes, in characters.
     #[serde(default)]
     pub prompt_chars: Option<u32>,
-    /// The most pictures it makes in one call.
+    /// The most images it makes in one call.
     #[serde(default = "one")]
     pub max_n: u32,
     /// The parameters it takes, by our name for them.
@@ -47,7 +47,7 @@ pub struct Candidate {
     /// Fields that every request has.
     #[serde(default, with = "shared")]
     pub fixed: Arc<Map<String, Value>>,
-    /// How long a picture takes: learnt from this database's own history, else from the catalogue.
+    /// How long an image takes: learnt from this database's own history, else from the catalogue.
     pub typical_seconds: f64,
     /// The most tasks in flight at the provider; `None` is no limit.
     #[serde(default)]
@@ -58,7 +58,7 @@ pub struct Candidate {
     /// The prices that are valid now.
     #[serde(default, with = "shared")]
     pub prices: Arc<Vec<Price>>,
-    /// True for a model that the caller did not ask for: it stands in when those he asked for fail.
+    /// True for a model that the caller did not ask for: it stands in when those asked for fail.
     #[serde(default)]
     pub stands_in: bool,
 }
@@ -115,17 +115,17 @@ pub struct Parameter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<f64>,
     /// How it is written: of a size `sides` (its name stands before `width` and `height`), `custom` (sides, and its name says
-    /// `custom`), `text`, `object`, `ratio` or `ratio_x`; of a mask `white`, `black` or `transparent`; of a picture `object`
+    /// `custom`), `text`, `object`, `ratio` or `ratio_x`; of a mask `white`, `black` or `transparent`; of an image `object`
     /// for `{"image_url": …}`; of borders as the adapter says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub form: Option<String>,
-    /// For a reference picture: the field that says how much it counts, for strict, balanced and loose.
+    /// For a reference image: the field that says how much it counts, for strict, balanced and loose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<String>,
     /// The three weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<(f64, f64, f64)>,
-    /// A picture without which the model does nothing.
+    /// An image without which the model does nothing.
     #[serde(skip_serializing_if = "is_false")]
     pub required: bool,
     /// Only in these tasks; empty is all.

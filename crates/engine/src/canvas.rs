@@ -1,4 +1,4 @@
-//! Work on pixels: masks in the colours that providers want, and pictures with room around them.
+//! Work on pixels: masks in the colours that providers want, and images with room around them.
 //!
 //! Inside image_gen a mask is 8-bit grey and 255 is *edit*. Providers disagree; [`MaskEncoding`] says how each wants it.
 //! Callers write masks in white, or as the services that read transparency do: there what is transparent is edited.
@@ -19,7 +19,7 @@ pub enum MaskEncoding {
     White,
     /// Black on white.
     Black,
-    /// Transparent in an opaque picture.
+    /// Transparent in an opaque image.
     Transparent,
 }
 
@@ -34,7 +34,7 @@ fn decoded(input: &Input) -> Result<Pixels, String> {
     decode(&input.bytes).map_err(|flaw| flaw.to_string())
 }
 
-/// One byte for each pixel of a picture of this size.
+/// One byte for each pixel of an image of this size.
 fn grey(size: Size, paint: impl Fn(u32, u32) -> u8) -> Result<Vec<u8>, String> {
     let mut bytes = buffer(size.width as usize * size.height as usize)?;
     for y in 0..size.height {
@@ -43,7 +43,7 @@ fn grey(size: Size, paint: impl Fn(u32, u32) -> u8) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Four bytes for each pixel of a picture of this size.
+/// Four bytes for each pixel of an image of this size.
 fn coloured(size: Size, paint: impl Fn(u32, u32) -> [u8; 4]) -> Result<Vec<u8>, String> {
     let mut bytes = buffer(size.width as usize * size.height as usize * 4)?;
     for y in 0..size.height {
@@ -60,7 +60,7 @@ fn coloured_png(bytes: &[u8], size: Size) -> Result<Input, String> {
     png(bytes, size.width, size.height, ExtendedColorType::Rgba8)
 }
 
-/// A picture as providers take it: PNG, JPEG and WebP as they are, everything else as PNG. One that lies on its side and only
+/// An image as providers take it: PNG, JPEG and WebP as they are, everything else as PNG. One that lies on its side and only
 /// says so (a photograph's EXIF orientation) is turned, because not every provider looks there: its pixels are then as people
 /// see it, so that masks and borders are where they were meant to be.
 pub fn readable(input: Input) -> Result<Input, String> {
@@ -93,7 +93,7 @@ fn turned_jpeg(input: &Input) -> Result<Input, String> {
     Ok(Input::made(file, "image/jpeg", size))
 }
 
-/// The picture as PNG.
+/// The image as PNG.
 pub fn as_png(input: &Input) -> Result<Input, String> {
     if input.content_type == "image/png" {
         return Ok(input.clone());
@@ -110,7 +110,7 @@ fn converted(input: &Input) -> Result<Input, String> {
 /// A mask as it was given: what it says, and what had to be changed to have it in the canonical form.
 #[derive(Debug)]
 pub struct Canonical {
-    /// Grey, white is edited, of the picture's size.
+    /// Grey, white is edited, of the image's size.
     pub mask: Input,
     /// It had another size.
     pub resized: bool,
@@ -151,7 +151,7 @@ pub fn encoded_mask(mask: &Input, ink: MaskEncoding) -> Result<Input, String> {
     }
 }
 
-/// The picture on a larger canvas, and the canonical mask of what is new. The new pixels are transparent and
+/// The image on a larger canvas, and the canonical mask of what is new. The new pixels are transparent and
 /// have the colour of the nearest old one, so that a provider that ignores transparency sees no hard edge.
 pub fn padded(image: &Input, borders: Borders) -> Result<(Input, Input), String> {
     let old = decoded(image)?;
@@ -236,7 +236,7 @@ mod tests {
     fn what_is_transparent_in_a_mask_is_edited_whatever_its_colours() {
         let size = Size { width: 8, height: 4 };
         let hole = |x: u32| x >= 5;
-        // White with a hole; the hole black, as OpenAI's own example makes it; the picture itself with a hole.
+        // White with a hole; the hole black, as OpenAI's own example makes it; the image itself with a hole.
         for (colour, under) in
             [([255; 3], [255; 3]), ([255; 3], [0; 3]), ([0; 3], [255; 3]), ([90, 10, 200], [0; 3])]
         {

@@ -102,7 +102,7 @@ struct Sent {
 
 /// The name of a row that stands for all models that are not listed: one such is asked.
 const EVERY_OTHER: &str = "*";
-/// What stands for a request's address and for a picture that is drawn here: no fields.
+/// What stands for a request's address and for an image that is drawn here: no fields.
 const ADDRESS: &str = "(address)";
 const DRAWN: &str = "(drawn)";
 const TAG: &str = "capability";
@@ -110,7 +110,7 @@ const TAG: &str = "capability";
 const MAX_ERRANDS: usize = 16;
 
 impl Prober<'_> {
-    /// The plainest request that the candidate takes: some insist on a scale of 4, a reference picture or an option.
+    /// The plainest request that the candidate takes: some insist on a scale of 4, a reference image or an option.
     fn base(&self) -> Option<RawRequest> {
         let known = self.candidate.parameters.get("options").map_or(&[][..], |p| p.values.as_slice());
         let options: Map<String, Value> =
@@ -268,7 +268,7 @@ impl Prober<'_> {
         Call { task, request, candidate: self.candidate, inputs, found, tag: TAG }
     }
 
-    /// The pictures that a request refers to, with room around them where the candidate has nothing of its own for that.
+    /// The images that a request refers to, with room around them where the candidate has nothing of its own for that.
     fn inputs(&self, request: &Request) -> Option<Inputs> {
         let pictures = PICTURES.as_ref()?;
         let mut inputs = Inputs::default();
@@ -304,11 +304,11 @@ fn is_asked(task: Task, parameter: &str) -> bool {
     }
 }
 
-/// How probes refer to the two pictures.
+/// How probes refer to the two images.
 const FIRST: &str = "asset:1";
 const SECOND: &str = "asset:2";
 
-/// Two pictures, good as masks too: the left half of each is white, the right half is not.
+/// Two images, good as masks too: the left half of each is white, the right half is not.
 static PICTURES: LazyLock<Option<[Input; 2]>> = LazyLock::new(|| Some([picture(0)?, picture(64)?]));
 
 fn picture(shade: u8) -> Option<Input> {

@@ -24,7 +24,7 @@ use crate::size::SizeRule;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
-    /// Where pictures are made.
+    /// Where images are made.
     pub provider: Vec<Endpoint>,
     /// What they are made with.
     pub model: Vec<Model>,
@@ -75,7 +75,7 @@ pub struct Model {
     /// The longest prompt, in characters.
     #[serde(default)]
     pub prompt_chars: Option<u32>,
-    /// The most pictures in one call.
+    /// The most images in one call.
     #[serde(default = "one")]
     pub max_n: u32,
     /// The parameters it takes.
@@ -84,7 +84,7 @@ pub struct Model {
     /// Fields that every request has.
     #[serde(default)]
     pub fixed: Map<String, Value>,
-    /// Seconds for one picture.
+    /// Seconds for one image.
     #[serde(default = "ten")]
     pub typical_seconds: f64,
     /// For people.

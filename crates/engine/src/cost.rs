@@ -127,23 +127,23 @@ pub struct Money {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// One picture.
+    /// One image.
     Image,
     /// A million pixels of output, to the pixel.
     Megapixel,
     /// A megapixel of output (of 1024 x 1024 pixels); a begun one counts in full.
     BegunMegapixel,
-    /// The first megapixel of a picture (of 1024 x 1024 pixels; a begun one counts in full).
+    /// The first megapixel of an image (of 1024 x 1024 pixels; a begun one counts in full).
     FirstMegapixel,
-    /// Each further megapixel of a picture, and each of the pictures that go in.
+    /// Each further megapixel of an image, and each of the images that go in.
     FurtherMegapixel,
     /// A second of the provider's computing; a begun one counts in full.
     Second,
     /// A million tokens of text read.
     TextInMtok,
-    /// A million tokens of pictures read.
+    /// A million tokens of images read.
     ImageInMtok,
-    /// A million tokens of pictures made.
+    /// A million tokens of images made.
     ImageOutMtok,
     /// A million tokens of text written beside them.
     TextOutMtok,
@@ -169,9 +169,9 @@ pub struct Price {
 pub struct Tokens {
     /// Text read.
     pub text_in: u64,
-    /// Pictures read.
+    /// Images read.
     pub image_in: u64,
-    /// Pictures made.
+    /// Images made.
     pub image_out: u64,
     /// Text written beside them.
     #[serde(default)]
@@ -180,16 +180,16 @@ pub struct Tokens {
 
 /// What was done, in the terms that prices are in. It is kept beside a cost, so that a corrected price can be held against it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Work {
-    /// Pictures made.
+pub struct Usage {
+    /// Images made.
     pub images: u32,
     /// Pixels of each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pixels: Option<u64>,
-    /// Pixels of each picture that went in.
+    /// Pixels of each image that went in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<u64>,
-    /// Pictures went in whose size is not known any more.
+    /// Images went in whose size is not known any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inputs_unknown: bool,
     /// How long it computed, where that is known or expected.
@@ -205,12 +205,12 @@ pub struct Work {
 
 /// The price of some work, or `None` when the table does not say. Only prices of one currency are used together: those of
 /// the first one, in the table's order, that says what the work costs.
-pub fn price(prices: &[Price], work: &Work) -> Option<Money> {
+pub fn price(prices: &[Price], usage: &Usage) -> Option<Money> {
     let mut tried: Vec<&str> = vec![];
     for Price { currency, .. } in prices {
         if !tried.contains(&currency.as_str()) {
             tried.push(currency);
-            if let Some(amount) = price_in(currency, prices, work) {
+            if let Some(amount) = price_in(currency, prices, usage) {
                 return Some(Money { amount, currency: currency.clone() });
             }
         }
@@ -219,15 +219,15 @@ pub fn price(prices: &[Price], work: &Work) -> Option<Money> {
 }
 
 /// The price of some work by the rows of one currency alone. Tokens are the truth where they were counted and have a price;
-/// a price per picture is next, then one per second, then one per megapixel. An amount beyond all reckoning is unknown.
-pub fn price_in(currency: &str, prices: &[Price], work: &Work) -> Option<Decimal> {
+/// a price per image is next, then one per second, then one per megapixel. An amount beyond all reckoning is unknown.
+pub fn price_in(currency: &str, prices: &[Price], usage: &Usage) -> Option<Decimal> {
     let rate = |unit: Unit| {
         let fits = |p: &&Price| p.unit == unit && p.currency == currency;
-        let exact = prices.iter().filter(fits).find(|p| p.quality.is_some() && p.quality == work.quality);
+        let exact = prices.iter().filter(fits).find(|p| p.quality.is_some() && p.quality == usage.quality);
         exact.or_else(|| prices.iter().filter(fits).find(|p| p.quality.is_none())).map(|p| p.amount)
     };
-    let images = Decimal::from(work.images);
-    if let (Some(tokens), Some(out)) = (work.tokens, rate(Unit::ImageOutMtok)) {
+    let images = Decimal::from(usage.images);
+    if let (Some(tokens), Some(out)) = (usage.tokens, rate(Unit::ImageOutMtok)) {
         let counts = [
             (tokens.image_out, Some(out)),
             (tokens.text_in, rate(Unit::TextInMtok)),
@@ -244,18 +244,18 @@ pub fn price_in(currency: &str, prices: &[Price], work: &Work) -> Option<Decimal
         return each.checked_mul(images);
     }
     if let Some(each) = rate(Unit::Second) {
-        let seconds = work.seconds.filter(|s| s.is_finite())?.clamp(0.001, 86_400.0).ceil();
+        let seconds = usage.seconds.filter(|s| s.is_finite())?.clamp(0.001, 86_400.0).ceil();
         return each.checked_mul(Decimal::from(seconds as u32));
     }
-    let pixels = work.pixels?;
+    let pixels = usage.pixels?;
     let begun = |pixels: u64| Decimal::from(pixels.div_ceil(1 << 20).max(1));
     if let Some(each) = rate(Unit::BegunMegapixel) {
         return each.checked_mul(begun(pixels))?.checked_mul(images);
     }
     if let Some(first) = rate(Unit::FirstMegapixel) {
-        let further = begun(pixels) - Decimal::ONE + work.inputs.iter().map(|p| begun(*p)).sum::<Decimal>();
+        let further = begun(pixels) - Decimal::ONE + usage.inputs.iter().map(|p| begun(*p)).sum::<Decimal>();
         let further = match rate(Unit::FurtherMegapixel) {
-            Some(_) if work.inputs_unknown => return None,
+            Some(_) if usage.inputs_unknown => return None,
             each => each.unwrap_or_default().checked_mul(further)?,
         };
         return first.checked_add(further)?.checked_mul(images);
@@ -273,8 +273,8 @@ mod tests {
         serde_json::from_value(json).unwrap()
     }
 
-    fn price(prices: &[Price], work: &Work) -> Option<Decimal> {
-        let money = super::price(prices, work)?;
+    fn price(prices: &[Price], usage: &Usage) -> Option<Decimal> {
+        let money = super::price(prices, usage)?;
         assert_eq!(money.currency, USD);
         Some(money.amount)
     }
@@ -315,7 +315,7 @@ mod tests {
     fn four_flux_renders_cost_sixteen_cents() {
         // S10
         let flux = prices(serde_json::json!([{"unit": "image", "amount": "0.04"}]));
-        let four = Work { images: 4, ..Work::default() };
+        let four = Usage { images: 4, ..Usage::default() };
         assert_eq!(price(&flux, &four).unwrap().to_string(), "0.16");
     }
 
@@ -326,27 +326,28 @@ mod tests {
             {"unit": "image_out_mtok", "amount": "30.00"}, {"unit": "image", "amount": "0.006", "quality": "low"}
         ]));
         let tokens = Tokens { text_in: 9, image_out: 196, ..Tokens::default() };
-        let work = Work { images: 1, tokens: Some(tokens), quality: Some("low".into()), ..Work::default() };
-        assert_eq!(price(&gpt, &work).unwrap().normalize().to_string(), "0.005925");
-        let estimate = Work { tokens: None, ..work };
+        let usage =
+            Usage { images: 1, tokens: Some(tokens), quality: Some("low".into()), ..Usage::default() };
+        assert_eq!(price(&gpt, &usage).unwrap().normalize().to_string(), "0.005925");
+        let estimate = Usage { tokens: None, ..usage };
         assert_eq!(price(&gpt, &estimate).unwrap().to_string(), "0.006");
     }
 
     #[test]
     fn what_the_table_does_not_say_is_unknown() {
-        assert_eq!(price(&[], &Work { images: 1, ..Work::default() }), None);
+        assert_eq!(price(&[], &Usage { images: 1, ..Usage::default() }), None);
         let high = prices(serde_json::json!([{"unit": "image", "amount": "0.2", "quality": "high"}]));
-        assert_eq!(price(&high, &Work { images: 1, quality: Some("low".into()), ..Work::default() }), None);
+        assert_eq!(price(&high, &Usage { images: 1, quality: Some("low".into()), ..Usage::default() }), None);
         let per_mp = prices(serde_json::json!([{"unit": "megapixel", "amount": "0.025"}]));
-        let work = Work { images: 2, pixels: Some(2_000_000), ..Work::default() };
-        assert_eq!(price(&per_mp, &work).unwrap().normalize().to_string(), "0.1");
+        let usage = Usage { images: 2, pixels: Some(2_000_000), ..Usage::default() };
+        assert_eq!(price(&per_mp, &usage).unwrap().normalize().to_string(), "0.1");
     }
 
     #[test]
     fn a_begun_megapixel_counts_in_full_where_the_provider_says_so() {
         let fal = prices(serde_json::json!([{"unit": "begun_megapixel", "amount": "0.025"}]));
         let cost =
-            |pixels| price(&fal, &Work { images: 2, pixels: Some(pixels), ..Work::default() }).unwrap();
+            |pixels| price(&fal, &Usage { images: 2, pixels: Some(pixels), ..Usage::default() }).unwrap();
         assert_eq!(
             [cost(100), cost(1 << 20), cost((1 << 20) + 1)].map(|c| c.to_string()),
             ["0.050", "0.050", "0.100"]
@@ -360,18 +361,19 @@ mod tests {
             {"unit": "first_megapixel", "amount": "0.03"}, {"unit": "further_megapixel", "amount": "0.015"}
         ]));
         let cost = |pixels: u64, inputs: &[u64]| {
-            let work = Work { images: 1, pixels: Some(pixels), inputs: inputs.to_vec(), ..Work::default() };
-            price(&flux, &work).unwrap().normalize().to_string()
+            let usage =
+                Usage { images: 1, pixels: Some(pixels), inputs: inputs.to_vec(), ..Usage::default() };
+            price(&flux, &usage).unwrap().normalize().to_string()
         };
         assert_eq!(cost(1 << 20, &[]), "0.03");
         assert_eq!(cost((1 << 20) + 1, &[]), "0.045");
         assert_eq!(cost(2048 * 2048, &[1 << 20, 100]), "0.105");
         let second = prices(serde_json::json!([{"unit": "second", "amount": "0.0011"}]));
         assert_eq!(
-            price(&second, &Work { images: 1, seconds: Some(2.5), ..Work::default() }).unwrap().to_string(),
+            price(&second, &Usage { images: 1, seconds: Some(2.5), ..Usage::default() }).unwrap().to_string(),
             "0.0033"
         );
-        assert_eq!(price(&second, &Work { images: 1, ..Work::default() }), None);
+        assert_eq!(price(&second, &Usage { images: 1, ..Usage::default() }), None);
     }
 
     #[test]
@@ -382,10 +384,10 @@ mod tests {
             {"unit": "text_in_mtok", "amount": "5", "currency": "EUR"},
             {"unit": "image_out_mtok", "amount": "30"}
         ]));
-        let large = Work { images: 1, pixels: Some(2 << 20), ..Work::default() };
+        let large = Usage { images: 1, pixels: Some(2 << 20), ..Usage::default() };
         assert_eq!(price(&both, &large).unwrap().to_string(), "0.03", "no further megapixels in USD");
         let tokens = Tokens { text_in: 1, image_out: 1, ..Tokens::default() };
-        let counted = Work { images: 1, tokens: Some(tokens), ..Work::default() };
+        let counted = Usage { images: 1, tokens: Some(tokens), ..Usage::default() };
         assert_eq!(super::price(&both, &counted), None, "neither currency has both prices");
     }
 
@@ -396,7 +398,7 @@ mod tests {
             {"unit": "image", "amount": "0.010"},
             {"unit": "image", "amount": "0.009", "currency": "EUR"}
         ]));
-        let work = |quality: &str| Work { images: 3, quality: Some(quality.into()), ..Work::default() };
+        let work = |quality: &str| Usage { images: 3, quality: Some(quality.into()), ..Usage::default() };
         let said = |quality: &str| {
             let money = super::price(&both, &work(quality)).unwrap();
             (money.amount.to_string(), money.currency)
@@ -413,26 +415,23 @@ mod tests {
             {"unit": "image_out_mtok", "amount": "70000000000000000000"}, {"unit": "second", "amount": "1"}
         ]));
         let tokens = Tokens { image_out: u64::MAX, ..Tokens::default() };
-        assert_eq!(price(&dear, &Work { tokens: Some(tokens), ..Work::default() }), None);
-        assert_eq!(price(&dear, &Work { seconds: Some(f64::NAN), ..Work::default() }), None);
+        assert_eq!(price(&dear, &Usage { tokens: Some(tokens), ..Usage::default() }), None);
+        assert_eq!(price(&dear, &Usage { seconds: Some(f64::NAN), ..Usage::default() }), None);
         let flux = prices(serde_json::json!([
             {"unit": "first_megapixel", "amount": "0.03"}, {"unit": "further_megapixel", "amount": "0.015"}
         ]));
-        let work = Work { images: 1, pixels: Some(1), inputs_unknown: true, ..Work::default() };
-        assert_eq!(
-            price(&flux, &work),
-            None,
-            "the pictures that went in cost something, nobody knows how much"
-        );
+        let usage = Usage { images: 1, pixels: Some(1), inputs_unknown: true, ..Usage::default() };
+        assert_eq!(price(&flux, &usage), None, "the images that went in cost an unknown amount");
     }
 
     #[test]
     fn recorded_work_is_short_and_comes_back() {
-        let work = Work { images: 2, pixels: Some(1 << 20), ..Work::default() };
-        assert_eq!(serde_json::to_string(&work).unwrap(), "{\"images\":2,\"pixels\":1048576}");
+        let usage = Usage { images: 2, pixels: Some(1 << 20), ..Usage::default() };
+        assert_eq!(serde_json::to_string(&usage).unwrap(), "{\"images\":2,\"pixels\":1048576}");
         let tokens = Some(Tokens { text_in: 9, image_out: 196, ..Tokens::default() });
-        let full = Work { inputs: vec![5], seconds: Some(2.5), quality: Some("low".into()), tokens, ..work };
+        let full =
+            Usage { inputs: vec![5], seconds: Some(2.5), quality: Some("low".into()), tokens, ..usage };
         let text = serde_json::to_string(&full).unwrap();
-        assert_eq!(serde_json::from_str::<Work>(&text).unwrap(), full);
+        assert_eq!(serde_json::from_str::<Usage>(&text).unwrap(), full);
     }
 }

@@ -16,7 +16,7 @@ pub enum Destination {
     Provider,
     /// A back end on one's own machine: its configured address, and what providers may reach.
     OwnMachine,
-    /// A picture that a caller or an answer names: `image_gen.allowed_image_hosts`.
+    /// An image that a caller or an answer names: `image_gen.allowed_image_hosts`.
     Image,
 }
 
@@ -44,7 +44,7 @@ pub enum Reach {
 pub struct Egress {
     /// For providers.
     pub providers: AllowedHosts,
-    /// For pictures of callers and answers.
+    /// For images of callers and answers.
     pub images: AllowedHosts,
     /// Where the back end on one's own machine listens.
     pub own_machine: Option<Origin>,

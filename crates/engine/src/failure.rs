@@ -76,7 +76,7 @@ impl ErrorCode {
 /// that decides.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Failure {
-    /// This prompt or picture was refused: only a changed prompt or another model can help.
+    /// This prompt or image was refused: only a changed prompt or another model can help.
     Refused,
     /// The account is refused whatever the prompt.
     PolicyBlocked,
@@ -104,7 +104,7 @@ pub enum Failure {
     NotFound,
     /// Accepted, and not finished within the time we wait.
     TimedOut,
-    /// The provider says that it failed, or succeeded without a picture.
+    /// The provider says that it failed, or succeeded without an image.
     Broken,
     /// An answer that makes no sense. A poll is asked again; a submission is not.
     Garbled,

@@ -109,7 +109,7 @@ impl Body {
     }
 }
 
-/// Pictures in base64 are not for people.
+/// Images in base64 are not for people.
 fn cut(json: &Value) -> Value {
     const LONGEST: usize = 4096;
     match json {
@@ -144,9 +144,9 @@ pub struct HttpRequest {
     pub max_bytes: usize,
 }
 
-/// The longest JSON answer that is read: room for several base64 pictures.
+/// The longest JSON answer that is read: room for several base64 images.
 pub const MAX_ANSWER_BYTES: usize = 64 << 20;
-/// The longest picture that is downloaded.
+/// The longest image that is downloaded.
 pub const MAX_PICTURE_BYTES: usize = 64 << 20;
 
 impl HttpRequest {
@@ -175,7 +175,7 @@ impl HttpRequest {
         self
     }
 
-    /// The download of a picture. Never with a key: the URL comes from an answer.
+    /// The download of an image. Never with a key: the URL comes from an answer.
     pub fn picture(url: impl Into<String>) -> Self {
         HttpRequest {
             max_bytes: MAX_PICTURE_BYTES,
@@ -207,7 +207,7 @@ impl HttpResponse {
     pub fn json(&self) -> Value {
         let plain = lenient::inflated(self, MAX_ANSWER_BYTES);
         let body = plain.as_deref().unwrap_or(&self.body);
-        // Pictures in base64 have none of these bytes.
+        // Images in base64 have none of these bytes.
         let values = body.iter().filter(|b| matches!(b, b',' | b'[' | b'{')).count();
         if values > MAX_JSON_VALUES {
             return Value::Null;
@@ -224,7 +224,7 @@ impl HttpResponse {
             slips.push(lenient::COMPRESSED);
         }
         let first = self.body.iter().find(|b| !b.is_ascii_whitespace());
-        // Only what may be JSON: the bytes of a picture are what they are.
+        // Only what may be JSON: the bytes of an image are what they are.
         if matches!(first, Some(b'{' | b'[' | 0xef)) {
             let (body, wrong) = lenient::repaired(&self.body);
             if !wrong.is_empty() {

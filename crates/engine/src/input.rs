@@ -1,4 +1,4 @@
-//! Pictures that go into a job: how a caller refers to them, and what they are once they are here.
+//! Images that go into a job: how a caller refers to them, and what they are once they are here.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::job::{Invalid, Request};
 use crate::picture::{self, Facts, Flaw};
 use crate::size::Size;
 
-/// The largest input picture, in bytes: what the most generous provider takes.
+/// The largest input image, in bytes: what the most generous provider takes.
 pub const MAX_INPUT_BYTES: usize = 25 << 20;
 /// The longest URL that is taken.
 const MAX_URL: usize = 4096;
 
-/// How a caller refers to a picture.
+/// How a caller refers to an image.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reference {
     /// It is fetched from here.
@@ -28,7 +28,7 @@ pub enum Reference {
     },
     /// A row of `campaign_assets`.
     Asset(i64),
-    /// The first picture of another job.
+    /// The first image of another job.
     Job(String),
     /// Bytes kept in the database, by their SHA-256.
     Stored(String),
@@ -65,17 +65,17 @@ impl Reference {
 
 fn wrong(text: &str) -> Invalid {
     let shown: String = text.chars().take(80).collect();
-    Invalid::new(format!("'{shown}' does not refer to a picture"), crate::job::REFERENCES)
+    Invalid::new(format!("'{shown}' does not refer to an image"), crate::job::REFERENCES)
 }
 
-/// A `data:` URI, which must hold a picture.
+/// A `data:` URI, which must hold an image.
 fn data(text: &str) -> Result<Reference, Invalid> {
     let hint = "Write data:image/png;base64,... with a PNG, JPEG, WebP or GIF.";
     let encoded = text.split_once(";base64,").map(|(_, data)| data);
     let encoded = encoded.ok_or_else(|| Invalid::new("the data: URI is not in base64", hint))?;
     if encoded.len() / 4 * 3 > MAX_INPUT_BYTES {
         return Err(Invalid::new(
-            format!("the picture in the data: URI is larger than {} MB", MAX_INPUT_BYTES >> 20),
+            format!("the image in the data: URI is larger than {} MB", MAX_INPUT_BYTES >> 20),
             "Give its URL instead.",
         ));
     }
@@ -84,12 +84,12 @@ fn data(text: &str) -> Result<Reference, Invalid> {
     match picture::inspect(&bytes) {
         Ok(facts) => Ok(Reference::Data { bytes, facts }),
         Err(flaw) => {
-            Err(Invalid::new(format!("the data: URI does not hold a picture that can be used: {flaw}"), hint))
+            Err(Invalid::new(format!("the data: URI does not hold an image that can be used: {flaw}"), hint))
         }
     }
 }
 
-/// What a picture is for in a job.
+/// What an image is for in a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// It is worked on.
@@ -116,7 +116,7 @@ impl Role {
         }
     }
 
-    /// Lets the request refer to another picture.
+    /// Lets the request refer to another image.
     pub fn refer(self, request: &mut Request, reference: String) {
         let place = match self {
             Role::Image => &mut request.image,
@@ -138,7 +138,7 @@ impl Role {
     }
 }
 
-/// A picture that is here.
+/// An image that is here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Input {
     /// The bytes, a PNG, JPEG or WebP.
@@ -150,7 +150,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Takes bytes in as they are, when they are a whole picture within bounds. What providers do not take is to be
+    /// Takes bytes in as they are, when they are a whole image within bounds. What providers do not take is to be
     /// converted next ([`crate::canvas::readable`]). Decodes: never on the network thread.
     pub fn read(bytes: Vec<u8>) -> Result<Input, Flaw> {
         let facts = picture::inspect(&bytes)?;
@@ -165,12 +165,12 @@ impl Input {
         Ok(Input { bytes: Arc::new(bytes), content_type, size })
     }
 
-    /// A picture that was made here.
+    /// An image that was made here.
     pub(crate) fn made(file: Vec<u8>, content_type: &'static str, size: Size) -> Input {
         Input { bytes: Arc::new(file), content_type, size: Some(size) }
     }
 
-    /// A picture of which nothing is known yet: it stands in while a request is only planned.
+    /// An image of which nothing is known yet: it stands in while a request is only planned.
     pub fn stand_in() -> Input {
         Input { bytes: Arc::new(STAND_IN.to_vec()), content_type: "image/png", size: None }
     }
@@ -199,22 +199,22 @@ const STAND_IN: &[u8] = &[
     0x01, 0xe9, 0xfa, 0xdc, 0xd8, 0x00, 0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82,
 ];
 
-/// The pictures of a job.
+/// The images of a job.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inputs([Option<Input>; 4]);
 
 impl Inputs {
-    /// One stand-in for each picture that the request refers to.
+    /// One stand-in for each image that the request refers to.
     pub fn stand_ins(request: &Request) -> Inputs {
         Inputs(Role::ALL.map(|role| role.reference(request).map(|_| Input::stand_in())))
     }
 
-    /// The picture of a role.
+    /// The image of a role.
     pub fn get(&self, role: Role) -> Option<&Input> {
         self.0[role as usize].as_ref()
     }
 
-    /// Puts a picture in.
+    /// Puts an image in.
     pub fn set(&mut self, role: Role, input: Input) {
         self.0[role as usize] = Some(input);
     }

@@ -10,19 +10,19 @@ pub use check::{RawRequest, is_blank};
 
 use crate::size::Size;
 
-/// What a job does to pictures: one for each function that users call.
+/// What a job does to images: one for each function that users call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// New pictures from a prompt.
+    /// New images from a prompt.
     Generate,
-    /// Change a picture: img2img, inpaint or outpaint.
+    /// Change an image: img2img, inpaint or outpaint.
     Edit,
-    /// The same picture, larger.
+    /// The same image, larger.
     Upscale,
-    /// Pictures like a given one.
+    /// Images like a given one.
     Variate,
-    /// A picture in the style of another.
+    /// An image in the style of another.
     TransferStyle,
 }
 
@@ -43,20 +43,20 @@ impl Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
-    /// New pictures from a prompt.
+    /// New images from a prompt.
     Generate,
-    /// The whole picture anew, from itself and a prompt.
+    /// The whole image anew, from itself and a prompt.
     #[serde(rename = "img2img")]
     Img2img,
     /// What a mask marks, anew.
     Inpaint,
-    /// More picture around a picture.
+    /// More image around an image.
     Outpaint,
-    /// The same picture, larger.
+    /// The same image, larger.
     Upscale,
-    /// Pictures like a given one.
+    /// Images like a given one.
     Variate,
-    /// A picture in the style of another.
+    /// An image in the style of another.
     TransferStyle,
 }
 
@@ -103,10 +103,10 @@ impl Task {
         match self {
             Task::Generate | Task::Img2img => None,
             Task::Inpaint => Some("Fill the marked area so that it fits its surroundings."),
-            Task::Outpaint => Some("Extend the picture beyond its borders in the same style."),
-            Task::Upscale => Some("The same picture, larger and sharper."),
-            Task::Variate => Some("A variation of this picture: the same subject, other details."),
-            Task::TransferStyle => Some("The first picture in the style of the second picture."),
+            Task::Outpaint => Some("Extend the image beyond its borders in the same style."),
+            Task::Upscale => Some("The same image, larger and sharper."),
+            Task::Variate => Some("A variation of this image: the same subject, other details."),
+            Task::TransferStyle => Some("The first image in the style of the second image."),
         }
     }
 }
@@ -115,16 +115,16 @@ impl Task {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// The whole picture anew.
+    /// The whole image anew.
     #[serde(rename = "img2img")]
     Img2img,
     /// What the mask marks, anew.
     Inpaint,
-    /// More picture around it.
+    /// More image around it.
     Outpaint,
 }
 
-/// Pixels to add around a picture.
+/// Pixels to add around an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Borders {
@@ -144,7 +144,7 @@ impl Borders {
         *self == Borders::default()
     }
 
-    /// The size of a picture with these around it.
+    /// The size of an image with these around it.
     pub fn around(&self, old: Size) -> Size {
         let sum = |sides: [u32; 3]| sides.into_iter().fold(0, u32::saturating_add);
         Size {
@@ -154,7 +154,7 @@ impl Borders {
     }
 }
 
-/// How closely the subject of a reference picture is to reappear.
+/// How closely the subject of a reference image is to reappear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consistency {
@@ -169,7 +169,7 @@ pub enum Consistency {
 /// A request that passed [`RawRequest::check`]: what adapters read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    /// What should be in the picture. Never empty.
+    /// What should be in the image. Never empty.
     pub prompt: String,
     /// What should not be in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,22 +191,22 @@ pub struct Request {
     /// Diffusion steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u32>,
-    /// How many pictures, 1..=[`MAX_N`].
+    /// How many images, 1..=[`MAX_N`].
     #[serde(default = "one")]
     pub n: u32,
     /// The wished quality.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<String>,
-    /// The picture to work on, as the caller referred to it.
+    /// The image to work on, as the caller referred to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// What of it to change: light pixels are edited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask: Option<String>,
-    /// The picture whose style is wanted.
+    /// The image whose style is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub style_image: Option<String>,
-    /// A picture whose subject should reappear.
+    /// An image whose subject should reappear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference_image: Option<String>,
     /// How closely it should.
@@ -250,7 +250,7 @@ fn one() -> u32 {
 
 /// The longest side that any request may ask for, in pixels.
 pub const MAX_SIDE: i64 = 16_384;
-/// The most pictures that one job may ask for.
+/// The most images that one job may ask for.
 pub const MAX_N: i64 = 10;
 /// The longest prompt that any model takes, in characters (the gpt-image family's limit).
 pub const MAX_PROMPT_CHARS: usize = 32_000;

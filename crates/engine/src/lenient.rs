@@ -1,6 +1,6 @@
 //! Answers that are paid for and slightly wrong are read all the same, in bounded memory, and what was wrong is named.
 //!
-//! A strict reader throws a paid picture away for one bad byte. So an answer is repaired first, in one pass that costs
+//! A strict reader throws a paid image away for one bad byte. So an answer is repaired first, in one pass that costs
 //! nothing where there is nothing to repair; then the ordinary parser reads it, with its bound on depth.
 
 use std::borrow::Cow;
@@ -124,7 +124,7 @@ impl Repair<'_> {
                     self.replace(1, b" ");
                 }
                 _ => {
-                    // Pictures in base64 are long: one step for all of it.
+                    // Images in base64 are long: one step for all of it.
                     let rest = &self.text[self.at..];
                     let plain = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f));
                     self.keep(plain.unwrap_or(rest.len()));

@@ -7,12 +7,12 @@
 //! | module | its one noun |
 //! |---|---|
 //! | [`job`] | what was asked, checked once at the border |
-//! | [`input`] | a picture that goes into a job |
-//! | [`canvas`] | pixels of masks and of extended pictures |
+//! | [`input`] | an image that goes into a job |
+//! | [`canvas`] | pixels of masks and of extended images |
 //! | [`catalogue`] | models and prices, as published and as they are in a database |
 //! | [`capability`] | what a model does with each parameter |
 //! | [`candidate`] | one (provider, model) pair of the catalogue that could do a job |
-//! | [`size`] | the size of a picture and the rule a model has for it |
+//! | [`size`] | the size of an image and the rule a model has for it |
 //! | [`admission`] | where a job may go, and what that costs
 //! | [`route`] | the order in which candidates are tried |
 //! | [`provider`] | the trait of an adapter and the one table of adapters |

@@ -1,4 +1,4 @@
-//! What the bytes of a picture really are: neither a declared content type nor the size that a header claims is believed
+//! What the bytes of an image really are: neither a declared content type nor the size that a header claims is believed
 //! before the pixels have been decoded to the end, in bounded memory.
 
 mod decode;
@@ -11,20 +11,20 @@ use sha2::{Digest, Sha256};
 
 pub(crate) use decode::{Pixels, buffer, decode, is_turned};
 
-/// The longest side, in pixels, of a picture that is decoded: the longest that WebP can have, and twice what any listed
+/// The longest side, in pixels, of an image that is decoded: the longest that WebP can have, and twice what any listed
 /// model draws.
 pub const MAX_SIDE: u32 = 16_383;
-/// The most pixels of a picture that is decoded: what the largest cameras in use take, and with four bytes each 200 MB.
+/// The most pixels of an image that is decoded: what the largest cameras in use take, and with four bytes each 200 MB.
 pub const MAX_PIXELS: u64 = 50_000_000;
 /// The most bytes that the decoded form may have, whatever the colour type.
 pub const MAX_DECODED: u64 = 4 * MAX_PIXELS;
 
-/// What is known about a picture from its bytes alone.
+/// What is known about an image from its bytes alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// `image/png`, `image/jpeg`, `image/webp` or `image/gif`.
     pub content_type: String,
-    /// Pixels, as decoded and seen by people: turned as the file says; `None` where the picture is larger than what is decoded here.
+    /// Pixels, as decoded and seen by people: turned as the file says; `None` where the image is larger than what is decoded here.
     pub width: Option<u32>,
     /// Pixels, as `width`.
     pub height: Option<u32>,
@@ -34,7 +34,7 @@ pub struct Facts {
     pub sha256: String,
 }
 
-/// Why bytes are not taken for a picture.
+/// Why bytes are not taken for an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// Of no type that is known here.
@@ -76,7 +76,7 @@ fn content_type(format: ImageFormat) -> Option<&'static str> {
     }
 }
 
-/// Decodes a picture to its end and says what it is. Takes as long as that: never on the network thread.
+/// Decodes an image to its end and says what it is. Takes as long as that: never on the network thread.
 pub fn inspect(bytes: &[u8]) -> Result<Facts, Flaw> {
     let pixels = decode(bytes)?;
     let (width, height) = (Some(pixels.width), Some(pixels.height));
@@ -85,7 +85,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Facts, Flaw> {
 }
 
 impl Facts {
-    /// What can be said of a picture that is too large to be decoded here: all but its size.
+    /// What can be said of an image that is too large to be decoded here: all but its size.
     pub fn unmeasured(bytes: &[u8]) -> Option<Facts> {
         Facts::of(bytes, None, None)
     }

@@ -28,7 +28,7 @@ pub struct Manners {
 }
 
 impl Manners {
-    /// For a service, where a picture is expected to take `estimate` seconds.
+    /// For a service, where an image is expected to take `estimate` seconds.
     pub fn service(estimate: f64) -> Self {
         Manners { floor: 0.2, first: (estimate / 3.0).clamp(0.2, 200.0) }
     }

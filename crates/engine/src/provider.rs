@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::candidate::{Candidate, Parameter};
-use crate::cost::{self, Cost, Tokens, Work};
+use crate::cost::{self, Cost, Tokens, Usage};
 use crate::failure::{Failed, Failure};
 use crate::http::{HttpRequest, HttpResponse};
 use crate::input::{Input, Inputs, Role};
@@ -66,7 +66,7 @@ pub struct Call<'a> {
     pub request: &'a Request,
     /// Where.
     pub candidate: &'a Candidate,
-    /// The pictures that go in; stand-ins while the call is only planned.
+    /// The images that go in; stand-ins while the call is only planned.
     pub inputs: &'a Inputs,
     /// What prerequisites brought back, by their names.
     pub found: &'a BTreeMap<String, String>,
@@ -139,7 +139,7 @@ impl Remote {
     }
 }
 
-/// Where the bytes of a picture are.
+/// Where the bytes of an image are.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// In the answer.
@@ -156,13 +156,13 @@ pub enum Source {
 /// A finished task.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Output {
-    /// At least one picture.
+    /// At least one image.
     pub pictures: Vec<Source>,
-    /// Pictures that were made and withheld by the provider's filter, and are charged for like the others.
+    /// Images that were made and withheld by the provider's filter, and are charged for like the others.
     pub withheld: u32,
     /// The seed as the provider reports it.
     pub seed: Option<i64>,
-    /// The seed of each picture, in order, where they differ.
+    /// The seed of each image, in order, where they differ.
     pub seeds: Vec<i64>,
     /// The prompt after the provider's own rewriting.
     pub revised_prompt: Option<String>,
@@ -172,7 +172,7 @@ pub struct Output {
     pub tokens: Option<Tokens>,
     /// How long the rendering itself took, where the answer says so.
     pub render_seconds: Option<f64>,
-    /// What is to be known about the pictures.
+    /// What is to be known about the images.
     pub warnings: Vec<Warning>,
 }
 
@@ -205,7 +205,7 @@ pub enum Reply {
 pub enum Charge {
     /// Nothing, by the provider's published rules.
     Free,
-    /// As much as if it had succeeded: the picture was made and then withheld.
+    /// As much as if it had succeeded: the image was made and then withheld.
     Full,
     /// Unknown.
     Unknown,
@@ -254,7 +254,7 @@ pub trait Provider: Sync {
         &[]
     }
 
-    /// The name of the setting that says where it is, for a provider that is everybody's own.
+    /// The name of the setting that says where it is, for a server of one's own.
     fn address_name(&self) -> Option<&'static str> {
         None
     }
@@ -330,7 +330,7 @@ pub trait Provider: Sync {
         None
     }
 
-    /// Draws the picture of a [`Submission::Local`].
+    /// Draws the image of a [`Submission::Local`].
     fn draw(&self, _call: &Call<'_>) -> Result<Output, Rejection> {
         Err(Rejection::free(Failure::NotSupported, "this provider draws nothing itself"))
     }
@@ -433,7 +433,7 @@ pub fn plan(
     let mut padded;
     let mut inputs = inputs;
     if task_here != task && inputs.get(Role::Mask).is_none() {
-        // The mask of the new border is made when the picture is here.
+        // The mask of the new border is made when the image is here.
         padded = inputs.clone();
         padded.set(Role::Mask, Input::stand_in());
         inputs = &padded;
@@ -442,7 +442,7 @@ pub fn plan(
 }
 
 /// What a request is expected to cost at a candidate, in USD; `None` when its prices do not say, or say it in another
-/// currency. `inputs` are the pixels of the pictures that go in, as far as they are known.
+/// currency. `inputs` are the pixels of the images that go in, as far as they are known.
 pub fn expected_cost(
     candidate: &Candidate,
     request: &Request,
@@ -456,8 +456,8 @@ pub fn expected_cost(
 }
 
 /// What a call is expected to do, in the terms that prices are in.
-pub fn expected_work(candidate: &Candidate, request: &Request, prepared: &Prepared, inputs: &[u64]) -> Work {
-    Work {
+pub fn expected_work(candidate: &Candidate, request: &Request, prepared: &Prepared, inputs: &[u64]) -> Usage {
+    Usage {
         images: request.n,
         pixels: prepared.size.map(Size::pixels),
         inputs: inputs.to_vec(),

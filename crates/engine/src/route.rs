@@ -30,7 +30,7 @@ pub struct Preferences {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
-    /// Fidelity, prompt adherence, text in the picture.
+    /// Fidelity, prompt adherence, text in the image.
     Quality,
     /// Negative prompts, style presets, steps and guidance.
     Control,
@@ -402,7 +402,7 @@ mod tests {
         (prepared, Some(Decimal::ZERO))
     }
 
-    /// The order of a picture that is asked for without more wishes.
+    /// The order of an image that is asked for without more wishes.
     fn plain<'a>(wishes: &'a Preferences, job_id: &'a str) -> Order<'a> {
         Order { wishes, priority: None, task: Task::Generate, job_id, all: false, keep_local: false }
     }

@@ -47,13 +47,13 @@ pub struct Job {
     pub operation: Operation,
     /// With what.
     pub request: Request,
-    /// Where the pictures are that go in.
+    /// Where the images are that go in.
     pub pictures: Vec<(Role, InputLocation)>,
     /// Not sent after this moment, in milliseconds of Unix time.
     pub deadline: Option<i64>,
 }
 
-/// Where a picture is that goes into a job.
+/// Where an image is that goes into a job.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InputLocation {
     /// In the database, under this SHA-256.
@@ -146,11 +146,11 @@ enum State {
     Rewriting,
     /// Waiting to be let in at the candidate.
     Entering,
-    /// Fetching the picture of this index, for the so-manyth time.
+    /// Fetching the image of this index, for the so-manyth time.
     Gathering(usize, u32),
-    /// The bytes of the picture of this index are here, and wait to be looked at.
+    /// The bytes of the image of this index are here, and wait to be looked at.
     Looking(usize, Vec<u8>),
-    /// All pictures are here, and wait to be made fit.
+    /// All images are here, and wait to be made fit.
     Gathered,
     /// They are fit; what is left are prerequisites.
     Arranged,
@@ -222,7 +222,7 @@ pub struct Run {
     task: Task,
     inputs: Inputs,
     input_pixels: Vec<u64>,
-    /// The pictures went in in an earlier life of the worker.
+    /// The images went in in an earlier life of the worker.
     inputs_unknown: bool,
     found: BTreeMap<String, String>,
     prepared: Option<Prepared>,
@@ -302,7 +302,7 @@ impl Run {
         run.state = State::Resumed(accepted);
         run.accepted = true;
         run.tries = 1 + run.plan.progress.outages.get(&candidate.name()).map_or(0, |outage| outage.tries);
-        // For the price: what was prepared then is prepared again, with stand-ins for the pictures.
+        // For the price: what was prepared then is prepared again, with stand-ins for the images.
         run.inputs = Inputs::stand_ins(&run.job.request);
         run.prepared = run.provider().and_then(|p| p.prepare(&run.call(&run.tag())).ok());
         run.inputs = Inputs::default();
@@ -364,7 +364,7 @@ impl Run {
         matches!(self.state, State::Polling(_) | State::Asking(_))
     }
 
-    /// True while the pictures that go in are in memory.
+    /// True while the images that go in are in memory.
     pub fn holds_inputs(&self) -> bool {
         matches!(
             self.state,

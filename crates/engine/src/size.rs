@@ -1,4 +1,4 @@
-//! The size of a picture and the rule a model has for it.
+//! The size of an image and the rule a model has for it.
 
 use serde::{Deserialize, Serialize};
 
@@ -65,10 +65,10 @@ pub enum SizeRule {
     Ratios {
         /// The ratios.
         ratios: Vec<String>,
-        /// About how many pixels a picture has.
+        /// About how many pixels an image has.
         pixels: u64,
     },
-    /// That of the picture that goes in, or a multiple of it.
+    /// That of the image that goes in, or a multiple of it.
     Source,
 }
 
@@ -86,7 +86,7 @@ pub struct Made {
 /// How different two ratios may look before it is said. (Sides in steps of 32 pixels cannot be nearer.)
 const NOTICEABLE: f64 = 0.025;
 
-/// The size that is made for a request. `source` is the size of the picture that goes in, where one does: what
+/// The size that is made for a request. `source` is the size of the image that goes in, where one does: what
 /// is made follows it unless the caller asks for something else.
 pub fn choose(rule: &SizeRule, request: &Request, source: Option<Size>) -> Result<Made, Invalid> {
     let asked = match (request.width, request.height) {
@@ -108,7 +108,7 @@ pub fn choose(rule: &SizeRule, request: &Request, source: Option<Size>) -> Resul
         SizeRule::Source => {
             let scale = request.scale.unwrap_or(1);
             let size = source.map(|s| Size { width: s.width * scale, height: s.height * scale });
-            let message = "the size of this model's pictures follows the picture that goes in";
+            let message = "the size of this model's images follows the image that goes in";
             let warning = (asked.is_some() || ratio.is_some()).then(|| Warning::new("unsupported", message));
             return Ok(Made { size, ratio: None, warnings: warning.into_iter().collect() });
         }
@@ -141,10 +141,10 @@ pub fn choose(rule: &SizeRule, request: &Request, source: Option<Size>) -> Resul
             Some(format!("aspect ratio {wished} became {}, the nearest this model makes", name()))
         }
         (None, None, Some(source)) if by_ratio.is_some() && distance(really, source.ratio()) > NOTICEABLE => {
-            Some(format!("the picture of {source} is made in the ratio {}, the nearest possible", name()))
+            Some(format!("the image of {source} is made in the ratio {}, the nearest possible", name()))
         }
         (None, None, Some(source)) if by_ratio.is_none() && source != size => {
-            Some(format!("the picture of {source} is made at {size}, the nearest possible size"))
+            Some(format!("the image of {source} is made at {size}, the nearest possible size"))
         }
         _ => None,
     };
@@ -187,7 +187,7 @@ fn free(
                 return Err(Invalid::new(
                     format!("this model does not make {size}"),
                     format!(
-                        "The whole picture has {} to {} pixels.",
+                        "The whole image has {} to {} pixels.",
                         min_pixels.unwrap_or(0),
                         max_pixels.map_or("any number of".into(), |p| p.to_string()),
                     ),
@@ -391,7 +391,7 @@ mod tests {
         assert!(beside("4:3").is_empty());
         let [warning] = &beside("16:9")[..] else { panic!("not said") };
         assert_eq!(warning.message, "aspect ratio 16:9 is not used: width and height say 1024x768");
-        // A picture that cannot be made at its own size or in its own ratio.
+        // An image that cannot be made at its own size or in its own ratio.
         let wide = Some(Size { width: 1600, height: 1024 });
         let made = choose(&ratios, &request(json!({})), wide).unwrap();
         assert_eq!((made.ratio.as_deref(), made.warnings.len()), (Some("3:2"), 1));

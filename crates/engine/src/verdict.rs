@@ -20,7 +20,7 @@ pub enum Phase {
     Submission,
     /// The question about a task that was accepted.
     Poll,
-    /// The download of a finished picture.
+    /// The download of a finished image.
     Fetch,
 }
 

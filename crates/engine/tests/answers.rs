@@ -1,5 +1,5 @@
 //! Whatever a provider, or a gateway in front of it, answers to a submission, a poll and a fetch: a job ends, money is never
-//! claimed as free unless it certainly is, a picture that can be read is delivered, and a request is sent once unless it
+//! claimed as free unless it certainly is, an image that can be read is delivered, and a request is sent once unless it
 //! certainly was not processed.
 //!
 //! `PROPTEST_CASES=10000 cargo test -p image_gen_engine --test answers` looks longer.
@@ -130,7 +130,7 @@ impl Answer {
     }
 }
 
-/// Candidates of every protocol that the adapters speak, each with a task that needs no picture.
+/// Candidates of every protocol that the adapters speak, each with a task that needs no image.
 static CANDIDATES: LazyLock<Vec<Candidate>> = LazyLock::new(|| {
     let mut seen = BTreeSet::new();
     let can =
@@ -179,7 +179,7 @@ struct Way {
     warnings: Vec<String>,
 }
 
-/// Drives a job for one picture to its end.
+/// Drives a job for one image to its end.
 fn drive(
     candidate: &Candidate,
     submits: &[Answer],
@@ -444,7 +444,7 @@ fn slips(body: &Value) -> Vec<Slip> {
 #[test]
 fn a_picture_that_can_be_read_is_delivered_whatever_slipped_in_the_answer() {
     let png = image_gen_engine::lenient::base64(bodies::PNG).unwrap();
-    // The first body of each is a success with pictures in it.
+    // The first body of each is a success with images in it.
     for (kind, number) in
         [("openai", 0), ("stability", 0), ("openrouter", 0), ("openrouter", 1), ("google", 0), ("a1111", 0)]
     {

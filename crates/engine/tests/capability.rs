@@ -39,7 +39,7 @@ fn what_is_known_of_well_known_models_is_found_out() {
         (flare, Task::Generate, "quality", Forwarded),
         (flare, Task::Generate, "n", Forwarded),
         (flare, Task::TransferStyle, "style_image", renamed("image[]")),
-        // The engine pads: picture and mask change.
+        // The engine pads: image and mask change.
         (flare, Task::Outpaint, "borders", Converted),
         (sd35, Task::Img2img, "image", Forwarded),
         (sd35, Task::Generate, "guidance", renamed("cfg_scale")),

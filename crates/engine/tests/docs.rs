@@ -12,7 +12,7 @@ use image_gen_engine::job::Task;
 use image_gen_engine::provider::{OUT_OF_CREDIT, OUT_OF_CREDIT_WORDS, TABLE, can, refusal};
 use image_gen_engine::verdict::{self, Documented, Outcome, Phase, Reason, Verdict, Voice};
 
-/// A reference picture with `consistency_mode` strict: no task, but some models are made for it.
+/// A reference image with `consistency_mode` strict: no task, but some models are made for it.
 const CHARACTER: &str = "character";
 const NOT_OFFERED: &str = "–";
 

@@ -1,5 +1,5 @@
 //! Whatever a provider answers, reading it ends in a reply or a failure that the rest can rely on: no adapter panics, and
-//! none calls an answer without a picture a success.
+//! none calls an answer without an image a success.
 //!
 //! `PROPTEST_CASES=100000 cargo test -p image_gen_engine --test fuzz` looks longer.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -184,13 +184,13 @@ fn sound(read: &Read) -> Result<(), &'static str> {
 
 fn finished(output: &Output) -> Result<(), &'static str> {
     if output.pictures.is_empty() {
-        return Err("finished without a picture");
+        return Err("finished without an image");
     }
     storable(&output.revised_prompt)?;
     for picture in &output.pictures {
         match picture {
-            Source::Inline(bytes) if bytes.is_empty() => return Err("a picture of no bytes"),
-            Source::Url { url, .. } if url.is_empty() => return Err("a picture without a URL"),
+            Source::Inline(bytes) if bytes.is_empty() => return Err("an image of no bytes"),
+            Source::Url { url, .. } if url.is_empty() => return Err("an image without a URL"),
             Source::Url { url, .. } => storable([url])?,
             Source::Inline(_) => {}
         }

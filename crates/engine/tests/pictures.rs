@@ -1,4 +1,4 @@
-//! Looking at a picture takes a bounded amount of memory and never aborts, whatever its bytes claim. This is a binary of its
+//! Looking at an image takes a bounded amount of memory and never aborts, whatever its bytes claim. This is a binary of its
 //! own with a single test, because everything that is allocated meanwhile counts.
 //!
 //! `PICTURES=1000000 cargo test --release -p image_gen_engine --test pictures` looks at more of them; `SEED=n` at others.
@@ -18,9 +18,9 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// Bytes that looking may take beside the picture itself.
+/// Bytes that looking may take beside the image itself.
 const BESIDE: usize = 64 << 20;
-/// Bytes for each pixel of a picture within bounds: decoded, and what its decoder works with.
+/// Bytes for each pixel of an image within bounds: decoded, and what its decoder works with.
 const PIXEL: usize = 16;
 
 /// A small generator whose numbers follow from its seed on every machine (splitmix64).
@@ -190,5 +190,5 @@ fn looking_at_pictures_takes_bounded_memory_and_never_aborts() {
         let file = if dice.below(3) == 0 { crafted(&mut dice, &bomb) } else { spoilt(&mut dice, &files) };
         look(file, &mut dice);
     }
-    println!("{pictures} pictures of seed {seed}");
+    println!("{pictures} images of seed {seed}");
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use image_gen_engine::catalogue::{Model, shipped};
-use image_gen_engine::cost::{USD, Unit, Work, price};
+use image_gen_engine::cost::{USD, Unit, Usage, price};
 use image_gen_engine::http::Body;
 use image_gen_engine::job::{Request, Task};
 use image_gen_engine::provider::Submission;
@@ -15,8 +15,8 @@ const MP: u64 = 1024 * 1024;
 /// The price of some work at a model of the catalogue; "unknown" where it does not say.
 fn priced(kind: &str, model: &str, work: Value) -> String {
     let candidate = shipped().candidate(kind, model).unwrap_or_else(|| panic!("no {model} at {kind}"));
-    let work: Work = serde_json::from_value(work).unwrap();
-    match price(&candidate.prices, &work) {
+    let usage: Usage = serde_json::from_value(work).unwrap();
+    match price(&candidate.prices, &usage) {
         Some(money) => {
             assert_eq!(money.currency, USD, "{kind}:{model}");
             money.amount.normalize().to_string()
@@ -42,7 +42,7 @@ fn of_quality(quality: &str) -> Value {
     json!({"images": 1, "quality": quality})
 }
 
-/// One picture of so many pixels, from pictures of so many.
+/// One image of so many pixels, from images of so many.
 fn pixels(out: u64, inputs: &[u64]) -> Value {
     json!({"images": 1, "pixels": out, "inputs": inputs})
 }
@@ -208,7 +208,7 @@ fn counted_tokens_come_before_the_price_of_a_picture() {
     check(&[
         ("google", "gemini-nano-banana-2.1", tokens(5, 0, 1120, 0), "0.0336075"),
         ("google", "gemini-nano-banana-2.1", tokens(5, 560, 1120, 100), "0.0351975"),
-        // No rate is listed for its tokens: the price of a picture counts.
+        // No rate is listed for its tokens: the price of an image counts.
         ("google", "gemini-3-pro-image", tokens(5, 0, 1120, 0), "0.134"),
     ]);
 }
@@ -284,7 +284,7 @@ fn nobody_else_is_free_and_every_price_has_a_source_with_its_year() {
     }
 }
 
-/// What a request for a picture of this quality is expected to cost, and the quality that is sent.
+/// What a request for an image of this quality is expected to cost, and the quality that is sent.
 fn estimate(kind: &str, model: &str, quality: &str) -> (Option<String>, Value) {
     let candidate = shipped().candidate(kind, model).unwrap();
     let request: Request =
@@ -336,7 +336,7 @@ fn a_better_quality_is_never_expected_to_be_cheaper() {
 
 #[test]
 fn the_expected_cost_of_four_is_four_times_that_of_one() {
-    // S10: where the price is of a picture, and the model makes several in a call.
+    // S10: where the price is of an image, and the model makes several in a call.
     for candidate in shipped().candidates().filter(|c| c.max_n >= 4) {
         if !candidate.operations.contains(&Task::Generate) {
             continue;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::material::Material;
 use crate::picture::Picture;
 
-/// Builds the final body from the files of the pictures, in order.
+/// Builds the final body from the files of the images, in order.
 pub(crate) type Finish = Box<dyn FnOnce(Vec<Bytes>) -> Bytes + Send>;
 
 /// The body of an answer.
@@ -19,12 +19,12 @@ pub(crate) enum Content {
     Json(Value),
     /// Bytes of some type.
     Bytes(&'static str, Bytes),
-    /// To be made from pictures, which are drawn only when the answer is sent.
+    /// To be made from images, which are drawn only when the answer is sent.
     Drawn { media_type: &'static str, pictures: Vec<Picture>, finish: Finish },
 }
 
 impl Content {
-    /// The first of these pictures as a file, or an empty one if there is none.
+    /// The first of these images as a file, or an empty one if there is none.
     pub(crate) fn file(media_type: &'static str, pictures: Vec<Picture>) -> Self {
         let finish = |files: Vec<Bytes>| files.into_iter().next().unwrap_or_default();
         Self::Drawn { media_type, pictures, finish: Box::new(finish) }
@@ -53,9 +53,9 @@ pub(crate) struct Answer {
     pub billed: Option<Decimal>,
     pub seed: Option<u64>,
     pub remote_id: Option<String>,
-    /// The pictures that came with the request.
+    /// The images that came with the request.
     pub inputs: Vec<Material>,
-    /// How many pictures are being drawn, if the provider looked.
+    /// How many images are being drawn, if the provider looked.
     pub in_flight: Option<usize>,
 }
 

@@ -14,9 +14,9 @@ use crate::fault::Stage;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// How long a picture takes, unless `render_seconds_by` says otherwise.
+    /// How long an image takes, unless `render_seconds_by` says otherwise.
     pub render_seconds: f64,
-    /// How long a picture takes at `"provider"` or `"provider/model"`; the longer name wins.
+    /// How long an image takes at `"provider"` or `"provider/model"`; the longer name wins.
     pub render_seconds_by: BTreeMap<String, f64>,
     /// Words and phrases that the safety filter refuses, whatever their case.
     pub refusal_words: Vec<String>,
@@ -39,7 +39,7 @@ pub struct Config {
     /// The keys that may ask for an account's balance where the provider wants an administrator's key for that. Empty: all that
     /// are let in.
     pub admin_keys: Vec<String>,
-    /// How long a signed picture URL stays good.
+    /// How long a signed image URL stays good.
     pub picture_seconds: f64,
     /// How many requests the ledger remembers one by one. Its totals count all of them.
     pub ledger_limit: usize,

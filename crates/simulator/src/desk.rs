@@ -70,7 +70,7 @@ impl Desk<'_> {
         self.world.begin_render(provider, self.now, time, self.config.active_task_limit)
     }
 
-    /// A task of one picture that is drawn from now on for `time`.
+    /// A task of one image that is drawn from now on for `time`.
     pub(crate) fn task(
         &self,
         provider: &'static str,

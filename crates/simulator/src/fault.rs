@@ -12,7 +12,7 @@ pub enum Stage {
     /// The prompt is refused before anything is drawn.
     #[serde(alias = "input")]
     Request,
-    /// The drawn picture is refused.
+    /// The drawn image is refused.
     #[default]
     #[serde(alias = "output")]
     Content,
@@ -83,7 +83,7 @@ pub enum Fault {
     Garbage,
     /// The right bytes, called `text/html`.
     WrongContentType,
-    /// A success without a picture: no images, or a null one.
+    /// A success without an image: no images, or a null one.
     Empty,
     /// At a submission: the task ends in an error, unbilled. At a poll: this one answer says so.
     TaskError,

@@ -12,11 +12,11 @@ use crate::material::Material;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Asks for pictures.
+    /// Asks for images.
     Submit,
     /// Asks how a task is doing.
     Poll,
-    /// Fetches a picture.
+    /// Fetches an image.
     Picture,
     /// Calls a task off.
     Cancel,
@@ -47,7 +47,7 @@ pub(crate) struct Entry {
     pub headers: Box<RawValue>,
     /// The JSON received, long strings cut; a form as an object.
     pub body: Option<Box<RawValue>>,
-    /// The pictures that came with it, where the provider looked at them.
+    /// The images that came with it, where the provider looked at them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Material>,
     /// The prompt, of the task where there is one.
@@ -64,11 +64,11 @@ pub(crate) struct Entry {
     pub outcome: &'static str,
     /// Whether the provider took the request on.
     pub accepted: bool,
-    /// Whether the safety filter withholds the picture. Counted at the submission.
+    /// Whether the safety filter withholds the image. Counted at the submission.
     pub refused: bool,
     /// What it cost, in USD.
     pub billed: Option<Decimal>,
-    /// How many pictures of this provider were being drawn, this one included.
+    /// How many images of this provider were being drawn, this one included.
     pub in_flight: usize,
     /// The scripted fault that struck.
     pub fault: Option<&'static str>,
@@ -81,11 +81,11 @@ pub(crate) struct Entry {
 pub struct Tally {
     /// All of them.
     pub requests: u64,
-    /// Those that ask for pictures.
+    /// Those that ask for images.
     pub submits: u64,
     /// Submissions taken on.
     pub accepted: u64,
-    /// Submissions whose picture the safety filter withholds.
+    /// Submissions whose image the safety filter withholds.
     pub refused: u64,
     /// Requests turned down as invalid, unauthorised or too many.
     pub rejected: u64,
@@ -93,13 +93,13 @@ pub struct Tally {
     pub faults: u64,
     /// Questions after a task.
     pub polls: u64,
-    /// Pictures fetched.
+    /// Images fetched.
     pub pictures: u64,
     /// What it all cost, in USD.
     pub billed: Decimal,
     /// How many submissions cost something.
     pub billed_calls: u64,
-    /// The most pictures that were being drawn at once.
+    /// The most images that were being drawn at once.
     pub peak_in_flight: usize,
 }
 

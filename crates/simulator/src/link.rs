@@ -1,4 +1,4 @@
-//! Signed links to pictures, and what they lead to.
+//! Signed links to images, and what they lead to.
 
 use serde_json::Value;
 
@@ -53,7 +53,7 @@ pub(crate) fn end(desk: &Desk<'_>, task: &Task) -> u64 {
     task.drawn_us.1.saturating_add(micros(duration(desk.config.picture_seconds)))
 }
 
-/// A picture as a file of its own.
+/// An image as a file of its own.
 pub(crate) fn deliver(desk: &Desk<'_>, picture: Picture) -> Answer {
     let media_type = picture.format.media_type();
     let pictures = if matches!(desk.fault, Some(Fault::Empty)) { Vec::new() } else { vec![picture] };

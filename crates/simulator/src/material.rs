@@ -1,4 +1,4 @@
-//! Pictures that come in: what they are, and what a mask marks.
+//! Images that come in: what they are, and what a mask marks.
 
 use std::io::Cursor;
 
@@ -14,7 +14,7 @@ const LONGEST_SIDE: u32 = 16_384;
 /// What an input counts for that we cannot see, as only its URL came.
 pub(crate) const REMOTE_SIZE: (u32, u32) = (1024, 1024);
 
-/// An input picture, as the ledger shows it.
+/// An input image, as the ledger shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Material {
     /// The field it came in.
@@ -53,14 +53,14 @@ pub(crate) enum Polarity {
 }
 
 impl Material {
-    /// Looks at the bytes of a picture. An error says why it is none.
+    /// Looks at the bytes of an image. An error says why it is none.
     pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<Self, String> {
         let media_type = match image::guess_format(bytes) {
             Ok(ImageFormat::Png) => "image/png",
             Ok(ImageFormat::Jpeg) => "image/jpeg",
             Ok(ImageFormat::WebP) => "image/webp",
             Ok(ImageFormat::Gif) => "image/gif",
-            _ => return Err("not a picture of a known kind".into()),
+            _ => return Err("not an image of a known kind".into()),
         };
         let (width, height) = reader(bytes)?.into_dimensions().map_err(|e| e.to_string())?;
         if width == 0 || height == 0 || width.max(height) > LONGEST_SIDE {
@@ -93,7 +93,7 @@ impl Material {
     }
 }
 
-/// What a picture shows: the prompt, or where there is none the first picture that came in.
+/// What an image shows: the prompt, or where there is none the first image that came in.
 pub(crate) fn subject(prompt: &str, inputs: &[Material]) -> String {
     match inputs.first() {
         Some(input) if prompt.is_empty() => input.sha256.clone(),

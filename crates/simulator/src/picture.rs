@@ -1,4 +1,4 @@
-//! The pictures: a gradient with a few shapes, decided by prompt and seed alone.
+//! The images: a gradient with a few shapes, decided by prompt and seed alone.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-/// How a picture is written down.
+/// How an image is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Format {
     /// PNG.
@@ -50,12 +50,12 @@ impl Format {
     }
 }
 
-/// A picture to draw.
+/// An image to draw.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Picture {
     /// What it shows.
     pub prompt: String,
-    /// Which of the many pictures of that.
+    /// Which of the many images of that.
     pub seed: u64,
     /// Pixels.
     pub width: u32,
@@ -66,7 +66,7 @@ pub(crate) struct Picture {
 }
 
 impl Picture {
-    /// The file, or why it cannot be. The same picture always gives the same bytes.
+    /// The file, or why it cannot be. The same image always gives the same bytes.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, String> {
         let pixels = self.paint();
         let (w, h, rgb) = (self.width, self.height, ExtendedColorType::Rgb8);
@@ -177,7 +177,7 @@ fn mix(from: Rgb, to: Rgb, at: usize, of: usize) -> Rgb {
     [0, 1, 2].map(|i| u8::try_from(part(i)).unwrap_or(u8::MAX))
 }
 
-/// Draws pictures, two at a time, and keeps the last few files.
+/// Draws images, two at a time, and keeps the last few files.
 #[derive(Debug)]
 pub(crate) struct Studio {
     easels: Semaphore,
@@ -201,7 +201,7 @@ impl Default for Studio {
 }
 
 impl Studio {
-    /// The file of this picture, or why it could not be written.
+    /// The file of this image, or why it could not be written.
     pub(crate) async fn draw(&self, picture: Picture) -> Result<Bytes, String> {
         if let Some(file) = self.kept().files.get(&picture) {
             return Ok(file.clone());

@@ -14,7 +14,7 @@ pub(crate) fn begun_megapixels((width, height): (u32, u32)) -> i64 {
     i64::try_from(pixels.div_ceil(1 << 20).max(1)).unwrap_or(i64::MAX)
 }
 
-/// What one picture of this size costs: so much for the first megapixel, and so much for each further one and each that came in.
+/// What one image of this size costs: so much for the first megapixel, and so much for each further one and each that came in.
 pub(crate) fn stepped(first: i64, step: i64, drawn: (u32, u32), inputs: &[(u32, u32)]) -> i64 {
     let inputs: i64 = inputs.iter().map(|size| begun_megapixels(*size)).sum();
     first + step * (begun_megapixels(drawn) - 1 + inputs)

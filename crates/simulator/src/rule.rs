@@ -17,7 +17,7 @@ pub struct Rule {
     /// Only requests of this kind; `any` is the same as absent.
     #[serde(default, deserialize_with = "phase_or_any")]
     pub phase: Option<Phase>,
-    /// Only prompts with this text in them, whatever its case. Polls and pictures count by their task's prompt.
+    /// Only prompts with this text in them, whatever its case. Polls and images count by their task's prompt.
     #[serde(default)]
     pub prompt_contains: Option<String>,
     /// Only this model, by the provider's name for it.

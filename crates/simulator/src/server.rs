@@ -91,7 +91,7 @@ impl Simulator {
         self.cut.send_replace(cut);
     }
 
-    /// Loses what a crash would lose: tasks, pictures and uploads. Ledger, rules and configuration are the test's, and stay.
+    /// Loses what a crash would lose: tasks, images and uploads. Ledger, rules and configuration are the test's, and stay.
     pub fn lose_state(&self) {
         self.world.lose_state();
     }

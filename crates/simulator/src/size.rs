@@ -1,4 +1,4 @@
-//! Sizes of pictures: written, and made from a ratio.
+//! Sizes of images: written, and made from a ratio.
 
 /// Two numbers with `between` between them, as in `1280x800` or `16:9`.
 pub(crate) fn pair(text: &str, between: char) -> Option<(u32, u32)> {

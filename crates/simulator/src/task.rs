@@ -1,4 +1,4 @@
-//! Tasks: pictures that are drawn after the submission was answered.
+//! Tasks: images that are drawn after the submission was answered.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::picture::Picture;
 /// How a task ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// With a picture.
+    /// With an image.
     Ready,
-    /// With a success that has no picture in it.
+    /// With a success that has no image in it.
     Empty,
     /// Refused by the safety filter.
     Refused(Stage),
@@ -35,7 +35,7 @@ pub(crate) struct Task {
     pub place: &'static str,
     pub model: String,
     pub picture: Picture,
-    /// How many pictures, with the seeds that follow `picture.seed`.
+    /// How many images, with the seeds that follow `picture.seed`.
     pub count: u64,
     pub ready_at: Instant,
     /// Unix microseconds of start and end of the drawing.
@@ -48,7 +48,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// One of its pictures, counted from 0.
+    /// One of its images, counted from 0.
     pub(crate) fn nth(&self, n: u64) -> Picture {
         Picture { seed: self.picture.seed.wrapping_add(n), ..self.picture.clone() }
     }

@@ -37,7 +37,7 @@ pub(crate) struct World {
     pub address: String,
 }
 
-/// The pictures being drawn for one provider, by their ends.
+/// The images being drawn for one provider, by their ends.
 type Renders = BinaryHeap<Reverse<Instant>>;
 
 impl World {
@@ -128,7 +128,7 @@ impl World {
         Ok(ends.len().max(1))
     }
 
-    /// How many pictures are being drawn for `provider`.
+    /// How many images are being drawn for `provider`.
     pub(crate) fn renders(&self, provider: &str, now: Instant) -> usize {
         lock(&self.renders).get_mut(provider).map_or(0, |ends| {
             forget_ended(ends, now);

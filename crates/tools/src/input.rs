@@ -18,7 +18,7 @@ pub const MOST_LISTED: u32 = 100;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GenerateImage {
-    /// What should be in the picture; the most important first.
+    /// What should be in the image; the most important first.
     #[schemars(length(min = 1, max = MAX_PROMPT_CHARS))]
     pub prompt: String,
     /// A model or alias of the catalogue, or provider:model. Without it one is chosen by what the prompt asks for.
@@ -35,7 +35,7 @@ pub struct GenerateImage {
     /// W:H, where no size is given.
     #[schemars(regex(pattern = r"^[0-9.]+:[0-9.]+$"))]
     pub aspect_ratio: Option<String>,
-    /// The same seed, prompt and model give the same picture again. Chosen and recorded where it is not given.
+    /// The same seed, prompt and model give the same image again. Chosen and recorded where it is not given.
     #[schemars(range(min = 0, max = MAX_SEED))]
     pub seed: Option<i64>,
     /// How closely to follow the prompt, where the model can be told.
@@ -43,12 +43,12 @@ pub struct GenerateImage {
     /// Diffusion steps, where the model can be told.
     #[schemars(range(min = 1, max = 10_000))]
     pub steps: Option<i64>,
-    /// How many pictures.
+    /// How many images.
     #[schemars(range(min = 1, max = MAX_N))]
     pub n: Option<i64>,
     /// draft, low, standard, medium, high or hd: mapped to what the model knows.
     pub quality: Option<String>,
-    /// A picture whose subject should reappear: an https URL, a data: URI, asset:ID or job:gen_...
+    /// An image whose subject should reappear: an https URL, a data: URI, asset:ID or job:gen_...
     pub reference_image: Option<String>,
     /// How closely it should.
     #[schemars(extend("enum" = ["strict", "balanced", "loose", null]))]

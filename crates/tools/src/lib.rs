@@ -46,7 +46,7 @@ pub fn tools() -> [Tool; 4] {
         ),
         tool::<input::ListRecentGenerations, output::Generations>(
             "list_recent_generations",
-            "The newest pictures, the newest first. For the next page pass next_before as before.",
+            "The newest images, the newest first. For the next page pass next_before as before.",
         ),
         tool::<input::GetCredits, output::Credits>(
             "get_credits",

@@ -13,9 +13,9 @@ pub enum Status {
     Queued,
     /// A provider works on it.
     Running,
-    /// The picture is there.
+    /// The image is there.
     Succeeded,
-    /// There will be no picture, unless needs_review says that a person may still decide otherwise.
+    /// There will be no image, unless needs_review says that a person may still decide otherwise.
     Failed,
 }
 
@@ -49,13 +49,13 @@ pub struct Generation {
     pub provider: Option<String>,
     /// As the caller wrote it.
     pub prompt: String,
-    /// What the picture begins from.
+    /// What the image begins from.
     pub seed: i64,
-    /// Where the first picture is.
+    /// Where the first image is.
     pub output_url: Option<String>,
     /// Where all of them are.
     pub output_urls: Vec<String>,
-    /// Why there is no picture.
+    /// Why there is no image.
     pub error: Option<Failure>,
     /// True where it failed for now, and a person may still decide otherwise.
     pub needs_review: bool,
@@ -77,7 +77,7 @@ pub struct Generation {
     pub finished_at: Option<Timestamp>,
 }
 
-/// Why a generation has no picture.
+/// Why a generation has no image.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {

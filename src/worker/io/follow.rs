@@ -242,7 +242,7 @@ impl Task {
         let context = &self.context;
         let mut stop = context.stop.clone();
         let mut event = Event::Start;
-        // Held until the job leaves the provider: a task counts there until its picture is fetched.
+        // Held until the job leaves the provider: a task counts there until its image is fetched.
         let mut _permit = resumed.then(|| context.access.resume(run.candidate(), self.owner));
         let (mut picture_permit, mut input_permit) = (None, None);
         loop {
@@ -413,7 +413,7 @@ impl Task {
         entries
     }
 
-    /// Asks the main thread for the bytes of a picture.
+    /// Asks the main thread for the bytes of an image.
     async fn load(&self, sha256: String) -> Option<Vec<u8>> {
         let (done, answer) = oneshot::channel();
         self.context.report(Report::Load(Load { sha256, failures: 0, done })).await;

@@ -28,7 +28,7 @@ WHEN OTHERS THEN
   RETURN regexp_replace(format(E'%s: %s\n    %s', sqlstate, message, coalesce(nullif(hint, ''), 'NO HINT')), 'gen_[0-9A-Z]{26}', 'gen_…', 'g');
 END $$;
 -- Who has keys, as the worker would say it.
-CREATE FUNCTION pg_temp.keys(VARIADIC names text[]) RETURNS void LANGUAGE sql AS $$ UPDATE image_gen.worker_state SET configured = names $$;
+CREATE FUNCTION pg_temp.keys(VARIADIC names text[]) RETURNS void LANGUAGE sql AS $$ UPDATE image_gen_internal.worker_state SET configured = names $$;
 CREATE FUNCTION pg_temp.all_keys() RETURNS text[] LANGUAGE sql AS $$
   SELECT '{BFL_API_KEY,FAL_API_KEY,GEMINI_API_KEY,IDEOGRAM_API_KEY,OPENAI_API_KEY,OPENROUTER_API_KEY,REPLICATE_API_TOKEN,STABILITY_API_KEY,STABLE_DIFFUSION_LOCAL_BASE_URL}'::text[]
 $$;
@@ -75,7 +75,7 @@ BEGIN
 END $$;
 SELECT k.k AS key, w.* FROM unnest(pg_temp.all_keys()) WITH ORDINALITY k(k, o) CROSS JOIN LATERAL pg_temp.with_key(k.k) w ORDER BY o;
 -- Before a worker has said anything, nobody is known to have a key.
-UPDATE image_gen.worker_state SET configured = NULL;
+UPDATE image_gen_internal.worker_state SET configured = NULL;
 SELECT model, rule, configured FROM image_gen.choose_model();
 SELECT pg_temp.refused($$SELECT image_gen.choose_model(priority => 'luck')$$);
 SAVEPOINT changed;
@@ -98,10 +98,10 @@ ROLLBACK TO changed;
 SET ROLE image_gen_regress_user;
 \set VERBOSITY sqlstate
 DELETE FROM image_gen.model_rules;
-DELETE FROM image_gen.ladder;
+DELETE FROM image_gen.refusal_steps;
 UPDATE image_gen.rewrite_rules SET enabled = false;
 INSERT INTO image_gen.reviews (job_id) VALUES ('x');
-UPDATE image_gen.health SET state = 'up';
+UPDATE image_gen_internal.provider_breakers SET state = 'up';
 \set VERBOSITY default
 RESET ROLE;
 
@@ -125,7 +125,7 @@ SELECT pg_temp.refused($$SELECT image_gen.generate('a cup', priority => 'privacy
 -- With a key that serves none of these rules the usual model is taken, and a warning says what will come of it.
 SELECT pg_temp.keys('BFL_API_KEY');
 SELECT p.call, c.* FROM pg_temp.prompts p CROSS JOIN LATERAL pg_temp.chosen(p.call) c WHERE p.call ~ 'sign|draft' ORDER BY o;
-DELETE FROM image_gen.queue;
+DELETE FROM image_gen_internal.queue;
 DELETE FROM image_gen.jobs;
 
 -- Which prompts ask for text.
@@ -163,14 +163,14 @@ SELECT left(pg_temp.refused($$UPDATE image_gen.rewrite_rules SET pattern = '[a' 
 RESET ROLE;
 DELETE FROM image_gen.rewrite_rules WHERE pattern IN ('(', '[a');
 
--- The ladder: an administrator's rung takes the place of the one that is shipped.
-SELECT rung, action, model, origin FROM image_gen.ladder ORDER BY 1;
+-- The ladder: an administrator's step takes the place of the one that is shipped.
+SELECT step, action, model, origin FROM image_gen.refusal_steps ORDER BY 1;
 SAVEPOINT ladder;
 SET ROLE image_gen_regress_admin;
-INSERT INTO image_gen.ladder (rung, action, model) VALUES (2, 'switch_model', 'ideogram-v3-turbo');
-UPDATE image_gen.ladder SET action = 'fail' WHERE rung = 3;
+INSERT INTO image_gen.refusal_steps (step, action, model) VALUES (2, 'switch_model', 'ideogram-v3-turbo');
+UPDATE image_gen.refusal_steps SET action = 'fail' WHERE step = 3;
 RESET ROLE;
-SELECT rung, action, model, origin FROM image_gen.ladder ORDER BY 1;
+SELECT step, action, model, origin FROM image_gen.refusal_steps ORDER BY 1;
 ROLLBACK TO ladder;
 
 -- explain(): the route without sending anything: who, in which order, why not, what it would cost (S127 to S134).
@@ -232,7 +232,7 @@ SET image_gen.provider_preferences = '{"blocked": ["nobody"]}';
 SELECT pg_temp.refused($$SELECT image_gen.generate('x')$$);
 RESET image_gen.provider_preferences;
 RESET ROLE;
-DELETE FROM image_gen.queue;
+DELETE FROM image_gen_internal.queue;
 DELETE FROM image_gen.jobs;
 
 -- The person at the end. Jobs by their prompt, sent and refused, or sent with an end that nobody knows (S60).
@@ -249,14 +249,14 @@ BEGIN
         'render_seconds', NULL, 'warnings', '[]'::jsonb, 'failed', jsonb_build_object('code', code, 'message', 'because'),
         'cost', jsonb_build_object('amount', amount, 'currency', 'USD', 'source', CASE WHEN amount IS NULL THEN 'unknown' ELSE 'reported' END));
   END LOOP;
-  entries := entries || jsonb_build_object('entry', 'close', 'status', 'needs_review', 'failed', jsonb_build_object('code', code, 'message', 'because'), 'pictures', '[]'::jsonb);
+  entries := entries || jsonb_build_object('entry', 'close', 'status', 'needs_review', 'failed', jsonb_build_object('code', code, 'message', 'because'), 'images', '[]'::jsonb);
   RETURN EXISTS (SELECT FROM t.record(1, jsonb_build_array(jsonb_build_object('seq', job.seq, 'job_id', job.id, 'begins', true, 'entries', entries))));
 END $$;
 CREATE FUNCTION pg_temp.id(of_prompt text) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER AS $$ SELECT id FROM image_gen.jobs WHERE prompt = of_prompt $$;
 CREATE VIEW pg_temp.state AS
 SELECT j.prompt, j.status, j.error_code AS code, j.error_message AS message, j.model, j.provider, j.billed_cost AS cost, j.cost_source AS source, q.state AS queue, q.attempts AS begun, q.progress,
        r.claimed_by, r.action, r.note, r.resolved_by, r.resolved_at IS NOT NULL AS resolved
-  FROM image_gen.jobs j LEFT JOIN image_gen.queue q ON q.seq = j.seq LEFT JOIN image_gen.reviews r ON r.job_id = j.id ORDER BY j.seq;
+  FROM image_gen.jobs j LEFT JOIN image_gen_internal.queue q ON q.seq = j.seq LEFT JOIN image_gen.reviews r ON r.job_id = j.id ORDER BY j.seq;
 SET ROLE image_gen_regress_user;
 SELECT count(*) FROM unnest('{approved,paid,unpriced,brought,rejected,rewritten,switched,pinned,retried,waiting}'::text[]) WITH ORDINALITY p(p, o)
  CROSS JOIN LATERAL image_gen.generate(p, seed => o, metadata => '{"campaign": "aurora", "shot": "hero"}') g;
@@ -324,9 +324,9 @@ SET ROLE image_gen_regress_admin;
 SELECT status, url, error_code, error_message, billed_cost, cost_source FROM image_gen.resolve_review(pg_temp.id('approved'), 'approve', url => 'https://mine.example/a.png', billed_cost => 0.05, note => 'found it in the dashboard');
 SELECT status, url, billed_cost, cost_source FROM image_gen.resolve_review(pg_temp.id('paid'), 'approve', url => 'https://mine.example/b.png', billed_cost => 0.04);
 SELECT status, url, billed_cost, cost_source FROM image_gen.resolve_review(pg_temp.id('unpriced'), 'approve', url => 'https://mine.example/c.png');
--- A picture in the place of one that was refused is the person's own work: an attempt of its own, the refused calls keep their story.
+-- An image in the place of one that was refused is the person's own work: an attempt of its own, the refused calls keep their story.
 SELECT status, provider, url, attempts, billed_cost, cost_source FROM image_gen.resolve_review(pg_temp.id('brought'), 'approve', url => 'https://mine.example/d.png', billed_cost => 1.5);
--- reject: no picture. The reason is the reviewer's.
+-- reject: no image. The reason is the reviewer's.
 SELECT status, url, error_code, error_message, billed_cost, cost_source FROM image_gen.resolve_review(pg_temp.id('rejected'), 'reject', note => 'off brand');
 -- rewrite, switch_model, retry: the same job goes on with the same seed, and the ladder begins anew.
 SELECT status, model, seed, error_code, billed_cost FROM image_gen.resolve_review(pg_temp.id('rewritten'), 'rewrite', prompt => 'a person, calm');
@@ -355,8 +355,8 @@ RESET ROLE;
 SELECT j.job #>> '{request,prompt}' AS prompt, j.job #> '{request,seed}' AS seed, j.job -> 'attempts' AS attempts, j.job -> 'progress' AS progress,
        j.job ->> 'model' AS model, j.job ->> 'provider' AS provider FROM t.claimed(1, 100, 0) j;
 -- Refused once more: in review once more, and free for all.
-SELECT image_gen._close(pg_temp.id('rewritten'), 'needs_review', 'safety_filter', 'again');
-DELETE FROM image_gen.queue WHERE job_id = pg_temp.id('rewritten');
+SELECT image_gen_internal.close_job(pg_temp.id('rewritten'), 'needs_review', 'safety_filter', 'again');
+DELETE FROM image_gen_internal.queue WHERE job_id = pg_temp.id('rewritten');
 SET ROLE image_gen_regress_second;
 SELECT prompt, claimed_by FROM image_gen.claim_review(100);
 SELECT status FROM image_gen.resolve_review(pg_temp.id('rewritten'), 'reject', note => 'enough');
@@ -373,9 +373,9 @@ SELECT count(*) FROM t.record(1, (SELECT jsonb_agg(jsonb_build_object('seq', j.s
   jsonb_build_object('entry', 'begin', 'number', 1, 'provider', 'openai', 'model', 'gpt-image-2', 'prompt', j.prompt, 'seed', j.seed, 'seed_honored', false, 'warnings', '[]'::jsonb, 'progress', '{}'::jsonb))))
   FROM image_gen.jobs j WHERE j.prompt = 'waiting'));
 SET ROLE image_gen_worker;
-SELECT image_gen._note_health('[{"provider": "openai", "model": "", "state": "down", "since": 1760000000000, "failures": 1, "last_error_code": "auth", "last_error_at": 1760000000000},
+SELECT image_gen_internal.record_breakers('[{"provider": "openai", "model": "", "state": "down", "since": 1760000000000, "failures": 1, "last_error_code": "auth", "last_error_at": 1760000000000},
                                 {"provider": "bfl", "model": "flux-2-pro", "state": "recovering", "since": 1760000000000, "failures": 5, "last_error_code": "overloaded", "last_error_at": 1760000001000}]');
-SELECT image_gen._note_health('[{"provider": "bfl", "model": "flux-2-pro", "state": "up", "since": 1760000002000, "failures": 0, "last_error_code": "overloaded", "last_error_at": 1760000001000}]');
+SELECT image_gen_internal.record_breakers('[{"provider": "bfl", "model": "flux-2-pro", "state": "up", "since": 1760000002000, "failures": 0, "last_error_code": "overloaded", "last_error_at": 1760000001000}]');
 RESET ROLE;
 UPDATE image_gen.attempts SET render_seconds = number WHERE status = 'succeeded';
 SET ROLE image_gen_regress_other;
@@ -383,8 +383,8 @@ SELECT provider, model, state, since AT TIME ZONE 'UTC' AS since, in_flight, max
   FROM image_gen.provider_health ORDER BY 1, 2;
 RESET ROLE;
 -- A new life of the worker knows nobody to be unwell.
-SELECT image_gen._start_epoch(1, 'test', 100, 'test', '{}', 'review') > 0 AS begun;
-SELECT provider, model, state FROM image_gen.health;
+SELECT image_gen_internal.start_epoch(1, 'test', 100, 'test', '{}', 'review') > 0 AS begun;
+SELECT provider, model, state FROM image_gen_internal.provider_breakers;
 
 -- What each model really does with each parameter (P12).
 SELECT task, parameter, state, sent_as FROM image_gen.capabilities WHERE provider = 'bfl' AND model = 'flux-fill-pro' AND state <> 'unsupported' ORDER BY 1, 2;

@@ -62,7 +62,7 @@ SELECT jsonb_pretty(parameters) AS parameters, jsonb_pretty(metadata) AS metadat
 -- What the model does not take is said, each (S27, S115, P12).
 SELECT pg_temp.warnings(warnings) AS warnings FROM pg_temp.newest;
 
--- A reference picture that nobody can use is not lost in silence either (S115).
+-- A reference image that nobody can use is not lost in silence either (S115).
 SELECT model, pg_temp.warnings(warnings) AS warnings
   FROM unnest('{stability:stable-image-core,openai:gpt-image-2,bfl:flux-dev}'::text[]) m CROSS JOIN LATERAL image_gen.generate('x', m, reference_image => 'https://example.com/ref.png', seed => 1);
 
@@ -129,18 +129,18 @@ SELECT w AS width, estimated_cost FROM unnest('{1000,2000}'::int[]) w, LATERAL i
 
 -- A provider without a key is known before the job runs, once a worker has said which keys it has (P20).
 RESET ROLE;
-UPDATE image_gen.worker_state SET configured = '{OPENAI_API_KEY}';
+UPDATE image_gen_internal.worker_state SET configured = '{OPENAI_API_KEY}';
 SET ROLE image_gen_regress_user;
 SELECT m, pg_temp.warnings(warnings) AS warnings
   FROM unnest('{flux-1.1-pro,gpt-image-2,preview}'::text[]) m, LATERAL image_gen.generate('x', m, seed => 1);
 RESET ROLE;
-UPDATE image_gen.worker_state SET configured = NULL;
+UPDATE image_gen_internal.worker_state SET configured = NULL;
 
 -- A second endpoint of the same kind: preferred comes first, only makes it exclusive, blocked is never used (S127, S128, S130).
 -- The estimate shows who is at the head. (Nobody else has a key.)
 INSERT INTO image_gen.providers (id, kind, priority) VALUES ('bfl-eu', 'bfl', 5), ('bfl-us', 'bfl', 6);
-UPDATE image_gen.worker_state SET configured = '{BFL_API_KEY}';
-INSERT INTO image_gen.timings (provider, model, seconds, samples) VALUES ('bfl', 'flux-1.1-pro', 1, 9), ('bfl-eu', 'flux-1.1-pro', 2, 9), ('bfl-us', 'flux-1.1-pro', 3, 9);
+UPDATE image_gen_internal.worker_state SET configured = '{BFL_API_KEY}';
+INSERT INTO image_gen_internal.render_estimates (provider, model, seconds, samples) VALUES ('bfl', 'flux-1.1-pro', 1, 9), ('bfl-eu', 'flux-1.1-pro', 2, 9), ('bfl-us', 'flux-1.1-pro', 3, 9);
 SET ROLE image_gen_regress_user;
 SELECT p AS preferences, CASE r.estimated_seconds WHEN 1 THEN 'bfl' WHEN 2 THEN 'bfl-eu' WHEN 3 THEN 'bfl-us' END AS head
   FROM unnest(ARRAY['null', '{}', '{"preferred": []}', '{"preferred": ["bfl"]}', '{"preferred": ["bfl-us", "bfl-us", "bfl"]}',
@@ -155,7 +155,7 @@ SELECT count(*) FILTER (WHERE estimated_seconds = 1) BETWEEN 170 AND 250 AS abou
   FROM generate_series(1, 300) i, LATERAL image_gen.generate('x', seed => i, provider_preferences => '{"weights": {"bfl": 0.7, "bfl-eu": 0.3, "bfl-us": 0}}');
 
 RESET ROLE;
-UPDATE image_gen.worker_state SET configured = NULL;
+UPDATE image_gen_internal.worker_state SET configured = NULL;
 SET ROLE image_gen_regress_user;
 
 -- The default model is the caller's own setting.
@@ -198,7 +198,7 @@ SELECT id AS k4 FROM image_gen.generate('x', deadline => :'soon', idempotency_ke
 SELECT pg_sleep(0.15);
 SELECT id = :'k4' AS same_job FROM image_gen.generate('x', deadline => :'soon', idempotency_key => 'k4');
 ROLLBACK TO s;
--- Other arguments are an error, not another picture.
+-- Other arguments are an error, not another image.
 \set VERBOSITY terse
 SELECT * FROM image_gen.generate('something else', seed => 5, metadata => '{"b": 1, "a": 2}', idempotency_key => 'k1');
 \echo :SQLSTATE
@@ -221,9 +221,9 @@ INSERT INTO image_gen.jobs (id, operation, prompt, model, seed, owner) VALUES ('
 ROLLBACK TO s;
 UPDATE image_gen.jobs SET billed_cost = 0;
 ROLLBACK TO s;
-SELECT * FROM image_gen.queue;
+SELECT * FROM image_gen_internal.queue;
 ROLLBACK TO s;
-SELECT image_gen._cancel('x');
+SELECT image_gen_internal.cancel_job('x');
 ROLLBACK TO s;
 UPDATE image_gen.providers SET base_url = 'https://evil.example';
 ROLLBACK TO s;

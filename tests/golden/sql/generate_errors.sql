@@ -3,7 +3,7 @@ BEGIN;
 CREATE ROLE image_gen_regress_user;
 GRANT image_gen_user TO image_gen_regress_user;
 -- One provider can be asked: nobody else takes what it refuses.
-UPDATE image_gen.worker_state SET configured = '{BFL_API_KEY}';
+UPDATE image_gen_internal.worker_state SET configured = '{BFL_API_KEY}';
 
 CREATE FUNCTION pg_temp.refused(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -128,5 +128,5 @@ RESET ROLE;
 
 -- Nothing was queued.
 SELECT count(*) FROM image_gen.jobs;
-SELECT count(*) FROM image_gen.queue;
+SELECT count(*) FROM image_gen_internal.queue;
 ROLLBACK;

@@ -9,14 +9,14 @@ SELECT extname, extversion, nspname AS schema, extrelocatable AS relocatable
 CREATE TEMP VIEW relations AS
 SELECT c.oid, c.relname, c.relkind, c.relacl, c.relowner, c.reltype, c.reloptions, c.relrowsecurity
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = 'image_gen' AND c.relkind IN ('r', 'v', 'S', 'c');
+ WHERE n.nspname IN ('image_gen', 'image_gen_internal') AND c.relkind IN ('r', 'v', 'S', 'c');
 
 CREATE TEMP VIEW functions AS
 SELECT p.oid, p.proname, p.oid::regprocedure::text AS signature, p.proacl, p.proowner, p.prosecdef, p.proconfig
-  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'image_gen';
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname IN ('image_gen', 'image_gen_internal');
 
 CREATE TEMP VIEW domains AS
-SELECT t.oid, t.typname, t.typacl, t.typowner FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname = 'image_gen' AND t.typtype = 'd';
+SELECT t.oid, t.typname, t.typacl, t.typowner FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname IN ('image_gen', 'image_gen_internal') AND t.typtype = 'd';
 
 SELECT CASE relkind WHEN 'r' THEN 'table' WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' ELSE 'type' END AS kind, relname AS name
   FROM relations
@@ -44,7 +44,7 @@ SELECT r.rolname AS role, m.rolname AS member FROM pg_auth_members a
 
 -- PUBLIC gets nothing: no rows.
 SELECT 'schema' AS kind, nspname AS name, a.privilege_type
-  FROM pg_namespace n, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) a WHERE nspname = 'image_gen' AND a.grantee = 0
+  FROM pg_namespace n, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) a WHERE nspname IN ('image_gen', 'image_gen_internal') AND a.grantee = 0
 UNION ALL
 SELECT 'relation', relname, a.privilege_type
   FROM relations, aclexplode(coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))) a
@@ -121,6 +121,6 @@ DROP FUNCTION image_gen.generate;
 CREATE EXTENSION image_gen;
 -- And nothing is left behind, except the roles: they belong to the whole server.
 DROP EXTENSION image_gen;
-SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = 'image_gen';
+SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname IN ('image_gen', 'image_gen_internal');
 \c :before
 DROP DATABASE image_gen_regress_prepared;

@@ -24,7 +24,7 @@ WHEN OTHERS THEN
   RETURN regexp_replace(format(E'%s: %s%s\n    %s', sqlstate, message, CASE WHEN detail <> '' THEN E'\n    (' || detail || ')' ELSE '' END,
                                coalesce(nullif(hint, ''), 'NO HINT')), '(gen|bat)_[0-9A-Z]{26}', '\1_…', 'g');
 END $$;
-UPDATE image_gen.worker_state SET configured = '{BFL_API_KEY,FAL_API_KEY,IDEOGRAM_API_KEY,OPENAI_API_KEY,STABILITY_API_KEY}';
+UPDATE image_gen_internal.worker_state SET configured = '{BFL_API_KEY,FAL_API_KEY,IDEOGRAM_API_KEY,OPENAI_API_KEY,STABILITY_API_KEY}';
 
 -- What is wrong with a limit is said, with what would be right.
 SELECT pg_temp.refused(statement) FROM (VALUES
@@ -100,7 +100,7 @@ SELECT model, estimated_cost FROM image_gen.generate('a lamp', model => 'bfl:flu
 SELECT shot, model, estimated_cost FROM image_gen.generate_batch('{"a": {"prompt": "x"}, "b": {"prompt": "y"}}', '{"model": "bfl:flux-1.1-pro", "metadata": {"team": "red"}}', max_cost => 0.09);
 SELECT regexp_replace(scope, 'bat_.*', 'bat_…') AS scope, currency, spent, unknown_costs, reserved, limit_amount, available, unlimited, period, since < now() AS since, isfinite(until) AS ends
   FROM image_gen.credits();
-SELECT held, reason, campaign, ticket, regexp_replace(budgets::text, 'bat_[0-9A-Z]+', 'bat_…') AS budgets, owner FROM image_gen.reservations ORDER BY job_id;
+SELECT reserved, reason, campaign, ticket, regexp_replace(budgets::text, 'bat_[0-9A-Z]+', 'bat_…') AS budgets, owner FROM image_gen.reservations ORDER BY job_id;
 SELECT pg_temp.refused(statement) FROM (VALUES
   ($$SELECT image_gen.generate_batch('{"a": {"prompt": "x"}, "b": {"prompt": "y"}, "c": {"prompt": "z"}}', '{"model": "bfl:flux-1.1-pro", "metadata": {"team": "red"}}', max_cost => 0.13)$$),
   ($$SELECT image_gen.generate('x', model => 'openai:gpt-image-2', quality => 'high', n => 10, metadata => '{"campaign": "aurora"}')$$),
@@ -112,11 +112,11 @@ SELECT pg_temp.refused(statement) FROM (VALUES
   ($$SELECT image_gen.settle_cost('x', 1, 0)$$),
   ($$SELECT image_gen.import_invoice('bfl', '2026-01-01', '2026-02-01', 1)$$),
   ($$SELECT * FROM image_gen.budgets$$),
-  ($$SELECT * FROM image_gen.charges$$),
+  ($$SELECT * FROM image_gen_internal.budget_charges$$),
   ($$SELECT * FROM image_gen.invoice_diff$$),
   ($$INSERT INTO image_gen.budget_changes (budget_id, kind, amount, valid_until, made_by) VALUES (1, 'grant', 1, 'infinity', 'me')$$),
-  ($$SELECT image_gen._reserve('{}', false)$$),
-  ($$SELECT image_gen._book()$$)) AS t(statement);
+  ($$SELECT image_gen_internal.reserve('{}', false)$$),
+  ($$SELECT image_gen_internal.post_charges()$$)) AS t(statement);
 SET ROLE image_gen_regress_other;
 SELECT scope, spent, reserved, available, unlimited FROM image_gen.credits();
 SELECT * FROM image_gen.reservations;
@@ -130,12 +130,12 @@ WITH jobs AS (SELECT j.id, j.prompt, j.seed, j.owner, row_number() OVER (ORDER B
 INSERT INTO image_gen.attempts (job_id, number, provider, model, status, error_code, remote_id, poll_url, prompt, seed, seed_honored, billed_cost, cost_source, estimated_cost, owner, epoch, finished_at, created_at)
 SELECT id, 1, 'bfl', 'flux-1.1-pro', CASE n WHEN 1 THEN 'refused' WHEN 2 THEN 'uncertain' ELSE 'failed' END, CASE n WHEN 1 THEN 'safety_filter' ELSE 'unknown' END, 'r' || n, 'https://x', prompt, seed, true,
        CASE n WHEN 2 THEN NULL ELSE 0.04 END, CASE n WHEN 2 THEN 'unknown' ELSE 'reported' END, 0.04, owner, 0, now(), '2026-03-15 12:00Z' FROM jobs;
-SELECT image_gen._close(id, 'failed', 'unknown', 'x') FROM image_gen.jobs WHERE owner = 'image_gen_regress_user'::regrole ORDER BY seq;
-DELETE FROM image_gen.queue q USING image_gen.jobs j WHERE j.id = q.job_id AND j.finished_at IS NOT NULL;
+SELECT image_gen_internal.close_job(id, 'failed', 'unknown', 'x') FROM image_gen.jobs WHERE owner = 'image_gen_regress_user'::regrole ORDER BY seq;
+DELETE FROM image_gen_internal.queue q USING image_gen.jobs j WHERE j.id = q.job_id AND j.finished_at IS NOT NULL;
 SET ROLE image_gen_regress_admin;
 SELECT * FROM image_gen.check_budgets();
 SELECT scope, spent, unknown_costs, reserved, available FROM image_gen.credits() WHERE scope NOT LIKE 'batch:%';
-SELECT held, reason FROM image_gen.reservations;
+SELECT reserved, reason FROM image_gen.reservations;
 SELECT pg_temp.refused(statement) FROM (VALUES
   ($$SELECT image_gen.settle_cost('gen_x', 1, 0)$$),
   ($$SELECT image_gen.settle_cost((SELECT job_id FROM image_gen.attempts WHERE remote_id = 'r2'), 1, -1)$$),

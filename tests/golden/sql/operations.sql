@@ -1,4 +1,4 @@
--- edit(), upscale(), variate(), transfer_style(): what is queued, what is refused, and jobs that wait for other jobs' pictures.
+-- edit(), upscale(), variate(), transfer_style(): what is queued, what is refused, and jobs that wait for other jobs' images.
 \set ON_ERROR_ROLLBACK on
 BEGIN;
 -- Entries of jobs, as the worker writes them: t.record().
@@ -45,12 +45,12 @@ BEGIN
   RETURN job;
 END $$;
 
--- In the worker's place: a job of this prompt is sent, and ends like this, with one picture where it succeeds.
+-- In the worker's place: a job of this prompt is sent, and ends like this, with one image where it succeeds.
 CREATE FUNCTION pg_temp.ends(of_prompt text, status text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
   job image_gen.jobs;
 BEGIN
-  PERFORM image_gen._claim(1, 100, 0);
+  PERFORM image_gen_internal.claim(1, 100, 0);
   SELECT * INTO STRICT job FROM image_gen.jobs j WHERE j.prompt = of_prompt;
   RETURN EXISTS (SELECT FROM t.record(1, jsonb_build_array(jsonb_build_object('seq', job.seq, 'job_id', job.id, 'begins', true, 'entries',
     jsonb_build_array(
@@ -62,15 +62,15 @@ BEGIN
                          'cost', '{"amount": "0.04", "currency": "USD", "source": "reported"}'::jsonb),
       jsonb_build_object('entry', 'close', 'status', status,
                          'failed', CASE WHEN status <> 'succeeded' THEN '{"code": "safety_filter", "message": "no"}'::jsonb END,
-                         'pictures', CASE WHEN status = 'succeeded' THEN jsonb_build_array(jsonb_build_object(
+                         'images', CASE WHEN status = 'succeeded' THEN jsonb_build_array(jsonb_build_object(
                            'url', 'https://delivery.example/' || replace(job.prompt, ' ', '-') || '.png', 'lifetime_seconds', 600,
                            'sha256', encode(sha256(convert_to(job.prompt, 'UTF8')), 'hex'), 'width', 64, 'height', 64,
                            'content_type', 'image/png', 'byte_size', 100, 'inline', false)) ELSE '[]' END))))));
 END $$;
 CREATE VIEW pg_temp.state AS
 SELECT j.prompt, j.status, j.error_code, regexp_replace(j.error_message, 'gen_[0-9A-Z]{26}', 'gen_…') AS error_message, q.state AS queue,
-       (SELECT string_agg(n.prompt, ', ' ORDER BY n.prompt) FROM image_gen.waits w JOIN image_gen.jobs n ON n.id = w.needs WHERE w.seq = j.seq) AS waits_for
-  FROM image_gen.jobs j LEFT JOIN image_gen.queue q ON q.seq = j.seq ORDER BY j.seq;
+       (SELECT string_agg(n.prompt, ', ' ORDER BY n.prompt) FROM image_gen_internal.job_dependencies w JOIN image_gen.jobs n ON n.id = w.needs WHERE w.seq = j.seq) AS waits_for
+  FROM image_gen.jobs j LEFT JOIN image_gen_internal.queue q ON q.seq = j.seq ORDER BY j.seq;
 
 \set url '''https://example.com/room.png'''
 -- One transparent pixel.
@@ -131,7 +131,7 @@ DECLARE
   answers text[];
   one record;
 BEGIN
-  UPDATE image_gen.worker_state SET configured = keys;
+  UPDATE image_gen_internal.worker_state SET configured = keys;
   SET LOCAL ROLE image_gen_regress_user;
   FOR one IN SELECT c.call FROM pg_temp.calls c ORDER BY o LOOP
     BEGIN
@@ -154,16 +154,16 @@ SELECT a AS arguments, w.* FROM unnest(ARRAY[
  CROSS JOIN LATERAL pg_temp.who(a.a, NULL) w ORDER BY o;
 -- Nobody has a key: it is queued, and says so (P20).
 SELECT * FROM pg_temp.who('', '{}');
-UPDATE image_gen.worker_state SET configured = NULL;
+UPDATE image_gen_internal.worker_state SET configured = NULL;
 
 -- Every bad input is refused at once, with a SQLSTATE, what is wrong and what to write instead; nothing is queued.
 DELETE FROM image_gen.jobs;
-DELETE FROM image_gen.queue;
+DELETE FROM image_gen_internal.queue;
 \pset format unaligned
 \pset tuples_only on
 \pset fieldsep '\n    '
 SET ROLE image_gen_regress_user;
--- The picture (S19, S84).
+-- The image (S19, S84).
 SELECT * FROM pg_temp.calls('edit', $$NULL, 'x'$$, $$'', 'x'$$, $$'room.png', 'x'$$, $$'ftp://e.com/a.png', 'x'$$, $$'file:///etc/passwd', 'x'$$, $$'http://e.com/a.png', 'x'$$,
   $$'https://127.0.0.2/a.png', 'x'$$, $$'https://169.254.169.254/latest/meta-data', 'x'$$, $$'https://[::1]/a.png', 'x'$$, $$'https://user:pass@e.com/a.png', 'x'$$, $$'https://e.com/' || repeat('a', 4096), 'x'$$);
 SELECT * FROM pg_temp.calls('edit', $$'asset:', 'x'$$, $$'asset:0', 'x'$$, $$'asset:-1', 'x'$$, $$'asset:x', 'x'$$, $$'asset:99999999999999999999', 'x'$$, $$'asset:1', 'x'$$,
@@ -192,7 +192,7 @@ SELECT * FROM pg_temp.calls('edit', $$'https://e.com/a.png', 'x', model => 'bfl:
   $$'https://e.com/a.png', 'x', mask => 'https://e.com/m.png', priority => 'privacy', provider_preferences => '{"blocked": ["a1111", "comfyui"]}'$$);
 SELECT * FROM pg_temp.calls('upscale', $$'https://e.com/a.png', model => 'openai:gpt-image'$$, $$'https://e.com/a.png', provider_preferences => '{"preferred": ["openai", "openrouter"], "only": true}'$$);
 SELECT * FROM pg_temp.calls('transfer_style', $$'https://e.com/a.png', 'https://e.com/s.png', model => 'fal:real-esrgan'$$);
--- generate() takes no picture to work on; a reference is one.
+-- generate() takes no image to work on; a reference is one.
 SELECT * FROM pg_temp.calls('generate', $$'x', image => 'https://e.com/a.png'$$, $$'x', reference_image => 'me.png'$$, $$'x', reference_image => 'asset:1'$$, $$'x', reference_image => 'job:gen_01HWX2K8Y4N5R7P9Q1B3T6V8M0'$$,
   $$'x', reference_image => 'https://10.0.0.1/me.png'$$);
 -- Who has no role of image_gen can do nothing (N22).
@@ -202,7 +202,7 @@ SET ROLE image_gen_regress_nobody;
 SELECT f, left(answer, 5) FROM unnest('{edit,upscale,variate}'::text[]) f CROSS JOIN LATERAL pg_temp.calls(f, $$'https://e.com/a.png'$$)
 UNION ALL SELECT call, left(answer, 5) FROM pg_temp.calls('transfer_style', $$'https://e.com/a.png', 'https://e.com/s.png'$$);
 RESET ROLE;
-SELECT (SELECT count(*) FROM image_gen.jobs) AS jobs, (SELECT count(*) FROM image_gen.queue) AS queued, (SELECT count(*) FROM image_gen.waits) AS waits, (SELECT count(*) FROM image_gen.blobs) AS blobs;
+SELECT (SELECT count(*) FROM image_gen.jobs) AS jobs, (SELECT count(*) FROM image_gen_internal.queue) AS queued, (SELECT count(*) FROM image_gen_internal.job_dependencies) AS waits, (SELECT count(*) FROM image_gen_internal.blobs) AS blobs;
 \pset tuples_only off
 \pset format aligned
 
@@ -210,18 +210,18 @@ SELECT (SELECT count(*) FROM image_gen.jobs) AS jobs, (SELECT count(*) FROM imag
 SHOW image_gen.allowed_image_hosts;
 SELECT count(*) FROM unnest('{http://127.0.0.1/a.png,https://127.0.0.1:8443/a.png}'::text[]) u CROSS JOIN LATERAL image_gen.edit(u, 'x');
 DELETE FROM image_gen.jobs;
-DELETE FROM image_gen.queue;
+DELETE FROM image_gen_internal.queue;
 
 -- Bytes that come along are kept under their hash, once; the job says where they are, not what.
 SET ROLE image_gen_regress_user;
 SELECT length(parameters ->> 'image') AS length, left(parameters ->> 'image', 17) AS scheme, parameters ->> 'image' = parameters ->> 'mask' AS same
   FROM pg_temp.job(format($$edit(%L, 'with bytes', mask => %L)$$, :pixel, :pixel));
-SELECT count(*) AS mine FROM image_gen.blobs;
+SELECT count(*) AS mine FROM image_gen_internal.blobs;
 RESET ROLE;
-SELECT content_type, octet_length(bytes) AS bytes, sha256 = encode(sha256(bytes), 'hex') AS under_its_hash FROM image_gen.blobs;
-SELECT j.job -> 'pictures' AS pictures FROM t.claimed(1, 100, 0) j;
--- Its name alone gives nobody the picture: not even whom it came from, as long as it is no asset of his.
-SELECT 'image-gen:sha256:' || sha256 AS stored FROM image_gen.blobs \gset
+SELECT content_type, octet_length(bytes) AS bytes, sha256 = encode(sha256(bytes), 'hex') AS under_its_hash FROM image_gen_internal.blobs;
+SELECT j.job -> 'images' AS images FROM t.claimed(1, 100, 0) j;
+-- Its name alone gives nobody the image: not even whom it came from, as long as it is no asset of his.
+SELECT 'image-gen:sha256:' || sha256 AS stored FROM image_gen_internal.blobs \gset
 SET ROLE image_gen_regress_other;
 SELECT left(pg_temp.refused(format($$SELECT image_gen.upscale(%L)$$, :'stored')), 5) AS other;
 SET ROLE image_gen_regress_user;
@@ -229,7 +229,7 @@ SELECT left(pg_temp.refused(format($$SELECT image_gen.upscale(%L)$$, :'stored'))
 RESET ROLE;
 SELECT pg_temp.ends('with bytes', 'succeeded');
 
--- Pictures of one's own jobs, by asset: and by job:. Others' are not there (N7); an administrator sees all.
+-- Images of one's own jobs, by asset: and by job:. Others' are not there (N7); an administrator sees all.
 SET ROLE image_gen_regress_user;
 SELECT image_gen.generate('room', seed => 1) IS NOT NULL AS queued;
 RESET ROLE;
@@ -257,16 +257,16 @@ SELECT * FROM pg_temp.seen(:'asset', 'job:' || :'room', :'stored');
 RESET ROLE;
 -- Where the worker finds them: at the lasting copy, else where the provider has them; in the database where they are kept.
 SELECT id AS asset_id FROM image_gen.campaign_assets WHERE job_id = :'room' \gset
-SELECT image_gen._place(:'asset') AS by_asset, image_gen._place('job:' || :'room') = image_gen._place(:'asset') AS by_job, image_gen._place('https://e.com/a.png') AS by_url,
-       image_gen._place('asset:' || 9223372036854775807) AS gone;
+SELECT image_gen_internal.input_location(:'asset') AS by_asset, image_gen_internal.input_location('job:' || :'room') = image_gen_internal.input_location(:'asset') AS by_job, image_gen_internal.input_location('https://e.com/a.png') AS by_url,
+       image_gen_internal.input_location('asset:' || 9223372036854775807) AS gone;
 SAVEPOINT s;
 UPDATE image_gen.campaign_assets SET mirror_url = 'https://mirror.example/room.png' WHERE id = :asset_id;
-SELECT image_gen._place(:'asset') AS mirrored;
-UPDATE image_gen.campaign_assets SET sha256 = (SELECT b.sha256 FROM image_gen.blobs b), url = 'image-gen:sha256:' || (SELECT b.sha256 FROM image_gen.blobs b), mirror_url = NULL WHERE id = :asset_id;
-SELECT image_gen._place(:'asset') - 'stored' AS kept_only, image_gen._place(:'asset') ? 'stored' AS stored;
+SELECT image_gen_internal.input_location(:'asset') AS mirrored;
+UPDATE image_gen.campaign_assets SET sha256 = (SELECT b.sha256 FROM image_gen_internal.blobs b), url = 'image-gen:sha256:' || (SELECT b.sha256 FROM image_gen_internal.blobs b), mirror_url = NULL WHERE id = :asset_id;
+SELECT image_gen_internal.input_location(:'asset') - 'stored' AS kept_only, image_gen_internal.input_location(:'asset') ? 'stored' AS stored;
 ROLLBACK TO s;
 
--- A job that needs another's picture waits for it, is not claimed before, and then gets it (S139).
+-- A job that needs another's image waits for it, is not claimed before, and then gets it (S139).
 SET ROLE image_gen_regress_user;
 SELECT image_gen.generate('portrait', seed => 2) IS NOT NULL AS queued;
 RESET ROLE;
@@ -285,13 +285,13 @@ SELECT * FROM pg_temp.state WHERE queue IS NOT NULL AND prompt ~ 'portrait|woman
 SELECT (j.job #>> '{request,prompt}') AS claimed FROM t.claimed(1, 100, 0) j WHERE j.job #>> '{request,prompt}' ~ 'portrait|woman';
 SELECT pg_temp.ends('portrait', 'succeeded');
 SELECT * FROM pg_temp.state WHERE prompt ~ 'portrait|woman';
-SELECT (j.job #>> '{request,prompt}') AS claimed, j.job -> 'pictures' AS pictures FROM t.claimed(1, 100, 0) j;
+SELECT (j.job #>> '{request,prompt}') AS claimed, j.job -> 'images' AS images FROM t.claimed(1, 100, 0) j;
 -- The needed job failed: so do all that wait for it, at once, for nothing, and whoever waits for them.
 SELECT pg_temp.ends('portrait at night', 'failed');
 SELECT * FROM pg_temp.state WHERE prompt ~ 'portrait|woman';
 SELECT billed_cost, cost_source, finished_at IS NOT NULL AS done FROM image_gen.jobs WHERE prompt = 'portrait as a woodcut';
-SELECT count(*) AS waits FROM image_gen.waits;
--- What has no picture and never will cannot be asked for.
+SELECT count(*) AS waits FROM image_gen_internal.job_dependencies;
+-- What has no image and never will cannot be asked for.
 SET ROLE image_gen_regress_user;
 SELECT regexp_replace(pg_temp.refused(format('SELECT image_gen.upscale(%L)', 'job:' || :'night')), 'gen_[0-9A-Z]{26}', 'gen_…') AS failed;
 
@@ -314,19 +314,19 @@ SELECT status FROM image_gen.edit('job:' || :'first', 'first once more');
 SELECT status, url FROM image_gen.resolve_review(:'first', 'approve', url => 'https://mine.example/first.png');
 SELECT status, error_code FROM image_gen.resolve_review(:'second', 'reject');
 RESET ROLE;
-UPDATE image_gen.queue SET state = 'ready', epoch = NULL WHERE job_id = :'third';
+UPDATE image_gen_internal.queue SET state = 'ready', epoch = NULL WHERE job_id = :'third';
 SELECT status FROM image_gen.cancel(:'third');
 SELECT * FROM pg_temp.state WHERE prompt ~ 'first|second|third';
-SELECT (j.job #>> '{request,prompt}') AS claimed, j.job -> 'pictures' AS pictures FROM t.claimed(1, 100, 0) j WHERE j.job #>> '{request,prompt}' ~ 'first|second|third';
-SELECT count(*) AS waits FROM image_gen.waits;
+SELECT (j.job #>> '{request,prompt}') AS claimed, j.job -> 'images' AS images FROM t.claimed(1, 100, 0) j WHERE j.job #>> '{request,prompt}' ~ 'first|second|third';
+SELECT count(*) AS waits FROM image_gen_internal.job_dependencies;
 -- The database of the needed one is gone: whoever waits for it is told by the next look at all of them.
 SET ROLE image_gen_regress_user;
 SELECT image_gen.generate('lost') IS NOT NULL AS queued;
 SELECT status FROM image_gen.edit('job:' || (SELECT id FROM image_gen.jobs WHERE prompt = 'lost'), 'lost anew');
 RESET ROLE;
-DELETE FROM image_gen.queue WHERE job_id = (SELECT id FROM image_gen.jobs WHERE prompt = 'lost');
+DELETE FROM image_gen_internal.queue WHERE job_id = (SELECT id FROM image_gen.jobs WHERE prompt = 'lost');
 DELETE FROM image_gen.jobs WHERE prompt = 'lost';
-SELECT image_gen._check_waits(true);
+SELECT image_gen_internal.check_dependencies(true);
 SELECT * FROM pg_temp.state WHERE prompt ~ 'lost';
 
 -- The operation is part of what a key stands for (P1).

@@ -4,7 +4,7 @@
 \pset format unaligned
 \pset tuples_only on
 
-SELECT format(E'\nTABLE %s (\n%s\n)%s', c.relname,
+SELECT format(E'\nTABLE %s.%s (\n%s\n)%s', n.nspname, c.relname,
          (SELECT string_agg(format('  %s %s%s%s', a.attname, format_type(a.atttypid, a.atttypmod)
                       || CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || quote_ident(l.collname) ELSE '' END,
                     CASE WHEN a.attstorage <> t.typstorage THEN ' STORAGE ' || CASE a.attstorage WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' WHEN 'p' THEN 'PLAIN' ELSE 'EXTENDED' END ELSE '' END
@@ -27,58 +27,58 @@ SELECT format(E'\nTABLE %s (\n%s\n)%s', c.relname,
        || coalesce((SELECT string_agg(format(E'\n  POLICY %s FOR %s TO %s%s%s', p.policyname, p.cmd, array_to_string(p.roles, ', '),
                                                coalesce(' USING ' || p.qual, ''), coalesce(' CHECK ' || p.with_check, '')), ''
                                       ORDER BY p.policyname)
-                      FROM pg_policies p WHERE p.schemaname = 'image_gen' AND p.tablename = c.relname), '')
+                      FROM pg_policies p WHERE p.schemaname = n.nspname AND p.tablename = c.relname), '')
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = 'image_gen' AND c.relkind = 'r' ORDER BY c.relname COLLATE "C";
+ WHERE n.nspname IN ('image_gen', 'image_gen_internal') AND c.relkind = 'r' ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C";
 
-SELECT format(E'\n%s %s (%s)%s', CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TYPE' END, c.relname,
+SELECT format(E'\n%s %s.%s (%s)%s', CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TYPE' END, n.nspname, c.relname,
          (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum)
             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
          coalesce(' WITH (' || array_to_string(c.reloptions, ', ') || ')', ''))
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = 'image_gen' AND c.relkind IN ('v', 'c') ORDER BY c.relkind DESC, c.relname COLLATE "C";
+ WHERE n.nspname IN ('image_gen', 'image_gen_internal') AND c.relkind IN ('v', 'c') ORDER BY c.relkind DESC, n.nspname COLLATE "C", c.relname COLLATE "C";
 
 SELECT E'';
-SELECT format('DOMAIN %s %s%s%s', t.typname, format_type(t.typbasetype, t.typtypmod),
+SELECT format('DOMAIN %s.%s %s%s%s', n.nspname, t.typname, format_type(t.typbasetype, t.typtypmod),
          CASE WHEN t.typcollation <> b.typcollation THEN ' COLLATE ' || quote_ident(l.collname) ELSE '' END,
          (SELECT string_agg(' CONSTRAINT ' || k.conname || ' ' || pg_get_constraintdef(k.oid), '' ORDER BY k.conname COLLATE "C")
             FROM pg_constraint k WHERE k.contypid = t.oid))
   FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace JOIN pg_type b ON b.oid = t.typbasetype
   LEFT JOIN pg_collation l ON l.oid = t.typcollation
- WHERE n.nspname = 'image_gen' AND t.typtype = 'd' ORDER BY t.typname COLLATE "C";
+ WHERE n.nspname IN ('image_gen', 'image_gen_internal') AND t.typtype = 'd' ORDER BY t.typname COLLATE "C";
 
 SELECT E'';
-SELECT format('FUNCTION %s(%s) RETURNS %s %s%s%s%s%s', p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid),
+SELECT format('FUNCTION %s.%s(%s) RETURNS %s %s%s%s%s%s', n.nspname, p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid),
          CASE p.provolatile WHEN 'i' THEN 'IMMUTABLE' WHEN 's' THEN 'STABLE' ELSE 'VOLATILE' END,
          CASE WHEN p.proisstrict THEN ' STRICT' ELSE '' END, CASE WHEN p.prosecdef THEN ' SECURITY DEFINER' ELSE '' END,
          CASE p.proparallel WHEN 's' THEN ' PARALLEL SAFE' WHEN 'r' THEN ' PARALLEL RESTRICTED' ELSE '' END,
          coalesce(' SET ' || array_to_string(p.proconfig, ' SET '), ''))
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
- WHERE n.nspname = 'image_gen' ORDER BY p.proname COLLATE "C", p.oid::regprocedure::text COLLATE "C";
+ WHERE n.nspname IN ('image_gen', 'image_gen_internal') ORDER BY n.nspname COLLATE "C", p.proname COLLATE "C", p.oid::regprocedure::text COLLATE "C";
 
 SELECT E'';
 SELECT format('GRANT %s ON %s TO %s', h.privileges, h.object, string_agg(h.role, ', ' ORDER BY h.role COLLATE "C"))
-  FROM (SELECT g.object, g.role, string_agg(g.privilege, ', ' ORDER BY g.privilege COLLATE "C") AS privileges FROM (SELECT a.privilege_type AS privilege, 'SCHEMA image_gen' AS object, r.rolname AS role
+  FROM (SELECT g.object, g.role, string_agg(g.privilege, ', ' ORDER BY g.privilege COLLATE "C") AS privileges FROM (SELECT a.privilege_type AS privilege, 'SCHEMA ' || n.nspname AS object, r.rolname AS role
           FROM pg_namespace n, aclexplode(n.nspacl) a JOIN pg_roles r ON r.oid = a.grantee
-         WHERE n.nspname = 'image_gen' AND a.grantee <> n.nspowner
+         WHERE n.nspname IN ('image_gen', 'image_gen_internal') AND a.grantee <> n.nspowner
         UNION ALL
-        SELECT a.privilege_type, c.relname, r.rolname
+        SELECT a.privilege_type, format('%s.%s', n.nspname, c.relname), r.rolname
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee
-         WHERE n.nspname = 'image_gen' AND a.grantee <> c.relowner
+         WHERE n.nspname IN ('image_gen', 'image_gen_internal') AND a.grantee <> c.relowner
         UNION ALL
-        SELECT a.privilege_type, format('%s (%s)', c.relname, t.attname), r.rolname
+        SELECT a.privilege_type, format('%s.%s (%s)', n.nspname, c.relname, t.attname), r.rolname
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute t ON t.attrelid = c.oid,
                aclexplode(t.attacl) a JOIN pg_roles r ON r.oid = a.grantee
-         WHERE n.nspname = 'image_gen'
+         WHERE n.nspname IN ('image_gen', 'image_gen_internal')
         UNION ALL
-        SELECT a.privilege_type, 'DOMAIN ' || t.typname, r.rolname
+        SELECT a.privilege_type, format('DOMAIN %s.%s', n.nspname, t.typname), r.rolname
           FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace, aclexplode(t.typacl) a JOIN pg_roles r ON r.oid = a.grantee
-         WHERE n.nspname = 'image_gen' AND t.typtype = 'd' AND a.grantee <> t.typowner
+         WHERE n.nspname IN ('image_gen', 'image_gen_internal') AND t.typtype = 'd' AND a.grantee <> t.typowner
         UNION ALL
-        SELECT a.privilege_type, 'FUNCTION ' || p.proname || CASE WHEN EXISTS (SELECT FROM pg_proc o WHERE o.pronamespace = p.pronamespace AND o.proname = p.proname AND o.oid <> p.oid)
+        SELECT a.privilege_type, format('FUNCTION %s.%s', n.nspname, p.proname) || CASE WHEN EXISTS (SELECT FROM pg_proc o WHERE o.pronamespace = p.pronamespace AND o.proname = p.proname AND o.oid <> p.oid)
                                                     THEN format('(%s)', pg_get_function_identity_arguments(p.oid)) ELSE '' END, r.rolname
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, aclexplode(p.proacl) a JOIN pg_roles r ON r.oid = a.grantee
-         WHERE n.nspname = 'image_gen' AND a.grantee <> p.proowner) g
+         WHERE n.nspname IN ('image_gen', 'image_gen_internal') AND a.grantee <> p.proowner) g
          GROUP BY 1, 2) h
  GROUP BY h.object, h.privileges ORDER BY h.object COLLATE "C", h.privileges COLLATE "C";
 

@@ -45,25 +45,25 @@ CREATE FUNCTION pg_temp.ended(number int, status text, amount text, source text,
                             'failed', CASE WHEN code IS NOT NULL THEN jsonb_build_object('code', code, 'message', 'because') END,
                             'cost', jsonb_build_object('amount', amount, 'currency', 'USD', 'source', source), 'render_seconds', seconds)
 $$;
-CREATE FUNCTION pg_temp.closed(status text, pictures int DEFAULT 0, code text DEFAULT NULL) RETURNS jsonb LANGUAGE sql AS $$
+CREATE FUNCTION pg_temp.closed(status text, images int DEFAULT 0, code text DEFAULT NULL) RETURNS jsonb LANGUAGE sql AS $$
   SELECT jsonb_build_object('entry', 'close', 'status', status,
                             'failed', CASE WHEN code IS NOT NULL THEN jsonb_build_object('code', code, 'message', 'because') END,
-                            'pictures', (SELECT coalesce(jsonb_agg(jsonb_build_object('url', 'https://delivery.example/' || i || '.png', 'lifetime_seconds', 600,
+                            'images', (SELECT coalesce(jsonb_agg(jsonb_build_object('url', 'https://delivery.example/' || i || '.png', 'lifetime_seconds', 600,
                                            'sha256', repeat(i::text, 64), 'width', 1024, 'height', 768, 'content_type', 'image/png', 'byte_size', 100 + i, 'inline', false)), '[]')
-                                           FROM generate_series(1, pictures) i))
+                                           FROM generate_series(1, images) i))
 $$;
 CREATE VIEW pg_temp.state AS
 SELECT j.prompt, j.status, j.error_code, j.billed_cost AS cost, j.cost_source AS source, q.state AS queue, q.epoch, q.attempts AS begun, q.progress,
-       EXISTS (SELECT FROM image_gen.cancels c WHERE c.seq = q.seq) AS cancel, j.finished_at IS NOT NULL AS done,
+       EXISTS (SELECT FROM image_gen_internal.cancel_requests c WHERE c.seq = q.seq) AS cancel, j.finished_at IS NOT NULL AS done,
        (SELECT string_agg(a.status || coalesce(' ' || a.error_code, '') || coalesce(' ' || a.billed_cost, '') || ' ' || a.cost_source, ', ' ORDER BY a.number)
           FROM image_gen.attempts a WHERE a.job_id = j.id) AS attempts
-  FROM image_gen.jobs j LEFT JOIN image_gen.queue q ON q.seq = j.seq ORDER BY j.seq;
+  FROM image_gen.jobs j LEFT JOIN image_gen_internal.queue q ON q.seq = j.seq ORDER BY j.seq;
 GRANT SELECT ON pg_temp.state TO PUBLIC;
 
 SET LOCAL ROLE image_gen_worker;
-SELECT image_gen._start_epoch(4711, 'preloaded', 100, 'image_gen.max_in_flight', '{BFL_API_KEY}', 'review') AS epoch;
-SELECT epoch, pid, mode, in_flight_cap, cap_reason, configured, started_at IS NOT NULL AS started, last_error FROM image_gen.worker_state;
-SELECT image_gen._note('{BFL_API_KEY,OPENAI_API_KEY}', 'the network is down', NULL, NULL);
+SELECT image_gen_internal.start_epoch(4711, 'preloaded', 100, 'image_gen.max_in_flight', '{BFL_API_KEY}', 'review') AS epoch;
+SELECT epoch, pid, mode, in_flight_cap, cap_reason, configured, started_at IS NOT NULL AS started, last_error FROM image_gen_internal.worker_state;
+SELECT image_gen_internal.record_worker_state('{BFL_API_KEY,OPENAI_API_KEY}', 'the network is down', NULL, NULL);
 RESET ROLE;
 -- What an administrator sees of it (P28): nobody has this pid, so nothing runs.
 SELECT running, mode, pid, epoch, in_flight, in_flight_cap, cap_reason, ready, configured_keys, last_error, last_error_at IS NOT NULL AS dated
@@ -93,7 +93,7 @@ SELECT status, provider, url, urls, billed_cost, cost_source, attempts FROM imag
 SET LOCAL ROLE image_gen_worker;
 -- A second end or close of a finished job changes nothing.
 SELECT pg_temp.journal(1, 'simple', pg_temp.ended(1, 'failed', '9', 'reported', 'unknown'), pg_temp.closed('failed', 0, 'unknown'));
-SELECT image_gen._close((SELECT id FROM image_gen.jobs WHERE prompt = 'simple'), 'failed', 'unknown', 'no');
+SELECT image_gen_internal.close_job((SELECT id FROM image_gen.jobs WHERE prompt = 'simple'), 'failed', 'unknown', 'no');
 SELECT * FROM pg_temp.state;
 
 -- An entry of another epoch is ignored: whoever it was, the job is not theirs (N4).
@@ -112,21 +112,21 @@ SELECT * FROM pg_temp.state WHERE prompt IN ('disowned', 'waiting');
 
 -- Cancelled while waiting: over at once, for nothing. Cancelled between claim and begin: not begun (P8).
 RESET ROLE;
-SELECT image_gen._cancel(id) FROM image_gen.jobs WHERE prompt = 'waiting';
+SELECT image_gen_internal.cancel_job(id) FROM image_gen.jobs WHERE prompt = 'waiting';
 SET LOCAL ROLE image_gen_worker;
 SELECT pg_temp.queue('stopped');
 SELECT prompt FROM pg_temp.claim(1);
 RESET ROLE;
-SELECT image_gen._cancel(id) FROM image_gen.jobs WHERE prompt = 'stopped';
-SELECT image_gen._cancel(id) FROM image_gen.jobs WHERE prompt = 'simple';
+SELECT image_gen_internal.cancel_job(id) FROM image_gen.jobs WHERE prompt = 'stopped';
+SELECT image_gen_internal.cancel_job(id) FROM image_gen.jobs WHERE prompt = 'simple';
 SET LOCAL ROLE image_gen_worker;
-SELECT prompt FROM image_gen._cancellations(1) c JOIN image_gen.jobs j ON j.seq = c;
-SELECT count(*) FROM image_gen._cancellations(2);
+SELECT prompt FROM image_gen_internal.open_cancel_requests(1) c JOIN image_gen.jobs j ON j.seq = c;
+SELECT count(*) FROM image_gen_internal.open_cancel_requests(2);
 SELECT pg_temp.journal(1, 'stopped', pg_temp.begin_('stopped')) AS not_begun;
 SELECT pg_temp.journal(1, 'stopped', pg_temp.closed('canceled', 0, 'canceled'));
 -- Cancelled in flight: what was begun goes on to its end, and what it cost stays on the bill.
 RESET ROLE;
-SELECT image_gen._cancel(id) FROM image_gen.jobs WHERE prompt = 'disowned';
+SELECT image_gen_internal.cancel_job(id) FROM image_gen.jobs WHERE prompt = 'disowned';
 SET LOCAL ROLE image_gen_worker;
 SELECT pg_temp.journal(1, 'disowned', pg_temp.accepted());
 SELECT pg_temp.journal(1, 'disowned', pg_temp.ended(1, 'canceled', NULL, 'unknown', 'canceled'), pg_temp.closed('canceled', 0, 'canceled'));
@@ -138,30 +138,30 @@ SELECT prompt FROM pg_temp.claim(1);
 SELECT pg_temp.journal(1, 'later', pg_temp.begin_('later'), pg_temp.ended(1, 'failed', '0', 'priced', 'rate_limited'),
                        '{"entry": "later", "after_seconds": 3600.5, "progress": {"failed": ["bfl:flux-1.1-pro"]}}');
 SELECT * FROM pg_temp.state WHERE prompt = 'later';
-SELECT round(extract(epoch FROM ready_at - clock_timestamp())) BETWEEN 3590 AND 3601 AS in_an_hour FROM image_gen.queue;
+SELECT round(extract(epoch FROM ready_at - clock_timestamp())) BETWEEN 3590 AND 3601 AS in_an_hour FROM image_gen_internal.queue;
 SELECT count(*) AS not_yet FROM pg_temp.claim(1);
 RESET ROLE;
 SELECT ready, waiting, in_flight FROM image_gen.queue_stats;
 SET LOCAL ROLE image_gen_worker;
-UPDATE image_gen.queue SET ready_at = clock_timestamp();
+UPDATE image_gen_internal.queue SET ready_at = clock_timestamp();
 SELECT prompt, job -> 'attempts' AS attempts, job -> 'progress' AS progress, job -> 'resume' AS resume FROM pg_temp.claim(1);
 -- The cost of a job is the sum over its attempts (S57, S71), refused ones too; unknown is said (P3).
 SELECT pg_temp.journal(1, 'later', pg_temp.begin_('later', 2), pg_temp.ended(2, 'refused', '0.04', 'reported', 'safety_filter'));
 SELECT pg_temp.journal(1, 'later', pg_temp.begin_('later', 3), pg_temp.ended(3, 'succeeded', '0.06', 'priced'), pg_temp.closed('succeeded', 3));
 SELECT * FROM pg_temp.state WHERE prompt = 'later';
--- Three pictures of 0.10: the shares add up exactly.
+-- Three images of 0.10: the shares add up exactly.
 SELECT a.position, a.billed_cost, a.cost_source FROM image_gen.campaign_assets a JOIN image_gen.jobs j ON j.id = a.job_id WHERE j.prompt = 'later' ORDER BY 1;
 SELECT sum(a.billed_cost) = j.billed_cost AS adds_up FROM image_gen.campaign_assets a JOIN image_gen.jobs j ON j.id = a.job_id WHERE j.prompt = 'later' GROUP BY j.billed_cost;
--- So for every number of pictures and awkward amounts: no picture costs less than nothing, the first carries the rest.
+-- So for every number of images and awkward amounts: no image costs less than nothing, the first carries the rest.
 SAVEPOINT shares;
 RESET ROLE;
-CREATE FUNCTION pg_temp.shares(amount numeric, pictures int) RETURNS TABLE (total numeric, smallest numeric, spread numeric) LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.shares(amount numeric, images int) RETURNS TABLE (total numeric, smallest numeric, spread numeric) LANGUAGE plpgsql AS $$
 DECLARE
   simple text := (SELECT id FROM image_gen.jobs WHERE prompt = 'simple');
 BEGIN
   DELETE FROM image_gen.campaign_assets WHERE job_id = simple;
   UPDATE image_gen.jobs SET billed_cost = amount WHERE id = simple;
-  PERFORM image_gen._deliver(array_agg(simple), array_agg(i), array_agg('https://delivery.example/' || i), NULL, NULL, NULL, NULL, NULL, NULL, NULL) FROM generate_series(1, pictures) i;
+  PERFORM image_gen_internal.insert_assets(array_agg(simple), array_agg(i), array_agg('https://delivery.example/' || i), NULL, NULL, NULL, NULL, NULL, NULL, NULL) FROM generate_series(1, images) i;
   RETURN QUERY SELECT sum(a.billed_cost), min(a.billed_cost), max(a.billed_cost) - min(a.billed_cost) FROM image_gen.campaign_assets a WHERE a.job_id = simple;
 END $$;
 SELECT bool_and(s.total = v.amount) AS adds_up, bool_and(s.smallest >= 0) AS none_is_negative, max(s.spread) AS largest_difference, count(*) AS cases
@@ -177,20 +177,20 @@ SELECT * FROM pg_temp.state WHERE prompt = 'unknown cost';
 SELECT a.position, a.billed_cost, a.cost_source FROM image_gen.campaign_assets a JOIN image_gen.jobs j ON j.id = a.job_id WHERE j.prompt = 'unknown cost' ORDER BY 1;
 
 -- Bytes are kept once, under their hash; the worker cannot change them.
-SELECT image_gen._keep(repeat('1', 64), 'image/png', 'bytes'), image_gen._keep(repeat('1', 64), 'image/png', 'others');
+SELECT image_gen_internal.store_blob(repeat('1', 64), 'image/png', 'bytes'), image_gen_internal.store_blob(repeat('1', 64), 'image/png', 'others');
 RESET ROLE;
-SELECT content_type, bytes FROM image_gen.blobs;
+SELECT content_type, bytes FROM image_gen_internal.blobs;
 SET LOCAL ROLE image_gen_regress_user;
-SELECT convert_from(image_gen.picture(a.id), 'UTF8') AS mine FROM image_gen.campaign_assets a WHERE a.position = 1 ORDER BY id LIMIT 1;
+SELECT convert_from(image_gen.asset_bytes(a.id), 'UTF8') AS mine FROM image_gen.campaign_assets a WHERE a.position = 1 ORDER BY id LIMIT 1;
 
 -- The estimate follows what renders take: slow ones raise it by more than fast ones lower it (N12).
 RESET ROLE;
-DELETE FROM image_gen.timings;
+DELETE FROM image_gen_internal.render_estimates;
 CREATE FUNCTION pg_temp.rendered(seconds numeric[]) RETURNS TABLE (render numeric, estimate numeric, samples bigint) LANGUAGE plpgsql AS $$
 BEGIN
   FOREACH render IN ARRAY seconds LOOP
-    PERFORM image_gen._learn('{bfl}', '{flux-1.1-pro}', ARRAY[render]);
-    SELECT t.seconds, t.samples INTO estimate, samples FROM image_gen.timings t WHERE t.provider = 'bfl' AND t.model = 'flux-1.1-pro';
+    PERFORM image_gen_internal.update_estimates('{bfl}', '{flux-1.1-pro}', ARRAY[render]);
+    SELECT t.seconds, t.samples INTO estimate, samples FROM image_gen_internal.render_estimates t WHERE t.provider = 'bfl' AND t.model = 'flux-1.1-pro';
     RETURN NEXT;
   END LOOP;
 END $$;
@@ -202,7 +202,7 @@ SELECT estimated_seconds FROM image_gen.jobs WHERE prompt = 'after learning';
 -- 500 renders of 4 to 8 seconds: near their third quartile, 7.
 SELECT estimate BETWEEN 6.5 AND 7.5 AS settles FROM pg_temp.rendered(ARRAY(SELECT 4 + (i * 37 % 100) * 0.04 FROM generate_series(1, 500) i)) WITH ORDINALITY r(render, estimate, samples, i) ORDER BY i DESC LIMIT 1;
 RESET ROLE;
-DELETE FROM image_gen.timings;
+DELETE FROM image_gen_internal.render_estimates;
 
 -- What a new life of the worker finds (P2, N4).
 SET LOCAL ROLE image_gen_worker;
@@ -213,18 +213,18 @@ SELECT pg_temp.queue('never claimed');
 SELECT pg_temp.journal(1, 'accepted', pg_temp.begin_('accepted'), pg_temp.accepted(1, '0.04')), pg_temp.journal(1, 'sent', pg_temp.begin_('sent')),
        pg_temp.journal(1, 'put off', '{"entry": "later", "after_seconds": 60}'), pg_temp.journal(1, 'drawing', pg_temp.begin_('drawing', 1, 'preview'));
 RESET ROLE;
-INSERT INTO image_gen.cancels (seq) SELECT j.seq FROM image_gen.jobs j WHERE j.prompt = 'stop wanted';
+INSERT INTO image_gen_internal.cancel_requests (seq) SELECT j.seq FROM image_gen.jobs j WHERE j.prompt = 'stop wanted';
 SET LOCAL ROLE image_gen_worker;
 SAVEPOINT before;
 SELECT * FROM pg_temp.state WHERE NOT done;
-SELECT image_gen._start_epoch(4712, 'dynamic', 50, 'open files', '{}', 'review') AS epoch;
+SELECT image_gen_internal.start_epoch(4712, 'dynamic', 50, 'open files', '{}', 'review') AS epoch;
 -- Accepted: resumed by its remote id. Sent, fate unknown: a person decides. Not sent: again. A preview was sent nowhere.
 SELECT * FROM pg_temp.state WHERE prompt IN ('accepted', 'sent', 'not sent', 'put off', 'stop wanted', 'drawing', 'never claimed', 'after learning');
 SELECT error_message FROM image_gen.jobs WHERE prompt = 'sent';
 -- The money for what may have been accepted stays reserved, and its cost is not known.
 SET LOCAL ROLE image_gen_regress_user;
-SELECT c.reserved = (SELECT sum(r.held) FROM image_gen.reservations r) AS reservation_kept, c.unknown_costs FROM image_gen.credits() c;
-SELECT j.prompt, r.reason, r.held FROM image_gen.reservations r JOIN image_gen.jobs j ON j.id = r.job_id ORDER BY j.seq;
+SELECT c.reserved = (SELECT sum(r.reserved) FROM image_gen.reservations r) AS reservation_kept, c.unknown_costs FROM image_gen.credits() c;
+SELECT j.prompt, r.reason, r.reserved FROM image_gen.reservations r JOIN image_gen.jobs j ON j.id = r.job_id ORDER BY j.seq;
 SET LOCAL ROLE image_gen_worker;
 SELECT prompt, job -> 'attempts' AS attempts, nullif(job -> 'resume', 'null') - 'sent_at' AS resume, job #> '{resume,sent_at}' IS NOT NULL AS sent_at FROM pg_temp.claim(2);
 -- The life before has nothing to say any more.
@@ -234,7 +234,7 @@ SELECT pg_temp.journal(2, 'stop wanted', pg_temp.begin_('stop wanted')) AS not_b
 SELECT * FROM pg_temp.state WHERE prompt IN ('accepted', 'stop wanted');
 -- Where the administrator has decided for it: sent again, with the uncertain attempt on record.
 ROLLBACK TO before;
-SELECT image_gen._start_epoch(4712, 'dynamic', 50, 'open files', '{}', 'retry') AS epoch;
+SELECT image_gen_internal.start_epoch(4712, 'dynamic', 50, 'open files', '{}', 'retry') AS epoch;
 SELECT * FROM pg_temp.state WHERE prompt = 'sent';
 SELECT prompt, job -> 'attempts' AS attempts, job -> 'resume' AS resume FROM pg_temp.claim(2) WHERE prompt = 'sent';
 SELECT pg_temp.journal(2, 'sent', pg_temp.begin_('sent', 2), pg_temp.ended(2, 'succeeded', '0.04', 'reported'), pg_temp.closed('succeeded', 1));
@@ -253,9 +253,9 @@ ROLLBACK TO infinity;
 DELETE FROM image_gen.jobs;
 DELETE FROM image_gen.attempts;
 UPDATE image_gen.campaign_assets SET billed_cost = 0;
-UPDATE image_gen.blobs SET bytes = '';
+UPDATE image_gen_internal.blobs SET bytes = '';
 UPDATE image_gen.providers SET base_url = 'https://evil.example';
-UPDATE image_gen.ladder SET action = 'fail';
+UPDATE image_gen.refusal_steps SET action = 'fail';
 UPDATE image_gen.rewrite_rules SET replacement = 'x';
 INSERT INTO image_gen.reviews (job_id) VALUES ('x');
 SELECT image_gen.generate('x');
@@ -284,7 +284,7 @@ SELECT s AS "UPDATE image_gen.jobs SET …", pg_temp.refused('UPDATE image_gen.j
 SELECT s AS "UPDATE image_gen.attempts SET …", pg_temp.refused('UPDATE image_gen.attempts SET ' || s || ' WHERE prompt = ''simple''') FROM unnest(ARRAY[
   $$status = 'done'$$, $$status = 'running'$$, $$finished_at = NULL$$, $$billed_cost = NULL$$, $$cost_source = 'unknown'$$, $$billed_cost = -0.01$$, $$remote_id = NULL$$,
   $$poll_url = NULL$$, $$number = 0$$, $$seed_honored = NULL$$, $$billed_cost = 'NaN'$$]) s;
-SELECT s AS "UPDATE image_gen.queue SET …", pg_temp.refused('UPDATE image_gen.queue SET ' || s || ' WHERE job_id = (SELECT id FROM image_gen.jobs WHERE prompt = ''accepted'')') FROM unnest(ARRAY[
+SELECT s AS "UPDATE image_gen_internal.queue SET …", pg_temp.refused('UPDATE image_gen_internal.queue SET ' || s || ' WHERE job_id = (SELECT id FROM image_gen.jobs WHERE prompt = ''accepted'')') FROM unnest(ARRAY[
   $$state = 'done'$$, $$state = 'ready'$$, $$state = 'waiting'$$, $$epoch = NULL$$, $$progress = NULL$$]) s;
 -- Seed, model, prompt and URL of an asset are never missing (S65, S67).
 SELECT s AS "UPDATE image_gen.campaign_assets SET …", pg_temp.refused('UPDATE image_gen.campaign_assets SET ' || s) FROM unnest(ARRAY[
@@ -304,13 +304,13 @@ SELECT s AS statement, pg_temp.refused(s) FROM unnest(ARRAY[
   $$INSERT INTO image_gen.models (name, provider_kind, remote_name, sizes, operations) VALUES ('x', 'bfl', 'x', '{}', '{dream}')$$,
   $$INSERT INTO image_gen.models (name, provider_kind, remote_name, sizes, default_for) VALUES ('x', 'bfl', 'x', '{}', '{dream}')$$,
   $$INSERT INTO image_gen.prices (provider_kind, model, unit, amount) VALUES ('bfl', 'x', 'dream', 1)$$,
-  $$INSERT INTO image_gen.health (provider, model, state, since, failures) VALUES ('bfl', 'x', 'tired', now(), 1)$$,
+  $$INSERT INTO image_gen_internal.provider_breakers (provider, model, state, since, failures) VALUES ('bfl', 'x', 'tired', now(), 1)$$,
   $$INSERT INTO image_gen.reviews (job_id) VALUES ('gen_01HWX2K8Y4N5R7P9Q1B3T6V8M0')$$,
-  $$INSERT INTO image_gen.ladder (rung, action) VALUES (9, 'pray')$$,
-  $$INSERT INTO image_gen.ladder (rung, action, model) VALUES (9, 'rewrite', 'flux-dev')$$,
-  $$INSERT INTO image_gen.ladder (rung, action) VALUES (0, 'review')$$,
+  $$INSERT INTO image_gen.refusal_steps (step, action) VALUES (9, 'pray')$$,
+  $$INSERT INTO image_gen.refusal_steps (step, action, model) VALUES (9, 'rewrite', 'flux-dev')$$,
+  $$INSERT INTO image_gen.refusal_steps (step, action) VALUES (0, 'review')$$,
   $$INSERT INTO image_gen.model_rules (position, rule, models, reason) VALUES (0, 'x', '{}', 'x')$$,
-  $$INSERT INTO image_gen.worker_state DEFAULT VALUES$$]) s;
+  $$INSERT INTO image_gen_internal.worker_state DEFAULT VALUES$$]) s;
 -- One winner a job, one number an attempt (N3).
 SELECT pg_temp.refused($$INSERT INTO image_gen.attempts (job_id, number, provider, model, status, prompt, seed, seed_honored, owner, epoch, finished_at)
   SELECT job_id, 9, provider, model, 'succeeded', prompt, seed, seed_honored, owner, epoch, now() FROM image_gen.attempts WHERE prompt = 'simple'$$),
@@ -324,29 +324,29 @@ SELECT j.prompt FROM image_gen.jobs j
         OR j.status = 'succeeded' AND j.known_cost IS DISTINCT FROM (SELECT sum(known_cost) FROM image_gen.campaign_assets WHERE job_id = j.id));
 
 -- Claiming stays fast: the query of _claim itself reads the partial index of what is ready, also in its generic plan (N19).
-SELECT 'PREPARE claim (bigint, int, uuid) AS ' || replace(replace(replace(substring(p.prosrc FROM 'INTO places FROM \((.*?)\) p;'), 'after_seq', '$1'), 'at_most', '$2'), 'this_home', '$3') AS prepare
-  FROM pg_proc p WHERE p.oid = 'image_gen._claim'::regproc \gset
+SELECT 'PREPARE claim (bigint, int, uuid) AS ' || replace(replace(replace(substring(p.prosrc FROM 'INTO places FROM \((.*?)\) p;'), 'after_seq', '$1'), 'at_most', '$2'), 'this_instance', '$3') AS prepare
+  FROM pg_proc p WHERE p.oid = 'image_gen_internal.claim'::regproc \gset
 :prepare;
 CREATE FUNCTION pg_temp.plan_of_claim(mode text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   plan json;
 BEGIN
   PERFORM set_config('plan_cache_mode', mode, true);
-  EXECUTE 'EXPLAIN (FORMAT JSON) EXECUTE claim (0, 100, image_gen._home())' INTO plan;
+  EXECUTE 'EXPLAIN (FORMAT JSON) EXECUTE claim (0, 100, image_gen_internal.instance_id())' INTO plan;
   RETURN (SELECT string_agg(m[1], ' < ') FROM regexp_matches(plan::text, '"(?:Node Type|Index Name)": "([^"]+)"', 'g') m);
 END $$;
-DELETE FROM image_gen.queue;
-INSERT INTO image_gen.queue (seq, job_id, owner) SELECT i, 'x', 'image_gen_user' FROM generate_series(1, 10000) i;
+DELETE FROM image_gen_internal.queue;
+INSERT INTO image_gen_internal.queue (seq, job_id, owner) SELECT i, 'x', 'image_gen_user' FROM generate_series(1, 10000) i;
 SELECT pg_temp.plan_of_claim('force_generic_plan') AS never_analyzed;
-ANALYZE image_gen.queue;
+ANALYZE image_gen_internal.queue;
 SELECT pg_temp.plan_of_claim('force_generic_plan') AS all_ready;
 SELECT pg_temp.plan_of_claim('force_custom_plan') AS all_ready_first_calls;
-UPDATE image_gen.queue SET state = 'running', epoch = 1 WHERE seq % 100 > 0;
+UPDATE image_gen_internal.queue SET state = 'running', epoch = 1 WHERE seq % 100 > 0;
 SELECT pg_temp.plan_of_claim('force_generic_plan') AS nearly_all_in_flight;
-ANALYZE image_gen.queue;
+ANALYZE image_gen_internal.queue;
 SELECT pg_temp.plan_of_claim('force_generic_plan') AS nearly_all_in_flight_analyzed;
-UPDATE image_gen.queue SET state = 'running', epoch = 1 WHERE state = 'ready';
-ANALYZE image_gen.queue;
+UPDATE image_gen_internal.queue SET state = 'running', epoch = 1 WHERE state = 'ready';
+ANALYZE image_gen_internal.queue;
 SELECT pg_temp.plan_of_claim('force_generic_plan') AS all_in_flight;
 -- A poll changes no index: only the partial one knows the state, none knows what changes while a job is in flight.
 SELECT indexdef FROM pg_indexes WHERE schemaname = 'image_gen' AND tablename = 'queue' ORDER BY 1;

@@ -56,7 +56,7 @@ SELECT g.answer ->> 'status' AS status, (g.answer ->> 'next_poll_ms')::integer B
 
 -- Step 4: three are rendered, the lifestyle shot is refused.
 RESET ROLE;
-SELECT count(*) FROM image_gen._claim(1, 100, 0);
+SELECT count(*) FROM image_gen_internal.claim(1, 100, 0);
 SELECT t.record(1, jsonb_agg(jsonb_build_object('seq', j.seq, 'entries', jsonb_build_array(
          jsonb_build_object('entry', 'begin', 'number', 1, 'provider', 'bfl', 'model', 'flux-1.1-pro', 'prompt', j.prompt, 'seed', j.seed, 'seed_honored', true, 'warnings', '[]'::jsonb,
                             'estimated_cost', '0.04'))))) IS NOT NULL AS begun FROM image_gen.jobs j;
@@ -70,7 +70,7 @@ SELECT count(*) AS ended FROM t.record(1, (SELECT jsonb_agg(jsonb_build_object('
                             'cost', '{"amount": "0.04", "currency": "USD", "source": "priced"}'::jsonb),
          jsonb_build_object('entry', 'close', 'status', CASE WHEN refused THEN 'failed' ELSE 'succeeded' END,
                             'failed', CASE WHEN refused THEN '{"code": "safety_filter", "message": "refused"}'::jsonb END,
-                            'pictures', CASE WHEN refused THEN '[]' ELSE jsonb_build_array(jsonb_build_object('url', 'https://delivery.example/' || (j.metadata ->> 'shot') || '.png', 'width', 1024, 'height', 1024,
+                            'images', CASE WHEN refused THEN '[]' ELSE jsonb_build_array(jsonb_build_object('url', 'https://delivery.example/' || (j.metadata ->> 'shot') || '.png', 'width', 1024, 'height', 1024,
                                                                     'content_type', 'image/png', 'byte_size', 10, 'sha256', repeat('a', 64))) END))))
     FROM (SELECT i.*, i.metadata ->> 'shot' = 'lifestyle' AS refused FROM image_gen.jobs i) j));
 SET ROLE image_gen_regress_user;
@@ -91,7 +91,7 @@ SELECT image_gen.generate_image('{"prompt": "waits", "model": "preview", "seed":
 SELECT image_gen.generate_image('{"prompt": "gone", "model": "preview", "seed": 1, "metadata": {"shot": "gone"}}') ->> 'id' AS gone \gset
 SELECT status FROM image_gen.cancel(:'gone');
 RESET ROLE;
-SELECT image_gen._close(:'waits', 'needs_review', 'safety_filter', 'refused three times');
+SELECT image_gen_internal.close_job(:'waits', 'needs_review', 'safety_filter', 'refused three times');
 SET ROLE image_gen_regress_user;
 SELECT g - '{id,created_at,finished_at,estimated_seconds}'::text[] AS generation FROM image_gen.get_generation(:'waits') g;
 SELECT g -> 'status' AS status, g -> 'error' AS error, g -> 'needs_review' AS needs_review FROM image_gen.get_generation(:'gone') g;

@@ -63,8 +63,8 @@ struct Maker<'a> {
     photo: &'a str,
 }
 
-/// So many calls, the same in each run, which take each function in turn. `photo` is a picture that can be worked on;
-/// `theirs` refers to pictures of another role.
+/// So many calls, the same in each run, which take each function in turn. `photo` is an image that can be worked on;
+/// `theirs` refers to images of another role.
 ///
 /// # Panics
 /// Where the catalogue has no model for an operation.
@@ -92,7 +92,7 @@ fn parameters(admin: &mut Session, function: &str) -> Vec<Parameter> {
     let rows = admin.rows(&format!(
         "SELECT name, type::regtype::text
            FROM pg_proc, unnest(proargnames, proargtypes::oid[]) AS a (name, type)
-          WHERE pronamespace = 'image_gen'::regnamespace AND proname = '{function}' AND type IS NOT NULL"
+          WHERE pronamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace) AND proname = '{function}' AND type IS NOT NULL"
     ));
     assert!(rows.len() > 1, "{function}: {rows:?}");
     rows.into_iter().map(|row| Parameter { name: row[0].clone(), kind: row[1].clone() }).collect()

@@ -19,7 +19,7 @@ struct Deck {
 pub struct Values(HashMap<&'static str, Deck>);
 
 impl Values {
-    /// Full decks. `theirs` refers to pictures of another role.
+    /// Full decks. `theirs` refers to images of another role.
     pub fn new(theirs: &[String]) -> Self {
         let mut pictures = pictures();
         pictures.extend(theirs.iter().map(|reference| format!("'{reference}'")));

@@ -11,15 +11,15 @@ use super::field::Field;
 /// What must not be in the books of the budget when all jobs have ended.
 const BUDGET: [(&str, &str); 2] = [
     (
-        "a job counts in the budget with another amount, or still holds some (id, status, cost, spent, held)",
-        "SELECT j.id, j.status, j.known_cost, c.spent, c.held FROM image_gen.jobs j LEFT JOIN image_gen.charges c ON c.job_id = j.id
-          WHERE coalesce(c.spent, 0) <> coalesce(j.known_cost, 0) OR j.cost_source IS DISTINCT FROM 'unknown' AND c.held <> 0",
+        "a job counts in the budget with another amount, or still holds some (id, status, cost, spent, reserved)",
+        "SELECT j.id, j.status, j.known_cost, c.spent, c.reserved FROM image_gen.jobs j LEFT JOIN image_gen_internal.budget_charges c ON c.job_id = j.id
+          WHERE coalesce(c.spent, 0) <> coalesce(j.known_cost, 0) OR j.cost_source IS DISTINCT FROM 'unknown' AND c.reserved <> 0",
     ),
     (
         "the budget's totals are not the sum of what is booked",
-        "SELECT t.spent, t.held, c.spent, c.held FROM image_gen.budget_totals t,
-                (SELECT sum(booked_spent) AS spent, sum(booked_held) AS held FROM image_gen.charges) c
-          WHERE t.spent <> c.spent OR t.held <> c.held",
+        "SELECT t.spent, t.reserved, c.spent, c.reserved FROM image_gen_internal.budget_totals t,
+                (SELECT sum(posted_spent) AS spent, sum(posted_reserved) AS reserved FROM image_gen_internal.budget_charges) c
+          WHERE t.spent <> c.spent OR t.reserved <> c.reserved",
     ),
 ];
 
@@ -214,7 +214,7 @@ fn one_job(report: &mut Report, job: &str, untouched: bool, tried: &[Attempt], c
         let Some(cost) = attempt.cost.filter(|cost| !cost.is_zero()) else { continue };
         let same = |c: &&Call| c.provider == attempt.provider && c.billed == Some(cost);
         // Who is called off is booked at the price that was named at the acceptance. That the filter would have refused
-        // the picture, and nothing been billed, was not waited for.
+        // the image, and nothing been billed, was not waited for.
         let unheard = |c: &&Call| attempt.status == "canceled" && c.provider == attempt.provider && c.refused;
         match left.iter().position(same).or_else(|| left.iter().position(unheard)) {
             Some(found) => drop(left.remove(found)),

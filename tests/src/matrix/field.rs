@@ -16,7 +16,7 @@ use crate::{Options, Sim};
 /// How a provider answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// With the picture.
+    /// With the image.
     Sync,
     /// With an id to ask for.
     Poll,
@@ -37,7 +37,7 @@ pub struct Kind {
     pub manner: Manner,
     /// It has a safety filter.
     pub refuses: bool,
-    /// It takes a picture.
+    /// It takes an image.
     pub edits: bool,
 }
 
@@ -77,7 +77,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// A server with keys for all providers, whose pictures take `seconds`.
+    /// A server with keys for all providers, whose images take `seconds`.
     ///
     /// # Panics
     /// When it does not start.
@@ -204,8 +204,8 @@ impl Field {
         let mut admin = self.connect("postgres");
         let mut left = vec![];
         let queries = [
-            ("rows in the queue", "SELECT count(*) FROM image_gen.queue".to_owned()),
-            ("rows in waits", "SELECT count(*) FROM image_gen.waits".to_owned()),
+            ("rows in the queue", "SELECT count(*) FROM image_gen_internal.queue".to_owned()),
+            ("rows in waits", "SELECT count(*) FROM image_gen_internal.job_dependencies".to_owned()),
             ("locks of the worker", format!("SELECT count(*) FROM pg_locks WHERE pid = {worker}")),
             (
                 "open transactions of the worker",

@@ -25,7 +25,7 @@ pub enum Point {
     FlushCheckpoint,
     /// While an accepted task is asked for.
     Polling,
-    /// The picture is there, and nothing of it is written down.
+    /// The image is there, and nothing of it is written down.
     Finish,
     /// In the middle of the transaction that writes it.
     FlushFinish,
@@ -115,7 +115,7 @@ impl Point {
                 let mut admin = field.connect("postgres");
                 let list = jobs.join("', '");
                 let there = format!(
-                    "SELECT count(*) FROM image_gen.queue WHERE state = 'ready' AND attempts > 0
+                    "SELECT count(*) FROM image_gen_internal.queue WHERE state = 'ready' AND attempts > 0
                         AND ready_at > clock_timestamp() AND job_id IN ('{list}')"
                 );
                 wait_until("all are put off", secs(20), || admin.number(&there) == jobs.len() as i64);
@@ -137,7 +137,7 @@ impl Point {
             Point::Begun | Point::Answered | Point::FlushCheckpoint if kill.is_sudden() && !asked => {
                 "uncertain"
             }
-            // The picture, or the refusal, was in the only answer.
+            // The image, or the refusal, was in the only answer.
             Point::Finish | Point::FlushFinish | Point::Refused
                 if kill.is_sudden() && kind.manner == Manner::Sync && !asked =>
             {
@@ -171,8 +171,8 @@ impl fmt::Display for Point {
             Point::Answered => "answered",
             Point::FlushCheckpoint => "id in commit",
             Point::Polling => "polling",
-            Point::Finish => "picture fetched",
-            Point::FlushFinish => "picture in commit",
+            Point::Finish => "image fetched",
+            Point::FlushFinish => "image in commit",
             Point::Refused => "refused",
             Point::Ladder => "on the ladder",
             Point::PutOff => "put off",

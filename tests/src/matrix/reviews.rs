@@ -82,7 +82,9 @@ pub fn decide(field: &Field) -> Vec<String> {
 
 /// Spent and held in the budget, for one job.
 fn standing(admin: &mut Session, id: &str) -> Vec<String> {
-    let row = admin.rows(&format!("SELECT spent, held FROM image_gen.charges WHERE job_id = '{id}'"));
+    let row = admin.rows(&format!(
+        "SELECT spent, reserved FROM image_gen_internal.budget_charges WHERE job_id = '{id}'"
+    ));
     row.into_iter().next().unwrap_or_else(|| vec!["0".into(), "0".into()])
 }
 

@@ -99,10 +99,10 @@ fn settle(field: &Field) {
     let mut admin = field.connect("postgres");
     let mut last = (0, Instant::now());
     loop {
-        // Who waits for the picture of a job that waits for a person, waits for that person.
+        // Who waits for the image of a job that waits for a person, waits for that person.
         let rejected = admin.try_rows(
             "SELECT image_gen.resolve_review(j.id, 'reject') FROM image_gen.jobs j
-              WHERE j.status = 'needs_review' AND j.id IN (SELECT w.needs FROM image_gen.waits w)",
+              WHERE j.status = 'needs_review' AND j.id IN (SELECT w.needs FROM image_gen_internal.job_dependencies w)",
         );
         let open = "SELECT count(*) FROM image_gen.jobs WHERE status IN ('queued', 'running')";
         let open = rejected.and_then(|_| admin.try_rows(open));
@@ -118,9 +118,9 @@ fn settle(field: &Field) {
         } else if last.1.elapsed() > PATIENCE {
             let worker = field.any_worker();
             let stuck = admin.try_rows(
-                "SELECT q.*, (SELECT array_agg(w.needs || ' ' || coalesce(j.status, 'gone')) FROM image_gen.waits w
+                "SELECT q.*, (SELECT array_agg(w.needs || ' ' || coalesce(j.status, 'gone')) FROM image_gen_internal.job_dependencies w
                                LEFT JOIN image_gen.jobs j ON j.id = w.needs WHERE w.seq = q.seq)
-                   FROM image_gen.queue q ORDER BY q.seq",
+                   FROM image_gen_internal.queue q ORDER BY q.seq",
             );
             println!("{open} jobs do not end; worker {worker:?}; {stuck:#?}");
             return;
@@ -212,7 +212,7 @@ fn job(field: &Field, random: &mut StdRng, number: u64, before: Option<&String>)
         _ => format!("{token} a cup"),
     };
     match before.filter(|_| kind.edits && random.random_range(0..4) == 0) {
-        // It waits for the other, and has no picture to begin with when that one has none.
+        // It waits for the other, and has no image to begin with when that one has none.
         Some(other) => format!("edit('job:{other}', '{prompt}', {})", kind.model()),
         None => format!("generate(prompt => '{prompt}', {})", kind.arguments),
     }

@@ -1,22 +1,22 @@
-//! What is asked of every offer, and with which pictures.
+//! What is asked of every offer, and with which images.
 
 use image_gen_tests::picture::{Mask, data_uri, photo};
 
 use crate::matrix::Offer;
 
-/// The pictures that go in.
+/// The images that go in.
 pub struct Pictures {
-    /// The picture to work on.
+    /// The image to work on.
     pub image: Vec<u8>,
     /// What of it to change.
     pub mask: Mask,
-    /// The picture with the style.
+    /// The image with the style.
     pub style: Vec<u8>,
-    /// The picture with the subject.
+    /// The image with the subject.
     pub reference: Vec<u8>,
 }
 
-/// The size of the picture to work on.
+/// The size of the image to work on.
 pub const SIZE: (u32, u32) = (256, 192);
 /// What an outpainting adds: top, right, bottom, left.
 pub const BORDERS: [u32; 4] = [32, 64, 0, 128];

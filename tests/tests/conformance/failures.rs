@@ -53,14 +53,14 @@ fn expected(class: &str, offer: &Offer) -> Expected {
         ("nothing", _) => done(1),
 
         // One's own machine has no filter.
-        ("refused prompt" | "refused picture", _) if is_local => done(1),
+        ("refused prompt" | "refused image", _) if is_local => done(1),
         // Google charges for what it reads; a refused run at fal or Replicate may have cost time of computing.
         ("refused prompt", "fal" | "google" | "replicate") => review("safety_filter").unknown(),
         // Nor does OpenAI say that a drawing which it then refuses costs nothing.
-        ("refused picture", "google" | "replicate" | "openai") => review("safety_filter").unknown(),
-        // A blackened picture is one that was made; partners' models refuse without one.
-        ("refused picture", "fal") => review("safety_filter").known_if(per_pixel && task != "outpaint"),
-        ("refused prompt" | "refused picture", _) => review("safety_filter"),
+        ("refused image", "google" | "replicate" | "openai") => review("safety_filter").unknown(),
+        // A blackened image is one that was made; partners' models refuse without one.
+        ("refused image", "fal") => review("safety_filter").known_if(per_pixel && task != "outpaint"),
+        ("refused prompt" | "refused image", _) => review("safety_filter"),
 
         ("429 once", _) => done(2),
         ("429", "stability") => LATER,
@@ -105,11 +105,11 @@ fn expected(class: &str, offer: &Offer) -> Expected {
         ("dropped" | "cut off", _) => review("uncertain").unknown(),
 
         ("poll: garbage" | "poll: 503" | "poll: 401" | "poll: lost" | "poll: dropped", _) => done(1),
-        ("picture: 503", _) => done(1),
+        ("image: 503", _) => done(1),
         // Paid for and there, but this server does not know how large it is; it is billed by the size that was asked for.
-        ("picture: gone", "bfl") => done(1),
-        ("picture: gone", "fal") if ["generate", "character", "variate"].contains(&task) => done(1),
-        ("picture: gone", _) => done(1).known_if(!per_pixel),
+        ("image: gone", "bfl") => done(1),
+        ("image: gone", "fal") if ["generate", "character", "variate"].contains(&task) => done(1),
+        ("image: gone", _) => done(1).known_if(!per_pixel),
         _ => panic!("nothing is expected of {class} at {kind}"),
     }
 }
@@ -135,7 +135,7 @@ fn classes() -> Vec<(&'static str, Trouble)> {
         ("429 once", once(json!({"kind": "rate_limited", "retry_after": 1}))),
         ("500 once", once(status(500))),
         ("refused prompt", submit(json!({"kind": "refuse", "stage": "request"}))),
-        ("refused picture", submit(json!({"kind": "refuse", "stage": "content"}))),
+        ("refused image", submit(json!({"kind": "refuse", "stage": "content"}))),
         ("504", submit(status(504))),
         ("401", submit(status(401))),
         ("no credit", Trouble::Config(json!({"balance": "0"}))),
@@ -150,8 +150,8 @@ fn classes() -> Vec<(&'static str, Trouble)> {
         ("poll: 401", poll(status(401))),
         ("poll: lost", poll(json!("task_not_found"))),
         ("poll: dropped", poll(json!("drop_before_accept"))),
-        ("picture: 503", Trouble::Rule(json!({"phase": "picture", "times": 1, "fault": status(503)}))),
-        ("picture: gone", Trouble::Rule(json!({"phase": "picture", "fault": status(404)}))),
+        ("image: 503", Trouble::Rule(json!({"phase": "picture", "times": 1, "fault": status(503)}))),
+        ("image: gone", Trouble::Rule(json!({"phase": "picture", "fault": status(404)}))),
     ]
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::calls::{BORDERS, EXTENDED, Pictures, SIZE, borders};
 use crate::matrix::{Offer, Round, Wrong, offers, stage};
 
-/// The masks among the pictures that arrived, and the sizes of all.
+/// The masks among the images that arrived, and the sizes of all.
 fn arrived(round: &Round, offer: &Offer) -> (Vec<Value>, Vec<(u64, u64)>) {
     let submits = round.submits(offer);
     let inputs = submits.first().and_then(|e| e["inputs"].as_array()).cloned().unwrap_or_default();
@@ -20,8 +20,7 @@ fn check_mask(wrong: &mut Wrong, round: &Round, offer: &Offer, mask: &Mask) {
     let expected = json!([{"edited": mask.edited, "sha256": mask.sha256}]);
     wrong.unless(offer, json!(marks) == expected, || format!("marked {marks:?}, not {expected}"));
     let same = sizes.windows(2).all(|pair| pair[0] == pair[1]);
-    wrong
-        .unless(offer, same && sizes.len() == 2, || format!("the picture and its mask arrived as {sizes:?}"));
+    wrong.unless(offer, same && sizes.len() == 2, || format!("the image and its mask arrived as {sizes:?}"));
 }
 
 #[test]

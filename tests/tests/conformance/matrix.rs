@@ -50,7 +50,7 @@ impl Offer {
         self.row["units"].as_array().is_some_and(|units| units.iter().any(|u| u == unit))
     }
 
-    /// Whether it answers at once and is asked for the picture later.
+    /// Whether it answers at once and is asked for the image later.
     pub fn is_followed(&self) -> bool {
         match self.kind.as_str() {
             "bfl" | "comfyui" | "fal" | "replicate" => true,
@@ -59,13 +59,13 @@ impl Offer {
         }
     }
 
-    /// Whether its pictures are fetched.
+    /// Whether its images are fetched.
     pub fn gives_urls(&self) -> bool {
         ["bfl", "comfyui", "fal", "ideogram", "replicate"].contains(&self.kind.as_str())
     }
 }
 
-/// A server with all keys, whose breaker is off so that no job learns from another, and that keeps all pictures.
+/// A server with all keys, whose breaker is off so that no job learns from another, and that keeps all images.
 pub fn stage() -> Stage {
     let stage = Stage::with(Options::all_keys(&[
         "image_gen.breaker_failures = 0",

@@ -1,4 +1,4 @@
-//! Every task of every provider gives its picture.
+//! Every task of every provider gives its image.
 
 use image_gen_tests::Session;
 use image_gen_tests::picture::{facts, sha256};
@@ -107,7 +107,7 @@ fn check_delivery(wrong: &mut Wrong, alice: &mut Session, round: &Round, offer: 
     let made_by = format!("{}:{}", provider.unwrap_or_default(), model.unwrap_or_default());
     wrong.unless(offer, made_by == round.target(offer), || format!("made by {made_by}"));
     let Some(id) = asset["id"].as_i64() else { return };
-    let bytes: Option<Vec<u8>> = alice.query_one("SELECT image_gen.picture($1)", &[&id]).unwrap().get(0);
+    let bytes: Option<Vec<u8>> = alice.query_one("SELECT image_gen.asset_bytes($1)", &[&id]).unwrap().get(0);
     let bytes = bytes.unwrap_or_default();
     let (width, height, content_type) = facts(&bytes).unwrap_or_default();
     let really = serde_json::json!([width, height, content_type, bytes.len(), sha256(&bytes)]);
@@ -118,7 +118,7 @@ fn check_delivery(wrong: &mut Wrong, alice: &mut Session, round: &Round, offer: 
         asset["byte_size"],
         asset["sha256"]
     ]);
-    wrong.unless(offer, really == says, || format!("the picture is {really}, its row says {says}"));
+    wrong.unless(offer, really == says, || format!("the image is {really}, its row says {says}"));
     let said = asset["prompt"].as_str().is_some_and(|p| !p.is_empty());
     wrong.unless(offer, said, || "the asset has no prompt".into());
 }
@@ -210,7 +210,7 @@ fn check_seed(wrong: &mut Wrong, alice: &mut Session, offer: &Offer, stored: &Va
     }
 }
 
-/// The pictures arrived, byte for byte where nobody has to change them.
+/// The images arrived, byte for byte where nobody has to change them.
 fn check_inputs(wrong: &mut Wrong, offer: &Offer, pictures: &Pictures, submits: &[Value]) {
     let arrived = submits.first().and_then(|e| e["inputs"].as_array()).cloned().unwrap_or_default();
     let given = pictures.of(&offer.task);
@@ -221,6 +221,6 @@ fn check_inputs(wrong: &mut Wrong, offer: &Offer, pictures: &Pictures, submits: 
         wrong.unless(offer, arrived.iter().any(same), || format!("the {name} did not arrive: {arrived:?}"));
     }
     wrong.unless(offer, arrived.len() == given.len(), || {
-        format!("{} pictures arrived: {arrived:?}", arrived.len())
+        format!("{} images arrived: {arrived:?}", arrived.len())
     });
 }

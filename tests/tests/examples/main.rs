@@ -65,7 +65,7 @@ fn codes(outcome: &Value) -> Vec<&str> {
     all
 }
 
-/// The pictures that came with the last submission whose prompt has this text.
+/// The images that came with the last submission whose prompt has this text.
 fn inputs(sim: &Sim, prompt: &str) -> Vec<Value> {
     let last = sim.submits_of(prompt).pop().unwrap_or_else(|| panic!("nothing was sent for {prompt}"));
     last["inputs"].as_array().cloned().unwrap_or_default()

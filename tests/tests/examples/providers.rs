@@ -1,4 +1,4 @@
-//! Who does what: reference pictures, priorities, and what each provider is known for.
+//! Who does what: reference images, priorities, and what each provider is known for.
 
 use image_gen_tests::Session;
 use image_gen_tests::picture::{data_uri, photo, sha256};

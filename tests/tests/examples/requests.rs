@@ -1,4 +1,4 @@
-//! The seven examples of the skill, pictures as arguments, and pipelines.
+//! The seven examples of the skill, images as arguments, and pipelines.
 
 use image_gen_tests::picture::{Mask, data_uri, facts, photo, sha256};
 use serde_json::{Value, json};
@@ -75,8 +75,10 @@ fn a_picture_can_be_given_in_four_ways() {
     let (id, url, hash) =
         (asset["id"].to_string(), asset["url"].as_str().unwrap(), asset["sha256"].as_str().unwrap());
     let job = asset["job_id"].as_str().unwrap();
-    let bytes: Vec<u8> =
-        alice.query_one("SELECT image_gen.picture($1)", &[&asset["id"].as_i64().unwrap()]).unwrap().get(0);
+    let bytes: Vec<u8> = alice
+        .query_one("SELECT image_gen.asset_bytes($1)", &[&asset["id"].as_i64().unwrap()])
+        .unwrap()
+        .get(0);
     let (_, _, content_type) = facts(&bytes).unwrap();
     let by_data = data_uri(&bytes).replace("image/png", content_type);
     for (way, reference) in
@@ -112,7 +114,7 @@ fn a_pipeline_is_one_transaction() {
     let varied = alice.column(&format!("SELECT id FROM image_gen.variate('job:{drawn}', n => 2)"));
     alice.run("COMMIT");
     let waiting = admin.rows(
-        "SELECT count(*), (SELECT blocked FROM image_gen.queue_stats) FROM image_gen.queue WHERE state = 'waiting'",
+        "SELECT count(*), (SELECT blocked FROM image_gen.queue_stats) FROM image_gen_internal.queue WHERE state = 'waiting'",
     );
     assert_eq!(waiting, [["4", "4"]]);
     let ids: Vec<String> = [drawn.clone(), edited.clone(), large.clone()].into_iter().chain(varied).collect();
@@ -130,7 +132,7 @@ fn a_pipeline_is_one_transaction() {
         .collect();
     assert_eq!((upscaled.len(), &upscaled[0]["inputs"][0]["sha256"]), (1, &hash(&edited)));
 
-    // Whoever needs a picture that never comes fails without a call.
+    // Whoever needs an image that never comes fails without a call.
     stage.sim.rule(
         json!({"phase": "submit", "prompt_contains": "lost", "fault": {"kind": "status", "code": 422}}),
     );

@@ -39,8 +39,8 @@ fn a_launch_with_credit_for_three_is_refused_whole() {
     other.run("SET image_gen.min_headroom = 0; SELECT image_gen.set_budget('campaign', 'aurora', 0.175)");
     assert_eq!(other.sqlstate(&launch), "53400");
     assert_eq!(admin.number("SELECT count(*) FROM image_gen.jobs"), 0);
-    assert_eq!(admin.number("SELECT count(*) FROM image_gen.queue"), 0);
-    assert_eq!(admin.number("SELECT count(*) FROM image_gen.charges"), 0);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.queue"), 0);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.budget_charges"), 0);
     assert_eq!(stage.sim.totals().all.requests, 0, "nobody was asked anything");
     admin.run("SELECT image_gen.set_budget('campaign', 'aurora', 0.25)");
     let ids = alice.column(&launch);

@@ -54,17 +54,17 @@ pub fn check_books(stage: &Stage) {
     let wrong = admin.rows("SELECT * FROM image_gen.check_budgets()");
     assert!(wrong.is_empty(), "check_budgets: {wrong:?}");
     let split = admin.rows(
-        "SELECT b.name, b.spent, b.held, s.spent, s.held
-           FROM image_gen._balances((SELECT array_agg(id) FROM image_gen.budgets), clock_timestamp()) b
-          CROSS JOIN LATERAL (SELECT coalesce(sum(c.spent), 0) AS spent, coalesce(sum(c.held), 0) AS held
-                                FROM image_gen.charges c WHERE c.budget_id = b.budget_id AND c.at >= b.since) s
-          WHERE b.spent <> s.spent OR b.held <> s.held",
+        "SELECT b.name, b.spent, b.reserved, s.spent, s.reserved
+           FROM image_gen_internal.budget_standings((SELECT array_agg(id) FROM image_gen.budgets), clock_timestamp()) b
+          CROSS JOIN LATERAL (SELECT coalesce(sum(c.spent), 0) AS spent, coalesce(sum(c.reserved), 0) AS reserved
+                                FROM image_gen_internal.budget_charges c WHERE c.budget_id = b.budget_id AND c.at >= b.since) s
+          WHERE b.spent <> s.spent OR b.reserved <> s.reserved",
     );
     assert!(split.is_empty(), "totals differ from the charges: {split:?}");
     let idle = admin.rows(
-        "SELECT c.job_id, c.held, j.status FROM image_gen.charges c JOIN image_gen.jobs j ON j.id = c.job_id
+        "SELECT c.job_id, c.reserved, j.status FROM image_gen_internal.budget_charges c JOIN image_gen.jobs j ON j.id = c.job_id
            JOIN image_gen.budgets b ON b.id = c.budget_id
-          WHERE c.held <> 0 AND j.finished_at IS NOT NULL
+          WHERE c.reserved <> 0 AND j.finished_at IS NOT NULL
             AND NOT EXISTS (SELECT FROM image_gen.attempts a WHERE a.job_id = j.id AND a.billed_cost IS NULL)",
     );
     assert!(idle.is_empty(), "held for nothing: {idle:?}");

@@ -98,9 +98,9 @@ fn say(dice: &mut Dice, ids: &[String], n: u64) -> String {
                 "SELECT image_gen.grant_credits(100)",
                 "SELECT image_gen.set_role_policy('alice', allow_unpriced => true)",
                 "UPDATE image_gen.attempts SET billed_cost = 0, cost_source = 'reported'",
-                "DELETE FROM image_gen.charges",
-                "SELECT image_gen._settle('x', 1, 0, 'review', NULL, true)",
-                "SELECT image_gen._reserve('{}', false)",
+                "DELETE FROM image_gen_internal.budget_charges",
+                "SELECT image_gen_internal.record_cost('x', 1, 0, 'review', NULL, true)",
+                "SELECT image_gen_internal.reserve('{}', false)",
                 "SELECT image_gen.import_invoice('bfl', '2000-01-01', '2100-01-01', 0, '[]')",
             ])
             .to_owned(),

@@ -32,7 +32,7 @@ fn one_figure_does_not_freeze_a_budget_and_its_picture_is_delivered() {
         assert_eq!(alice.job(id).billed_cost, cost);
     }
     let reviews = admin.rows(
-        "SELECT job_id, why, trim_scale(claimed_cost), currency, held, owner, job_status FROM image_gen.cost_reviews ORDER BY job_id",
+        "SELECT job_id, why, trim_scale(claimed_cost), currency, reserved, owner, job_status FROM image_gen.cost_reviews ORDER BY job_id",
     );
     let row = |n: usize, claimed: &str| {
         [&ids[n], "implausible", claimed, "USD", &estimate, "alice", "succeeded"].map(str::to_owned).to_vec()
@@ -43,7 +43,7 @@ fn one_figure_does_not_freeze_a_budget_and_its_picture_is_delivered() {
     assert!(
         stage.bob().try_rows("SELECT image_gen.generate('a cup', model => 'openrouter:flux-2-pro')").is_ok()
     );
-    let held = alice.text("SELECT trim_scale(sum(held)) FROM image_gen.reservations");
+    let held = alice.text("SELECT trim_scale(sum(reserved)) FROM image_gen.reservations");
     assert_eq!((held.as_str(), estimate.as_str()), ("0.09", "0.03"));
     check_books(&stage);
 }
@@ -123,11 +123,11 @@ fn a_cost_that_is_changed_past_settle_cost_is_found() {
     assert_eq!(
         problems(&mut admin),
         [
-            row("cost of a picture differs from its share", "0.04", "9", 0),
+            row("cost of an image differs from its share", "0.04", "9", 0),
             row("cost of call 1 was changed by postgres past settle_cost()", "9", "0.04", 0),
-            row("cost of a picture differs from its share", "0.04", "9", 1),
+            row("cost of an image differs from its share", "0.04", "9", 1),
             row("cost of the job differs from its calls", "9", "0.04", 1),
-            row("cost of a picture differs from its share", "9", "0.04", 2),
+            row("cost of an image differs from its share", "9", "0.04", 2),
         ]
     );
     admin.run("SELECT image_gen.recount_budgets()");

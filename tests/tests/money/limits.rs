@@ -72,17 +72,17 @@ fn tampering_is_seen_and_put_right() {
         (0..3).map(|n| alice.generate_with(&format!("prompt => 'job {n}', {PRO}"))).collect();
     alice.all_succeed(&ids);
     for (tampering, found) in [
-        ("UPDATE image_gen.budget_totals SET spent = spent + 0.01", 2),
-        ("UPDATE image_gen.budget_totals SET spent = spent + 0.01, held = held - 0.01", 2),
-        (&*format!("UPDATE image_gen.charges SET spent = 0 WHERE job_id = '{}'", ids[0]), 2),
+        ("UPDATE image_gen_internal.budget_totals SET spent = spent + 0.01", 2),
+        ("UPDATE image_gen_internal.budget_totals SET spent = spent + 0.01, reserved = reserved - 0.01", 2),
+        (&*format!("UPDATE image_gen_internal.budget_charges SET spent = 0 WHERE job_id = '{}'", ids[0]), 2),
         (
             &*format!(
-                "UPDATE image_gen.charges SET held = 0.5, booked_held = 0.5 WHERE job_id = '{}'",
+                "UPDATE image_gen_internal.budget_charges SET reserved = 0.5, posted_reserved = 0.5 WHERE job_id = '{}'",
                 ids[1]
             ),
             4,
         ),
-        (&*format!("DELETE FROM image_gen.charges WHERE job_id = '{}'", ids[2]), 4),
+        (&*format!("DELETE FROM image_gen_internal.budget_charges WHERE job_id = '{}'", ids[2]), 4),
     ] {
         admin.run(tampering);
         let seen = admin.rows("SELECT * FROM image_gen.check_budgets()");

@@ -24,7 +24,7 @@ fn reports_are_the_ledger() {
             metadata(campaign, ticket, "hero")
         )));
     }
-    // A billed refusal, two steps, and a picture of bob's that has no campaign.
+    // A billed refusal, two steps, and an image of bob's that has no campaign.
     ids.push(alice.generate_with(&format!(
         "prompt => 'a woman [aurora] [MKT-1]', model => 'ideogram:ideogram-v2a', {}",
         metadata("aurora", "MKT-1", "lifestyle")

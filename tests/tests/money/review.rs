@@ -29,7 +29,7 @@ fn a_canceled_job_gives_back_what_it_does_not_cost() {
     for id in [&polled, &blocking] {
         wait_until("it is canceled", secs(10), || alice.job(id).status == "canceled");
     }
-    // Its picture will never come.
+    // Its image will never come.
     assert_eq!(ended(&mut alice, &child), "failed not_found");
     alice.all_succeed(&[kept]);
     let unknown = alice.job(&blocking);

@@ -20,7 +20,7 @@ const ROWS: [(&str, &str); 29] = [
         "SELECT image_gen.resolve_review('{refused}', 'switch_model', model => 'bfl:flux-2-pro')",
     ),
     (
-        "`approve` a refused job with a picture of one's own",
+        "`approve` a refused job with an image of one's own",
         "SELECT image_gen.resolve_review('{refused}', 'approve', url => 'https://example.org/a.png')",
     ),
     ("`reject` a refused job", "SELECT image_gen.resolve_review('{refused}', 'reject')"),
@@ -49,7 +49,7 @@ const ROWS: [(&str, &str); 29] = [
         "SELECT image_gen.resolve_review('{lost}', 'reject', billed_cost => 0)",
     ),
     (
-        "`approve` and say `billed_cost` of a picture of one's own",
+        "`approve` and say `billed_cost` of an image of one's own",
         "SELECT image_gen.resolve_review('{refused}', 'approve', url => 'https://example.org/a.png', billed_cost => 0)",
     ),
     (

@@ -47,7 +47,7 @@ fn max_cost_counts_all_calls_of_a_job() {
 
 #[test]
 fn a_dearer_provider_is_passed_over_and_a_cheaper_one_is_asked() {
-    // Fallback of an outage: openai's picture costs more than is left, stability's does not.
+    // Fallback of an outage: openai's image costs more than is left, stability's does not.
     let stage = stage(&["bfl", "stability", "fal"], &["image_gen.breaker_failures = 0"]);
     stage.sim.rule(json!({"provider": "bfl", "phase": "submit", "prompt_contains": "[out", "fault": {"kind": "status", "code": 402}}));
     let (mut admin, mut alice) = (stage.admin(), stage.alice());

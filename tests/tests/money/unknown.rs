@@ -14,7 +14,8 @@ fn lost(stage: &Stage, session: &mut Session, prompt: &str, more: &str) -> Strin
 }
 
 fn reservations(session: &mut Session) -> Vec<Vec<String>> {
-    session.rows("SELECT job_id, trim_scale(held), reason, budgets FROM image_gen.reservations ORDER BY 1")
+    session
+        .rows("SELECT job_id, trim_scale(reserved), reason, budgets FROM image_gen.reservations ORDER BY 1")
 }
 
 #[test]

@@ -9,9 +9,9 @@ use crate::common::{PRO, check_all, check_books, credits, stage};
 /// Everything so far happened this much earlier.
 fn pass(admin: &mut Session, time: &str) {
     admin.run(&format!(
-        "UPDATE image_gen.charges SET at = at - interval '{time}';
+        "UPDATE image_gen_internal.budget_charges SET at = at - interval '{time}';
          UPDATE image_gen.jobs SET created_at = created_at - interval '{time}';
-         UPDATE image_gen.budget_totals SET since = since - interval '{time}';
+         UPDATE image_gen_internal.budget_totals SET since = since - interval '{time}';
          UPDATE image_gen.budget_changes SET valid_from = valid_from - interval '{time}', valid_until = valid_until - interval '{time}'"
     ));
 }
@@ -73,8 +73,8 @@ fn periods_follow_the_wall_clock_of_their_zone() {
     admin.run("SELECT image_gen.set_budget('workspace', NULL, 1, 'day', time_zone => 'Europe/Berlin')");
     let mut bounds = |period: &str, zone: &str, at: &str| {
         admin.text(&format!(
-            "SELECT concat_ws(' ', to_char(image_gen._since(b, m) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI'),
-                              to_char(image_gen._until(b, m) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI'))
+            "SELECT concat_ws(' ', to_char(image_gen_internal.period_start(b, m) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI'),
+                              to_char(image_gen_internal.period_end(b, m) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI'))
                FROM (SELECT (jsonb_populate_record(b, jsonb_build_object('period', '{period}', 'time_zone', '{zone}'))).* FROM image_gen.budgets b) b,
                     LATERAL (SELECT '{at}'::timestamptz) AS t(m)"
         ))

@@ -32,7 +32,7 @@ pub fn stage(providers: &[&str], conf: &[&str]) -> Stage {
     stage
 }
 
-/// A picture of alice's whose bytes are in the database, as an argument. It costs one call of BFL or of a stand-in.
+/// An image of alice's whose bytes are in the database, as an argument. It costs one call of BFL or of a stand-in.
 pub fn picture(stage: &Stage) -> String {
     let mut alice = stage.alice();
     let id =

@@ -64,7 +64,7 @@ fn explain_sends_nothing_and_shows_no_key() {
             assert!(!text.contains("test-"), "a key: {row:?}");
             assert!(
                 !text.contains(";base64,ivbor") || text.len() < 4_000,
-                "pictures are cut: {} characters",
+                "images are cut: {} characters",
                 text.len()
             );
         }

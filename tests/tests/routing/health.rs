@@ -142,7 +142,9 @@ fn with_one_provider_jobs_wait_for_its_recovery_and_none_is_lost() {
     println!("{during} submissions while it was down; {:?}", counts(&mut alice));
     stage.sim.clear_rules();
     let recovered_from = last_entry(&stage);
-    wait_until("all jobs end", secs(90), || admin.number("SELECT count(*) FROM image_gen.queue") == 0);
+    wait_until("all jobs end", secs(90), || {
+        admin.number("SELECT count(*) FROM image_gen_internal.queue") == 0
+    });
     println!("all over after {:?}: {:?}", started.elapsed(), counts(&mut alice));
     assert_eq!(counts(&mut alice), BTreeMap::from([("succeeded".to_owned(), 300)]));
     let accepted = submits_after(&stage, "bfl", recovered_from);

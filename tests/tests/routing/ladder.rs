@@ -38,9 +38,9 @@ fn none(session: &mut Session, sql: &str) {
 
 /// Replaces the ladder by these rows, as an administrator.
 fn set_ladder(admin: &mut Session, rows: &str) {
-    admin.run("DELETE FROM image_gen.ladder");
+    admin.run("DELETE FROM image_gen.refusal_steps");
     if !rows.is_empty() {
-        admin.run(&format!("INSERT INTO image_gen.ladder (rung, action, model) VALUES {rows}"));
+        admin.run(&format!("INSERT INTO image_gen.refusal_steps (step, action, model) VALUES {rows}"));
     }
 }
 
@@ -379,12 +379,12 @@ fn every_operation_climbs() {
 
 #[test]
 fn a_ladder_that_names_no_model_that_exists_stops_nobody() {
-    // An administrator's slip must not stand between other people and their pictures.
+    // An administrator's slip must not stand between other people and their images.
     let stage = stage(&["bfl", "openai"], &[]);
     refuse(&stage, "[all]");
     let mut admin = stage.admin();
     let slip = admin.try_rows(
-        "INSERT INTO image_gen.ladder (rung, action, model) VALUES (5, 'switch_model', 'no-such-model')",
+        "INSERT INTO image_gen.refusal_steps (step, action, model) VALUES (5, 'switch_model', 'no-such-model')",
     );
     println!("the slip is {}", if slip.is_ok() { "accepted" } else { "refused" });
     let mut alice = stage.alice();

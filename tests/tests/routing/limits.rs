@@ -55,7 +55,7 @@ fn a_provider_that_limits_calls_is_left_alone_and_the_second_does_all_the_work()
         assert!(calls <= 30, "{calls} calls to the first");
         assert!(lines(&stage) <= 10, "{} lines in the log", lines(&stage));
         let most = alice.number("SELECT max(number) FROM image_gen.attempts");
-        assert!(most <= 2, "one attempt for the outage and one for the picture, not {most}");
+        assert!(most <= 2, "one attempt for the outage and one for the image, not {most}");
         check_ledger(&stage);
     }
 }
@@ -95,7 +95,7 @@ fn with_one_provider_all_is_delivered_soon_after_its_recovery_and_in_the_order_o
     assert!(off <= 15 * order.len(), "{order:?}");
     assert!(lines(&stage) <= 10, "{} lines in the log", lines(&stage));
     let most = alice.number("SELECT max(number) FROM image_gen.attempts");
-    assert!(most <= 2, "one attempt for the outage and one for the picture, not {most}");
+    assert!(most <= 2, "one attempt for the outage and one for the image, not {most}");
     check_ledger(&stage);
 }
 

@@ -207,6 +207,6 @@ fn many_ends_in_the_middle_of_many_ladders_pay_nothing_twice() {
     }
     println!("30 ladders through four ends: {uncertain} uncertain");
     assert!(!stage.sim.totals().by_provider.contains_key("fal"));
-    assert_eq!(stage.admin().number("SELECT count(*) FROM image_gen.queue"), 0);
+    assert_eq!(stage.admin().number("SELECT count(*) FROM image_gen_internal.queue"), 0);
     stage.check_money();
 }

@@ -115,7 +115,7 @@ fn a_person_can_bring_the_picture_of_a_refused_job() {
     assert_eq!((job.url.as_str(), job.billed_cost), ("https://cdn.example.com/lamp.png", cost));
     assert_eq!(alice.number("SELECT count(*) FROM image_gen.campaign_assets"), 1);
     assert_eq!(stage.sim.submits(), 2);
-    // The calls keep their story; the picture has a line of its own.
+    // The calls keep their story; the image has a line of its own.
     let statuses =
         "SELECT string_agg(provider || ' ' || status, ', ' ORDER BY number) FROM image_gen.attempts";
     assert_eq!(alice.text(statuses), "bfl refused, openai refused, person succeeded");
@@ -270,7 +270,7 @@ fn a_job_that_needs_the_picture_waits_through_the_review() {
             "prompt => 'a lamp [refused {what}]', model => 'flux-1.1-pro', width => 512, height => 512"
         ))
     };
-    let states = "SELECT q.state FROM image_gen.queue q JOIN image_gen.jobs j USING (seq) WHERE j.prompt LIKE '%[after]%' ORDER BY q.seq";
+    let states = "SELECT q.state FROM image_gen_internal.queue q JOIN image_gen.jobs j USING (seq) WHERE j.prompt LIKE '%[after]%' ORDER BY q.seq";
     let mut admin = stage.admin();
     let sources = [shot(&mut alice, "one"), shot(&mut alice, "two")];
     let after: Vec<String> = sources
@@ -300,8 +300,10 @@ fn a_job_that_needs_the_picture_waits_through_the_review() {
         "{job:?}"
     );
     assert!(job.error_message.contains(&sources[1]), "{job:?}");
-    wait_until("the queue is empty", secs(5), || admin.number("SELECT count(*) FROM image_gen.queue") == 0);
-    assert_eq!(admin.number("SELECT count(*) FROM image_gen.waits"), 0);
+    wait_until("the queue is empty", secs(5), || {
+        admin.number("SELECT count(*) FROM image_gen_internal.queue") == 0
+    });
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.job_dependencies"), 0);
     assert_eq!(asked(&stage, "[after]").len(), 2);
     check_ledger(&stage);
 }

@@ -101,7 +101,7 @@ impl Snapshot {
 /// What is wanted of a model, for [`Snapshot::choose`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wish<'a> {
-    /// Legible text in the picture.
+    /// Legible text in the image.
     pub needs_text: bool,
     /// A photograph, or what looks like one.
     pub photoreal: bool,
@@ -109,7 +109,7 @@ pub struct Wish<'a> {
     pub draft: bool,
     /// An illustration or a poster.
     pub stylized: bool,
-    /// A picture is there and is to be changed.
+    /// An image is there and is to be changed.
     pub editing: bool,
     /// What matters most.
     pub priority: Option<&'a str>,
@@ -194,7 +194,7 @@ impl Snapshot {
         let best = all.min_by(|(a, p, m), (b, q, n)| (a, p.priority, &m.name).cmp(&(b, q.priority, &n.name)));
         let model = best.map(|(_, p, m)| format!("{}:{}", p.id, m.name));
         let reason = match model {
-            Some(_) => "the lowest list price of a picture",
+            Some(_) => "the lowest list price of an image",
             None => "no model with a list price is configured: set a provider's key",
         };
         Choice { model, rule: Some("cost".into()), reason: Some(reason.into()) }

@@ -101,11 +101,11 @@ pub(super) struct Rule {
     pub reason: String,
 }
 
-/// A row of `image_gen.ladder`: what follows a refusal.
+/// A row of `image_gen.refusal_steps`: what follows a refusal.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RefusalStep {
     #[serde(default)]
-    rung: i32,
+    step: i32,
     /// `rewrite`, `switch_model`, `review` or `fail`.
     pub action: String,
     /// For `switch_model`: this one; `None` is the next one of the route.
@@ -117,7 +117,7 @@ pub struct RefusalStep {
 pub struct Need {
     /// The task.
     pub task: Task,
-    /// The subject of a reference picture must reappear exactly: a task of its own where a provider has a model for it.
+    /// The subject of a reference image must reappear exactly: a task of its own where a provider has a model for it.
     pub character: bool,
 }
 
@@ -196,7 +196,7 @@ impl Rows {
             // An amount with more digits than a Decimal has is no price.
             "prices" => self.prices.extend(read(table, json).ok().into_iter().collect::<Vec<PriceRow>>()),
             "model_rules" => self.rules.push(read(table, json)?),
-            "ladder" => self.steps.push(read(table, json)?),
+            "refusal_steps" => self.steps.push(read(table, json)?),
             "campaign_grants" => drop(self.granted.insert(name.to_owned())),
             "keys" => self.keys = read(table, json)?,
             "day" => self.day = read(table, json)?,
@@ -298,7 +298,7 @@ impl From<Rows> for Snapshot {
             ..Snapshot::default()
         };
         snapshot.rules.sort_by_key(|rule| rule.position);
-        snapshot.steps.sort_by_key(|step| step.rung);
+        snapshot.steps.sort_by_key(|step| step.step);
         let mut prices = prices(rows.prices);
         snapshot.providers = rows.providers;
         snapshot.providers.sort_by(|a, b| (a.priority, &a.id).cmp(&(b.priority, &b.id)));
@@ -532,7 +532,7 @@ impl Snapshot {
         })
     }
 
-    /// The lowest list price of a picture of a model, in USD.
+    /// The lowest list price of an image of a model, in USD.
     pub(super) fn lowest_price(&self, model: &Model) -> Option<Decimal> {
         let of_a_picture = |p: &&Price| {
             matches!(p.unit, Unit::Image | Unit::Megapixel | Unit::BegunMegapixel | Unit::FirstMegapixel)

@@ -14,7 +14,7 @@ use crate::seed::MAX_SEED;
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRequest {
-    /// What should be in the picture.
+    /// What should be in the image.
     pub prompt: Option<String>,
     /// What should not be in it.
     pub negative_prompt: Option<String>,
@@ -30,17 +30,17 @@ pub struct RawRequest {
     pub guidance: Option<f64>,
     /// Diffusion steps; the range depends on the model.
     pub steps: Option<i64>,
-    /// How many pictures.
+    /// How many images.
     pub n: Option<i64>,
     /// `draft`, `low`, `standard`, `medium`, `high`, `hd` …: mapped per model.
     pub quality: Option<String>,
-    /// The picture to work on.
+    /// The image to work on.
     pub image: Option<String>,
     /// What of it to change.
     pub mask: Option<String>,
-    /// The picture whose style is wanted.
+    /// The image whose style is wanted.
     pub style_image: Option<String>,
-    /// A picture whose subject should reappear.
+    /// An image whose subject should reappear.
     pub reference_image: Option<String>,
     /// `strict`, `balanced` or `loose`.
     pub consistency_mode: Option<String>,
@@ -117,8 +117,8 @@ impl RawRequest {
         let n = self.n.unwrap_or(1);
         if !(1..=MAX_N).contains(&n) {
             return Err(Invalid::new(
-                format!("n is {n}, but a job makes 1 to {MAX_N} pictures"),
-                "Queue several jobs for more pictures.",
+                format!("n is {n}, but a job makes 1 to {MAX_N} images"),
+                "Queue several jobs for more images.",
             ));
         }
         let steps = match self.steps {
@@ -164,7 +164,7 @@ impl RawRequest {
     fn prompt(&self, task: Task) -> Result<String, Invalid> {
         let own = self.prompt.as_deref().filter(|p| !is_blank(p));
         let Some(prompt) = own.or(task.usual_prompt()) else {
-            return Err(Invalid::new("the prompt is empty", "Describe the picture in the argument prompt."));
+            return Err(Invalid::new("the prompt is empty", "Describe the image in the argument prompt."));
         };
         not_too_long("prompt", prompt)?;
         Ok(prompt.to_owned())
@@ -192,10 +192,10 @@ impl RawRequest {
         match mode {
             Mode::Inpaint if self.mask.is_none() => Err(Invalid::new(
                 "an inpainting needs a mask",
-                "Give mask => a picture of the same size whose white pixels are to be changed.",
+                "Give mask => an image of the same size whose white pixels are to be changed.",
             )),
             Mode::Outpaint if borders.is_empty() => Err(Invalid::new(
-                "an outpainting needs to know where to extend the picture",
+                "an outpainting needs to know where to extend the image",
                 "Give at least one of border_left, border_right, border_top, border_bottom, in pixels.",
             )),
             Mode::Img2img | Mode::Outpaint if self.mask.is_some() => Err(Invalid::new(
@@ -210,22 +210,22 @@ impl RawRequest {
         }
     }
 
-    /// All pictures that the operation needs are there and can be understood; no other is.
+    /// All images that the operation needs are there and can be understood; no other is.
     fn check_pictures(&self, operation: Operation) -> Result<(), Invalid> {
         let needs_image = operation != Operation::Generate;
         match (&self.image, needs_image) {
-            (None, true) => return Err(Invalid::new("the picture to work on is missing", REFERENCES)),
-            // S19: a text-to-image call is the wrong shape for changing a picture.
+            (None, true) => return Err(Invalid::new("the image to work on is missing", REFERENCES)),
+            // S19: a text-to-image call is the wrong shape for changing an image.
             (Some(_), false) => {
                 return Err(Invalid::new(
-                    "generate makes new pictures and takes no source picture",
-                    "To change a picture call image_gen.edit(image, prompt); to keep a character use reference_image.",
+                    "generate makes new images and takes no source image",
+                    "To change an image call image_gen.edit(image, prompt); to keep a character use reference_image.",
                 ));
             }
             _ => {}
         }
         if operation == Operation::TransferStyle && self.style_image.is_none() {
-            return Err(Invalid::new("the picture with the style is missing", REFERENCES));
+            return Err(Invalid::new("the image with the style is missing", REFERENCES));
         }
         for reference in
             [&self.image, &self.mask, &self.style_image, &self.reference_image].into_iter().flatten()
@@ -257,7 +257,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// What an argument that refers to a picture may be.
+/// What an argument that refers to an image may be.
 pub(crate) const REFERENCES: &str =
     "Give an https URL, a data: URI in base64, 'asset:ID' of a row in campaign_assets, or 'job:gen_...'.";
 
@@ -383,7 +383,7 @@ mod tests {
             (json!({"prompt": "x", "aspect_ratio": "wide"}), "wide"),
             (json!({"prompt": "x", "priority": "luck"}), "luck"),
             (json!({"prompt": "x", "consistency_mode": "exact"}), "exact"),
-            (json!({"prompt": "x", "image": "https://a.example/x.png"}), "no source picture"),
+            (json!({"prompt": "x", "image": "https://a.example/x.png"}), "no source image"),
             (json!({"prompt": "x", "reference_image": "me.png"}), "me.png"),
         ] {
             let error = asked(Operation::Generate, bad.clone()).unwrap_err();

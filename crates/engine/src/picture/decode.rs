@@ -1,5 +1,5 @@
 //! From bytes to pixels, within the bounds of [`super`]. What is allocated is bounded before, and its failure is an error:
-//! a process of the database must not abort for a picture.
+//! a process of the database must not abort for an image.
 
 use std::io::Cursor;
 
@@ -8,10 +8,10 @@ use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::{Flaw, MAX_DECODED, MAX_PIXELS, MAX_SIDE, content_type, whole};
 
-/// What a decoder may allocate beside the decoded picture: its tables, and metadata such as a colour profile.
+/// What a decoder may allocate beside the decoded image: its tables, and metadata such as a colour profile.
 const BESIDE: u64 = 32 << 20;
 
-/// A decoded picture: rows of pixels of 8-bit channels, without padding. It is as people see it: a photograph that its camera
+/// A decoded image: rows of pixels of 8-bit channels, without padding. It is as people see it: a photograph that its camera
 /// stored lying on its side is turned where it is read.
 pub(crate) struct Pixels {
     pub width: u32,
@@ -46,7 +46,7 @@ impl Pixels {
             && self.data.iter().skip(self.channels - 1).step_by(self.channels).any(|a| *a < 128)
     }
 
-    /// Red, green, blue and alpha of a pixel inside the picture.
+    /// Red, green, blue and alpha of a pixel inside the image.
     pub fn rgba(&self, x: u32, y: u32) -> [u8; 4] {
         let (column, row, length) = self.stored_at(x, y);
         let at = (row as usize * length as usize + column as usize) * self.channels;
@@ -59,7 +59,7 @@ impl Pixels {
         }
     }
 
-    /// The brightness of a pixel inside the picture, by Rec. 709.
+    /// The brightness of a pixel inside the image, by Rec. 709.
     pub fn grey(&self, x: u32, y: u32) -> u8 {
         let [red, green, blue, _] = self.rgba(x, y).map(u32::from);
         // Weights sum to 10000, so it fits.
@@ -74,7 +74,7 @@ pub(crate) fn buffer(bytes: usize) -> Result<Vec<u8>, String> {
     Ok(buffer)
 }
 
-/// Decodes the first frame of a picture, which must be whole.
+/// Decodes the first frame of an image, which must be whole.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Pixels, Flaw> {
     let damaged = |why: image::ImageError| Flaw::Damaged(why.to_string());
     let format = image::guess_format(bytes).map_err(|_| Flaw::Unknown)?;
@@ -101,7 +101,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Pixels, Flaw> {
     let length = usize::try_from(total).map_err(|_| Flaw::TooLarge { width, height })?;
     let mut data = buffer(length).map_err(Flaw::Damaged)?;
     data.resize(length, 0);
-    // What is said there in vain is no reason to refuse the picture.
+    // What is said there in vain is no reason to refuse the image.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     decoder.read_image(&mut data).map_err(damaged)?;
     let (channels, wide) = match colour {

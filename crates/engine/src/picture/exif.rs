@@ -12,7 +12,7 @@ pub fn jpeg(picture: &RgbImage, orientation: u8) -> Vec<u8> {
     exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
     let length = u16::try_from(exif.len() + 2).unwrap();
     let segment = [&[0xff, 0xe1][..], &length.to_be_bytes(), &exif].concat();
-    // After the start of the picture.
+    // After the start of the image.
     file.splice(2..2, segment);
     file
 }

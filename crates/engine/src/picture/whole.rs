@@ -1,8 +1,8 @@
-//! Whether a picture's file goes to its end. Decoders are generous: they take the rows that are there, and fill the rest.
+//! Whether an image's file goes to its end. Decoders are generous: they take the rows that are there, and fill the rest.
 
 use image::ImageFormat;
 
-/// An error where the file ends before the picture does.
+/// An error where the file ends before the image does.
 pub(super) fn check(format: ImageFormat, bytes: &[u8]) -> Result<(), &'static str> {
     let whole = match format {
         ImageFormat::Png => png(bytes),

@@ -1,4 +1,4 @@
-//! The web UI of AUTOMATIC1111 and its descendants, on the user's own machine: one call, one job at a time, the pictures
+//! The web UI of AUTOMATIC1111 and its descendants, on the user's own machine: one call, one job at a time, the images
 //! come back as base64. There is no filter and no bill.
 
 use std::time::Duration;
@@ -28,9 +28,9 @@ const AUTH: Auth = Auth { header: "authorization", prefix: "Basic ", basic: true
 const RENDER_TIMEOUT: Duration = Duration::from_secs(600);
 /// The model that stands for whatever is loaded.
 const LOADED: &str = "sd-local";
-/// The name of the ControlNet model for a reference picture: as an option, else as a prerequisite finds it.
+/// The name of the ControlNet model for a reference image: as an option, else as a prerequisite finds it.
 const ADAPTER: &str = "controlnet_model";
-/// Models that draw a subject from a picture, best first. Their names go on with a hash.
+/// Models that draw a subject from an image, best first. Their names go on with a hash.
 const ADAPTERS: [&str; 4] =
     ["ip-adapter-plus-face_sd15", "ip-adapter-full-face_sd15", "ip-adapter-plus_sd15", "ip-adapter_sd15"];
 /// How far an outpainting may stray from the smeared edge that it starts from.
@@ -95,7 +95,7 @@ impl Provider for A1111 {
         }
         builder.set("force_task_id", json!(call.tag));
         if call.task == Task::Inpaint {
-            // The whole picture is looked at, and the marked area starts from what is there.
+            // The whole image is looked at, and the marked area starts from what is there.
             builder.set("inpaint_full_res", json!(false));
             builder.set("inpainting_fill", json!(1));
         }
@@ -125,7 +125,7 @@ impl Provider for A1111 {
         } else {
             let seeds = seeds(&answer);
             let images = answer.get("images").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-            // Of several pictures the first one can be an overview of all, and what ControlNet saw comes last.
+            // Of several images the first one can be an overview of all, and what ControlNet saw comes last.
             let skip = usize::from(seeds.len() > 1 && images.len() > seeds.len());
             let most = if seeds.is_empty() { images.len() } else { seeds.len() };
             let texts = images.iter().skip(skip).take(most).filter_map(Value::as_str);
@@ -183,7 +183,7 @@ fn option<'a>(call: &Call<'a>, name: &str) -> Option<&'a str> {
     call.request.options.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
-/// Makes ControlNet units of the pictures that only guide.
+/// Makes ControlNet units of the images that only guide.
 fn add_units(call: &Call<'_>, builder: &mut RequestBuilder<'_>) {
     let mut units = vec![];
     let mut unit = |image: Value, module: &str, model: &str, weight: Value| {
@@ -210,7 +210,7 @@ fn add_units(call: &Call<'_>, builder: &mut RequestBuilder<'_>) {
     }
 }
 
-/// The seed of each picture. `info` is JSON in a string.
+/// The seed of each image. `info` is JSON in a string.
 fn seeds(answer: &Value) -> Vec<i64> {
     let info = match answer.get("info") {
         Some(Value::String(text)) => serde_json::from_str(text).unwrap_or(Value::Null),

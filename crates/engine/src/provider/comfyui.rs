@@ -1,4 +1,4 @@
-//! ComfyUI on a machine of one's own: pictures are uploaded, a graph is queued, its history names the files.
+//! ComfyUI on a machine of one's own: images are uploaded, a graph is queued, its history names the files.
 //!
 //! It knows no keys, no filter and no bill: whatever goes wrong costs nothing.
 
@@ -58,7 +58,7 @@ impl Provider for ComfyUi {
         }
     }
 
-    /// A graph names files that are there already, so each picture is uploaded first.
+    /// A graph names files that are there already, so each image is uploaded first.
     fn prerequisite(&self, call: &Call<'_>) -> Result<Option<Prerequisite>, Invalid> {
         let pictures = RequestBuilder::new(call)?.taken_pictures()?;
         let Some((role, input)) = pictures.into_iter().find(|(role, _)| call.found(role.name()).is_none())
@@ -185,7 +185,7 @@ impl Provider for ComfyUi {
             .filter_map(|image| view(base, image))
             .collect();
         if pictures.is_empty() {
-            return Err(Rejection::free(Failure::Broken, "success, but no picture in the history"));
+            return Err(Rejection::free(Failure::Broken, "success, but no image in the history"));
         }
         Ok(Reply::Finished(Output {
             pictures,
@@ -328,7 +328,7 @@ fn names_missing_model(error: &Value) -> bool {
         && input != "sampler_name"
 }
 
-/// The URL of a picture; previews are of type `temp` and do not count.
+/// The URL of an image; previews are of type `temp` and do not count.
 fn view(base: &str, image: &Value) -> Option<Source> {
     let name = text_at(image, &["/filename"])?;
     let kind = text_at(image, &["/type"]).filter(|kind| *kind == "output")?;

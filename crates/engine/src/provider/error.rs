@@ -178,7 +178,7 @@ pub fn without_result<P: Provider + ?Sized>(
     };
     match refusal::in_result(answer) {
         Some(why) => rejected(Failure::Refused, why),
-        None => rejected(Failure::Broken, "success, but no picture in the answer".into()),
+        None => rejected(Failure::Broken, "success, but no image in the answer".into()),
     }
 }
 

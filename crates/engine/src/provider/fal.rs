@@ -25,7 +25,7 @@ pub(super) struct Fal;
 const AUTH: Auth = Auth::header("authorization", "Key ");
 /// Where prices and the account are.
 const PLATFORM: &str = "https://api.fal.ai";
-/// Pictures travel in the submission; a slow line needs its time.
+/// Images travel in the submission; a slow line needs its time.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(120);
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -66,7 +66,7 @@ impl Provider for Fal {
         let answer = response.json();
         let named = |pointer: &str| text_at(&answer, &[pointer]).map(str::to_owned);
         let Some(id) = task_id(&answer, "/request_id") else {
-            // The address of fal's direct service, which has no queue, answers with the pictures.
+            // The address of fal's direct service, which has no queue, answers with the images.
             return read_pictures(&answer, || without_task(self, response, &answer));
         };
         // Should an answer leave a URL out: tasks are below owner and app, whatever the rest of the endpoint's name is.
@@ -215,13 +215,13 @@ fn write_borders(call: &Call<'_>, builder: &mut RequestBuilder<'_>) -> Result<()
     }
     if form == Some("frame") && (b.left != b.right || b.top != b.bottom) {
         let message =
-            format!("{} itself decides where in the new frame the picture lies", call.candidate.name());
+            format!("{} itself decides where in the new frame the image lies", call.candidate.name());
         builder.warnings.push(Warning::new("adjusted", message));
     }
     Ok(())
 }
 
-/// Pictures are in `images`, or alone in `image`. One that the safety checker found is there, but black: it is no picture,
+/// Images are in `images`, or alone in `image`. One that the safety checker found is there, but black: it is no image,
 /// and it is charged for.
 fn read_pictures(answer: &Value, missing: impl FnOnce() -> Rejection) -> Result<Reply, Rejection> {
     let flags = ["has_nsfw_concepts", "nsfw_content_detected"].iter().find_map(|name| answer.get(*name));
@@ -256,7 +256,7 @@ fn read_pictures(answer: &Value, missing: impl FnOnce() -> Rejection) -> Result<
         return Ok(Reply::Finished(output));
     }
     if output.withheld > 0 || is_flagged(0) {
-        let message = "the safety checker withheld the picture (has_nsfw_concepts)";
+        let message = "the safety checker withheld the image (has_nsfw_concepts)";
         return Err(Rejection::charged(Failure::Refused, message));
     }
     Err(missing())

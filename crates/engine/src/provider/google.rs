@@ -1,4 +1,4 @@
-//! Google's Gemini image models: one call, the picture comes back as base64 beside what the model says.
+//! Google's Gemini image models: one call, the image comes back as base64 beside what the model says.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Provider for Google {
         let mut builder = RequestBuilder::new(call)?;
         builder.scalars()?;
         builder.size()?;
-        // Pictures come first, in the order in which the prompt can name them.
+        // Images come first, in the order in which the prompt can name them.
         let mut parts: Vec<Value> = builder
             .taken_pictures()?
             .iter()
@@ -92,7 +92,7 @@ impl Provider for Google {
             (true, _) => Err(Rejection::unknown(Failure::Refused, why)),
             (false, true) => Err(without_result(self, response, &answer)),
             (false, false) => {
-                let message = format!("success, but no picture in the answer: {why}");
+                let message = format!("success, but no image in the answer: {why}");
                 Err(Rejection::unknown(Failure::Broken, message))
             }
         }
@@ -156,7 +156,7 @@ fn tokens(answer: &Value) -> Option<Tokens> {
     };
     let image_in = of_pictures("promptTokensDetails").unwrap_or(0);
     let all_out = count("candidatesTokenCount");
-    // Without details everything counts as picture: that is what most of it is, and the dearer.
+    // Without details everything counts as image: that is what most of it is, and the dearer.
     let image_out = of_pictures("candidatesTokensDetails").filter(|n| *n > 0).unwrap_or(all_out);
     let tokens = Tokens {
         text_in: count("promptTokenCount").saturating_sub(image_in),

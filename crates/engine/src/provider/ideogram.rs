@@ -23,7 +23,7 @@ mod tests;
 pub(super) struct Ideogram;
 
 const AUTH: Auth = Auth::header("api-key", "");
-/// The connection is silent while a picture is made.
+/// The connection is silent while an image is made.
 const RENDER_TIMEOUT: Duration = Duration::from_secs(300);
 /// Links of the current API work for a day; how long the older ones do is not said (Ideogram API reference).
 const LINK_LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -35,7 +35,7 @@ enum Api {
     Current,
     /// `/v1/ideogram-v3/{action}`.
     V3,
-    /// The same, drawing a character from a reference picture.
+    /// The same, drawing a character from a reference image.
     V3Character,
     /// `/generate`, `/remix`, `/edit` and `/upscale`.
     Legacy,
@@ -68,7 +68,7 @@ impl Provider for Ideogram {
         let mut builder = RequestBuilder::new(call)?;
         if api == Api::V3Character && call.inputs.get(Role::ReferenceImage).is_none() {
             return Err(Invalid::new(
-                format!("{} draws a character from a picture of it", candidate.name()),
+                format!("{} draws a character from an image of it", candidate.name()),
                 "Give reference_image, or choose another model.",
             ));
         }
@@ -76,7 +76,7 @@ impl Provider for Ideogram {
         if builder.takes("size") || candidate.sizes == SizeRule::Source {
             builder.size()?;
         } else if request.width.is_some() || request.aspect_ratio.is_some() {
-            builder.warnings.push(candidate.unsupported("size when it works on a picture"));
+            builder.warnings.push(candidate.unsupported("size when it works on an image"));
         }
         let base = base_url(self, candidate);
         let (path, body) = match api {
@@ -185,7 +185,7 @@ fn legacy(call: &Call<'_>, builder: &mut RequestBuilder<'_>) -> (String, Body) {
     };
     if call.task == Task::Upscale {
         if !call.request.has_own_prompt(call.task) {
-            // Optional here, and what we say where the caller says nothing is no description of a picture.
+            // Optional here, and what we say where the caller says nothing is no description of an image.
             builder.fields.remove("prompt");
         }
     } else {
@@ -205,7 +205,7 @@ fn legacy(call: &Call<'_>, builder: &mut RequestBuilder<'_>) -> (String, Body) {
     (action.to_owned(), Body::Form(parts))
 }
 
-/// The pictures of an answer. One that the safety check withheld after it was made is charged like the others.
+/// The images of an answer. One that the safety check withheld after it was made is charged like the others.
 fn read_pictures(
     answer: &Value,
     lifetime: Option<Duration>,
@@ -221,7 +221,7 @@ fn read_pictures(
         if withheld.is_empty() {
             return Err(missing());
         }
-        let message = "the picture was made and withheld by the safety check";
+        let message = "the image was made and withheld by the safety check";
         return Err(Rejection::charged(Failure::Refused, message));
     };
     let micros = answer.get("usage_cost_usd_micros").and_then(decimal);

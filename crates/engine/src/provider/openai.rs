@@ -1,4 +1,4 @@
-//! OpenAI, and every endpoint that speaks its images API: one call, the pictures come back as base64.
+//! OpenAI, and every endpoint that speaks its images API: one call, the images come back as base64.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Provider for OpenAi {
         builder.set("model", candidate.remote_name.clone().into());
         builder.scalars()?;
         builder.size()?;
-        // A reference or a source makes it an edit; several pictures go in the order in which the prompt can name them.
+        // A reference or a source makes it an edit; several images go in the order in which the prompt can name them.
         builder.picture_files()?;
         let base = base_url(self, candidate);
         let (url, body) = match call.task {
@@ -46,7 +46,7 @@ impl Provider for OpenAi {
                 (format!("{base}/images/generations"), builder.json())
             }
             _ => {
-                // `image` alone for a single picture: endpoints that only resemble OpenAI's know no list.
+                // `image` alone for a single image: endpoints that only resemble OpenAI's know no list.
                 let pictures = builder.files.iter().filter(|p| p.name == "image[]").count();
                 builder.files.iter_mut().filter(|p| pictures == 1 && p.name == "image[]").for_each(|p| {
                     p.name = "image".into();
@@ -65,7 +65,7 @@ impl Provider for OpenAi {
         let mut pictures = vec![];
         for datum in answer.get("data").and_then(Value::as_array).into_iter().flatten() {
             if let Some(text) = text_at(datum, &["/b64_json"]) {
-                // Bytes that do not decode are not a picture; whether the rest is enough is decided below.
+                // Bytes that do not decode are not an image; whether the rest is enough is decided below.
                 pictures.extend(lenient::base64(text).map(Source::Inline));
             } else if let Some(url) = text_at(datum, &["/url"]) {
                 // Compatible endpoints and the older models answer with a URL that works for an hour.
@@ -82,7 +82,7 @@ impl Provider for OpenAi {
             let text_in = count("/input_tokens_details/text_tokens")
                 .unwrap_or_else(|| count("/input_tokens").unwrap_or(0).saturating_sub(image_in));
             let all_out = count("/output_tokens").unwrap_or(0);
-            // Text written beside a picture has its own rate. Without details everything counts as picture, the dearer.
+            // Text written beside an image has its own rate. Without details everything counts as image, the dearer.
             let text_out = count("/output_tokens_details/text_tokens").unwrap_or(0).min(all_out);
             Tokens { text_in, image_in, image_out: all_out - text_out, text_out }
         });
@@ -170,7 +170,7 @@ mod tests {
             "mask=image/png",
         ];
         assert_eq!(fields, expected);
-        // S88: both pictures, in order.
+        // S88: both images, in order.
         let inputs = super::super::testing::inputs(&[Role::Image, Role::StyleImage]);
         let prepared =
             OpenAi.prepare(&call_with(Task::TransferStyle, &request, &candidate, &inputs)).unwrap();

@@ -1,4 +1,4 @@
-//! OpenRouter: many providers behind one API. One call, the pictures come back as base64 with what they cost.
+//! OpenRouter: many providers behind one API. One call, the images come back as base64 with what they cost.
 //!
 //! Most models are asked over the images endpoint; those whose catalogue row says `api = "chat"` over the chat endpoint.
 
@@ -153,7 +153,7 @@ fn reasons(metadata: &Value) -> impl Iterator<Item = &str> {
     metadata.get("reasons").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// Where the images endpoint has a picture.
+/// Where the images endpoint has an image.
 const DATA: &[&str] = &["/b64_json", "/url"];
 /// Where the chat endpoint has one.
 const CHAT: &[&str] = &["/image_url/url", "/imageUrl/url", "/imageUrl"];

@@ -1,4 +1,4 @@
-//! The embedded default: draws a picture from prompt and seed, without network, key or cost, and visibly
+//! The embedded default: draws an image from prompt and seed, without network, key or cost, and visibly
 //! marked as a preview. It is used only when asked for.
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};

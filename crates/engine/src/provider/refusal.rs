@@ -45,7 +45,7 @@ pub const ENDS: &[(&str, &str)] = &[
     ("CONTENT_FILTERED", "Stability"),
 ];
 
-/// Flags beside a picture, or in the place of one, that say that it was withheld.
+/// Flags beside an image, or in the place of one, that say that it was withheld.
 pub const FLAGS: &[(&str, bool)] =
     &[("has_nsfw_concepts", true), ("nsfw_content_detected", true), ("is_image_safe", false), ("nsfw", true)];
 
@@ -101,7 +101,7 @@ pub fn is_end(reason: &str) -> bool {
     ENDS.iter().any(|(end, _)| plain(end) == reason)
 }
 
-/// What a success without a picture says about having refused it; `None` where it says nothing of that.
+/// What a success without an image says about having refused it; `None` where it says nothing of that.
 pub fn in_result(answer: &Value) -> Option<String> {
     let mut left = 512;
     look(answer, 8, &mut left)
@@ -118,7 +118,7 @@ fn look(value: &Value, depth: u32, left: &mut u32) -> Option<String> {
             {
                 if let Some(reason) = fields.get(name).and_then(Value::as_str).filter(|reason| is_end(reason))
                 {
-                    return Some(format!("the picture was refused ({reason})"));
+                    return Some(format!("the image was refused ({reason})"));
                 }
             }
             for (name, flag) in FLAGS {
@@ -129,7 +129,7 @@ fn look(value: &Value, depth: u32, left: &mut u32) -> Option<String> {
                     None => false,
                 };
                 if flagged {
-                    return Some(format!("the picture was withheld ({name})"));
+                    return Some(format!("the image was withheld ({name})"));
                 }
             }
             fields.values().find_map(|inner| look(inner, depth, left))

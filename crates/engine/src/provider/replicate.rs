@@ -213,7 +213,7 @@ fn read_output(answer: &Value, missing: impl FnOnce() -> Rejection) -> Result<Re
     let logs = text_at(answer, &["/logs"]).unwrap_or_default();
     Ok(Reply::Finished(Output {
         pictures,
-        // The open FLUX models leave such pictures out of the list and say so here only.
+        // The open FLUX models leave such images out of the list and say so here only.
         withheld: logs.matches("NSFW content detected in image").count() as u32,
         seed: seed(logs),
         render_seconds: answer.pointer("/metrics/predict_time").and_then(Value::as_f64).filter(|s| *s > 0.0),

@@ -12,7 +12,7 @@ use crate::input::{Input, Role};
 use crate::job::{Borders, Consistency, Invalid, Task, Warning};
 use crate::size::{self, Made, Size, SizeRule};
 
-/// How pictures are written into JSON.
+/// How images are written into JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     /// Bare base64.
@@ -73,7 +73,7 @@ impl<'a> RequestBuilder<'a> {
             self.number("seed", Some(request.seed as f64))?;
         } else {
             let name = self.call.candidate.name();
-            let message = format!("{name} takes no seed: the picture cannot be repeated exactly");
+            let message = format!("{name} takes no seed: the image cannot be repeated exactly");
             self.warnings.push(Warning::new("seed_ignored", message));
         }
         self.number("steps", request.steps.map(f64::from))?;
@@ -88,7 +88,7 @@ impl<'a> RequestBuilder<'a> {
             (1, false) => {}
             (n, false) => {
                 return Err(Invalid::new(
-                    format!("{} makes one picture in a call, n is {n}", self.call.candidate.name()),
+                    format!("{} makes one image in a call, n is {n}", self.call.candidate.name()),
                     "Queue several jobs, or choose a model with a higher max_n in image_gen.models.",
                 ));
             }
@@ -98,7 +98,7 @@ impl<'a> RequestBuilder<'a> {
         Ok(self)
     }
 
-    /// The size, where the model takes one in this task. What is made from a picture follows that picture, so then only a
+    /// The size, where the model takes one in this task. What is made from an image follows that image, so then only a
     /// wish of the caller is sent.
     pub fn size(&mut self) -> Result<Made, Invalid> {
         let (request, candidate) = (self.call.request, self.call.candidate);
@@ -147,7 +147,7 @@ impl<'a> RequestBuilder<'a> {
         Ok(made)
     }
 
-    /// What an outpainting adds. An error where the model does not add that much, or does not make pictures that large.
+    /// What an outpainting adds. An error where the model does not add that much, or does not make images that large.
     pub fn borders(&self) -> Result<Borders, Invalid> {
         let (candidate, borders) = (self.call.candidate, self.call.request.borders);
         let sides = [
@@ -156,7 +156,7 @@ impl<'a> RequestBuilder<'a> {
             ("bottom", borders.bottom),
             ("left", borders.left),
         ];
-        let hint = "Extend the picture in several steps, or choose another model.";
+        let hint = "Extend the image in several steps, or choose another model.";
         let most = candidate.parameter("borders", self.call.task).and_then(|p| p.range).map(|(_, most)| most);
         if let Some(most) = most
             && let Some((side, pixels)) = sides.iter().find(|(_, pixels)| f64::from(*pixels) > most)
@@ -171,7 +171,7 @@ impl<'a> RequestBuilder<'a> {
             let made = borders.around(source);
             if made.width.max(made.height) > *max {
                 let message = format!(
-                    "the extended picture has {made} pixels, {} makes at most {max} on a side",
+                    "the extended image has {made} pixels, {} makes at most {max} on a side",
                     candidate.name()
                 );
                 return Err(Invalid::new(message, hint));
@@ -180,7 +180,7 @@ impl<'a> RequestBuilder<'a> {
         Ok(borders)
     }
 
-    /// All pictures, written into the JSON fields.
+    /// All images, written into the JSON fields.
     pub fn pictures(&mut self, encoding: Encoding) -> Result<&mut Self, Invalid> {
         for (role, input) in self.taken_pictures()? {
             let encoded = match self.call.found(role.name()) {
@@ -199,7 +199,7 @@ impl<'a> RequestBuilder<'a> {
         Ok(self)
     }
 
-    /// All pictures, as files of a form.
+    /// All images, as files of a form.
     pub fn picture_files(&mut self) -> Result<&mut Self, Invalid> {
         for (role, input) in self.taken_pictures()? {
             let parameter = self.call.candidate.parameter(role.name(), self.call.task);
@@ -209,7 +209,7 @@ impl<'a> RequestBuilder<'a> {
         Ok(self)
     }
 
-    /// The pictures that the model takes in this task, masks in its colours; a warning for each of the others.
+    /// The images that the model takes in this task, masks in its colours; a warning for each of the others.
     pub fn taken_pictures(&mut self) -> Result<Vec<(Role, Input)>, Invalid> {
         let mut taken = vec![];
         for role in Role::ALL {
@@ -254,7 +254,7 @@ impl<'a> RequestBuilder<'a> {
         Ok(taken)
     }
 
-    /// How much the reference picture counts.
+    /// How much the reference image counts.
     fn weigh(&mut self) {
         let Some(parameter) = self.call.candidate.parameter("reference_image", self.call.task) else {
             return;
@@ -488,7 +488,7 @@ fn put_at(fields: &mut Map<String, Value>, path: &str, value: Value) {
     }
 }
 
-/// A picture as a file of a form.
+/// An image as a file of a form.
 pub(super) fn file(field: &str, stem: &str, input: &Input) -> Part {
     let content = Content::File {
         name: input.file_name(stem),

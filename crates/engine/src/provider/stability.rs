@@ -1,4 +1,4 @@
-//! Stability AI: one form in, one picture in base64 out; only the creative upscaler is fetched later.
+//! Stability AI: one form in, one image in base64 out; only the creative upscaler is fetched later.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ mod tests;
 pub(super) struct Stability;
 
 const AUTH: Auth = Auth::header("authorization", "Bearer ");
-/// The connection is silent while a picture is made.
+/// The connection is silent while an image is made.
 const RENDER_TIMEOUT: Duration = Duration::from_secs(300);
 /// Results are to be asked for every ten seconds, not faster (Stability API reference).
 const POLL_PAUSE: Duration = Duration::from_secs(10);
@@ -55,12 +55,12 @@ impl Provider for Stability {
         let bytes: usize = builder.files.iter().map(|part| content_bytes(&part.content)).sum();
         if bytes > MAX_REQUEST_BYTES {
             return Err(Invalid::new(
-                format!("{} takes at most 10 MB of pictures, these have {bytes} bytes", candidate.name()),
-                "Give smaller pictures, for example as JPEG.",
+                format!("{} takes at most 10 MB of images, these have {bytes} bytes", candidate.name()),
+                "Give smaller images, for example as JPEG.",
             ));
         }
         if matches!(call.task, Task::Outpaint | Task::TransferStyle) && !request.has_own_prompt(call.task) {
-            // Optional here, and what we say where the caller says nothing is no description of a picture.
+            // Optional here, and what we say where the caller says nothing is no description of an image.
             builder.fields.remove("prompt");
         }
         if candidate.remote_name == "generate/sd3" && call.task != Task::Generate {
@@ -76,7 +76,7 @@ impl Provider for Stability {
         if builder.takes("size") || (follows_source(call) && !own_size) {
             builder.size()?;
         } else if request.width.is_some() || request.aspect_ratio.is_some() {
-            builder.warnings.push(candidate.unsupported("size when it works on a picture"));
+            builder.warnings.push(candidate.unsupported("size when it works on an image"));
         }
         let url = format!("{}/v2beta/stable-image/{}", base_url(self, candidate), candidate.remote_name);
         let http = HttpRequest::post(url, Some(AUTH), builder.form(), RENDER_TIMEOUT);
@@ -167,12 +167,12 @@ impl Provider for Stability {
     }
 }
 
-/// The picture of a finished answer. The upscaler's result calls it `result`.
+/// The image of a finished answer. The upscaler's result calls it `result`.
 fn read_picture(answer: &Value, missing: impl FnOnce() -> Rejection) -> Result<Reply, Rejection> {
     match text_at(answer, &["/finish_reason"]) {
-        // It comes with HTTP 200 and a blurred picture.
+        // It comes with HTTP 200 and a blurred image.
         Some("CONTENT_FILTERED") => {
-            return Err(Rejection::free(Failure::Refused, "the picture was filtered (CONTENT_FILTERED)"));
+            return Err(Rejection::free(Failure::Refused, "the image was filtered (CONTENT_FILTERED)"));
         }
         Some("ERROR") => return Err(Rejection::free(Failure::Broken, "the render failed (ERROR)")),
         _ => {}
@@ -195,7 +195,7 @@ fn check_options(call: &Call<'_>) -> Result<(), Invalid> {
     let is_there = |name: &str| call.request.options.get(name).and_then(Value::as_str).is_some();
     match NEEDED.iter().find(|name| known.values.contains(&json!(name)) && !is_there(name)) {
         Some(name) => Err(Invalid::new(
-            format!("{} needs to know what to look for in the picture", call.candidate.name()),
+            format!("{} needs to know what to look for in the image", call.candidate.name()),
             format!("Name it: options => '{{\"{name}\": \"the red car\"}}'."),
         )),
         None => Ok(()),

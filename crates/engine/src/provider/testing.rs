@@ -30,7 +30,7 @@ pub fn call_with<'a>(
     Call { task, request, candidate, inputs, found: &NOTHING, tag: "gen_01HWX2K8Y4N5R7P9Q1B3T6V8M0-1" }
 }
 
-/// Inputs for these roles: grey pictures of 96x64; a mask marks its left half.
+/// Inputs for these roles: grey images of 96x64; a mask marks its left half.
 pub fn inputs(roles: &[Role]) -> Inputs {
     let mut inputs = Inputs::default();
     for role in roles {

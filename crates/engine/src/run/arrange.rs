@@ -1,4 +1,4 @@
-//! The first part of a job: the pictures that go in are fetched and made fit, prerequisites are run, and the intent to send is
+//! The first part of a job: the images that go in are fetched and made fit, prerequisites are run, and the intent to send is
 //! written down.
 
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::job::{Invalid, Task, Warning};
 use crate::provider::{Charge, Rejection};
 use crate::size::Size;
 
-/// How often a picture is fetched in all.
+/// How often an image is fetched in all.
 const FETCH_TRIES: u32 = 3;
 
 impl Run {
-    /// Fetches the picture of this index, or goes on when there is none.
+    /// Fetches the image of this index, or goes on when there is none.
     pub(super) fn gather(&mut self, index: usize, now: i64) -> Step {
         match self.job.pictures.get(index) {
             Some((role, _)) if self.passes_over(*role) => {
@@ -35,7 +35,7 @@ impl Run {
         }
     }
 
-    /// Whether the candidate does without a picture that the caller gave: whether it can be had is beside the point.
+    /// Whether the candidate does without an image that the caller gave: whether it can be had is beside the point.
     fn passes_over(&self, role: Role) -> bool {
         role == Role::ReferenceImage && self.candidate.parameter(role.name(), self.task).is_none()
     }
@@ -108,7 +108,7 @@ impl Run {
         self.close_unsent(Failure::Invalid, &format!("the {role} could not be read: {}", excerpt(why)))
     }
 
-    /// Makes the pictures fit for the candidate.
+    /// Makes the images fit for the candidate.
     pub(super) fn arrange(&mut self, now: i64) -> Step {
         if let Err(invalid) = self.fit() {
             return self.unfit(&invalid);
@@ -137,7 +137,7 @@ impl Run {
                 self.warnings.push(Warning::new("adjusted", message));
             }
             if canonical.resized {
-                let message = format!("the mask was resized to the picture's {size}");
+                let message = format!("the mask was resized to the image's {size}");
                 self.warnings.push(Warning::new("adjusted", message));
             }
             self.inputs.set(Role::Mask, canonical.mask);
@@ -223,7 +223,7 @@ impl Run {
                     }
                     _ => rejection,
                 };
-                // It counts as an attempt, so that everybody sees where the job got stuck.
+                // It counts as an attempt, so that it shows where the job got stuck.
                 let begin = self.begin_entry(false, Some(Decimal::ZERO));
                 let free = Rejection { charge: Charge::Free, ..rejection };
                 match self.rejected(free, None) {

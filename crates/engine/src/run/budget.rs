@@ -41,7 +41,7 @@ impl Run {
             None => "has no known price".to_owned(),
         };
         let message = format!(
-            "the budget does not allow the call to {name}, which {cost}, and nobody cheaper is left; \
+            "the budget does not allow the call to {name}, which {cost}, and no cheaper candidate is left; \
              raise the budget or wait until it begins anew, then retry the job"
         );
         self.close(JobStatus::NeedsReview, Failure::OverBudget.because(message))
@@ -54,7 +54,7 @@ impl Run {
         self.later(vec![], HELD.mul_f64(0.5 + spread), self.plan.progress.clone())
     }
 
-    /// Undoes what was made ready for the candidate: the next one has pictures, prerequisites and warnings of its own.
+    /// Undoes what was made ready for the candidate: the next one has images, prerequisites and warnings of its own.
     fn take_back(&mut self) {
         self.number = self.number.saturating_sub(1);
         self.prepared = None;

@@ -174,7 +174,7 @@ impl Run {
         }
         let passing = |(_, _, code): &&(String, Duration, ErrorCode)| !is_final(*code);
         if !self.desperate && self.unwell.len() > 1 && self.unwell.iter().any(|unwell| passing(&unwell)) {
-            // None is well. Those that will be again are asked as one who has nowhere else to go.
+            // None is well. Those that will be again are asked as if there were no other.
             self.desperate = true;
             self.unwell.retain(|(_, _, code)| is_final(*code));
             return self.go(now);

@@ -1,4 +1,4 @@
-//! The second half of a job: an answer says that the pictures are there, and they are taken in one by one.
+//! The second half of a job: an answer says that the images are there, and they are taken in one by one.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::picture::{self, Facts, Flaw};
 use crate::provider::{self, Output, Source};
 use crate::size::Size;
 
-/// How often a picture is fetched in all.
+/// How often an image is fetched in all.
 const FETCH_TRIES: u32 = 4;
-/// How many redirects of a picture are followed.
+/// How many redirects of an image are followed.
 const REDIRECTS: u32 = 3;
 
-/// Pictures on their way in.
+/// Images on their way in.
 #[derive(Debug)]
 pub(super) struct Collection {
     output: Output,
@@ -28,11 +28,11 @@ pub(super) struct Collection {
     waited: f64,
     done: Vec<Picture>,
     tries: u32,
-    /// Where the next picture is, after redirects, and how many those were.
+    /// Where the next image is, after redirects, and how many those were.
     moved: Option<(String, u32)>,
-    /// A picture that was fetched, and waits to be looked at.
+    /// An image that was fetched, and waits to be looked at.
     fetched: Option<Vec<u8>>,
-    /// Pictures that cannot be used, and were paid for.
+    /// Images that cannot be used, and were paid for.
     broken: u32,
 }
 
@@ -43,7 +43,7 @@ impl Collection {
 }
 
 impl Collection {
-    /// Goes on without the next picture. It stays on the bill.
+    /// Goes on without the next image. It stays on the bill.
     fn leave_out(&mut self) {
         let number = self.done.len();
         self.output.pictures.remove(number);
@@ -55,7 +55,7 @@ impl Collection {
     }
 }
 
-/// Where a picture can be. What is shown to people and put into their pages is nothing else, and no book.
+/// Where an image can be. What is shown to people and put into their pages is nothing else, and no book.
 fn is_web(url: &str) -> bool {
     const LONGEST: usize = 16 * 1024;
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
@@ -63,13 +63,13 @@ fn is_web(url: &str) -> bool {
 }
 
 impl Run {
-    /// A picture that the very server has which was called: what opens that for calls opens it for this.
+    /// An image that the very server has which was called: what opens that for calls opens it for this.
     fn is_at_provider(&self, url: &str) -> bool {
         let base = self.provider().and_then(|p| origin(provider::base_url(p, &self.candidate)));
         base.is_some() && base == origin(url)
     }
 
-    /// Takes the next picture in, or closes the job when all are there.
+    /// Takes the next image in, or closes the job when all are there.
     pub(super) fn collect(&mut self, mut collection: Collection) -> Step {
         while let Some(source) = collection.output.pictures.get(collection.done.len()) {
             match source {
@@ -134,7 +134,7 @@ impl Run {
         (relative && sound && is_web(&whole)).then_some(whole)
     }
 
-    /// Fetches a picture from where it has moved to: a request like the first, so that the same addresses are refused.
+    /// Fetches an image from where it has moved to: a request like the first, so that the same addresses are refused.
     fn follow_redirect(&mut self, mut collection: Collection, response: &HttpResponse) -> Step {
         let Some(Source::Url { url, .. }) = collection.output.pictures.get(collection.done.len()) else {
             return self.collect(collection);
@@ -152,10 +152,10 @@ impl Run {
         }
     }
 
-    /// Leaves out a picture whose address must not be contacted from here, nor be given to those who show it. What was
+    /// Leaves out an image whose address must not be contacted from here, nor be given to those who show it. What was
     /// billed for an answer like this is not known.
     fn refused(&mut self, mut collection: Collection, why: &str) -> Step {
-        let message = format!("the address of a picture is refused: {}", excerpt(why));
+        let message = format!("the address of an image is refused: {}", excerpt(why));
         collection.leave_out();
         if !collection.output.pictures.is_empty() {
             self.warnings.push(Warning::new("refused_address", message));
@@ -165,13 +165,13 @@ impl Run {
         self.end(AttemptStatus::Failed, Failure::Broken.because(message), bill, JobStatus::NeedsReview)
     }
 
-    /// Decodes the next picture where that holds up no other job.
+    /// Decodes the next image where that holds up no other job.
     fn look(&mut self, collection: Collection) -> Step {
         self.state = State::Collecting(Box::new(collection));
         Step::Compute
     }
 
-    /// Looks at the picture whose bytes are here.
+    /// Looks at the image whose bytes are here.
     pub(super) fn inspect(&mut self, mut collection: Collection) -> Step {
         let number = collection.done.len();
         let fetched = collection.fetched.take();
@@ -196,7 +196,7 @@ impl Run {
                 let facts = match picture::inspect(&bytes) {
                     Ok(facts) => Ok(facts),
                     Err(flaw @ Flaw::TooLarge { .. }) => {
-                        let message = format!("picture {} was not looked at: {flaw}", number + 1);
+                        let message = format!("image {} was not looked at: {flaw}", number + 1);
                         self.warnings.push(Warning::new("unverified", message));
                         Facts::unmeasured(&bytes).ok_or(flaw)
                     }
@@ -217,7 +217,7 @@ impl Run {
                     Err(flaw) => {
                         // There is no address to fetch it from again. The others are whole.
                         collection.leave_out();
-                        let message = format!("a picture of the answer cannot be used: {flaw}");
+                        let message = format!("an image of the answer cannot be used: {flaw}");
                         self.warnings.push(Warning::new("broken_picture", message));
                         if collection.output.pictures.is_empty() {
                             return self.no_picture(collection, &flaw.to_string());
@@ -230,7 +230,7 @@ impl Run {
         }
     }
 
-    /// Fetches the picture again, within bounds. In the end its address is delivered as it is: it is paid for, and only this
+    /// Fetches the image again, within bounds. In the end its address is delivered as it is: it is paid for, and only this
     /// server could not look at it.
     fn fetch_again(&mut self, mut collection: Collection, why: &str) -> Step {
         if collection.tries < FETCH_TRIES {
@@ -239,7 +239,7 @@ impl Run {
             return Step::Wait(pause);
         }
         if let Some(Source::Url { url, lifetime }) = collection.output.pictures.get(collection.done.len()) {
-            let message = format!("the picture could not be fetched: {}", excerpt(why));
+            let message = format!("the image could not be fetched: {}", excerpt(why));
             self.warnings.push(Warning::new("unverified", message));
             let (url, lifetime) = (Some(url.clone()), *lifetime);
             collection.done.push(Picture {
@@ -257,12 +257,12 @@ impl Run {
 
     fn no_picture(&mut self, collection: Collection, why: &str) -> Step {
         let bill = self.settle(&collection);
-        let failed = Failure::Broken.because(format!("what came back is not a picture: {why}"));
+        let failed = Failure::Broken.because(format!("what came back is not an image: {why}"));
         self.end(AttemptStatus::Failed, failed, bill, JobStatus::Failed)
     }
 
     /// What a finished call cost: the answer's word, then the acceptance's, then the price table. By the size that was asked
-    /// for, where the request names one; else by that of the picture.
+    /// for, where the request names one; else by that of the image.
     fn settle(&self, collection: &Collection) -> Bill {
         let output = &collection.output;
         let asked = self.prepared.as_ref().filter(|p| p.sized).and_then(|p| p.size).map(Size::pixels);
@@ -280,7 +280,7 @@ impl Run {
         done.iter_mut().zip(&output.seeds).for_each(|(picture, seed)| picture.seed = Some(*seed));
         let bill = self.settle(&collection);
         if collection.output.withheld > 0 {
-            let message = format!("the provider withheld {} of the pictures", collection.output.withheld);
+            let message = format!("the provider withheld {} of the images", collection.output.withheld);
             self.warnings.push(Warning::new("withheld", message));
         }
         let end = Entry::End {
@@ -289,7 +289,7 @@ impl Run {
             failed: None,
             http_status: self.last_status,
             cost: self.booked(bill.cost),
-            work: bill.work,
+            usage: bill.usage,
             tokens: collection.output.tokens,
             render_seconds: Some(collection.output.render_seconds.unwrap_or(collection.waited)),
             seed: collection.output.seed,

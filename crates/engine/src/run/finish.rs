@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::collect::Collection;
 use super::{AttemptStatus, Entry, JobStatus, Run, State, Step};
-use crate::cost::{self, Cost, CostSource, Work};
+use crate::cost::{self, Cost, CostSource, Usage};
 use crate::failure::{Failed, Failure};
 use crate::job::Warning;
 use crate::progress::{Outage, Progress};
@@ -16,12 +16,12 @@ use crate::size::Size;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bill {
     pub cost: Cost,
-    pub work: Option<Work>,
+    pub usage: Option<Usage>,
 }
 
 impl From<Cost> for Bill {
     fn from(cost: Cost) -> Self {
-        Bill { cost, work: None }
+        Bill { cost, usage: None }
     }
 }
 
@@ -33,13 +33,13 @@ impl Run {
         self.warnings.append(&mut output.warnings);
         let (made, asked) = (output.pictures.len() as u64 + u64::from(output.withheld), self.job.request.n);
         if made < u64::from(asked) {
-            let message = format!("{made} of {asked} pictures were made");
+            let message = format!("{made} of {asked} images were made");
             self.warnings.push(Warning::new("fewer_pictures", message));
         }
         let waited = (now - self.sent_at).max(0) as f64 / 1000.0;
         let collection = Collection::new(output, cost, waited);
         self.state = State::Collecting(Box::new(collection));
-        // Hashing megabytes of inline pictures is not for the network thread.
+        // Hashing megabytes of inline images is not for the network thread.
         Step::Compute
     }
 
@@ -68,9 +68,9 @@ impl Run {
         let quality = self.prepared.as_ref().and_then(|p| p.quality.clone());
         let inputs = self.input_pixels.clone();
         let inputs_unknown = self.inputs_unknown;
-        let work = Work { images, pixels, inputs, inputs_unknown, seconds, quality, tokens };
-        let cost = cost::price(&self.candidate.prices, &work).map_or_else(Cost::unknown, Cost::priced);
-        Bill { cost, work: Some(work) }
+        let usage = Usage { images, pixels, inputs, inputs_unknown, seconds, quality, tokens };
+        let cost = cost::price(&self.candidate.prices, &usage).map_or_else(Cost::unknown, Cost::priced);
+        Bill { cost, usage: Some(usage) }
     }
 
     /// A cost as it is booked: unknown where its figure is beyond belief, and nothing at one's own machine.
@@ -80,9 +80,9 @@ impl Run {
             return if free { Cost::free() } else { cost };
         }
         let estimate = self.prepared.as_ref().and_then(|prepared| {
-            let work =
+            let usage =
                 provider::expected_work(&self.candidate, &self.job.request, prepared, &self.input_pixels);
-            cost::price_in(&cost.currency, &self.candidate.prices, &work)
+            cost::price_in(&cost.currency, &self.candidate.prices, &usage)
         });
         cost.within(self.sanity.limit(estimate))
     }
@@ -193,7 +193,7 @@ impl Run {
             failed,
             http_status: self.last_status.take(),
             cost: self.booked(bill.cost),
-            work: bill.work,
+            usage: bill.usage,
             tokens: None,
             render_seconds: None,
             seed: None,
@@ -242,7 +242,7 @@ fn unsent(mut end: Entry) -> Entry {
     end
 }
 
-/// Whether a failure would have moved on, had there been anybody left.
+/// Whether a failure would have moved on, had there been a candidate left.
 fn is_outage(failure: &Failure, situation: Situation) -> bool {
     let exhausted = Situation { others: true, tries: retry::MAX_TRIES, ..situation };
     retry::after(failure, exhausted) == Next::Elsewhere
@@ -258,7 +258,7 @@ pub fn lost(number: u32, provider: &str, cost: Option<Cost>) -> Vec<Entry> {
         failed: Some(failed.clone()),
         http_status: None,
         cost: cost.unwrap_or_else(Cost::unknown),
-        work: None,
+        usage: None,
         tokens: None,
         render_seconds: None,
         seed: None,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::cost::{Cost, Tokens, Work};
+use crate::cost::{Cost, Tokens, Usage};
 use crate::failure::Failed;
 use crate::job::Warning;
 use crate::picture::Facts;
@@ -15,7 +15,7 @@ use rust_decimal::Decimal;
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptStatus {
-    /// A picture came.
+    /// An image came.
     Succeeded,
     /// It failed.
     Failed,
@@ -43,7 +43,7 @@ impl AttemptStatus {
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
-    /// With a picture.
+    /// With an image.
     Succeeded,
     /// Without one.
     Failed,
@@ -65,10 +65,10 @@ impl JobStatus {
     }
 }
 
-/// A picture that goes into the database.
+/// An image that goes into the database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
-    /// Where the provider has it; `None` for a picture that came in the answer.
+    /// Where the provider has it; `None` for an image that came in the answer.
     pub url: Option<String>,
     /// How long that works.
     pub lifetime: Option<Duration>,
@@ -78,7 +78,7 @@ pub struct Picture {
     pub bytes: Option<Vec<u8>>,
     /// True when the bytes came in the answer: the database then is the only place that has them.
     pub inline: bool,
-    /// Its own seed, where the pictures of a call have one each; `None` is that of the attempt.
+    /// Its own seed, where the images of a call have one each; `None` is that of the attempt.
     pub seed: Option<i64>,
 }
 
@@ -131,7 +131,7 @@ pub enum Entry {
         cost: Cost,
         /// What was held against the price table, whether or not that had a price for it: a corrected price can be held
         /// against it again. Absent where the cost does not come from the table.
-        work: Option<Work>,
+        usage: Option<Usage>,
         /// Token counts.
         tokens: Option<Tokens>,
         /// How long the rendering took.
@@ -158,7 +158,7 @@ pub enum Entry {
         status: JobStatus,
         /// Why, when it did not succeed.
         failed: Option<Failed>,
-        /// Its pictures.
+        /// Its images.
         pictures: Vec<Picture>,
     },
 }
@@ -198,7 +198,7 @@ impl Entry {
                 failed,
                 http_status: _,
                 cost: _,
-                work,
+                usage,
                 tokens: _,
                 render_seconds: _,
                 seed: _,
@@ -207,7 +207,7 @@ impl Entry {
                 joins: _,
             } => {
                 failed.iter_mut().for_each(|failed| excerpt(&mut failed.message));
-                work.iter_mut().filter_map(|work| work.quality.as_mut()).for_each(whole);
+                usage.iter_mut().filter_map(|usage| usage.quality.as_mut()).for_each(whole);
                 warnings.iter_mut().for_each(|warning| excerpt(&mut warning.message));
             }
             Entry::Later { after: _, progress } => texts_of_progress(progress, whole),

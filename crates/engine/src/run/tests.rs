@@ -469,7 +469,7 @@ fn a_picture_that_has_moved_is_fetched_from_there_and_nowhere_else() {
 #[test]
 fn bytes_in_an_answer_that_are_no_whole_picture_are_no_success_and_stay_on_the_bill() {
     use base64::Engine as _;
-    for spoilt in [b"no picture".to_vec(), png()[..60].to_vec()] {
+    for spoilt in [b"no image".to_vec(), png()[..60].to_vec()] {
         let encoded = base64::engine::general_purpose::STANDARD.encode(spoilt);
         let answer = json_answer(200, json!({"created": 1, "data": [{"b64_json": encoded}]}));
         let mut world = World::new("openai", vec![answer]);

@@ -1,7 +1,7 @@
 //! Black Forest Labs: submit, poll, fetch. Errors in the style of FastAPI.
 //!
 //! Only a task that becomes `Ready` consumes credits, says the vendor's help page of 2026-06-12: moderated and failed tasks are
-//! free. The ledger books a task's price when it is accepted, whether or not anybody polls for it.
+//! free. The ledger books a task's price when it is accepted, whether or not it is polled.
 
 use hyper::StatusCode;
 use rust_decimal::Decimal;

@@ -1,6 +1,6 @@
-//! ComfyUI on one's own machine: a graph is queued, its history read, its pictures fetched. No keys, no filter, no bill.
+//! ComfyUI on one's own machine: a graph is queued, its history read, its images fetched. No keys, no filter, no bill.
 //!
-//! There is one graphics card, so jobs run one after the other, and the queue is as long as anybody likes.
+//! There is one graphics card, so jobs run one after the other, and the queue is unbounded.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! fal: submit, ask for the status, fetch the result, each at the URL that the submission answered.
 //!
 //! The queue takes any JSON object for a model that exists; the model looks at it when its turn comes, so an invalid input shows
-//! as a completed request whose result is an error. Errors are free; a black picture is a success, and billed as one.
+//! as a completed request whose result is an error. Errors are free; a black image is a success, and billed as one.
 
 use std::time::Duration;
 

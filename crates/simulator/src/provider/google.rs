@@ -1,6 +1,6 @@
-//! Google's Gemini API: one request, one wait, pictures as base64 among the parts of the answer.
+//! Google's Gemini API: one request, one wait, images as base64 among the parts of the answer.
 //!
-//! A 200 is billed by its tokens, also one that withholds the picture, which then costs what went in; errors are free.
+//! A 200 is billed by its tokens, also one that withholds the image, which then costs what went in; errors are free.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -26,8 +26,8 @@ use fields::{Order, Wrong};
 use models::Model;
 
 const NAME: &str = "google";
-/// What the model says along with a picture, and its tokens.
-const SAID: (&str, u64) = ("Here is the picture you asked for.", 8);
+/// What the model says along with an image, and its tokens.
+const SAID: (&str, u64) = ("Here is the image you asked for.", 8);
 
 pub(crate) struct Google;
 
@@ -236,7 +236,7 @@ impl Whole<'_> {
         answer
     }
 
-    /// Text first, then drafts if thoughts are wanted, then the picture.
+    /// Text first, then drafts if thoughts are wanted, then the image.
     fn picture(&self, seed: u64) -> Answer {
         let order = self.order;
         let text = if order.text { SAID.1 } else { 0 };

@@ -1,6 +1,6 @@
 //! Ideogram: a form or JSON in, links out; the current API can also be polled.
 //!
-//! What is turned down before it runs is free, and so is what fails. A picture that the safety check withholds afterwards is
+//! What is turned down before it runs is free, and so is what fails. An image that the safety check withholds afterwards is
 //! billed like any other.
 
 use hyper::{Method, StatusCode};
@@ -57,7 +57,7 @@ fn route(call: &Call) -> Route<'_> {
     Route::Submit(Endpoint { model, ..endpoint })
 }
 
-/// The task and the number of a picture's file.
+/// The task and the number of an image's file.
 fn split(file: &str) -> (&str, u64) {
     let (id, rest) = file.split_once('-').unwrap_or((file, ""));
     (id, rest.trim_end_matches(".png").parse().unwrap_or(u64::MAX))
@@ -74,7 +74,7 @@ impl Provider for Ideogram {
             Route::Submit(endpoint) => Intent {
                 model: Some(endpoint.model.to_owned()),
                 prompt: fields::text(call, &endpoint, "prompt"),
-                // A quote makes no picture and costs nothing.
+                // A quote makes no image and costs nothing.
                 ..Intent::of(if wants_quote(call, &endpoint) { Phase::Other } else { Phase::Submit })
             },
             Route::Poll(id) => of_task(Phase::Poll, id),
@@ -219,7 +219,7 @@ fn ordered(desk: &Desk<'_>, endpoint: &Endpoint, order: &Order) -> Answer {
     answer
 }
 
-/// The list of pictures in an answer, each item completed by `describe`.
+/// The list of images in an answer, each item completed by `describe`.
 fn pictures(desk: &Desk<'_>, task: &Task, fate: Fate, describe: impl Fn(&mut Value)) -> Vec<Value> {
     let safe = !matches!(fate, Fate::Refused(_));
     let item = |n| {

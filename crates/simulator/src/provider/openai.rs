@@ -131,7 +131,7 @@ fn submit(desk: &Desk<'_>, edit: bool) -> Result<Answer, Wrong> {
         Some(Fault::TaskNotFound) => return Ok(failed(StatusCode::NOT_FOUND, "not_found")),
         _ => {}
     }
-    // There are no seeds in this API: the same prompt draws the same picture.
+    // There are no seeds in this API: the same prompt draws the same image.
     let seed = desk.config.seed;
     let refused = filter::verdict(&desk.config, desk.fault, NAME, &order.prompt, seed);
     let time = desk.config.render_time(NAME, order.model.name);
@@ -225,7 +225,7 @@ fn whole(mut head: Value, files: Vec<Bytes>) -> Bytes {
     Bytes::from(head.to_string())
 }
 
-/// The stream without partial pictures, which a provider may always leave out.
+/// The stream without partial images, which a provider may always leave out.
 fn events(mut head: Value, files: Vec<Bytes>) -> Bytes {
     let created = head["created"].take();
     head["created_at"] = created;

@@ -1,6 +1,6 @@
 //! OpenRouter: a marketplace in front of other providers. One request, one wait, base64 in the answer, its cost beside it.
 //!
-//! What a picture costs upstream is charged; a request that ends without one because it was refused or failed is free.
+//! What an image costs upstream is charged; a request that ends without one because it was refused or failed is free.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -27,8 +27,8 @@ use fields::Order;
 use models::Usage;
 
 const NAME: &str = "openrouter";
-/// What a model that talks says along with a picture, and its tokens.
-const SAID: (&str, u64) = ("Here is the picture you asked for.", 8);
+/// What a model that talks says along with an image, and its tokens.
+const SAID: (&str, u64) = ("Here is the image you asked for.", 8);
 
 pub(crate) struct OpenRouter;
 
@@ -246,7 +246,7 @@ impl Job<'_> {
         self.usage(&Usage { cost: Decimal::ZERO, ..self.order.model.usage(&self.order, 0) })
     }
 
-    /// Before drawing, and in the image API also after it, an error; in a chat a choice without a picture.
+    /// Before drawing, and in the image API also after it, an error; in a chat a choice without an image.
     fn refusal(&self, stage: Stage) -> Answer {
         let model = self.order.model;
         let mut metadata =

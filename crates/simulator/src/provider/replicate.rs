@@ -1,6 +1,6 @@
 //! Replicate: predictions, created and asked after, or waited for; uploads; models and their input schemas.
 //!
-//! A prediction is billed when it succeeds, at a price for a picture (official models) or for a run (all others). Failed,
+//! A prediction is billed when it succeeds, at a price for an image (official models) or for a run (all others). Failed,
 //! refused and rejected ones are free. The ledger books it when it is created, also if it is canceled later.
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Stability AI: forms in, one picture out, as bytes or in base64; creative upscales are fetched later.
+//! Stability AI: forms in, one image out, as bytes or in base64; creative upscales are fetched later.
 //!
-//! Refused and failed requests are not charged, says the vendor, a blurred picture (`CONTENT_FILTERED`) included.
+//! Refused and failed requests are not charged, says the vendor, a blurred image (`CONTENT_FILTERED`) included.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -206,7 +206,7 @@ fn ordered(desk: &Desk<'_>, endpoint: &Endpoint, order: &Order, in_json: bool) -
     answer
 }
 
-/// The answer that carries the picture: in base64 under `key`, or as bytes.
+/// The answer that carries the image: in base64 under `key`, or as bytes.
 fn delivery(outcome: &'static str, picture: Picture, fate: Fate, key: Option<&'static str>) -> Answer {
     let reason = match fate {
         Fate::Refused(_) => "CONTENT_FILTERED",
@@ -214,7 +214,7 @@ fn delivery(outcome: &'static str, picture: Picture, fate: Fate, key: Option<&'s
         _ => "SUCCESS",
     };
     let (seed, media_type) = (picture.seed, picture.format.media_type());
-    // What is filtered arrives blurred: a picture that has nothing to do with the prompt.
+    // What is filtered arrives blurred: an image that has nothing to do with the prompt.
     let prompt = if reason == "CONTENT_FILTERED" { String::new() } else { picture.prompt };
     let drawn = Picture { prompt, ..picture };
     let pictures = if matches!(fate, Fate::Empty | Fate::Error) { Vec::new() } else { vec![drawn] };

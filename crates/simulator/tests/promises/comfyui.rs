@@ -50,7 +50,7 @@ async fn upload(sim: &Simulator, name: &str, bytes: &[u8], fields: &[(&str, &str
     try_send(sim, "POST", "/comfyui/upload/image", &headers, form).await.unwrap()
 }
 
-/// The size of the picture that a finished job shows at a node.
+/// The size of the image that a finished job shows at a node.
 async fn size(sim: &Simulator, id: &str, node: &str) -> (u32, u32) {
     let shown = history(sim, id).await["outputs"][node]["images"][0].clone();
     let of = |name: &str| shown[name].as_str().unwrap().to_owned();
@@ -165,7 +165,7 @@ async fn uploads_of_the_same_name_are_renamed() {
         async |bytes: &[u8], fields: &[(&str, &str)]| upload(&sim, "x.png", bytes, fields).await.json();
     assert_eq!(named(&one, &[]).await, json!({"name": "x.png", "subfolder": "", "type": "input"}));
     assert_eq!(named(&two, &[]).await["name"], "x (1).png");
-    assert_eq!(named(&one, &[]).await["name"], "x.png", "the very same picture");
+    assert_eq!(named(&one, &[]).await["name"], "x.png", "the very same image");
     assert_eq!(named(&two, &[("overwrite", "true")]).await["name"], "x.png");
     assert_eq!(
         named(&one, &[("subfolder", "a"), ("type", "temp")]).await,

@@ -204,7 +204,7 @@ async fn refusals_are_an_error_before_and_a_black_picture_after_drawing() {
     assert_eq!((reply.status, &reply.json()["has_nsfw_concepts"]), (200, &json!([true])));
     let picture = fetched(&sim, &reply.json()["images"][0]).await;
     assert!(picture.pixels().all(|pixel| pixel.0.iter().all(|c| *c < 8)));
-    assert_eq!(billed(&sim), "0.025", "a black picture is a success");
+    assert_eq!(billed(&sim), "0.025", "a black image is a success");
     // A maker's own filter gives an error, free of charge.
     let reply = run(&sim, "fal-ai/flux-2-pro", bare.clone()).await;
     assert_eq!((reply.status, &reply.json()["detail"][0]["type"]), (422, &json!("content_policy_violation")));

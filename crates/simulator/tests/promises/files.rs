@@ -1,4 +1,4 @@
-//! Pictures and forms to send, and a look at the pictures that come back.
+//! Images and forms to send, and a look at the images that come back.
 
 use std::io::Cursor;
 
@@ -40,7 +40,7 @@ pub fn form(fields: &[Field<'_>]) -> Vec<u8> {
     body
 }
 
-/// A picture as a PNG.
+/// An image as a PNG.
 pub fn encoded(picture: impl Into<DynamicImage>) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
     picture.into().write_to(&mut file, ImageFormat::Png).unwrap();
@@ -66,12 +66,12 @@ pub fn data_uri(file: &[u8]) -> String {
     format!("data:image/png;base64,{}", base64(file))
 }
 
-/// The size of a picture.
+/// The size of an image.
 pub fn size(file: &[u8]) -> (u32, u32) {
     ImageReader::new(Cursor::new(file)).with_guessed_format().unwrap().into_dimensions().unwrap()
 }
 
-/// The size of a picture in base64, bare or as a data URI.
+/// The size of an image in base64, bare or as a data URI.
 pub fn size_in_base64(text: &Value) -> (u32, u32) {
     let text = text.as_str().unwrap();
     let data = text.split_once("base64,").map_or(text, |(_, data)| data);

@@ -154,7 +154,7 @@ async fn what_the_real_service_rejects_is_rejected() {
         assert_eq!((reply.status, &error["status"]), (400, &json!("INVALID_ARGUMENT")), "{words}");
         assert!(error["message"].as_str().unwrap().contains(words), "{words}: {error}");
     }
-    // Small and very long pictures are not for every model.
+    // Small and very long images are not for every model.
     for config in [json!({"imageSize": "512"}), json!({"aspectRatio": "1:8"})] {
         let body = said("a", json!({ "imageConfig": config }));
         assert_eq!(ask(&sim, "gemini-3-pro-image", &body).await.status, 400);

@@ -106,7 +106,7 @@ async fn a_chat_answers_with_data_urls() {
     let json = chat(&sim, said(FLUX, "a cat", &["image"])).await.json();
     assert_eq!(json["choices"][0]["message"]["content"], "");
     let json = chat(&sim, said(BANANA, "a cat", &[])).await.json();
-    assert_eq!(json["choices"][0]["message"].get("images"), None, "nobody asked for a picture");
+    assert_eq!(json["choices"][0]["message"].get("images"), None, "nobody asked for an image");
     let mut body = said(BANANA, "a cat", &["image"]);
     body["stream"] = json!(true);
     let text = String::from_utf8(chat(&sim, body).await.bytes.to_vec()).unwrap();

@@ -17,7 +17,7 @@ fn prepared(task: Task, model: &str, more: Value, roles: &[Role]) -> Prepared {
     A1111.prepare(&call_with(task, &asked(more), &candidate, &inputs)).unwrap()
 }
 
-/// The JSON that is sent, pictures only by their names.
+/// The JSON that is sent, images only by their names.
 fn body(prepared: &Prepared) -> Value {
     let mut body = json_body(prepared);
     for name in ["image", "mask"] {
@@ -77,7 +77,7 @@ fn sizes_are_multiples_of_eight_and_changes_are_said() {
     };
     let told = "size 100x77 became 104x80, the nearest this model makes".to_owned();
     assert_eq!(sizes(json!({"width": 100, "height": 77}), None), (104, 80, told));
-    let told = "the picture of 100x76 is made at 104x80, the nearest possible size".to_owned();
+    let told = "the image of 100x76 is made at 104x80, the nearest possible size".to_owned();
     assert_eq!(sizes(json!({}), Some((100, 76))), (104, 80, told));
     assert_eq!(sizes(json!({}), Some((1600, 1024))), (1600, 1024, String::new()));
 }
@@ -209,7 +209,7 @@ fn pictures_and_seeds_are_read_and_the_overview_dropped() {
     let two = json!("{\"seed\":7,\"all_seeds\":[7,8]}");
     assert_eq!(read(json!([grid, one, one]), two.clone()), (2, Some(7), png.clone()));
     assert_eq!(read(json!([one, one]), two), (2, Some(7), png.clone()));
-    // What ControlNet saw comes after the pictures.
+    // What ControlNet saw comes after the images.
     assert_eq!(read(json!([one, grid]), json!("{\"all_seeds\":[7]}")), (1, Some(7), png.clone()));
     assert_eq!(
         read(json!([format!("data:image/png;base64,{one}")]), json!("no JSON")),

@@ -8,13 +8,13 @@ use super::super::Call;
 use crate::input::Role;
 use crate::job::{Invalid, Task};
 
-/// Names of uploaded pictures. (The built-in nodes have a use for an image and its mask alone; a row that says otherwise
+/// Names of uploaded images. (The built-in nodes have a use for an image and its mask alone; a row that says otherwise
 /// changes nothing.)
 pub(super) type Files = BTreeMap<Role, String>;
 
 /// How far a filled area reaches into its surroundings, in pixels (the node's usual value).
 const GROW_MASK: u32 = 6;
-/// How far an outpainting blends into the picture, in pixels (the node's usual value).
+/// How far an outpainting blends into the image, in pixels (the node's usual value).
 const FEATHERING: u32 = 40;
 
 /// Nodes by their ids.
@@ -106,7 +106,7 @@ fn upscaling(call: &Call<'_>, mut fields: Map<String, Value>, files: &Files) -> 
     graph.add("10", "LoadImage", json!({"image": needed(files, Role::Image)?}));
     graph.add("14", "UpscaleModelLoader", json!({"model_name": call.candidate.remote_name}));
     graph.add("15", "ImageUpscaleWithModel", json!({"upscale_model": ["14", 0], "image": ["10", 0]}));
-    // The model knows one factor only; what is wished beside it is reached by scaling its picture.
+    // The model knows one factor only; what is wished beside it is reached by scaling its image.
     let mut number = |name: &str| fields.remove(name).and_then(|v| v.as_f64()).filter(|n| *n > 0.0);
     let (own, wished) = (number("native_scale").unwrap_or(4.0), number("scale"));
     let by = wished.map_or(1.0, |wished| wished / own);

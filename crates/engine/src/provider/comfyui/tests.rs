@@ -12,7 +12,7 @@ use crate::size::Size;
 const TAG: &str = "gen_01HWX2K8Y4N5R7P9Q1B3T6V8M0-1";
 const BASE: &str = "http://127.0.0.1:8188";
 
-/// What is sent once the pictures are uploaded.
+/// What is sent once the images are uploaded.
 fn body(task: Task, model: &str, asked: Value, roles: &[Role]) -> Value {
     let (candidate, inputs) = (candidate("comfyui", model), inputs(roles));
     let mut all = json!({"prompt": "a cat", "seed": 7});

@@ -34,7 +34,7 @@ pub(super) fn check(
         saves |= is_saving(class);
     }
     if !saves {
-        return wrong("the workflow saves no picture".into());
+        return wrong("the workflow saves no image".into());
     }
     let mut places = BTreeSet::new();
     visit(workflow, &mut |name| {
@@ -67,7 +67,7 @@ fn fields_of(name: &str, parameter: &Parameter) -> Vec<String> {
             let prefix = parameter.wire.clone().unwrap_or_default();
             vec![format!("{prefix}width"), format!("{prefix}height")]
         }
-        // Pictures are files, by what they are for.
+        // Images are files, by what they are for.
         _ if Role::ALL.iter().any(|role| role.name() == name) => vec![name.to_owned()],
         _ => vec![wire()],
     };
@@ -96,7 +96,7 @@ pub(super) fn filled(workflow: &Value, fields: &Map<String, Value>, tag: &str) -
     Ok(graph)
 }
 
-/// Whether nodes of a class write pictures to the server's disk, as far as its name says.
+/// Whether nodes of a class write images to the server's disk, as far as its name says.
 fn is_saving(class: &str) -> bool {
     class.to_ascii_lowercase().contains("save")
 }
@@ -234,7 +234,7 @@ mod tests {
             (json!([]), usual(), "not an object"),
             (json!({}), usual(), "not an object"),
             (edited, usual(), "class_type"),
-            (blind, usual(), "saves no picture"),
+            (blind, usual(), "saves no image"),
             (own(), more, "no {{steps}}"),
             (own(), fewer, "nothing fills {{seed}}"),
         ] {

@@ -170,12 +170,12 @@ fn an_error_inside_of_a_success_is_that_error() {
     assert_eq!(broken, (Failure::Broken, Charge::Unknown, "HTTP 200: it broke".into()));
     let unclear = read(json!({"error": {"message": "bad gateway", "code": 502}}));
     assert_eq!((unclear.0, unclear.1), (Failure::Overloaded { after: None }, Charge::Unknown));
-    // No error, or one beside pictures: those count.
+    // No error, or one beside images: those count.
     assert_eq!(read(json!({"error": null, "data": []})).0, Failure::Broken);
     let body = json!({"error": null, "data": [{"b64_json": "iVBORw=="}]});
     let reply = find("openai").unwrap().read_submit(&call(&request, &candidate), &answer(200, body));
     assert!(matches!(reply, Ok(Reply::Finished(_))));
-    // A flag in the place of a picture.
+    // A flag in the place of an image.
     for body in [
         json!({"data": [], "choices": [{"finish_reason": "content_filter"}]}),
         json!({"data": [{"finish_reason": "CONTENT_FILTERED"}]}),

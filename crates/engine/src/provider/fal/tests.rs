@@ -78,7 +78,7 @@ fn the_usual_model_of_each_task_gets_exactly_its_fields() {
         ),
         ("fal-ai/esrgan".into(), json!({"image_url": "DATA", "scale": 4}), vec!["seed_ignored".into()])
     );
-    // The variations have the shape of the picture, not fal's usual landscape.
+    // The variations have the shape of the image, not fal's usual landscape.
     let size = json!({"width": 256, "height": 256});
     assert_eq!(
         sent(Task::Variate, "flux-redux-dev", json!({"n": 4, "width": 256, "height": 256}), &[Image]),
@@ -88,7 +88,7 @@ fn the_usual_model_of_each_task_gets_exactly_its_fields() {
             vec!["unsupported".into()]
         )
     );
-    // S88: both pictures.
+    // S88: both images.
     assert_eq!(
         sent(Task::TransferStyle, "image-apps-style-transfer", json!({}), &[Image, StyleImage]).1,
         json!({"image_url": "DATA", "style_reference_image_url": "DATA"})

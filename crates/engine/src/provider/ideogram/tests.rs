@@ -60,7 +60,7 @@ fn version_3_takes_forms() {
         form,
         "aspect_ratio=16x9 negative_prompt=dogs num_images=1 prompt=a cat rendering_speed=TURBO seed=7"
     );
-    // A remix would crop the picture to a square unless told.
+    // A remix would crop the image to a square unless told.
     let (path, form) = fields(Task::Img2img, "ideogram-3", json!({"strength": 0.75}), &[Role::Image]);
     assert_eq!(path, "v1/ideogram-v3/remix");
     assert_eq!(

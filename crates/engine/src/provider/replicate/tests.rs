@@ -66,7 +66,7 @@ fn the_usual_model_of_each_task_gets_exactly_its_fields() {
             json!({"seed": 7, "num_outputs": 1, "redux_image": "DATA", "aspect_ratio": "3:2"})
         )
     );
-    // S88: both pictures, in order.
+    // S88: both images, in order.
     assert_eq!(
         sent(Task::TransferStyle, "flux-2-pro", json!({}), &[Image, StyleImage]),
         (

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
-use crate::cost::Work;
+use crate::cost::Usage;
 
 #[test]
 fn a_synchronous_provider_is_priced_by_its_tokens() {
@@ -57,9 +57,9 @@ fn estimate(world: &World) -> Option<String> {
 }
 
 /// What the last end kept for the price table.
-fn work(world: &World) -> Option<Work> {
+fn usage(world: &World) -> Option<Usage> {
     let found = world.entries.iter().rev().find_map(|e| match e {
-        Entry::End { work, .. } => Some(work.clone()),
+        Entry::End { usage, .. } => Some(usage.clone()),
         _ => None,
     });
     found.unwrap()
@@ -76,7 +76,7 @@ fn every_intent_to_send_says_what_this_call_is_expected_to_cost() {
     let mut world = World::of(Run::new(four, plan_of(fal), 0).unwrap(), vec![]);
     world.from(Event::Start, "begin");
     assert_eq!(estimate(&world).as_deref(), Some("0.16"));
-    // Nobody knows, or knows it in USD: no estimate, and never zero.
+    // Unknown, or unknown in USD: no estimate, and never zero.
     for prices in [json!([]), json!([{"unit": "image", "amount": "0.04", "currency": "EUR"}])] {
         let foreign =
             Candidate { prices: Arc::new(serde_json::from_value(prices).unwrap()), ..candidate("bfl") };
@@ -90,7 +90,7 @@ fn every_intent_to_send_says_what_this_call_is_expected_to_cost() {
     assert_eq!(estimate(&world).as_deref(), Some("0"));
 }
 
-/// An edit of a stored picture at a model that is paid by the megapixel, inputs included.
+/// An edit of a stored image at a model that is paid by the megapixel, inputs included.
 fn edit(size: (u32, u32)) -> (Job, Plan, Vec<u8>) {
     let mut edit = job();
     edit.operation = Operation::Edit;
@@ -132,8 +132,8 @@ fn what_was_held_against_the_price_table_is_kept_with_or_without_a_price() {
         let mut world = World::of(alone(fal), answers);
         world.go();
         assert_eq!(world.end().2.as_deref(), cost);
-        let expected = Work { images: 1, pixels: Some(4096), seconds: Some(2.5), ..Work::default() };
-        assert_eq!(work(&world).as_ref(), Some(&expected));
+        let expected = Usage { images: 1, pixels: Some(4096), seconds: Some(2.5), ..Usage::default() };
+        assert_eq!(usage(&world).as_ref(), Some(&expected));
         let written = serde_json::to_value(expected).unwrap();
         assert_eq!(written, json!({"images": 1, "pixels": 4096, "seconds": 2.5}));
     }
@@ -147,7 +147,7 @@ fn a_cost_that_does_not_come_from_the_table_keeps_nothing_for_it() {
     for answers in [reported, free, uncertain] {
         let mut world = World::new("bfl", answers);
         world.go();
-        assert_eq!(work(&world), None);
+        assert_eq!(usage(&world), None);
     }
 }
 
@@ -159,7 +159,7 @@ fn a_picture_that_was_withheld_and_is_paid_for_keeps_its_work_too() {
     let mut world = World::of(alone(ideogram), vec![json_answer(200, body)]);
     world.go();
     assert_eq!(world.end(), (AttemptStatus::Refused, Some(ErrorCode::SafetyFilter), Some("0.04".into())));
-    assert_eq!(work(&world).unwrap().images, 1);
+    assert_eq!(usage(&world).unwrap().images, 1);
 }
 
 #[test]
@@ -195,9 +195,9 @@ fn after_a_restart_nobody_knows_how_large_the_pictures_were_that_went_in() {
     ];
     let mut world = World::of(run, answers);
     world.go();
-    // Not the price of an edit without pictures.
+    // Not the price of an edit without images.
     assert_eq!(world.end(), (AttemptStatus::Succeeded, None, None));
-    assert!(work(&world).unwrap().inputs_unknown);
+    assert!(usage(&world).unwrap().inputs_unknown);
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn a_budget_that_somebody_else_holds_is_asked_again_and_nothing_is_counted() {
 
 #[test]
 fn pictures_are_made_fit_again_for_the_candidate_that_takes_over() {
-    // The first pads the picture for an inpainting; the second outpaints the picture itself.
+    // The first pads the image for an inpainting; the second outpaints the image itself.
     let catalogue = crate::catalogue::shipped();
     let at_sim = |kind: &str, model: &str| {
         let found = catalogue.candidate(kind, model).unwrap();
@@ -377,7 +377,7 @@ fn a_picture_larger_than_was_asked_for_does_not_set_the_bill() {
         assert_eq!(world.log.last().unwrap(), "close succeeded");
         booked(&world).0
     };
-    // Where the request names a size in pixels, the bill follows it; where it cannot, it follows the picture.
+    // Where the request names a size in pixels, the bill follows it; where it cannot, it follows the image.
     assert_eq!(per_megapixel(json!({"form": "object"})).as_deref(), Some("0.004096"));
     assert_eq!(per_megapixel(Value::Null).as_deref(), Some("0.01"));
 }

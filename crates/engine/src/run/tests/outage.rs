@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::health::{Caller, Health, Permit, Verdict};
 
-/// A provider that turns every call away until a moment, and then takes this long for a picture.
+/// A provider that turns every call away until a moment, and then takes this long for an image.
 #[derive(Clone, Copy)]
 struct Provider {
     recovers: i64,
@@ -261,9 +261,9 @@ fn a_provider_that_limits_calls_for_ten_minutes_is_left_alone_and_the_second_doe
         assert!(outage.lines_in_the_log <= 10, "{} lines", outage.lines_in_the_log);
         assert!(
             outage.attempts.values().all(|number| *number <= 2),
-            "one attempt for the outage, one for the picture"
+            "one attempt for the outage, one for the image"
         );
-        // Its own pace: 200 pictures of 4 s at 10 places, and what polling adds.
+        // Its own pace: 200 images of 4 s at 10 places, and what polling adds.
         let pace = 200 * 4_000 / 10;
         assert!(took <= (pace * 13 / 10).max(last) + 10_000, "{took} ms");
     }

@@ -12,7 +12,7 @@ use super::installed;
 const RESIZE_MODES: [&str; 3] = ["Just Resize", "Crop and Resize", "Resize and Fill"];
 const CONTROL_MODES: [&str; 3] = ["Balanced", "My prompt is more important", "ControlNet is more important"];
 
-/// Checks all units, puts the pictures of the enabled ones to `inputs`, and tells how many maps they send back.
+/// Checks all units, puts the images of the enabled ones to `inputs`, and tells how many maps they send back.
 pub(super) fn read(script: &Value, inputs: &mut Vec<Material>) -> Result<u64, Wrong> {
     let Some(units) = script.get("args").and_then(Value::as_array) else {
         return Err(Wrong::crash("KeyError", "'args'"));
@@ -64,7 +64,7 @@ fn read_unit(n: usize, unit: &Fields<'_>, inputs: &mut Vec<Material>) -> Result<
     }
     match unit.get("image").or_else(|| unit.get("input_image")) {
         Some(image) => inputs.push(picture(&format!("controlnet[{n}].image"), image, None)?),
-        // The picture to start from stands in.
+        // The image to start from stands in.
         None if inputs.iter().any(|input| input.name == "init_images") => {}
         None => {
             let text = "controlnet is enabled but no input image is given";

@@ -29,10 +29,10 @@ pub(super) struct Order {
     rounds: u64,
     cfg_scale: f64,
     sampler: String,
-    /// Whether an overview of all pictures comes first.
+    /// Whether an overview of all images comes first.
     grid: bool,
     send: bool,
-    /// Pictures of what ControlNet saw, which come last.
+    /// Images of what ControlNet saw, which come last.
     maps: u64,
 }
 
@@ -94,7 +94,7 @@ impl Order {
             rounds: u64::try_from(rounds).unwrap_or(1),
             cfg_scale,
             sampler,
-            // The API makes one only for jobs that save their pictures.
+            // The API makes one only for jobs that save their images.
             grid: many && fields.flag("save_images")? == Some(true) && settled("return_grid") != Some(false),
             send: fields.flag("send_images")? != Some(false),
             maps,
@@ -106,7 +106,7 @@ impl Order {
         self.batch.saturating_mul(self.rounds).min(1000)
     }
 
-    /// The pictures that are sent, in order.
+    /// The images that are sent, in order.
     pub(super) fn pictures(&self, seed: u64) -> Vec<Picture> {
         if !self.send {
             return Vec::new();
@@ -162,7 +162,7 @@ impl Order {
     }
 }
 
-/// A picture in base64, bare or as a data URI.
+/// An image in base64, bare or as a data URI.
 pub(super) fn picture(name: &str, value: &Value, mask: Option<Polarity>) -> Result<Material, Wrong> {
     let broken = || Wrong::raised(StatusCode::INTERNAL_SERVER_ERROR, "Invalid encoded image");
     let text = value.as_str().ok_or_else(broken)?;
@@ -264,7 +264,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// The picture to start from and the mask.
+    /// The image to start from and the mask.
     fn images(&self) -> Result<Vec<Material>, Wrong> {
         let Some(Value::Array(images)) = self.get("init_images") else {
             return Err(Wrong::raised(StatusCode::NOT_FOUND, "Init image not found"));

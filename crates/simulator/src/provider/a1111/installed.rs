@@ -68,7 +68,7 @@ pub(super) fn check_scheduler(name: &str) -> Result<(), Wrong> {
     known.then_some(()).ok_or_else(|| Wrong::raised(StatusCode::NOT_FOUND, "Scheduler not found"))
 }
 
-/// An upscaler for a drawn picture, or with `latent` also one for a picture being drawn.
+/// An upscaler for a drawn image, or with `latent` also one for an image being drawn.
 pub(super) fn check_upscaler(name: &str, latent: bool) -> Result<(), Wrong> {
     let known = UPSCALERS.contains(&name) || latent && LATENT_UPSCALERS.contains(&name);
     known

@@ -17,7 +17,7 @@ const JOB: &str = "a1111/job";
 
 /// A job's place in the queue.
 pub(super) struct Job {
-    /// Until its pictures are there.
+    /// Until its images are there.
     pub wait: Duration,
     pub in_flight: usize,
 }

@@ -1,4 +1,4 @@
-//! Enlarging a picture.
+//! Enlarging an image.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ use super::{Wrong, installed};
 /// Longer sides do not fit on the card.
 const LONGEST_SIDE: f64 = 16_384.0;
 
-/// The picture that came and the size that it gets.
+/// The image that came and the size that it gets.
 pub(super) fn read(body: &Map<String, Value>) -> Result<(Material, (u32, u32)), Wrong> {
     let fields = Fields(body);
     let by_size = match fields.int("resize_mode")?.unwrap_or(0) {

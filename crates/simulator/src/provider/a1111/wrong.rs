@@ -46,7 +46,7 @@ impl Wrong {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, body, outcome: "rejected" }
     }
 
-    /// The picture is larger than the graphics card's memory.
+    /// The image is larger than the graphics card's memory.
     pub(super) fn out_of_memory() -> Self {
         let text = "CUDA out of memory. Tried to allocate 32.00 GiB (GPU 0; 24.00 GiB total capacity)";
         Self::crash("OutOfMemoryError", text).failed()

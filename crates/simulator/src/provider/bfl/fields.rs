@@ -13,7 +13,7 @@ use super::models::{Kind, Model, Prompt, Size, megapixels};
 
 /// The vendor documents 32K tokens for FLUX.2 and nothing for the others; so many characters are let through.
 const LONGEST_PROMPT: usize = 131_072;
-/// Pixels of an input picture, and with margins of an output.
+/// Pixels of an input image, and with margins of an output.
 const LARGEST: u64 = 20_000_000;
 
 /// A valid submission.
@@ -24,7 +24,7 @@ pub(super) struct Order {
     pub width: u32,
     pub height: u32,
     pub format: Format,
-    /// The sizes of the pictures sent along.
+    /// The sizes of the images sent along.
     pub inputs: Vec<(u32, u32)>,
     /// Those of them that are no URLs.
     pub materials: Vec<Material>,
@@ -230,7 +230,7 @@ impl Check<'_> {
         }
     }
 
-    /// For the picture that marks what is to be edited: the mask, or without one the picture's own transparency.
+    /// For the image that marks what is to be edited: the mask, or without one the image's own transparency.
     fn polarity(&self, model: &Model, name: &str) -> Option<Polarity> {
         let takes_mask = model.fields.iter().any(|(name, _)| *name == "mask");
         match name {

@@ -34,7 +34,7 @@ pub(super) enum Kind {
     NeededPicture,
 }
 
-/// Where the size of the picture comes from.
+/// Where the size of the image comes from.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Size {
     /// Fields `width` and `height`, with these defaults.
@@ -43,7 +43,7 @@ pub(super) enum Size {
     Within4(u32, u32),
     /// Field `aspect_ratio`, about so many pixels, this ratio unless told.
     Aspect(f64, (u32, u32)),
-    /// That of this input picture.
+    /// That of this input image.
     Input(&'static str),
     /// That of the input `image` and the margins added to it.
     Grown,

@@ -1,4 +1,4 @@
-//! Pictures that are uploaded and fetched.
+//! Images that are uploaded and fetched.
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -27,7 +27,7 @@ pub(super) fn uploaded(world: &World, name: &str) -> Option<Bytes> {
     world.shelf().get(&format!("{NAME}/{folder}/{subfolder}/{name}"))
 }
 
-/// `POST /upload/image`. Another picture of the same name gets a number, unless it is to replace the first.
+/// `POST /upload/image`. Another image of the same name gets a number, unless it is to replace the first.
 pub(super) fn upload(desk: &Desk<'_>) -> Answer {
     let Payload::Form(parts) = &desk.call.payload else { return plain(StatusCode::BAD_REQUEST) };
     let text = |name: &str| desk.call.text(name).unwrap_or_default();

@@ -66,7 +66,7 @@ pub(super) fn float(value: &Value) -> Option<f64> {
     }
 }
 
-/// `exists` tells whether a picture was uploaded under a name. An error is the body of the answer.
+/// `exists` tells whether an image was uploaded under a name. An error is the body of the answer.
 pub(super) fn check(graph: &Graph, exists: &dyn Fn(&str) -> bool) -> Result<Checked, Value> {
     let mut outputs = Vec::new();
     for (id, node) in graph {

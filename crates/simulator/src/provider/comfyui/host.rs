@@ -230,14 +230,14 @@ impl Host {
         self.replan(now);
     }
 
-    /// A picture that a job has made by now.
+    /// An image that a job has made by now.
     pub(super) fn picture(&self, name: &str, now: Instant) -> Option<Picture> {
         let (owner, picture) = self.files.get(name)?;
         let ready = self.jobs.get(owner).is_none_or(|job| job.state(now) == State::Done);
         ready.then(|| picture.clone())
     }
 
-    /// The job that makes this picture.
+    /// The job that makes this image.
     pub(super) fn maker(&self, name: &str) -> Option<&Job> {
         self.jobs.get(&self.files.get(name)?.0)
     }

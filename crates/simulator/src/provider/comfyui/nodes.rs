@@ -58,7 +58,7 @@ pub(super) enum Kind {
     Float(f64, f64),
     Text,
     OneOf(&'static [&'static str]),
-    /// An uploaded picture.
+    /// An uploaded image.
     File,
 }
 

@@ -1,4 +1,4 @@
-//! What running a graph comes to: the pictures it makes, or where it fails.
+//! What running a graph comes to: the images it makes, or where it fails.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use super::graph::{Graph, class, float, input, int, link};
 const SAMPLED: u64 = 1 << 24;
 const SCALED: u64 = 1 << 26;
 
-/// A batch of pictures on its way through the graph.
+/// A batch of images on its way through the graph.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Batch {
     pub width: u32,
@@ -34,7 +34,7 @@ pub(super) struct Failure {
     pub message: String,
 }
 
-/// What becomes of the graph's outputs: the node, whether its files are temporary, how their names begin, the pictures.
+/// What becomes of the graph's outputs: the node, whether its files are temporary, how their names begin, the images.
 pub(super) type Made = Vec<(String, bool, String, Batch)>;
 
 pub(super) struct Run<'a> {
@@ -95,7 +95,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The pictures that come out of a node; those of no size where it makes something else.
+    /// The images that come out of a node; those of no size where it makes something else.
     fn batch(&mut self, id: &str) -> Result<Batch, Failure> {
         if let Some(batch) = self.done.get(id) {
             return Ok(batch.clone());
@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
             let text = format!("cannot identify image file '{name}'");
             return Err(self.failure(id, "PIL.UnidentifiedImageError", &text));
         };
-        // A picture that is drawn from no prompt still differs from file to file.
+        // An image that is drawn from no prompt still differs from file to file.
         let seed = u64::from_str_radix(&material.sha256[..15], 16).unwrap_or(0);
         Ok(Batch { width: material.width, height: material.height, count: 1, prompt: String::new(), seed })
     }
@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
         signature
     }
 
-    /// The uploaded pictures that these outputs are made from, by the inputs that they feed. Masks come last.
+    /// The uploaded images that these outputs are made from, by the inputs that they feed. Masks come last.
     pub(super) fn inputs(&self, outputs: &[String]) -> Vec<Material> {
         let (mut seen, mut fed) = (HashSet::new(), HashSet::new());
         let mut open: Vec<&str> = outputs.iter().map(String::as_str).collect();
@@ -236,7 +236,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// One channel of a picture, as a grey picture.
+/// One channel of an image, as a grey image.
 fn grey(bytes: &[u8], channel: usize) -> Option<Vec<u8>> {
     let colours = image::load_from_memory(bytes).ok()?.into_rgb8();
     let grey = image::GrayImage::from_fn(colours.width(), colours.height(), |x, y| {

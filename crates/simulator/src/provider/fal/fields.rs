@@ -19,15 +19,15 @@ pub(super) struct Order {
     pub width: u32,
     pub height: u32,
     pub format: Option<Format>,
-    /// The pictures are to be in the answer itself.
+    /// The images are to be in the answer itself.
     pub inline: bool,
     /// The safety checker is turned off.
     pub unchecked: bool,
     /// The `rendering_speed`, `resolution` or `quality`, where it makes the price.
     pub grade: Option<String>,
-    /// The pictures that came along, masks included.
+    /// The images that came along, masks included.
     pub inputs: Vec<Material>,
-    /// The sizes of the input pictures, those behind URLs too, but not of masks.
+    /// The sizes of the input images, those behind URLs too, but not of masks.
     pub sizes: Vec<(u32, u32)>,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn problem(kind: &str, loc: &[&str], msg: &str, input: &Value) -> Val
 pub(super) struct Check<'a> {
     body: &'a Map<String, Value>,
     problems: Vec<Value>,
-    /// Field, picture if it came along, whether it is a mask, and size if known.
+    /// Field, image if it came along, whether it is a mask, and size if known.
     pictures: Vec<(&'static str, Option<Material>, bool)>,
 }
 
@@ -71,7 +71,7 @@ impl Check<'_> {
         self.get(name).and_then(Value::as_f64)
     }
 
-    /// The size of the first input picture.
+    /// The size of the first input image.
     pub(super) fn first_size(&self) -> Option<(u32, u32)> {
         self.sizes().next()
     }

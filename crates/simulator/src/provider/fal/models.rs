@@ -1,4 +1,4 @@
-//! What a model is: its fields, the size of its pictures, and its price.
+//! What a model is: its fields, the size of its images, and its price.
 
 use std::time::Duration;
 
@@ -72,22 +72,22 @@ pub(super) enum Kind {
     Any,
 }
 
-/// Where the size of the picture comes from.
+/// Where the size of the image comes from.
 #[derive(Clone, Copy)]
 pub(super) enum Size {
     /// Field `image_size`; this preset unless told.
     Preset(&'static str),
-    /// The first input picture, unless `image_size` says otherwise.
+    /// The first input image, unless `image_size` says otherwise.
     Input,
-    /// Field `aspect_ratio` at so many pixels; this ratio unless told. `auto` is that of the first input picture.
+    /// Field `aspect_ratio` at so many pixels; this ratio unless told. `auto` is that of the first input image.
     Ratio(f64, &'static str),
     /// Field `aspect_ratio`, and `resolution` from `0.5K` to `4K`.
     Tier,
     /// Fields `width` and `height`; both this unless told.
     Sides(u32),
-    /// The first input picture and what the fields `expand_…` add to it.
+    /// The first input image and what the fields `expand_…` add to it.
     Grown,
-    /// The first input picture times the number in this field; this number unless told.
+    /// The first input image times the number in this field; this number unless told.
     Scaled(&'static str, f64),
     /// Field `canvas_size`.
     Canvas,
@@ -100,10 +100,10 @@ pub(super) enum Output {
     Image,
 }
 
-/// Who keeps bad pictures back.
+/// Who keeps bad images back.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Filter {
-    /// fal's own checker: a black picture, called a success. `enable_safety_checker` turns it off.
+    /// fal's own checker: a black image, called a success. `enable_safety_checker` turns it off.
     Checker,
     /// The maker of the model: an error.
     Maker,
@@ -117,7 +117,7 @@ pub(super) enum Price {
     Megapixel(i64),
     /// First output megapixel; each further one, and each input megapixel.
     Stepped(i64, i64),
-    /// A picture at this `rendering_speed`, `resolution` or `quality`; the first unless told.
+    /// An image at this `rendering_speed`, `resolution` or `quality`; the first unless told.
     Grade(&'static [(&'static str, i64)]),
     /// For each second that the machine computes.
     Second(i64),

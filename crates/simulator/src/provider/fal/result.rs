@@ -126,7 +126,7 @@ fn output(desk: &Desk<'_>, task: &Task, model: &'static Model, black: bool, empt
     answer
 }
 
-/// The picture that is all black.
+/// The image that is all black.
 fn darkness(picture: &Picture) -> Bytes {
     let format = match picture.format {
         Format::Png => ImageFormat::Png,

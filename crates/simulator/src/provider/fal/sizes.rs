@@ -1,4 +1,4 @@
-//! How large the picture becomes.
+//! How large the image becomes.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::size::{self, fitted, ratio};
 use super::fields::{Check, pair, preset};
 use super::models::{Model, Size};
 
-/// Pixels of the largest picture drawn.
+/// Pixels of the largest image drawn.
 const LARGEST: u64 = 100_000_000;
 const SQUARE: (u32, u32) = (1024, 1024);
 

@@ -1,4 +1,4 @@
-//! Models that work on a picture, as in fal's API reference and price list.
+//! Models that work on an image, as in fal's API reference and price list.
 
 use crate::picture::Format;
 

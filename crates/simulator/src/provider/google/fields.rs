@@ -11,7 +11,7 @@ use super::shape::{self, snake};
 
 /// What a model reads at most.
 pub(super) const MOST_TOKENS: u64 = 65_536;
-/// Bytes of a request with its pictures in it.
+/// Bytes of a request with its images in it.
 const LARGEST: usize = 20 << 20;
 const MOST_PICTURES: usize = 14;
 
@@ -140,7 +140,7 @@ impl Order {
         })
     }
 
-    /// Reads what is said and shown, and gives the first picture.
+    /// Reads what is said and shown, and gives the first image.
     fn contents(&mut self, body: &Map<String, Value>) -> Result<Option<Material>, Wrong> {
         self.prompt = prompt(body);
         let (mut count, mut pictures) = (0, 0);

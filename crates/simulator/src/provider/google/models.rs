@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub(in crate::provider) struct Model {
     pub name: &'static str,
-    /// The newer ones also draw very long pictures, and small ones.
+    /// The newer ones also draw very long images, and small ones.
     long_and_small: bool,
-    /// Tokens of a picture by size.
+    /// Tokens of an image by size.
     tokens: &'static [(&'static str, u64)],
-    /// US dollars for a million tokens, in hundredths: in, text out, picture out.
+    /// US dollars for a million tokens, in hundredths: in, text out, image out.
     prices: (i64, i64, i64),
 }
 
@@ -33,7 +33,7 @@ static MODELS: [Model; 4] = [
     },
 ];
 
-/// Ratios, and the size of their pictures at `1K`.
+/// Ratios, and the size of their images at `1K`.
 const RATIOS: [(&str, u32, u32); 14] = [
     ("1:1", 1024, 1024),
     ("2:3", 848, 1264),
@@ -51,7 +51,7 @@ const RATIOS: [(&str, u32, u32); 14] = [
     ("8:1", 3072, 384),
 ];
 
-/// A picture that comes in counts for so many tokens.
+/// An image that comes in counts for so many tokens.
 pub(in crate::provider) const INPUT_TOKENS: u64 = 560;
 
 pub(in crate::provider) fn find(name: &str) -> Option<&'static Model> {
@@ -71,7 +71,7 @@ impl Model {
         self.tokens.iter().map(|(name, _)| *name)
     }
 
-    /// The pixels of a picture; without a ratio, about those of `like`, and square without that too.
+    /// The pixels of an image; without a ratio, about those of `like`, and square without that too.
     pub(in crate::provider) fn pixels(
         &self,
         ratio: Option<&str>,
@@ -96,7 +96,7 @@ impl Model {
         self.tokens.iter().find(|(name, _)| *name == size).map_or(1120, |(_, tokens)| *tokens)
     }
 
-    /// US dollars for so many tokens: in, text out, picture out.
+    /// US dollars for so many tokens: in, text out, image out.
     pub(in crate::provider) fn bill(&self, input: u64, text: u64, picture: u64) -> Decimal {
         let (a, b, c) = self.prices;
         let cost = |tokens: u64, price: i64| Decimal::from(tokens) * Decimal::new(price, 8);

@@ -29,7 +29,7 @@ pub(super) enum Action {
     Remix,
     /// Redraws what the mask marks.
     Inpaint,
-    /// Changes the picture as told, only where the mask marks it if there is one.
+    /// Changes the image as told, only where the mask marks it if there is one.
     PreciseEdit,
     Reframe,
     Upscale,
@@ -42,7 +42,7 @@ pub(super) struct Tiers {
     pub usual: &'static str,
 }
 
-/// The models of the legacy API, the usual one first, and what a picture costs in thousandths of a US dollar. The last two are
+/// The models of the legacy API, the usual one first, and what an image costs in thousandths of a US dollar. The last two are
 /// names for what newer endpoints do.
 const LEGACY: [(&str, i64); 8] = [
     ("V_2", 80),
@@ -131,7 +131,7 @@ impl Endpoint {
         Some(Tiers { field, known, usual })
     }
 
-    /// What one picture costs in US dollars. `auto` and the old upscaler are not on the list: they count as a medium picture.
+    /// What one image costs in US dollars. `auto` and the old upscaler are not on the list: they count as a medium image.
     pub(super) fn price(&self, tier: &str, with_character: bool) -> Decimal {
         let legacy = LEGACY.iter().find(|(name, _)| *name == self.model);
         let (low, middle, high) = match (self.model, legacy) {

@@ -22,7 +22,7 @@ pub(super) struct Order {
     pub seed: Option<u64>,
     pub count: u64,
     pub size: (u32, u32),
-    /// Only the identifier is answered, the pictures are polled for.
+    /// Only the identifier is answered, the images are polled for.
     pub later: bool,
     pub inputs: Vec<Material>,
     price_each: Decimal,
@@ -75,7 +75,7 @@ impl Order {
         (self.price_each * Decimal::from(self.count)).normalize()
     }
 
-    /// Adds to a picture in the answer what only some endpoints tell.
+    /// Adds to an image in the answer what only some endpoints tell.
     pub(super) fn describe(&self, item: &mut Value) {
         item["prompt"] = self.prompt.clone().into();
         if let Some(style) = &self.style {
@@ -96,7 +96,7 @@ pub(super) fn text(call: &Call, endpoint: &Endpoint, name: &str) -> Option<Strin
     Some(image_request(call, endpoint).ok()?.get(name)?.as_str()?.to_owned())
 }
 
-/// What the legacy API wraps: an object in the JSON, or JSON in a form with a picture.
+/// What the legacy API wraps: an object in the JSON, or JSON in a form with an image.
 fn image_request(call: &Call, endpoint: &Endpoint) -> Result<Map<String, Value>, String> {
     let request = match &call.payload {
         Payload::BrokenJson(why) => return Err(broken(why)),
@@ -278,7 +278,7 @@ impl<'a> Fields<'a> {
             let size = sizes::resolution(endpoint, &text);
             return size.ok_or_else(|| format!("resolution '{text}' is not supported"));
         }
-        // The current API follows the picture that comes in; those before make squares unless told.
+        // The current API follows the image that comes in; those before make squares unless told.
         let own = sizes::like(endpoint, image.filter(|_| endpoint.is_current()));
         if endpoint.model == "ideogram-4" {
             return Ok(own);

@@ -1,11 +1,11 @@
-//! The pictures of a form.
+//! The images of a form.
 
 use crate::call::Part;
 use crate::material::{Material, Polarity};
 
 use super::endpoints::{Action, Api, Endpoint};
 
-/// Pixels of a side of the picture that is worked on.
+/// Pixels of a side of the image that is worked on.
 const LONGEST_SIDE: u32 = 4096;
 
 pub(super) fn read(parts: &[Part], endpoint: &Endpoint) -> Result<Vec<Material>, String> {
@@ -50,12 +50,12 @@ pub(super) fn read(parts: &[Part], endpoint: &Endpoint) -> Result<Vec<Material>,
     Ok(all)
 }
 
-/// The name of the picture that is worked on.
+/// The name of the image that is worked on.
 fn image(endpoint: &Endpoint) -> &'static str {
     if endpoint.api == Api::Legacy { "image_file" } else { "image" }
 }
 
-/// How many pictures of that name are taken. Others are passed over.
+/// How many images of that name are taken. Others are passed over.
 fn most(endpoint: &Endpoint, name: &str) -> Option<usize> {
     let generates = endpoint.action == Action::Generate;
     Some(match (name, endpoint.model) {

@@ -64,7 +64,7 @@ pub(super) fn of_ratio(api: Api, text: &str) -> Option<(u32, u32)> {
     known.iter().find(|(known, _)| *known == name).map(|(_, size)| *size)
 }
 
-/// What is drawn after a picture of this size, or without one.
+/// What is drawn after an image of this size, or without one.
 pub(super) fn like(endpoint: &Endpoint, picture: Option<(u32, u32)>) -> (u32, u32) {
     let picture = picture.unwrap_or((1, 1));
     match endpoint.model {

@@ -62,7 +62,7 @@ pub(super) struct Order {
     pub background: String,
     pub format: Format,
     pub stream: bool,
-    /// The sizes of the pictures sent along.
+    /// The sizes of the images sent along.
     pub inputs: Vec<(u32, u32)>,
     /// Those of them, and the mask, that are no URLs.
     pub materials: Vec<Material>,

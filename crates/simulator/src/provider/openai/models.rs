@@ -14,7 +14,7 @@ pub(super) struct Model {
     shutdown: Option<(&'static str, u64)>,
     /// Free sizes, or just the three fixed ones.
     pub free_sizes: bool,
-    /// Tokens of a picture of 1024 x 1024 by quality.
+    /// Tokens of an image of 1024 x 1024 by quality.
     pub qualities: &'static [(&'static str, u64)],
     /// What is taken besides the fields that all take.
     pub extras: &'static [&'static str],
@@ -85,7 +85,7 @@ impl Model {
         json!({"id": self.name, "object": "model", "created": 1_776_729_600, "owned_by": "system", "shutdown_date": shutdown})
     }
 
-    /// Tokens of one picture. The vendor lists square ones; others go by their number of pixels.
+    /// Tokens of one image. The vendor lists square ones; others go by their number of pixels.
     pub(super) fn output_tokens(&self, quality: &str, width: u32, height: u32) -> u64 {
         let square =
             self.qualities.iter().find(|(name, _)| *name == quality).map_or(0, |(_, tokens)| *tokens);
@@ -99,7 +99,7 @@ impl Model {
     }
 }
 
-/// Tokens of an input picture: one for 1,024 pixels. The vendor's own formula is not published for the newest models.
+/// Tokens of an input image: one for 1,024 pixels. The vendor's own formula is not published for the newest models.
 pub(super) fn input_tokens(width: u32, height: u32) -> u64 {
     (u64::from(width) * u64::from(height)).div_ceil(1024)
 }

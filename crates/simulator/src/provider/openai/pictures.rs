@@ -1,4 +1,4 @@
-//! The pictures of an edit: in a form or in JSON.
+//! The images of an edit: in a form or in JSON.
 
 use serde_json::{Map, Value};
 
@@ -9,10 +9,10 @@ use super::fields::Wrong;
 
 const MOST_INPUTS: usize = 16;
 
-/// The sizes of the pictures sent along, and what was seen of them and of the mask.
+/// The sizes of the images sent along, and what was seen of them and of the mask.
 type Sent = (Vec<(u32, u32)>, Vec<Material>);
 
-/// Looks at a picture, or at what a mask marks.
+/// Looks at an image, or at what a mask marks.
 fn seen(name: &str, file: &[u8]) -> Result<Material, Wrong> {
     if name != "mask" {
         return Material::read(name, file).map_err(|_| bad_picture(name));
@@ -25,7 +25,7 @@ fn seen(name: &str, file: &[u8]) -> Result<Material, Wrong> {
     Ok(mask)
 }
 
-/// Checks the mask's size, and puts it behind the pictures.
+/// Checks the mask's size, and puts it behind the images.
 fn with_mask(
     inputs: Vec<(u32, u32)>,
     mut seen: Vec<Material>,

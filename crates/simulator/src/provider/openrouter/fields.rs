@@ -35,7 +35,7 @@ pub(super) struct Order {
     pub text: bool,
     pub picture: bool,
     pub stream: bool,
-    /// The sizes of the pictures sent along, also of those that are URLs.
+    /// The sizes of the images sent along, also of those that are URLs.
     pub references: Vec<(u32, u32)>,
     pub inputs: Vec<Material>,
 }
@@ -223,7 +223,7 @@ impl Order {
         }
     }
 
-    /// Decides the size from what the model can draw. Without a ratio it follows the first picture sent along.
+    /// Decides the size from what the model can draw. Without a ratio it follows the first image sent along.
     fn measure(&mut self, ratio: Option<(&str, f64)>, tier: Option<&str>) {
         let tiers = self.model.tiers();
         let place = |tier: &str| TIERS.iter().position(|t| *t == tier).unwrap_or(1);

@@ -25,9 +25,9 @@ pub(super) struct Model {
 pub(super) enum Price {
     /// The tokens and prices of Google's model of this name.
     Gemini(&'static str),
-    /// OpenAI's tokens of a picture of 1024 x 1024 by quality.
+    /// OpenAI's tokens of an image of 1024 x 1024 by quality.
     Tokens(&'static [(&'static str, u64)]),
-    /// For a picture, in thousandths of a US dollar.
+    /// For an image, in thousandths of a US dollar.
     Picture(i64),
     /// The same for the first megapixel; each further one, and each that comes in. Begun ones count in full.
     Megapixels(i64, i64),

@@ -25,9 +25,9 @@ pub(super) struct Order {
     pub format: Option<Format>,
     /// The safety checker is turned off.
     pub unchecked: bool,
-    /// The pictures that came along, masks included.
+    /// The images that came along, masks included.
     pub inputs: Vec<Material>,
-    /// The sizes of the input pictures, those behind URLs too, but not of masks.
+    /// The sizes of the input images, those behind URLs too, but not of masks.
     pub sizes: Vec<(u32, u32)>,
     /// What only the model itself finds wrong.
     pub failure: Option<String>,
@@ -56,7 +56,7 @@ pub(super) struct Check<'a> {
     body: &'a Map<String, Value>,
     world: &'a World,
     problems: Vec<Problem>,
-    /// The picture if it came along, and whether it is a mask that must fit, or any mask.
+    /// The image if it came along, and whether it is a mask that must fit, or any mask.
     pictures: Vec<(Option<Material>, Option<Fit>)>,
     pub(super) failure: Option<String>,
 }
@@ -101,7 +101,7 @@ impl Check<'_> {
         self.pictures.iter().any(|(_, mask)| mask.is_some())
     }
 
-    /// The sizes of the input pictures.
+    /// The sizes of the input images.
     pub(super) fn sizes(&self) -> impl Iterator<Item = (u32, u32)> {
         let pictures = self.pictures.iter().filter(|(_, mask)| mask.is_none());
         pictures.map(|(picture, _)| picture.as_ref().map_or(REMOTE_SIZE, |p| (p.width, p.height)))

@@ -51,7 +51,7 @@ pub(super) fn upload(desk: &Desk<'_>) -> Answer {
     drop(shelf);
     let mut answer = Answer::json(StatusCode::CREATED, "answered", note);
     answer.remote_id = Some(id);
-    // Not every file is a picture.
+    // Not every file is an image.
     answer.inputs.extend(Material::read("content", &part.bytes));
     answer
 }
@@ -90,7 +90,7 @@ pub(super) fn remove(desk: &Desk<'_>, id: &str) -> Answer {
     answer
 }
 
-/// The signed URLs of a prediction's pictures.
+/// The signed URLs of a prediction's images.
 pub(super) fn urls(desk: &Desk<'_>, task: &Task) -> Vec<Value> {
     let extension = match task.picture.format.name() {
         "jpeg" => "jpg",
@@ -100,7 +100,7 @@ pub(super) fn urls(desk: &Desk<'_>, task: &Task) -> Vec<Value> {
     (0..task.count).map(url).collect()
 }
 
-/// A picture on `replicate.delivery`, as the real host is called. No key is needed.
+/// An image on `replicate.delivery`, as the real host is called. No key is needed.
 pub(super) fn deliver(desk: &Desk<'_>, name: &str) -> Answer {
     let seal = LINKS.check(desk, name);
     if seal == Seal::Broken {

@@ -1,4 +1,4 @@
-//! What a model is: its input schema, the size of its pictures, and its price.
+//! What a model is: its input schema, the size of its images, and its price.
 
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
@@ -59,33 +59,33 @@ pub(super) enum Kind {
     Choice(&'static [&'static str]),
     /// A URL, or a data URI if it is small.
     Picture,
-    /// The same, of a mask. It may have to be of the picture's size.
+    /// The same, of a mask. It may have to be of the image's size.
     Mask(Polarity, Fit),
     /// A list of at most so many of them.
     Pictures(usize),
 }
 
-/// Whether a mask must be of the size of the picture.
+/// Whether a mask must be of the size of the image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Fit {
     Same,
     Any,
 }
 
-/// Where the size of the picture comes from.
+/// Where the size of the image comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Size {
-    /// Fields `aspect_ratio` and `megapixels`; the picture in field `image` comes first.
+    /// Fields `aspect_ratio` and `megapixels`; the image in field `image` comes first.
     Ratio,
     /// Field `aspect_ratio`, which can say `custom` (fields `width` and `height`) or `match_input_image`.
     Custom(&'static str),
-    /// Fields `resolution` and `aspect_ratio`; with a mask, the input picture.
+    /// Fields `resolution` and `aspect_ratio`; with a mask, the input image.
     Ideogram,
     /// Fields of these names, with these numbers unless told.
     Sides((&'static str, u32), (&'static str, u32)),
-    /// The input picture, and what field `outpaint` makes of it.
+    /// The input image, and what field `outpaint` makes of it.
     Input,
-    /// The input picture times field `scale`, 4 unless told.
+    /// The input image times field `scale`, 4 unless told.
     Scaled,
     /// The first two numbers in field `resolution`.
     Written,
@@ -95,7 +95,7 @@ pub(super) enum Size {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Price {
     Picture(i64),
-    /// Once, however many pictures.
+    /// Once, however many images.
     Run(i64),
     /// First output megapixel; each further one, and each input megapixel.
     Stepped(i64, i64),

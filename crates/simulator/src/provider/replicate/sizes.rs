@@ -1,11 +1,11 @@
-//! How large the picture becomes.
+//! How large the image becomes.
 
 use crate::size::{fitted, pair, ratio};
 
 use super::fields::Check;
 use super::models::{Model, Size};
 
-/// Pixels of the largest picture that fits into the machine.
+/// Pixels of the largest image that fits into the machine.
 const LARGEST: u64 = 100_000_000;
 const SQUARE: (u32, u32) = (1024, 1024);
 const MEGAPIXEL: f64 = 1_048_576.0;

@@ -11,7 +11,7 @@ pub(super) struct Endpoint {
     pub size: Size,
     /// In thousandths of a US dollar, or tenths of a credit.
     price: i64,
-    /// Whether the picture is fetched later.
+    /// Whether the image is fetched later.
     pub later: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Limits {
     pub tenths: u32,
 }
 
-/// Where the size of the picture comes from.
+/// Where the size of the image comes from.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Size {
     /// The field `aspect_ratio`.

@@ -80,7 +80,7 @@ impl Check<'_> {
         }
     }
 
-    /// What goes with a picture and what does not.
+    /// What goes with an image and what does not.
     fn mode(&mut self, endpoint: &str) {
         let (has_image, has_strength) = (self.part("image").is_some(), self.text("strength").is_some());
         let sd3 = endpoint == "generate/sd3";
@@ -185,7 +185,7 @@ impl Check<'_> {
         }
     }
 
-    /// The mask, which may be of any size, or else the transparent pixels of the picture.
+    /// The mask, which may be of any size, or else the transparent pixels of the image.
     fn mask(&mut self, name: &str) {
         if let Some(part) = self.part(name) {
             match known_picture(Material::read_mask(name, &part.bytes, Polarity::White)) {

@@ -1,0 +1,54 @@
+-- The worker, its queue and its providers, for the people who run it.
+
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+CREATE VIEW image_gen.queue_stats AS
+SELECT count(*) FILTER (WHERE q.state = 'ready' AND q.ready_at <= clock_timestamp()) AS ready,
+       count(*) FILTER (WHERE q.state = 'ready' AND q.ready_at > clock_timestamp() OR q.state = 'alone') AS waiting,
+       count(*) FILTER (WHERE q.state = 'running') AS in_flight,
+       count(*) FILTER (WHERE q.state = 'waiting') AS blocked,
+       (SELECT j.created_at FROM image_gen.jobs j
+         WHERE j.seq = (SELECT min(r.seq) FROM image_gen_internal.queue r WHERE r.state = 'ready')) AS oldest_ready
+  FROM image_gen_internal.queue q;
+COMMENT ON VIEW image_gen.queue_stats IS 'How many jobs wait, how many are put off, how many are in flight, how many are blocked until another job has its image. No rows are shown.';
+
+CREATE VIEW image_gen.worker_status AS
+SELECT image_gen_internal.is_worker(w.pid) AS running, w.mode, w.pid, w.started_at AS running_since, w.epoch,
+       s.in_flight, w.in_flight_cap, w.cap_reason, s.ready, s.oldest_ready, w.configured AS configured_keys,
+       w.last_error, w.last_error_at, image_gen_internal.fence_reason() AS fenced
+  FROM image_gen_internal.worker_state w
+ CROSS JOIN image_gen.queue_stats s;
+COMMENT ON VIEW image_gen.worker_status IS 'Is the worker running, since when, in which life (epoch), what it has in flight, how much it may and why, what waits, what went wrong last. fenced: why no paid work may run here, NULL when it may; image_gen.resume() ends that.';
+
+CREATE VIEW image_gen.provider_health AS
+WITH day AS (
+  -- Each call of the last day is read once.
+  SELECT a.provider, a.model, count(*) FILTER (WHERE a.status <> 'running') AS calls,
+         round(avg((a.status = 'succeeded')::integer) FILTER (WHERE a.status <> 'running'), 4) AS success_rate,
+         percentile_cont('{0.5,0.95}'::float8[]) WITHIN GROUP (ORDER BY a.render_seconds) FILTER (WHERE a.status = 'succeeded') AS seconds
+    FROM image_gen.attempts a WHERE a.created_at > now() - interval '1 day' GROUP BY a.provider, a.model
+), flying AS (
+  SELECT a.provider, a.model, count(*) AS in_flight
+    FROM image_gen_internal.queue q
+   CROSS JOIN LATERAL (SELECT t.provider, t.model FROM image_gen.attempts t WHERE t.job_id = q.job_id AND t.status = 'running' OFFSET 0) a
+   WHERE q.attempts > 0 GROUP BY a.provider, a.model
+)
+SELECT p.id AS provider, m.model, CASE WHEN h.state <> 'up' THEN h.state ELSE coalesce(w.state, 'up') END AS state,
+       CASE WHEN h.state <> 'up' THEN h.since ELSE coalesce(w.since, h.since) END AS since,
+       coalesce(f.in_flight, 0) AS in_flight, p.max_in_flight, coalesce(h.last_error_code, w.last_error_code) AS last_error_code,
+       coalesce(h.last_error_at, w.last_error_at) AS last_error_at, coalesce(d.calls, 0) AS calls, d.success_rate,
+       round(d.seconds[1]::numeric, 3) AS p50_seconds, round(d.seconds[2]::numeric, 3) AS p95_seconds,
+       b.amount AS balance, b.credits AS balance_credits, b.checked_at AS balance_at
+  FROM image_gen.providers p
+  JOIN (SELECT d.provider, d.model FROM day d UNION SELECT k.provider, k.model FROM image_gen_internal.provider_breakers k WHERE k.model <> '') m ON m.provider = p.id
+  LEFT JOIN day d ON d.provider = p.id AND d.model = m.model
+  LEFT JOIN flying f ON f.provider = p.id AND f.model = m.model
+  LEFT JOIN image_gen_internal.provider_breakers h ON h.provider = p.id AND h.model = m.model
+  LEFT JOIN image_gen_internal.provider_breakers w ON w.provider = p.id AND w.model = ''
+  LEFT JOIN image_gen.provider_balances b ON b.provider = p.id;
+COMMENT ON VIEW image_gen.provider_health IS
+'How each provider and model that was used within a day is doing: up, down (left alone after failures in a row, probed after a pause) or recovering (a few calls
+at a time), since when, what is in flight, the last error, calls, success rate and seconds of the last 24 hours, and what is left on the account (USD), where the
+provider says so. No rows are shown.';
+
+SET LOCAL search_path = image_gen, pg_temp;

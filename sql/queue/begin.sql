@@ -1,0 +1,109 @@
+-- What the worker makes durable: one function for each kind of entry (crates/engine/src/run/journal.rs), called once for all jobs
+-- of a round. Arguments are arrays with an element for each job; the answer says which of them are in flight for this life
+-- of the worker. The others are not touched.
+--
+-- The rows of the queue are locked first, in a statement of its own, so that the snapshot of the next one has what a worker
+-- of before was just committing. Jobs and attempts are locked before they are written, too: one that a concurrent session is
+-- just changing is waited for, and not missed.
+--
+-- Rows are written by their place (ctid), which LATERAL looks up by an index. Plans are kept for long, and one that was made while
+-- the tables were empty would read all of them for any other way to join.
+
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+CREATE FUNCTION image_gen_internal.lock_in_flight(this_epoch bigint, seqs bigint[], OUT places tid[], OUT ids text[])
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  SELECT array_agg(l.tid ORDER BY i.n), array_agg(l.job_id ORDER BY i.n) INTO places, ids
+    FROM unnest(seqs) WITH ORDINALITY AS i(seq, n)
+    LEFT JOIN LATERAL (SELECT q.ctid AS tid, q.job_id FROM image_gen_internal.queue q
+                        WHERE q.seq = i.seq AND q.state = 'running' AND q.epoch = this_epoch FOR UPDATE) l ON true;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.lock_in_flight(bigint, bigint[]) IS
+'Locks the rows of the queue (seqs, in their order) that are in flight for this epoch: where they are, and which jobs; NULL for what is not.';
+
+CREATE FUNCTION image_gen_internal.lock_attempts(ids text[], numbers integer[]) RETURNS tid[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT array_agg(l.tid ORDER BY i.n)
+            FROM unnest(ids, numbers) WITH ORDINALITY AS i(id, number, n)
+            LEFT JOIN LATERAL (SELECT a.ctid AS tid FROM image_gen.attempts a
+                                WHERE a.job_id = i.id AND a.number = i.number AND a.status = 'running' FOR NO KEY UPDATE) l ON true);
+END $$;
+COMMENT ON FUNCTION image_gen_internal.lock_attempts(text[], integer[]) IS 'Locks attempts that are under way; where each of them is, NULL for one that is not.';
+
+CREATE FUNCTION image_gen_internal.begin(this_epoch bigint, seqs bigint[], numbers integer[], providers text[], models text[], prompts text[], seeds bigint[],
+                                 seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[])
+RETURNS TABLE (seq bigint, verdict text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  places tid[];
+  ids text[];
+  owners regrole[];
+  verdicts text[] := array_fill(NULL::text, ARRAY[cardinality(seqs)]);
+  limited boolean;
+  step integer;
+  high integer;
+BEGIN
+  SELECT l.places, l.ids INTO places, ids FROM image_gen_internal.lock_in_flight(this_epoch, seqs) l;
+  IF EXISTS (SELECT FROM image_gen_internal.cancel_requests) THEN
+    -- What a user wants stopped is not sent.
+    ids := ARRAY(SELECT CASE WHEN NOT EXISTS (SELECT FROM image_gen_internal.cancel_requests c WHERE c.seq = i.seq) THEN i.id END
+                   FROM unnest(seqs, ids) WITH ORDINALITY AS i(seq, id, n) ORDER BY i.n);
+  END IF;
+  SELECT array_agg(j.id ORDER BY i.n), array_agg(j.owner ORDER BY i.n), bool_or(j.max_cost IS NOT NULL) INTO ids, owners, limited
+    FROM unnest(ids) WITH ORDINALITY AS i(id, n)
+    LEFT JOIN LATERAL (SELECT o.id, o.owner, o.max_cost FROM image_gen.jobs o WHERE o.id = i.id OFFSET 0) j ON true;
+  limited := limited OR EXISTS (SELECT FROM image_gen.budgets);
+  -- Where there are limits, what one job takes is to be seen by the next.
+  step := CASE WHEN limited THEN 1 ELSE greatest(cardinality(seqs), 1) END;
+  FOR low IN 1 .. cardinality(seqs) BY step LOOP
+    high := low + step - 1;
+    IF limited THEN
+      CONTINUE WHEN ids[low] IS NULL;
+      verdicts[low] := image_gen_internal.reserve_for_attempt(ids[low], estimates[low]);
+      CONTINUE WHEN verdicts[low] <> 'ours';
+    END IF;
+    INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, warnings, owner, epoch, estimated_cost)
+    SELECT b.id, b.number, b.provider, b.model, b.prompt, b.seed, b.honored, b.warned, b.owner, this_epoch, b.estimate
+      FROM unnest(ids[low : high], numbers[low : high], providers[low : high], models[low : high], prompts[low : high], seeds[low : high],
+                  seeds_honored[low : high], warned[low : high], owners[low : high], estimates[low : high])
+           AS b(id, number, provider, model, prompt, seed, honored, warned, owner, estimate)
+     WHERE b.id IS NOT NULL;
+    UPDATE image_gen_internal.queue q SET attempts = b.number, progress = coalesce(b.made, q.progress)
+      FROM unnest(places[low : high], ids[low : high], numbers[low : high], progress_made[low : high]) AS b(place, id, number, made)
+     WHERE q.ctid = b.place AND b.id IS NOT NULL;
+    IF limited THEN
+      PERFORM image_gen_internal.charge_job(ids[low]);
+    END IF;
+  END LOOP;
+  IF limited THEN
+    PERFORM image_gen_internal.post_charges();
+  END IF;
+  RETURN QUERY SELECT i.seq, coalesce(i.verdict, 'ours') FROM unnest(seqs, ids, verdicts) AS i(seq, id, verdict) WHERE i.id IS NOT NULL;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.begin(bigint, bigint[], integer[], text[], text[], text[], bigint[], boolean[], jsonb[], numeric[], jsonb[]) IS
+'Writes down that requests are about to be sent. verdict: ours (it may be sent), over or busy (there is no money for it, see _afford: its intent is not written). A job without a verdict is not
+this epoch''s, or a user wants it stopped.';
+
+CREATE FUNCTION image_gen_internal.join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- The worker may remove no attempt; this removes one only where nothing of it is lost.
+  UPDATE image_gen.attempts a
+     SET sends = a.sends + t.sends, error_code = t.error_code, error_message = t.error_message, http_status = t.http_status,
+         sent_at = t.sent_at, finished_at = t.finished_at
+    FROM image_gen.attempts t
+   WHERE a.job_id = of_job AND a.number = earlier AND a.status = 'failed' AND a.billed_cost = 0 AND a.remote_id IS NULL
+     AND t.job_id = of_job AND t.number = joining AND t.status = 'failed' AND t.billed_cost = 0 AND t.remote_id IS NULL
+     AND (t.provider, t.model) = (a.provider, a.model) AND joining > earlier;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  DELETE FROM image_gen.attempts t WHERE t.job_id = of_job AND t.number = joining;
+  RETURN true;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.join_attempt(text, integer, integer) IS
+'Counts a call that was turned away, at no cost, in the attempt of an earlier one at the same provider and model, which says why it was turned away last. False where it is none.';
+
+SET LOCAL search_path = image_gen, pg_temp;

@@ -1,0 +1,72 @@
+-- The end of a job.
+
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- Not PL/pgSQL: this one becomes part of the queries that use it. (Its names are bound when it is created.)
+CREATE FUNCTION image_gen_internal.job_cost(counted_id text) RETURNS TABLE (total numeric, known numeric, source text, currency text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT CASE WHEN s.source <> 'unknown' THEN s.known END, s.known, s.source, c.currency
+    -- Amounts of two currencies have no sum: it is in that of the call that made the image, and what it leaves out makes it unknown.
+    FROM (SELECT coalesce((SELECT a.currency FROM image_gen.attempts a WHERE a.job_id = counted_id
+                            ORDER BY a.status = 'succeeded' DESC, a.billed_cost > 0 DESC NULLS LAST, a.number LIMIT 1), 'USD') AS currency
+          OFFSET 0) c
+   CROSS JOIN LATERAL (
+     SELECT sum(a.billed_cost) FILTER (WHERE a.currency = c.currency) AS known,
+            CASE WHEN bool_or(a.cost_source = 'unknown' OR a.currency <> c.currency AND a.billed_cost > 0) THEN 'unknown'
+                 WHEN bool_or(a.cost_source = 'reported') THEN 'reported'
+                 WHEN count(*) > 0 THEN 'priced' END AS source
+       FROM image_gen.attempts a WHERE a.job_id = counted_id) s;
+END;
+COMMENT ON FUNCTION image_gen_internal.job_cost(text) IS 'What the calls of a job were billed together: NULL when that of any is unknown, and beside it what is known.';
+
+CREATE FUNCTION image_gen_internal.lock_jobs(ids text[]) RETURNS tid[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT array_agg(l.tid ORDER BY i.n)
+            FROM unnest(ids) WITH ORDINALITY AS i(id, n)
+            LEFT JOIN LATERAL (SELECT j.ctid AS tid FROM image_gen.jobs j WHERE j.id = i.id FOR NO KEY UPDATE) l ON true);
+END $$;
+COMMENT ON FUNCTION image_gen_internal.lock_jobs(text[]) IS 'Locks jobs; where each of them is, NULL for one that is not there.';
+
+CREATE FUNCTION image_gen_internal.close_jobs(ids text[], statuses text[], codes text[], messages text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  places tid[] := image_gen_internal.lock_jobs(ids);
+  one record;
+BEGIN
+  UPDATE image_gen.jobs j
+     SET status = i.status, error_code = i.code, error_message = i.message, finished_at = clock_timestamp(),
+         billed_cost = c.total, known_cost = c.known, cost_source = c.source, currency = c.currency
+    FROM unnest(places, ids, statuses, codes, messages) AS i(place, id, status, code, message)
+   CROSS JOIN LATERAL image_gen_internal.job_cost(i.id) c
+   WHERE j.ctid = i.place AND j.status IN ('queued', 'running');
+  IF EXISTS (SELECT FROM image_gen.budgets) THEN
+    PERFORM image_gen_internal.charge_job(i.id) FROM unnest(ids) AS i(id) WHERE i.id IS NOT NULL;
+  END IF;
+  PERFORM image_gen_internal.queue_callbacks(ids);
+  IF EXISTS (SELECT FROM image_gen_internal.job_dependencies) THEN
+    FOR one IN
+      SELECT i.id, i.status FROM unnest(ids, statuses) AS i(id, status)
+       WHERE i.status <> 'needs_review' AND EXISTS (SELECT FROM image_gen_internal.job_dependencies w WHERE w.needs = i.id)
+    LOOP
+      PERFORM image_gen_internal.release_dependents(one.id, one.status);
+    END LOOP;
+  END IF;
+  -- A full notification queue would fail the transaction that saves a paid image: then no notification is sent.
+  IF pg_notification_queue_usage() < 0.5 THEN
+    -- Any role can listen: that something ended is all that it is told, once a transaction.
+    PERFORM pg_notify('image_gen', '');
+  END IF;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.close_jobs(text[], text[], text[], text[]) IS
+'Ends jobs: their status, their cost from their attempts, what waits for them, and a notification. An id that is NULL is left out.';
+
+CREATE FUNCTION image_gen_internal.close_job(closed_id text, new_status text, code text, message text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM image_gen_internal.close_jobs(ARRAY[$1], ARRAY[$2], ARRAY[$3], ARRAY[$4]);
+END $$;
+COMMENT ON FUNCTION image_gen_internal.close_job(text, text, text, text) IS 'Ends one job.';
+
+SET LOCAL search_path = image_gen, pg_temp;

@@ -1,0 +1,134 @@
+-- What an attempt came to, and its images.
+
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+CREATE FUNCTION image_gen_internal.store_blob(hash text, media_type text, image bytea) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO image_gen_internal.blobs (sha256, content_type, bytes) VALUES (hash, media_type, image)
+  ON CONFLICT ON CONSTRAINT blobs_pkey DO NOTHING;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.store_blob(text, text, bytea) IS 'Stores the bytes of an image under their own hash.';
+
+CREATE FUNCTION image_gen_internal.end_attempts(this_epoch bigint, seqs bigint[], numbers integer[], statuses text[], codes text[], messages text[], http_statuses integer[],
+                               amounts numeric[], claimed numeric[], sources text[], currencies text[], work_done jsonb[], tokens_used jsonb[], renders double precision[],
+                               seeds bigint[], warned jsonb[], unsent boolean[], joins integer[]) RETURNS bigint[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  ids text[] := (image_gen_internal.lock_in_flight(this_epoch, seqs)).ids;
+  places tid[] := image_gen_internal.lock_attempts(ids, numbers);
+  done_providers text[];
+  done_models text[];
+  done_renders numeric[];
+  one record;
+BEGIN
+  WITH ended AS (
+    UPDATE image_gen.attempts a
+       SET status = i.status, error_code = i.code, error_message = i.message, http_status = coalesce(i.http_status, a.http_status),
+           billed_cost = i.amount, claimed_cost = i.claimed, cost_source = i.source, currency = i.currency,
+           usage = i.usage, tokens = i.tokens, render_seconds = i.render::numeric, seed = coalesce(i.seed, a.seed),
+           warnings = i.warned, sends = a.sends - CASE WHEN i.unsent THEN 1 ELSE 0 END, finished_at = clock_timestamp()
+      FROM unnest(places, statuses, codes, messages, http_statuses, amounts, claimed, sources, currencies, work_done, tokens_used, renders, seeds, warned, unsent)
+           WITH ORDINALITY AS i(place, status, code, message, http_status, amount, claimed, source, currency, usage, tokens, render, seed, warned, unsent, n)
+     WHERE a.ctid = i.place
+    RETURNING a.provider, a.model, a.status, a.render_seconds, i.n)
+  SELECT array_agg(e.provider ORDER BY e.n), array_agg(e.model ORDER BY e.n), array_agg(e.render_seconds ORDER BY e.n)
+    INTO done_providers, done_models, done_renders
+    FROM ended e WHERE e.status = 'succeeded';
+  FOR one IN
+    SELECT i.seq, i.id, i.number, i.joins FROM unnest(seqs, ids, numbers, joins) AS i(seq, id, number, joins) WHERE i.id IS NOT NULL AND i.joins IS NOT NULL
+  LOOP
+    IF image_gen_internal.join_attempt(one.id, one.number, one.joins) THEN
+      UPDATE image_gen_internal.queue q SET attempts = one.joins WHERE q.seq = one.seq;
+    END IF;
+  END LOOP;
+  IF done_renders IS NOT NULL THEN
+    -- Once a model: each version of its row is walked over while another session's old snapshot keeps it.
+    PERFORM image_gen_internal.update_estimates(done_providers, done_models, done_renders);
+  END IF;
+  RETURN ARRAY(SELECT i.seq FROM unnest(seqs, ids) AS i(seq, id) WHERE i.id IS NOT NULL);
+END $$;
+COMMENT ON FUNCTION image_gen_internal.end_attempts(bigint, bigint[], integer[], text[], text[], text[], integer[], numeric[], numeric[], text[], text[], jsonb[], jsonb[], double precision[], bigint[], jsonb[], boolean[], integer[]) IS
+'Writes down how attempts ended and what they cost; returns the jobs that are this epoch''s. Their jobs go back to the queue or end in the same transaction (_requeue, _finish).';
+
+CREATE FUNCTION image_gen_internal.finish(this_epoch bigint, seqs bigint[], statuses text[], codes text[], messages text[]) RETURNS bigint[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  places tid[];
+  ids text[];
+  owned bigint[];
+BEGIN
+  SELECT l.places, l.ids INTO places, ids FROM image_gen_internal.lock_in_flight(this_epoch, seqs) l;
+  owned := ARRAY(SELECT i.seq FROM unnest(seqs, ids) AS i(seq, id) WHERE i.id IS NOT NULL);
+  PERFORM image_gen_internal.close_jobs(ids, statuses, codes, messages);
+  IF EXISTS (SELECT FROM image_gen_internal.cancel_requests) THEN
+    DELETE FROM image_gen_internal.cancel_requests c WHERE c.seq = ANY (owned);
+  END IF;
+  DELETE FROM image_gen_internal.queue q WHERE q.ctid = ANY (places);
+  IF EXISTS (SELECT FROM image_gen.budgets) THEN
+    PERFORM image_gen_internal.post_charges();
+  END IF;
+  RETURN owned;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.finish(bigint, bigint[], text[], text[], text[]) IS 'Ends jobs; returns those that were this epoch''s. Their images follow in the same transaction (_deliver).';
+
+CREATE FUNCTION image_gen_internal.cost_share(total numeric, images bigint, "position" bigint) RETURNS numeric
+LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+  -- Shares of a millionth at the finest; the first image carries what does not divide.
+  SELECT trim_scale(CASE WHEN $3 = 1 THEN total - (images - 1) * trunc(total / images, 6) ELSE trunc(total / images, 6) END);
+END;
+COMMENT ON FUNCTION image_gen_internal.cost_share(numeric, bigint, bigint) IS 'What one of several images has of the cost of their job: together all of it, to the last digit.';
+
+CREATE FUNCTION image_gen_internal.insert_assets(ids text[], positions integer[], urls text[], lifetimes bigint[], seeds bigint[], widths integer[], heights integer[],
+                                   content_types text[], byte_sizes bigint[], hashes text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO image_gen.campaign_assets
+    (job_id, position, campaign, shot, ticket, url, url_expires_at, provider, model, seed, prompt, negative_prompt,
+     width, height, content_type, byte_size, sha256, billed_cost, known_cost, currency, cost_source, metadata, batch, parent, relation, owner)
+  -- A job can be older than the rule for how long these may be, and the indexes of assets have a largest size.
+  SELECT p.id, p.position, left(j.metadata ->> 'campaign', 255), left(j.metadata ->> 'shot', 255), left(j.metadata ->> 'ticket', 255),
+         coalesce(p.url, 'image-gen:sha256:' || p.hash), clock_timestamp() + make_interval(secs => p.lifetime),
+         a.provider, a.model, coalesce(p.seed, a.seed), a.prompt, j.parameters ->> 'negative_prompt',
+         p.width, p.height, p.content_type, p.byte_size, p.hash,
+         image_gen_internal.cost_share(j.billed_cost, p.images, p.position), image_gen_internal.cost_share(j.known_cost, p.images, p.position),
+         j.currency, j.cost_source, j.metadata, j.batch, j.parent, j.relation, j.owner
+    FROM (SELECT i.*, count(*) OVER (PARTITION BY i.id) AS images
+            FROM unnest(ids, positions, urls, lifetimes, seeds, widths, heights, content_types, byte_sizes, hashes)
+                 AS i(id, position, url, lifetime, seed, width, height, content_type, byte_size, hash)) p
+   CROSS JOIN LATERAL (SELECT o.* FROM image_gen.jobs o WHERE o.id = p.id OFFSET 0) j
+   CROSS JOIN LATERAL (SELECT t.provider, t.model, t.seed, t.prompt FROM image_gen.attempts t WHERE t.job_id = p.id AND t.status = 'succeeded' OFFSET 0) a;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.insert_assets(text[], integer[], text[], bigint[], bigint[], integer[], integer[], text[], bigint[], text[]) IS
+'Writes the assets of jobs that have succeeded: an element for each image, all of a job at once. Without a URL it is where its bytes are kept.';
+
+CREATE FUNCTION image_gen_internal.update_estimates(providers text[], models text[], renders numeric[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  one record;
+  known image_gen_internal.render_estimates;
+  render numeric;
+BEGIN
+  FOR one IN
+    SELECT d.provider, d.model, array_agg(round(d.render, 3) ORDER BY d.n) AS renders
+      FROM unnest(providers, models, renders) WITH ORDINALITY AS d(provider, model, render, n)
+     WHERE d.render > 0 GROUP BY d.provider, d.model
+  LOOP
+    SELECT t.* INTO known FROM image_gen_internal.render_estimates t WHERE t.provider = one.provider AND t.model = one.model;
+    FOREACH render IN ARRAY one.renders LOOP
+      -- A running 75th percentile: up by 7.5 % of a render that took longer (but at most by 15 %: it may be an outlier), down
+      -- by 2.5 % when it did not. 5 % are forgiven, because a poll only ever sees the end of a render late.
+      known.seconds := CASE WHEN known.samples IS NULL THEN render
+                            WHEN known.samples < 4 THEN greatest(known.seconds, render)
+                            WHEN render > known.seconds * 1.05 THEN round(known.seconds + 0.075 * least(render, 2 * known.seconds), 3)
+                            ELSE greatest(round(known.seconds * 0.975, 3), 0.1) END;
+      known.samples := coalesce(known.samples, 0) + 1;
+    END LOOP;
+    INSERT INTO image_gen_internal.render_estimates (provider, model, seconds, samples) VALUES (one.provider, one.model, known.seconds, known.samples)
+    ON CONFLICT ON CONSTRAINT render_estimates_pkey DO UPDATE SET seconds = excluded.seconds, samples = excluded.samples;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.update_estimates(text[], text[], numeric[]) IS 'Lets the estimates of models follow what their renders really take.';
+
+SET LOCAL search_path = image_gen, pg_temp;

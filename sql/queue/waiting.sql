@@ -1,0 +1,170 @@
+-- Why a job is not finished: computed when it is read, from what is there anyway.
+
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+CREATE TYPE image_gen.wait_reason AS (code text, message text, provider text, job_id text, until timestamptz);
+COMMENT ON TYPE image_gen.wait_reason IS
+'What a job waits for. code, for programs:
+  commit    the end of the transaction that queued it
+  turn      its place in the queue, or the worker, which makes its request ready
+  job       the image of another job: job_id
+  places    as many are at the provider as may be
+  rate      the provider was sent as many requests as it takes in a minute
+  circuit   the provider is left alone after failures (down), or calls are let through one by one (recovering)
+  retry     the provider turned it away, and is asked again
+  budget    another session is at a budget that it counts in, or the budget has not enough and a person decides
+  provider  the provider, which has the request or makes the image
+  person    a decision: resolve_review()
+  cancel    the worker, which is stopping it
+  worker    a worker: none runs in this database
+  fenced    resume(): no paid work may run here
+message, for people. provider: which. until: not before then; NULL is unknown.';
+
+CREATE FUNCTION image_gen_internal.wait_reason(code text, message text, provider text DEFAULT NULL, job_id text DEFAULT NULL,
+                                  until timestamptz DEFAULT NULL) RETURNS image_gen.wait_reason
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (code, message, provider, job_id, until)::image_gen.wait_reason;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.wait_reason(text, text, text, text, timestamptz) IS 'A wait_reason.';
+
+CREATE FUNCTION image_gen_internal.queue_standing() RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN jsonb_build_object(
+    'fenced', image_gen_internal.fence_reason(),
+    'instance', image_gen_internal.instance_id(),
+    'worker', (SELECT image_gen_internal.is_worker(w.pid) FROM image_gen_internal.worker_state w),
+    'full', (
+      SELECT jsonb_object_agg(p.id, p.max_in_flight)
+        FROM (SELECT a.provider, count(*) AS inside
+                FROM image_gen_internal.queue q
+               CROSS JOIN LATERAL (SELECT t.provider FROM image_gen.attempts t
+                                    WHERE t.job_id = q.job_id AND t.status = 'running' OFFSET 0) a
+               WHERE q.state = 'running' GROUP BY a.provider) f
+        JOIN image_gen.providers p ON p.id = f.provider AND f.inside >= p.max_in_flight),
+    -- The worker lets a tenth of a minute's requests go at once, and the others at an even pace.
+    'paced', (
+      SELECT jsonb_object_agg(r.id, r.next)
+        FROM (SELECT p.id, max(a.sent_at) + interval '1 minute' / p.requests_per_minute AS next
+                FROM (SELECT t.provider, t.sent_at FROM image_gen.attempts t ORDER BY t.id DESC LIMIT 1000) a
+                JOIN image_gen.providers p ON p.id = a.provider AND p.requests_per_minute IS NOT NULL
+               WHERE a.sent_at > clock_timestamp() - greatest(interval '6 s', interval '1 minute' / p.requests_per_minute)
+               GROUP BY p.id HAVING count(*) >= greatest(p.requests_per_minute / 10, 1)) r));
+END $$;
+COMMENT ON FUNCTION image_gen_internal.queue_standing() IS
+'What all jobs wait for in common: the fence, the worker, and providers that let none in just now. For _waiting_for().';
+
+CREATE FUNCTION image_gen_internal.next_candidates(job image_gen.jobs, progress jsonb)
+RETURNS TABLE (rank bigint, provider text, circuit text, error_code text, turned_away boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  request text := (job.parameters || jsonb_build_object('prompt', job.prompt, 'seed', job.seed))::text;
+  chosen text := progress ->> 'chosen';
+BEGIN
+  -- As the worker does it: what a refusal or a person chose comes first, then the route without what is behind the job.
+  RETURN QUERY
+  SELECT r.rank, c.provider, coalesce(nullif(m.state, 'up'), nullif(p.state, 'up')),
+         CASE WHEN m.state <> 'up' THEN m.last_error_code ELSE p.last_error_code END,
+         coalesce(progress -> 'outages' ? r.name, false)
+    FROM unnest(chosen || image_gen_internal.plan_route(job.id, job.operation, request, job.model, job.model_is_open, job.provider, job.priority,
+                                           job.preferences::text, job.max_cost)) WITH ORDINALITY r(name, rank)
+   CROSS JOIN LATERAL (SELECT split_part(r.name, ':', 1), substr(r.name, strpos(r.name, ':') + 1)) AS c(provider, model)
+    LEFT JOIN image_gen_internal.provider_breakers m ON m.provider = c.provider AND m.model = c.model
+    LEFT JOIN image_gen_internal.provider_breakers p ON p.provider = c.provider AND p.model = ''
+   WHERE r.name = chosen
+      OR r.name IS NOT NULL AND NOT coalesce(progress -> 'failed' ? r.name, false)
+         AND NOT coalesce(progress -> 'refused' ? r.name, false);
+END $$;
+COMMENT ON FUNCTION image_gen_internal.next_candidates(image_gen.jobs, jsonb) IS
+'Which providers a job in the queue may be sent to, in order; circuit: down or recovering, where it is not closed, and the error that opened it.';
+
+CREATE FUNCTION image_gen_internal.waiting_for(waiting_id text, standing jsonb) RETURNS image_gen.wait_reason
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  caller regrole := image_gen_internal.caller();
+  job image_gen.jobs;
+  entry image_gen_internal.queue;
+  call image_gen.attempts;
+  next record;
+  needed text;
+  ahead bigint;
+BEGIN
+  SELECT j.* INTO job FROM image_gen.jobs j WHERE j.id = waiting_id AND j.status IN ('queued', 'running', 'needs_review');
+  IF job.id IS NULL
+     OR NOT (job.owner = caller OR pg_has_role(caller, 'image_gen_admin', 'member')
+             OR image_gen_internal.may_review(caller)
+                AND (job.status = 'needs_review' OR EXISTS (SELECT FROM image_gen.reviews r WHERE r.job_id = job.id))) THEN
+    RETURN NULL;
+  ELSIF job.status = 'needs_review' THEN
+    RETURN image_gen_internal.wait_reason(CASE job.error_code WHEN 'budget_exceeded' THEN 'budget' ELSE 'person' END,
+      format('a person decides about it (%s)', job.error_code) || coalesce((
+        SELECT format(', and %s looks at it', image_gen_internal.role_name(r.claimed_by)) FROM image_gen.reviews r
+         WHERE r.job_id = job.id AND r.resolved_at IS NULL), ': image_gen.resolve_review()'));
+  END IF;
+
+  SELECT q.* INTO entry FROM image_gen_internal.queue q WHERE q.seq = job.seq AND q.job_id = job.id;
+  IF entry.seq IS NULL THEN
+    RETURN image_gen_internal.wait_reason('fenced', 'it has no row in the queue of this database; image_gen.resume() gives it one');
+  ELSIF standing ->> 'fenced' IS NOT NULL THEN
+    RETURN image_gen_internal.wait_reason('fenced', format('%s; image_gen.resume() allows paid work here', standing ->> 'fenced'));
+  ELSIF entry.instance::text <> standing ->> 'instance' THEN
+    RETURN image_gen_internal.wait_reason('fenced', 'it was queued in another database; image_gen.resume() takes it over');
+  ELSIF job.created_at = now() AND image_gen_internal.is_uncommitted(job.seq) THEN
+    RETURN image_gen_internal.wait_reason('commit', 'it starts when this transaction is committed');
+  ELSIF EXISTS (SELECT FROM image_gen_internal.cancel_requests c WHERE c.seq = job.seq) THEN
+    RETURN image_gen_internal.wait_reason('cancel', 'it is being stopped');
+  ELSIF entry.state = 'waiting' THEN
+    SELECT min(w.needs) INTO needed FROM image_gen_internal.job_dependencies w WHERE w.seq = job.seq;
+    RETURN image_gen_internal.wait_reason('job', format('the image of job %s goes into it', needed), job_id => needed);
+  ELSIF (standing ->> 'worker')::boolean IS NOT TRUE THEN
+    RETURN image_gen_internal.wait_reason('worker', 'no worker runs in this database');
+  ELSIF entry.state = 'alone' THEN
+    RETURN image_gen_internal.wait_reason('turn', format('it runs alone: the worker ended %s times with it in hand', entry.deaths),
+      until => CASE WHEN entry.ready_at > clock_timestamp() THEN entry.ready_at END);
+  ELSIF entry.state = 'ready' AND entry.ready_at <= clock_timestamp() THEN
+    SELECT count(*) INTO ahead
+      FROM (SELECT FROM image_gen_internal.queue q
+             WHERE q.state = 'ready' AND q.seq > 0 AND q.owner = job.owner AND q.seq < job.seq LIMIT 1000) b;
+    RETURN image_gen_internal.wait_reason('turn', format('jobs of %s before it in the queue: %s%s', image_gen_internal.role_name(job.owner), ahead,
+                                            CASE ahead WHEN 1000 THEN ' or more' ELSE '' END));
+  END IF;
+
+  SELECT a.* INTO call FROM image_gen.attempts a WHERE a.job_id = job.id ORDER BY a.number DESC LIMIT 1;
+  IF entry.state = 'running' AND call.status = 'running' THEN
+    RETURN image_gen_internal.wait_reason('provider', format(CASE WHEN call.remote_id IS NULL THEN '%s has the request'
+                                                     ELSE '%s makes the image' END, call.provider), call.provider);
+  ELSIF entry.state = 'ready' THEN
+    -- Put off: by the provider that it comes back to.
+    SELECT c.* INTO next FROM image_gen_internal.next_candidates(job, entry.progress) c
+     ORDER BY c.turned_away DESC, c.circuit IS NULL, c.rank LIMIT 1;
+    IF next.circuit IS NOT NULL THEN
+      RETURN image_gen_internal.wait_reason('circuit', format('%s is %s (%s)', next.provider, next.circuit, next.error_code),
+                               next.provider, until => entry.ready_at);
+    ELSIF next.turned_away THEN
+      RETURN image_gen_internal.wait_reason('retry', format('%s has turned it away (%s)', next.provider, call.error_code),
+                               next.provider, until => entry.ready_at);
+    ELSIF EXISTS (SELECT FROM image_gen_internal.budgets_of_job(job.owner, job.metadata, job.batch, job.login)) THEN
+      RETURN image_gen_internal.wait_reason('budget', 'another session is at a budget that it counts in', until => entry.ready_at);
+    END IF;
+    RETURN image_gen_internal.wait_reason('turn', 'it was put off', until => entry.ready_at);
+  END IF;
+
+  -- In the worker's hands, and no call has begun: it stands at the first provider that is not left alone.
+  SELECT c.* INTO next FROM image_gen_internal.next_candidates(job, entry.progress) c
+   ORDER BY c.circuit IS NOT DISTINCT FROM 'down', c.rank LIMIT 1;
+  IF next.circuit IS NOT NULL THEN
+    RETURN image_gen_internal.wait_reason('circuit', format('%s is %s (%s)', next.provider, next.circuit, next.error_code), next.provider);
+  ELSIF standing -> 'full' ? next.provider THEN
+    RETURN image_gen_internal.wait_reason('places', format('%s takes %s at a time, and has as many', next.provider,
+                                              standing #>> ARRAY['full', next.provider]), next.provider);
+  ELSIF standing -> 'paced' ? next.provider THEN
+    RETURN image_gen_internal.wait_reason('rate', format('%s was sent as many requests as it takes in a minute', next.provider),
+                             next.provider, until => (standing #>> ARRAY['paced', next.provider])::timestamptz);
+  END IF;
+  RETURN image_gen_internal.wait_reason('turn', 'the worker makes its request ready');
+END $$;
+COMMENT ON FUNCTION image_gen_internal.waiting_for(text, jsonb) IS
+'What a job waits for, by what _standing() says; NULL for one that is over, and for one that the caller may not see.';
+
+SET LOCAL search_path = image_gen, pg_temp;

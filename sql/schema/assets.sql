@@ -1,0 +1,91 @@
+-- What was made.
+
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+CREATE TABLE image_gen.campaign_assets (
+  id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  job_id          text COLLATE "C" NOT NULL,
+  position        image_gen.positive NOT NULL,
+  campaign        text,
+  shot            text,
+  ticket          text,
+  url             text NOT NULL,
+  url_expires_at  timestamptz,
+  mirror_url      text,
+  provider        text COLLATE "C" NOT NULL,
+  model           text COLLATE "C" NOT NULL,
+  seed            bigint NOT NULL,
+  prompt          text NOT NULL,
+  negative_prompt text,
+  width           integer,
+  height          integer,
+  content_type    text,
+  byte_size       bigint,
+  sha256          text COLLATE "C",
+  billed_cost     image_gen.cost,
+  known_cost      numeric,
+  currency        text NOT NULL DEFAULT 'USD',
+  cost_source     image_gen.cost_source NOT NULL,
+  metadata        jsonb NOT NULL DEFAULT '{}',
+  batch           text COLLATE "C",
+  parent          text COLLATE "C",
+  relation        text,
+  owner           regrole NOT NULL,
+  created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  UNIQUE (job_id, position)
+);
+CREATE INDEX campaign_assets_campaign ON image_gen.campaign_assets (campaign, shot);
+CREATE INDEX campaign_assets_ticket ON image_gen.campaign_assets (ticket);
+CREATE INDEX campaign_assets_batch ON image_gen.campaign_assets (batch) WHERE batch IS NOT NULL;
+CREATE INDEX campaign_assets_parent ON image_gen.campaign_assets (parent) WHERE parent IS NOT NULL;
+CREATE INDEX campaign_assets_sha256 ON image_gen.campaign_assets (sha256);
+COMMENT ON TABLE image_gen.campaign_assets IS 'Finished images: one row each, with all that is needed to make it again. No foreign key to jobs: jobs are pruned, assets are kept.';
+COMMENT ON COLUMN image_gen.campaign_assets.url IS 'Where the provider has it, or image-gen:sha256:... for bytes kept in image_gen_internal.blobs.';
+COMMENT ON COLUMN image_gen.campaign_assets.url_expires_at IS 'When the provider deletes it; NULL when it says nothing.';
+COMMENT ON COLUMN image_gen.campaign_assets.width IS 'Pixels, from the bytes; NULL when the image could not be fetched.';
+COMMENT ON COLUMN image_gen.campaign_assets.billed_cost IS 'This image''s share of jobs.billed_cost; the shares add up exactly. NULL when that is unknown.';
+COMMENT ON COLUMN image_gen.campaign_assets.known_cost IS 'This image''s share of jobs.known_cost.';
+
+CREATE TABLE image_gen_internal.blobs (
+  sha256       text COLLATE "C" PRIMARY KEY,
+  content_type text NOT NULL,
+  bytes        bytea NOT NULL,
+  created_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+-- Images are compressed already: trying again costs time and saves nothing.
+ALTER TABLE image_gen_internal.blobs ALTER COLUMN bytes SET STORAGE EXTERNAL;
+COMMENT ON TABLE image_gen_internal.blobs IS 'Bytes of images by their SHA-256: the same image is stored once.';
+COMMENT ON COLUMN image_gen.campaign_assets.id IS 'For asset_bytes(id).';
+COMMENT ON COLUMN image_gen.campaign_assets.job_id IS 'The job that made it.';
+COMMENT ON COLUMN image_gen.campaign_assets.position IS 'Within its job, from 1.';
+COMMENT ON COLUMN image_gen.campaign_assets.campaign IS 'metadata ->> campaign.';
+COMMENT ON COLUMN image_gen.campaign_assets.shot IS 'metadata ->> shot.';
+COMMENT ON COLUMN image_gen.campaign_assets.ticket IS 'metadata ->> ticket.';
+COMMENT ON COLUMN image_gen.campaign_assets.mirror_url IS 'A lasting copy; NULL when there is none.';
+COMMENT ON COLUMN image_gen.campaign_assets.provider IS 'providers.id.';
+COMMENT ON COLUMN image_gen.campaign_assets.model IS 'models.name.';
+COMMENT ON COLUMN image_gen.campaign_assets.seed IS 'Of the attempt that made it.';
+COMMENT ON COLUMN image_gen.campaign_assets.prompt IS 'Of the attempt that made it.';
+COMMENT ON COLUMN image_gen.campaign_assets.negative_prompt IS 'As asked; whether it was sent is in the warnings.';
+COMMENT ON COLUMN image_gen.campaign_assets.height IS 'Pixels, from the bytes.';
+COMMENT ON COLUMN image_gen.campaign_assets.content_type IS 'From the bytes.';
+COMMENT ON COLUMN image_gen.campaign_assets.byte_size IS 'Bytes.';
+COMMENT ON COLUMN image_gen.campaign_assets.sha256 IS 'Of the bytes, hexadecimal.';
+COMMENT ON COLUMN image_gen.campaign_assets.currency IS 'ISO 4217.';
+COMMENT ON COLUMN image_gen.campaign_assets.cost_source IS 'unknown when the cost of any attempt is.';
+COMMENT ON COLUMN image_gen.campaign_assets.metadata IS 'The job''s.';
+COMMENT ON COLUMN image_gen.campaign_assets.batch IS 'jobs.batch.';
+COMMENT ON COLUMN image_gen.campaign_assets.parent IS 'jobs.parent.';
+COMMENT ON COLUMN image_gen.campaign_assets.relation IS 'jobs.relation.';
+COMMENT ON COLUMN image_gen.campaign_assets.owner IS 'jobs.owner.';
+COMMENT ON COLUMN image_gen.campaign_assets.created_at IS 'When it was delivered.';
+COMMENT ON COLUMN image_gen_internal.blobs.sha256 IS 'Of the bytes, hexadecimal.';
+COMMENT ON COLUMN image_gen_internal.blobs.content_type IS 'From the bytes.';
+COMMENT ON COLUMN image_gen_internal.blobs.bytes IS 'The image.';
+COMMENT ON COLUMN image_gen_internal.blobs.created_at IS 'When it was first stored.';
+
+SELECT pg_catalog.pg_extension_config_dump('image_gen.campaign_assets', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen_internal.blobs', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen.campaign_assets_id_seq', '');
+
+SET LOCAL search_path = image_gen, pg_temp;

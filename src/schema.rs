@@ -1,0 +1,136 @@
+//! The extension's SQL, file after file, in the order in which it is installed. The functions of this library come after
+//! the types of `schema/base.sql` and before everything else.
+
+use pgrx::prelude::*;
+
+/// The schema of the machinery, for `#[pg_extern(schema = ...)]`. `schema/base.sql` makes it, and fails where it exists; what is
+/// generated for this finds it there.
+#[pg_schema]
+mod image_gen_internal {
+    use pgrx::prelude::*;
+
+    use crate::snapshot;
+
+    /// The trigger of the table of measured times.
+    #[pg_trigger]
+    fn estimates_changed<'a>(
+        trigger: &'a PgTrigger<'a>,
+    ) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, spi::Error> {
+        snapshot::forget_estimates();
+        Ok(trigger.new().or(trigger.old()))
+    }
+
+    /// The trigger of the catalogue's tables.
+    #[pg_trigger]
+    fn catalogue_changed<'a>(
+        trigger: &'a PgTrigger<'a>,
+    ) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, spi::Error> {
+        snapshot::announce_change();
+        Ok(trigger.new().or(trigger.old()))
+    }
+}
+
+extension_sql_file!("../sql/schema/base.sql", name = "schema_base", bootstrap);
+extension_sql_file!(
+    "../sql/schema/catalogue.sql",
+    name = "schema_catalogue",
+    requires = [
+        attach::goes_with,
+        attach::place::backfill,
+        instance::instance_identity,
+        plan::admission::choose_candidates,
+        plan::admission::derive_seed,
+        plan::admission::explain_request,
+        plan::admission::model_capabilities,
+        plan::admission::plan_route,
+        plan::admission::resolve_model,
+        plan::caller,
+        plan::can_be_asked,
+        plan::check_model,
+        plan::check_options,
+        plan::is_blank_prompt,
+        plan::is_local_kind,
+        plan::needs_text,
+        plan::new_job_id,
+        plan::price_usage,
+        plan::shipped_catalogue,
+        image_gen_internal::catalogue_changed,
+        image_gen_internal::estimates_changed,
+        submit::estimate_request,
+        submit::shots::read_shots,
+        tools::tool_list,
+        tools::list_arguments,
+        tools::next_poll_ms,
+        wake::completions,
+        wake::is_uncommitted,
+        wake::is_worker,
+        wake::tell_worker,
+        wake::wake
+    ]
+);
+extension_sql_file!("../sql/schema/refusals.sql", name = "schema_refusals", requires = ["schema_catalogue"]);
+extension_sql_file!("../sql/schema/jobs.sql", name = "schema_jobs", requires = ["schema_refusals"]);
+extension_sql_file!("../sql/schema/queue.sql", name = "schema_queue", requires = ["schema_jobs"]);
+extension_sql_file!("../sql/schema/attempts.sql", name = "schema_attempts", requires = ["schema_queue"]);
+extension_sql_file!("../sql/schema/assets.sql", name = "schema_assets", requires = ["schema_attempts"]);
+extension_sql_file!("../sql/schema/reviews.sql", name = "schema_reviews", requires = ["schema_assets"]);
+extension_sql_file!("../sql/schema/worker.sql", name = "schema_worker", requires = ["schema_reviews"]);
+extension_sql_file!("../sql/schema/instance.sql", name = "schema_instance", requires = ["schema_worker"]);
+extension_sql_file!("../sql/schema/budgets.sql", name = "schema_budgets", requires = ["schema_instance"]);
+extension_sql_file!("../sql/schema/policies.sql", name = "schema_policies", requires = ["schema_budgets"]);
+extension_sql_file!("../sql/schema/callbacks.sql", name = "schema_callbacks", requires = ["schema_policies"]);
+extension_sql_file!("../sql/schema/spending.sql", name = "schema_spending", requires = ["schema_callbacks"]);
+extension_sql_file!("../sql/schema/invoices.sql", name = "schema_invoices", requires = ["schema_spending"]);
+extension_sql_file!("../sql/catalogue/load.sql", name = "catalogue_load", requires = ["schema_invoices"]);
+extension_sql_file!("../sql/catalogue/rules.sql", name = "catalogue_rules", requires = ["catalogue_load"]);
+extension_sql_file!(
+    "../sql/catalogue/changes.sql",
+    name = "catalogue_changes",
+    requires = ["catalogue_rules"]
+);
+extension_sql_file!(
+    "../sql/budgets/standings.sql",
+    name = "budgets_standings",
+    requires = ["catalogue_changes"]
+);
+extension_sql_file!("../sql/budgets/reserve.sql", name = "budgets_reserve", requires = ["budgets_standings"]);
+extension_sql_file!("../sql/queue/instance.sql", name = "queue_instance", requires = ["budgets_reserve"]);
+extension_sql_file!(
+    "../sql/queue/dependencies.sql",
+    name = "queue_dependencies",
+    requires = ["queue_instance"]
+);
+extension_sql_file!("../sql/queue/rescue.sql", name = "queue_rescue", requires = ["queue_dependencies"]);
+extension_sql_file!("../sql/queue/claim.sql", name = "queue_claim", requires = ["queue_rescue"]);
+extension_sql_file!("../sql/queue/begin.sql", name = "queue_begin", requires = ["queue_claim"]);
+extension_sql_file!("../sql/queue/checkpoint.sql", name = "queue_checkpoint", requires = ["queue_begin"]);
+extension_sql_file!("../sql/queue/requeue.sql", name = "queue_requeue", requires = ["queue_checkpoint"]);
+extension_sql_file!("../sql/queue/close.sql", name = "queue_close", requires = ["queue_requeue"]);
+extension_sql_file!("../sql/queue/finish.sql", name = "queue_finish", requires = ["queue_close"]);
+extension_sql_file!("../sql/queue/cancel.sql", name = "queue_cancel", requires = ["queue_finish"]);
+extension_sql_file!("../sql/queue/record.sql", name = "queue_record", requires = ["queue_cancel"]);
+extension_sql_file!("../sql/queue/deaths.sql", name = "queue_deaths", requires = ["queue_record"]);
+extension_sql_file!("../sql/queue/reconcile.sql", name = "queue_reconcile", requires = ["queue_deaths"]);
+extension_sql_file!("../sql/queue/callbacks.sql", name = "queue_callbacks", requires = ["queue_reconcile"]);
+extension_sql_file!("../sql/queue/enqueue.sql", name = "queue_enqueue", requires = ["queue_callbacks"]);
+extension_sql_file!("../sql/queue/waiting.sql", name = "queue_waiting", requires = ["queue_enqueue"]);
+extension_sql_file!("../sql/queue/retention.sql", name = "queue_retention", requires = ["queue_waiting"]);
+extension_sql_file!("../sql/queue/reviewed.sql", name = "queue_reviewed", requires = ["queue_retention"]);
+extension_sql_file!("../sql/api/operations.sql", name = "api_operations", requires = ["queue_reviewed"]);
+extension_sql_file!("../sql/api/status.sql", name = "api_status", requires = ["api_operations"]);
+extension_sql_file!("../sql/api/choose.sql", name = "api_choose", requires = ["api_status"]);
+extension_sql_file!("../sql/api/batch.sql", name = "api_batch", requires = ["api_choose"]);
+extension_sql_file!("../sql/api/tools.sql", name = "api_tools", requires = ["api_batch"]);
+extension_sql_file!("../sql/api/sets.sql", name = "api_sets", requires = ["api_tools"]);
+extension_sql_file!("../sql/api/prompts.sql", name = "api_prompts", requires = ["api_sets"]);
+extension_sql_file!("../sql/api/budgets.sql", name = "api_budgets", requires = ["api_prompts"]);
+extension_sql_file!("../sql/api/policies.sql", name = "api_policies", requires = ["api_budgets"]);
+extension_sql_file!("../sql/api/callbacks.sql", name = "api_callbacks", requires = ["api_policies"]);
+extension_sql_file!("../sql/api/operate.sql", name = "api_operate", requires = ["api_callbacks"]);
+extension_sql_file!("../sql/reports/rollup.sql", name = "reports_rollup", requires = ["api_operate"]);
+extension_sql_file!("../sql/api/ownership.sql", name = "api_ownership", requires = ["reports_rollup"]);
+extension_sql_file!("../sql/reports/costs.sql", name = "reports_costs", requires = ["api_ownership"]);
+extension_sql_file!("../sql/reports/invoices.sql", name = "reports_invoices", requires = ["reports_costs"]);
+extension_sql_file!("../sql/api/reviews.sql", name = "api_reviews", requires = ["reports_invoices"]);
+extension_sql_file!("../sql/api/attachments.sql", name = "api_attachments", requires = ["api_reviews"]);
+extension_sql_file!("../sql/grants.sql", name = "grants", finalize);
