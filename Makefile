@@ -26,6 +26,10 @@ test: setup unit install ## run all tests, installing the extension first
 unit: ## run the tests that need no server
 	cargo test -p image_gen_engine --all-features -p image_gen_simulator -p image_gen_tools
 
+.PHONY: mcp
+mcp: ## call the four tools through an MCP server from npm (URL=postgresql://user@host/database, with the extension)
+	scripts/mcp "$(URL)"
+
 .PHONY: matrix
 matrix: setup install ## kill everything everywhere: all places, then KILLS=500 random ones (SEED=n to repeat)
 	PG_CONFIG="$$(scripts/pg-config)" KILLS="$(KILLS)" SEED="$(SEED)" cargo test -q -p image_gen_tests --bench matrix
@@ -37,7 +41,7 @@ soak: setup install ## commit 20000 jobs one after the other: no wake-up may be 
 
 .PHONY: bench
 bench: setup install ## measure what a caller waits for, beside the disk and a plain INSERT
-	PG_CONFIG="$$(scripts/pg-config)" cargo bench -p image_gen_tests --bench launch --bench bystander
+	PG_CONFIG="$$(scripts/pg-config)" cargo bench -p image_gen_tests --bench launch --bench bystander --bench attach
 
 .PHONY: load
 load: setup install ## measure the worker beside old snapshots and a million jobs, then a soak (SOAK=n jobs)

@@ -49,7 +49,7 @@ GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, i
                 image_gen.refusal_steps, image_gen.rewrite_rules, image_gen.model_rules, image_gen.reviews, image_gen.review_queue,
                 image_gen.provider_health, image_gen.capabilities, image_gen.queue_stats, image_gen.worker_status, image_gen.reservations, image_gen.cost_reviews,
                 image_gen.spending, image_gen_internal.spending_archive, image_gen_internal.spending_totals, image_gen_internal.spending_days, image_gen_internal.spending_by_ticket, image_gen_internal.spending_rows, image_gen.cost_by_campaign, image_gen.cost_by_ticket,
-                image_gen.batches, image_gen.variants, image_gen.cost_by_set, image_gen.palettes, image_gen.picks, image_gen.lint_rules, image_gen.request_rules TO image_gen_user, image_gen_admin;
+                image_gen.estimate_calibration, image_gen.batches, image_gen.variants, image_gen.cost_by_set, image_gen.palettes, image_gen.picks, image_gen.lint_rules, image_gen.request_rules TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style,
   image_gen.status(text), image_gen.status(text[]), image_gen_internal.raise_no_such_job, image_gen_internal.queue_standing, image_gen_internal.waiting_for, image_gen_internal.metadata_entry, image_gen_internal.abbreviate, image_gen_internal.newest_jobs, image_gen.recent, image_gen.wait, image_gen.cancel(text), image_gen.cancel(text[]), image_gen.credits, image_gen.asset_bytes,
@@ -59,8 +59,10 @@ GRANT EXECUTE ON FUNCTION
   image_gen.rerun_batch, image_gen.promote, image_gen.generate_variants, image_gen.pick, image_gen.lineage,
   image_gen_internal.raise_no_such_batch, image_gen_internal.set_of,
   image_gen_internal.tool_list, image_gen_internal.list_arguments, image_gen_internal.next_poll_ms, image_gen_internal.iso_time, image_gen_internal.tool_status, image_gen_internal.generation,
-  image_gen.claim_review, image_gen.resolve_review, image_gen_internal.pending_approvals, image_gen_internal.model_capabilities, image_gen.derive_seed, image_gen_internal.completions, image_gen_internal.await_completion, image_gen_internal.is_uncommitted, image_gen_internal.is_worker, image_gen_internal.fence_reason, image_gen_internal.current_role_oid, image_gen_internal.role_name
+  image_gen.claim_review, image_gen.resolve_review, image_gen_internal.pending_approvals, image_gen_internal.model_capabilities, image_gen.derive_seed, image_gen_internal.completions, image_gen_internal.await_completion, image_gen_internal.is_uncommitted, image_gen_internal.is_worker, image_gen_internal.fence_reason, image_gen_internal.current_role_oid, image_gen_internal.role_name, image_gen_internal.is_configured
   TO image_gen_user, image_gen_admin;
+
+GRANT SELECT ON image_gen.reuses TO image_gen_user, image_gen_admin;
 
 -- Attached tables. Triggers need no right to fire; to make one needs it.
 GRANT SELECT ON image_gen.attachment_definitions, image_gen.attachment_entries, image_gen.attachments, image_gen.attachment_rows TO image_gen_user, image_gen_admin;
@@ -86,7 +88,9 @@ GRANT SELECT ON image_gen_internal.queue, image_gen_internal.job_dependencies, i
 GRANT EXECUTE ON FUNCTION image_gen.set_budget, image_gen.grant_credits, image_gen.check_budgets, image_gen.recount_budgets, image_gen.settle_cost,
   image_gen.import_invoice, image_gen.resume, image_gen.prune, image_gen.set_role_policy, image_gen.drop_role_policy, image_gen.grant_campaign, image_gen.revoke_campaign,
   image_gen.reassign_jobs, image_gen.on_finish, image_gen.drop_on_finish, image_gen.retry_callbacks, image_gen_internal.check_model TO image_gen_admin;
-GRANT SELECT ON image_gen.finish_hooks, image_gen.callbacks, image_gen_internal.spending_mark, image_gen_internal.spending_left_out TO image_gen_admin;
+GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.webhooks TO image_gen_admin;
+GRANT EXECUTE ON FUNCTION image_gen.redrive, image_gen_internal.caller TO image_gen_admin;
+GRANT SELECT ON image_gen.webhook_deliveries, image_gen.finish_hooks, image_gen.callbacks, image_gen_internal.spending_mark, image_gen_internal.spending_left_out TO image_gen_admin;
 
 -- The worker: what the functions in queue/ do, and no more.
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen_internal.queue, image_gen_internal.job_dependencies TO image_gen_worker;
@@ -103,6 +107,10 @@ GRANT SELECT, UPDATE ON image_gen_internal.budget_totals TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen_internal.budget_charges TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.finish_hooks TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen_internal.callback_queue TO image_gen_worker;
+GRANT SELECT ON image_gen.webhooks TO image_gen_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.webhook_deliveries TO image_gen_worker;
+GRANT EXECUTE ON FUNCTION image_gen_internal.queue_deliveries, image_gen_internal.next_delivery_in, image_gen_internal.take_deliveries, image_gen_internal.record_deliveries, image_gen_internal.prune_deliveries,
+  image_gen_internal.new_job_id, image_gen_internal.role_name TO image_gen_worker;
 GRANT SELECT ON image_gen.attachment_definitions TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.attachment_entries TO image_gen_worker;
 GRANT EXECUTE ON FUNCTION image_gen_internal.attachment_function TO image_gen_worker;
@@ -118,6 +126,7 @@ ALTER TABLE image_gen.picks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen_internal.spending_archive ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen_internal.spending_days ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen_internal.spending_totals ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.reuses ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.attachment_definitions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.attachment_entries ENABLE ROW LEVEL SECURITY;
 
@@ -130,6 +139,7 @@ CREATE POLICY own ON image_gen_internal.spending_totals FOR SELECT TO image_gen_
 CREATE POLICY own ON image_gen_internal.blobs FOR SELECT TO image_gen_user
   USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = blobs.sha256 AND a.owner = image_gen_internal.current_role_oid()));
 
+CREATE POLICY own ON image_gen.reuses FOR SELECT TO image_gen_user USING (owner = image_gen_internal.current_role_oid());
 CREATE POLICY own ON image_gen.attachment_definitions FOR SELECT TO image_gen_user USING (owner = image_gen_internal.current_role_oid());
 CREATE POLICY own ON image_gen.attachment_entries FOR SELECT TO image_gen_user
   USING (EXISTS (SELECT FROM image_gen.attachment_definitions d WHERE d.id = attachment));
@@ -146,6 +156,7 @@ CREATE POLICY reviewed ON image_gen.attempts FOR SELECT TO image_gen_reviewer
 CREATE POLICY reviewed ON image_gen.reviews FOR SELECT TO image_gen_reviewer
   USING (EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = reviews.job_id AND j.status = 'needs_review'));
 
+CREATE POLICY every ON image_gen.reuses FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.attachment_definitions FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.attachment_entries FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.reviews FOR SELECT TO image_gen_admin USING (true);

@@ -1,6 +1,10 @@
 //! What is wrong with a request → SQLSTATE, message, hint.
 
-use pgrx::pg_sys::panic::ErrorReport;
+use std::cell::Cell;
+use std::ffi::CStr;
+use std::panic::AssertUnwindSafe;
+
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
 /// The SQLSTATEs that the API raises from Rust.
@@ -54,4 +58,53 @@ pub fn conflict(message: &str, detail: &str, hint: &str) -> ! {
         .set_hint(hint.to_owned())
         .report(PgLogLevel::ERROR);
     unreachable!("an ERROR does not return")
+}
+
+/// Says a WARNING to the client, once a statement of its. Not to the server's log: a client can make thousands a second.
+pub fn warn(message: &CStr, hint: &CStr) {
+    thread_local! {
+        static SAID_AT: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
+    }
+    // SAFETY: a plain look at the session's own state.
+    let statement = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
+    if SAID_AT.replace(statement) != statement {
+        // SAFETY: a struct of numbers and of strings, which are copied; none but these are there.
+        unsafe {
+            let mut report: pg_sys::ErrorData = std::mem::zeroed();
+            report.elevel = pg_sys::WARNING_CLIENT_ONLY as i32;
+            report.sqlerrcode = PgSqlErrorCode::ERRCODE_WARNING as i32;
+            report.message = message.as_ptr().cast_mut();
+            report.hint = hint.as_ptr().cast_mut();
+            pg_sys::ThrowErrorData(&raw mut report);
+        }
+    }
+}
+
+/// Runs the body of a function that users call. An error that it raises about what was asked comes without the CONTEXT of the
+/// functions and statements inside, which says nothing to its caller.
+pub fn without_context<R>(body: impl FnOnce() -> R) -> R {
+    let plainly = |error: CaughtError| match error {
+        CaughtError::PostgresError(report) if !is_internal(report.sql_error_code()) => {
+            let message = report.message().to_owned();
+            let mut plain = ErrorReport::new(report.sql_error_code(), message, "image_gen");
+            if let Some(detail) = report.detail() {
+                plain = plain.set_detail(detail);
+            }
+            if let Some(hint) = report.hint() {
+                plain = plain.set_hint(hint);
+            }
+            plain.report(PgLogLevel::ERROR);
+            unreachable!("an ERROR does not return")
+        }
+        other => other.rethrow(),
+    };
+    PgTryBuilder::new(AssertUnwindSafe(body)).catch_others(plainly).execute()
+}
+
+/// Whether an error is one of class XX: a fault of the program, whose context is needed.
+fn is_internal(code: PgSqlErrorCode) -> bool {
+    const SIX_BITS: i32 = 0x3f;
+    let letter = |shift: i32| (code as i32 >> shift) & SIX_BITS;
+    let x = i32::from(b'X' - b'0');
+    letter(0) == x && letter(6) == x
 }

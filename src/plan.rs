@@ -9,7 +9,7 @@ use image_gen_engine::egress::Destination;
 use image_gen_engine::input::{Reference, Role};
 use image_gen_engine::job::{Invalid, Operation, RawRequest, Request, is_blank};
 use image_gen_engine::route::Priority;
-use image_gen_engine::{catalogue, http, input, policy, prompt_hints, provider, seed};
+use image_gen_engine::{catalogue, http, input, policy, prompt_hints, provider, render_class, seed};
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
@@ -156,6 +156,16 @@ fn check_url(role: Role, url: &str) -> Result<(), Invalid> {
     })
 }
 
+/// An error for a URL that no message may be sent to. What a name resolves to is looked at when it is connected to.
+#[pg_extern(schema = "image_gen_internal", stable, strict, parallel_safe)]
+pub fn check_webhook_url(url: &str) {
+    let hint = "Use an https URL of a public host, or ask the superuser for image_gen.allowed_webhook_hosts.";
+    let origin = http::origin(url).ok_or_else(|| "it is no http(s) URL".to_owned());
+    if let Err(why) = origin.and_then(|origin| settings::egress().check(Destination::Webhook, &origin)) {
+        fail(Code::Argument, &format!("no message can be sent to this URL: {why}"), hint);
+    }
+}
+
 /// Reads JSON that came from outside: too deep, or with a number that is too large, it is an error like any other.
 pub fn parsed<T: serde::de::DeserializeOwned>(what: &str, json: &str) -> Result<T, Invalid> {
     serde_json::from_str(json).map_err(|e| {
@@ -170,6 +180,13 @@ pub fn price_usage(prices: JsonB, usage: JsonB) -> Option<JsonB> {
     let usage: Usage = serde_json::from_value(usage.0).ok()?;
     let cost = cost::price(&prices, &usage)?;
     Some(JsonB(json!({"amount": cost.amount.normalize().to_string(), "currency": cost.currency})))
+}
+
+/// Which renders of a model take about as long as one of this size and number of steps.
+#[pg_extern(schema = "image_gen_internal", immutable, parallel_safe)]
+pub fn render_class(width: Option<i32>, height: Option<i32>, steps: Option<i32>) -> String {
+    let whole = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+    render_class::class(whole(width), whole(height), whole(steps))
 }
 
 /// Whether a prompt asks for legible text in the image: words in quotation marks, more than one, or an explicit wish.

@@ -42,12 +42,15 @@ extension_sql_file!(
         plan::admission::derive_seed,
         plan::admission::explain_request,
         plan::admission::model_capabilities,
+        plan::admission::is_configured,
         plan::admission::plan_route,
         plan::admission::resolve_model,
         plan::caller,
         plan::can_be_asked,
         plan::check_model,
         plan::check_options,
+        plan::check_webhook_url,
+        plan::render_class,
         plan::is_blank_prompt,
         plan::is_local_kind,
         plan::needs_text,
@@ -79,7 +82,8 @@ extension_sql_file!("../sql/schema/instance.sql", name = "schema_instance", requ
 extension_sql_file!("../sql/schema/budgets.sql", name = "schema_budgets", requires = ["schema_instance"]);
 extension_sql_file!("../sql/schema/policies.sql", name = "schema_policies", requires = ["schema_budgets"]);
 extension_sql_file!("../sql/schema/callbacks.sql", name = "schema_callbacks", requires = ["schema_policies"]);
-extension_sql_file!("../sql/schema/spending.sql", name = "schema_spending", requires = ["schema_callbacks"]);
+extension_sql_file!("../sql/schema/reuses.sql", name = "schema_reuses", requires = ["schema_callbacks"]);
+extension_sql_file!("../sql/schema/spending.sql", name = "schema_spending", requires = ["schema_reuses"]);
 extension_sql_file!("../sql/schema/invoices.sql", name = "schema_invoices", requires = ["schema_spending"]);
 extension_sql_file!("../sql/catalogue/load.sql", name = "catalogue_load", requires = ["schema_invoices"]);
 extension_sql_file!("../sql/catalogue/rules.sql", name = "catalogue_rules", requires = ["catalogue_load"]);
@@ -113,7 +117,8 @@ extension_sql_file!("../sql/queue/deaths.sql", name = "queue_deaths", requires =
 extension_sql_file!("../sql/queue/reconcile.sql", name = "queue_reconcile", requires = ["queue_deaths"]);
 extension_sql_file!("../sql/queue/callbacks.sql", name = "queue_callbacks", requires = ["queue_reconcile"]);
 extension_sql_file!("../sql/queue/enqueue.sql", name = "queue_enqueue", requires = ["queue_callbacks"]);
-extension_sql_file!("../sql/queue/waiting.sql", name = "queue_waiting", requires = ["queue_enqueue"]);
+extension_sql_file!("../sql/queue/reuse.sql", name = "queue_reuse", requires = ["queue_enqueue"]);
+extension_sql_file!("../sql/queue/waiting.sql", name = "queue_waiting", requires = ["queue_reuse"]);
 extension_sql_file!("../sql/queue/retention.sql", name = "queue_retention", requires = ["queue_waiting"]);
 extension_sql_file!("../sql/queue/reviewed.sql", name = "queue_reviewed", requires = ["queue_retention"]);
 extension_sql_file!("../sql/api/operations.sql", name = "api_operations", requires = ["queue_reviewed"]);
@@ -132,5 +137,6 @@ extension_sql_file!("../sql/api/ownership.sql", name = "api_ownership", requires
 extension_sql_file!("../sql/reports/costs.sql", name = "reports_costs", requires = ["api_ownership"]);
 extension_sql_file!("../sql/reports/invoices.sql", name = "reports_invoices", requires = ["reports_costs"]);
 extension_sql_file!("../sql/api/reviews.sql", name = "api_reviews", requires = ["reports_invoices"]);
-extension_sql_file!("../sql/api/attachments.sql", name = "api_attachments", requires = ["api_reviews"]);
+extension_sql_file!("../sql/api/webhooks.sql", name = "api_webhooks", requires = ["api_reviews"]);
+extension_sql_file!("../sql/api/attachments.sql", name = "api_attachments", requires = ["api_webhooks"]);
 extension_sql_file!("../sql/grants.sql", name = "grants", finalize);

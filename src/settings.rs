@@ -34,6 +34,7 @@ pub static SHUTDOWN_GRACE: GucSetting<i32> = GucSetting::<i32>::new(700);
 pub static SECRETS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static ALLOWED_PROVIDER_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static ALLOWED_IMAGE_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+pub static ALLOWED_WEBHOOK_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static DEFAULT_MODEL: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"flux-1.1-pro"));
 pub static PREVIEW_WHEN_UNCONFIGURED: GucSetting<bool> = GucSetting::<bool>::new(false);
@@ -68,6 +69,7 @@ pub fn egress() -> Egress {
     Egress {
         providers: hosts(&ALLOWED_PROVIDER_HOSTS),
         images: hosts(&ALLOWED_IMAGE_HOSTS),
+        webhooks: hosts(&ALLOWED_WEBHOOK_HOSTS),
         own_machine: None,
     }
 }
@@ -160,6 +162,11 @@ pub fn define() {
                 c"image_gen.allowed_image_hosts",
                 c"Hosts from which images may be fetched although they are loopback, private, or speak plain http.",
                 &ALLOWED_IMAGE_HOSTS,
+            ),
+            (
+                c"image_gen.allowed_webhook_hosts",
+                c"Receivers of webhooks that may be called although they are loopback, private, or speak plain http.",
+                &ALLOWED_WEBHOOK_HOSTS,
             ),
         ] {
             GucRegistry::define_string_guc_with_hooks(

@@ -20,6 +20,8 @@ pub const CANCEL: u32 = 2;
 pub const RECONCILE: u32 = 4;
 /// Bit of [`Slot::wake`]: a callback may be due.
 pub const CALLBACKS: u32 = 8;
+/// Bit of [`Slot::wake`]: a message to a webhook may be due.
+pub const WEBHOOKS: u32 = 16;
 
 /// What a database's sessions and its worker share.
 pub struct Slot {

@@ -123,19 +123,20 @@ fn load(day: pg_sys::DateADT) -> Snapshot {
 const FRESH: i64 = 1_000_000;
 
 /// Measured times, read at a moment.
-type Measured = (pg_sys::TimestampTz, Vec<(String, String, Option<f64>)>);
+type Measured = (pg_sys::TimestampTz, Vec<([String; 3], Option<f64>)>);
 
 thread_local! {
     static MEASURED: RefCell<Measured> = const { RefCell::new((0, vec![])) };
 }
 
 /// How long images of a model take here at a provider, in seconds, where that was measured: a second ago at most, or later by
-/// this session itself.
-pub fn seconds(provider: &str, model: &str) -> Option<f64> {
+/// this session itself. Those of the class count where there are four, else all.
+pub fn seconds(provider: &str, model: &str, class: &str) -> Option<f64> {
     thread_local! {
         static SECONDS: Statement = Statement::new(
-            "SELECT t.seconds::float8 FROM image_gen_internal.render_estimates t WHERE t.provider = $1 AND t.model = $2",
-            &[pg_sys::TEXTOID, pg_sys::TEXTOID],
+            "SELECT t.seconds::float8 FROM image_gen_internal.render_estimates t
+              WHERE t.provider = $1 AND t.model = $2 AND (t.class = '' OR t.class = $3 AND t.samples >= 4) ORDER BY t.class = '' LIMIT 1",
+            &[pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID],
         );
     }
     // SAFETY: the clock. (Not the statement's time: a procedure that commits is one statement, however long.)
@@ -144,12 +145,14 @@ pub fn seconds(provider: &str, model: &str) -> Option<f64> {
         if !(*at..*at + FRESH).contains(&now) {
             (*at, *all) = (now, vec![]);
         }
-        all.iter().find(|(p, m, _)| p == provider && m == model).map(|(.., seconds)| *seconds)
+        all.iter().find(|(of, _)| *of == [provider, model, class]).map(|(_, seconds)| *seconds)
     });
     known.unwrap_or_else(|| {
-        let rows = SECONDS.with(|s| s.run(&[argument(provider), argument(model)], |row| row.get::<f64>(1)));
+        let rows = SECONDS.with(|s| {
+            s.run(&[argument(provider), argument(model), argument(class)], |row| row.get::<f64>(1))
+        });
         let seconds = rows.into_iter().flatten().next();
-        MEASURED.with_borrow_mut(|(_, all)| all.push((provider.to_owned(), model.to_owned(), seconds)));
+        MEASURED.with_borrow_mut(|(_, all)| all.push(([provider, model, class].map(str::to_owned), seconds)));
         seconds
     })
 }

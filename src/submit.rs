@@ -8,6 +8,7 @@ mod row;
 pub mod shots;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::CStr;
 
 use image_gen_engine::admission::Purpose;
@@ -19,7 +20,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::errors::{Code, fail};
+use crate::errors::{Code, fail, warn};
 use crate::plan::admission::{Answer, Wanted, answered};
 use crate::plan::{Checked, caller, check, new_job_id};
 use crate::statement::{Argument, Element, Row, Statement, argument};
@@ -69,6 +70,8 @@ pub struct Submission {
     deadline: Option<pg_sys::TimestampTz>,
     max_cost: Option<AnyNumeric>,
     allow_unpriced: bool,
+    /// The image of the same request since then will do.
+    reuse: Option<pg_sys::TimestampTz>,
     /// The generate_batch() that it came with.
     batch: Option<String>,
     /// The job that it comes from, where no image that goes in says so.
@@ -137,6 +140,7 @@ impl Submission {
             deadline: None,
             max_cost: None,
             allow_unpriced: false,
+            reuse: None,
             batch: None,
             parent: None,
             relation: None,
@@ -304,12 +308,15 @@ fn queue(mut submissions: Vec<Submission>, identity: &Identity) -> Queued {
             submission.check_deadline();
             rights.check_unpriced(submission.allow_unpriced);
             rights.check_booking(&snapshot, &submission.metadata);
+            let described = submission.reuse.map(|_| json!([submission.operation, submission.request]));
             let mut draft = submission.draft(&snapshot, &mut rights);
             let parent = &submission.parent;
             references.extend(references_of(&draft.checked).map(|r| (jobs.len(), r, parent.clone())));
             draft.answer.admission.warnings.extend(fenced.clone());
             let hash = keys[at].as_ref().map(|key| key.hash.clone());
-            jobs.push((at, NewJob::new(submission, draft, hash, &mut inputs)));
+            let mut job = NewJob::new(submission, draft, hash, &mut inputs);
+            job.fingerprint = described.map(|described| job.fingerprint(&described));
+            jobs.push((at, job));
         }
         for source in needs(&references, owner) {
             let Some((_, job)) = jobs.get_mut(source.number) else { continue };
@@ -320,6 +327,7 @@ fn queue(mut submissions: Vec<Submission>, identity: &Identity) -> Queued {
                 job.needs.push(source.job);
             }
         }
+        let reused = Reused::of(owner, &submissions, &mut jobs, &mut receipts);
         make_room(owner, jobs.len());
         while !jobs.is_empty() {
             let common = Common {
@@ -345,9 +353,97 @@ fn queue(mut submissions: Vec<Submission>, identity: &Identity) -> Queued {
             }
             jobs = others.into_iter().filter(|(at, _)| receipts[*at].is_none()).collect();
         }
+        reused.settle(&submissions, &mut receipts);
+    }
+    if !queued.new.is_empty() && wake::worker_is_missing() {
+        warn(
+            c"no worker of image_gen runs in this database: what is queued waits for one",
+            c"SELECT * FROM image_gen.worker_status says what is wrong. It needs image_gen in shared_preload_libraries, and room in max_worker_processes.",
+        );
     }
     queued.receipts = receipts.into_iter().flatten().collect();
     queued
+}
+
+/// Requests that need no job of their own.
+#[derive(Default)]
+struct Reused {
+    /// A request, and the one among those queued with it that it is the same as.
+    twins: Vec<(usize, usize)>,
+    /// Requests that have an image of another job.
+    served: Vec<usize>,
+}
+
+impl Reused {
+    /// Finds, of jobs that are to be queued, those whose image is there or under way; they are jobs no more.
+    fn of(
+        owner: pg_sys::Oid,
+        submissions: &[Submission],
+        jobs: &mut Vec<(usize, NewJob)>,
+        receipts: &mut [Option<Receipt>],
+    ) -> Reused {
+        thread_local! {
+            static EARLIER: Statement = Statement::new(
+                "SELECT e.id, e.status, e.model, e.estimated_seconds, 0::numeric, e.created_at, e.warnings, NULL::bytea, e.seed, e.batch, e.number
+                   FROM image_gen_internal.earlier_jobs($1, $2, $3) e",
+                &[pg_sys::OIDOID, pg_sys::BYTEAARRAYOID, pg_sys::TIMESTAMPTZARRAYOID],
+            );
+        }
+        let mut reused = Reused::default();
+        let asking = |jobs: &[(usize, NewJob)]| -> Vec<(usize, Vec<u8>)> {
+            jobs.iter().filter_map(|(at, job)| Some((*at, job.fingerprint.clone()?))).collect()
+        };
+        let asked = asking(jobs);
+        if asked.is_empty() {
+            return reused;
+        }
+        let since = asked.iter().map(|(at, _)| submissions[*at].reuse.map(pg_sys::Datum::from));
+        let arguments = [
+            argument(owner),
+            Element::BYTEA.array(asked.iter().map(|(_, fingerprint)| argument(fingerprint.as_slice()))),
+            Element::TIMESTAMPTZ.array(since),
+        ];
+        for (receipt, number) in
+            EARLIER.with(|s| s.run(&arguments, |row| (Receipt::read(row), row.get::<i32>(11))))
+        {
+            if let Some((at, _)) = number.and_then(|number| asked.get(number as usize - 1)) {
+                receipts[*at] = Some(receipt);
+                reused.served.push(*at);
+            }
+        }
+        jobs.retain(|(at, _)| receipts[*at].is_none());
+        let mut first = HashMap::new();
+        for (at, fingerprint) in asking(jobs) {
+            match first.entry(fingerprint) {
+                Entry::Occupied(other) => reused.twins.push((at, *other.get())),
+                Entry::Vacant(place) => drop(place.insert(at)),
+            }
+        }
+        jobs.retain(|(at, _)| !reused.twins.iter().any(|(twin, _)| twin == at));
+        reused
+    }
+
+    /// Gives twins the job of the other one, and writes down what was saved.
+    fn settle(mut self, submissions: &[Submission], receipts: &mut [Option<Receipt>]) {
+        thread_local! {
+            static NOTE: Statement = Statement::new(
+                "SELECT image_gen_internal.record_reuses($1, $2)",
+                &[pg_sys::TEXTARRAYOID, pg_sys::JSONBARRAYOID],
+            );
+        }
+        for (twin, other) in std::mem::take(&mut self.twins) {
+            receipts[twin] = receipts[other].clone();
+            self.served.push(twin);
+        }
+        if !self.served.is_empty() {
+            let id = |at: &usize| argument(receipts[*at].as_ref().map(|receipt| receipt.id.as_str()));
+            let arguments = [
+                Element::TEXT.array(self.served.iter().map(id)),
+                Element::JSONB.array(self.served.iter().map(|at| submissions[*at].metadata.datum)),
+            ];
+            NOTE.with(|s| s.run(&arguments, |_| ()));
+        }
+    }
 }
 
 /// An idempotency key, and the hash of the arguments that it stands for.

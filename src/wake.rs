@@ -9,7 +9,7 @@ use std::ffi::c_void;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::shared::{self, CALLBACKS, CANCEL, RECONCILE, WORK};
+use crate::shared::{self, CALLBACKS, CANCEL, RECONCILE, WEBHOOKS, WORK};
 
 /// What this transaction has to tell at COMMIT.
 #[derive(Clone, Copy)]
@@ -117,13 +117,14 @@ pub fn wake(seq: Option<i64>) {
 }
 
 /// Tells the worker at COMMIT that something else has happened: `reconcile`, jobs may have lost their row in the queue;
-/// `callbacks`, one may be due.
+/// `callbacks`, one may be due; `webhooks`, a message may be.
 #[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
 fn tell_worker(what: &str) {
     let mut pending = PENDING.get();
     pending.bits |= match what {
         "reconcile" => RECONCILE,
         "callbacks" => CALLBACKS,
+        "webhooks" => WEBHOOKS,
         _ => 0,
     };
     PENDING.set(pending);
@@ -155,6 +156,19 @@ pub fn is_worker(pid: Option<i32>) -> bool {
             !process.is_null() && (*process).databaseId == database
         },
     }
+}
+
+/// Whether this database has no worker, and this transaction does not start one. Without shared memory it is asked after [`wake`],
+/// which finds out who the worker is.
+pub fn worker_is_missing() -> bool {
+    let pending = PENDING.get();
+    // SAFETY: set when the session connected.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let runs = match shared::get() {
+        Some(shared) => shared.slot(database).is_some_and(|slot| slot.pid() != 0),
+        None => is_worker(Some(pending.pid)),
+    };
+    !runs && !pending.start_worker
 }
 
 /// A counter that moves whenever the worker has finished jobs of this database.

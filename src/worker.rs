@@ -5,6 +5,7 @@ mod callbacks;
 mod clock_jump;
 mod fence;
 mod fold;
+mod helper;
 mod io;
 mod lanes;
 mod limits;
@@ -18,6 +19,7 @@ mod transaction;
 mod transitions;
 mod user_code;
 mod wait_set;
+mod webhooks;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -30,10 +32,10 @@ use rust_decimal::Decimal;
 
 use crate::keys::Keys;
 use crate::settings;
-use crate::shared::{self, CALLBACKS, CANCEL, RECONCILE, Slot, WORK};
-use callbacks::Callbacks;
+use crate::shared::{self, CALLBACKS, CANCEL, RECONCILE, Slot, WEBHOOKS, WORK};
 use clock_jump::ClockJump;
 use fold::Folder;
+use helper::Helper;
 use io::{Command, Commit, Config, Io, Load, Report, Rewrite};
 use lanes::Lanes;
 use prune::Pruner;
@@ -155,7 +157,8 @@ fn serve(database: pg_sys::Oid) -> End {
         rewriter_rests: None,
         rewrites: VecDeque::new(),
         rewriter_next: now,
-        callbacks: Callbacks::new(now),
+        callbacks: callbacks::helper(now),
+        webhooks: webhooks::helper(now),
         lost: vec![],
         watermark: 0,
         more: true,
@@ -293,7 +296,9 @@ struct Worker {
     rewrites: VecDeque<Rewrite>,
     rewriter_next: Instant,
     /// The process that calls registered functions.
-    callbacks: Callbacks,
+    callbacks: Helper,
+    /// The process that sends messages to webhooks.
+    webhooks: Helper,
     /// Jobs whose task ended and left them open.
     lost: Vec<i64>,
     /// Every ready job up to here was claimed. New ones have a higher seq; what commits late says so itself.
@@ -365,7 +370,11 @@ impl Worker {
     fn pause(&self) -> Duration {
         let due = self.put_off.keys().next().copied().into_iter();
         let due = due.chain(self.pruner.due()).chain(self.folder.due()).chain(self.quarantine.wakes());
-        let due = due.chain(self.lost_rows.due()).chain(self.inputs.due()).chain(self.callbacks.due());
+        let due = due
+            .chain(self.lost_rows.due())
+            .chain(self.inputs.due())
+            .chain(self.callbacks.due())
+            .chain(self.webhooks.due());
         let due = due.chain((!self.rewrites.is_empty()).then_some(self.rewriter_next));
         let due = due.fold(self.rescan, Instant::min);
         due.saturating_duration_since(Instant::now())
@@ -573,6 +582,9 @@ impl Worker {
         if told & CALLBACKS != 0 {
             self.callbacks.want();
         }
+        if told & WEBHOOKS != 0 {
+            self.webhooks.want();
+        }
         if told & RECONCILE != 0 {
             self.look_for_lost_rows(1);
         }
@@ -602,9 +614,13 @@ impl Worker {
                 if queue::callbacks_due(self.extension)?.is_some_and(|due| due < FIRST_RESCAN) {
                     self.callbacks.want();
                 }
+                if webhooks::due(self.extension)?.is_some_and(|due| due < FIRST_RESCAN) {
+                    self.webhooks.want();
+                }
             }
         }
         self.callbacks.tend(now);
+        self.webhooks.tend(now);
         if self.look_for_suspects || rescan {
             self.quarantine.seen(queue::suspects(self.extension)?, now);
             self.look_for_suspects = false;
@@ -739,11 +755,14 @@ impl Worker {
         }
         self.redactor = self.redactor.with(keys.all());
         self.rewriter_rests = None;
+        self.last_log = None;
         let limit = limits::raise(settings::MAX_IN_FLIGHT.get());
         self.cap = limit.cap;
         self.more = true;
         self.pruner = Pruner::new(Instant::now());
         self.pruner.wake(Instant::now());
+        // What was wrong was put right, or it will be said again.
+        let error = error.or_else(|| Some(String::new()));
         let note = Note { keys: Some(keys.names()), error, limit: Some(limit) };
         self.io.send(Command::Configure(Box::new(config(keys))));
         if let Err(Failed::Error(why)) = queue::note(self.extension, note) {

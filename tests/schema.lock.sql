@@ -161,6 +161,7 @@ TABLE image_gen.campaign_assets (
   known_cost numeric,
   currency text NOT NULL DEFAULT 'USD'::text,
   cost_source image_gen.cost_source NOT NULL,
+  warnings jsonb NOT NULL DEFAULT '[]'::jsonb,
   metadata jsonb NOT NULL DEFAULT '{}'::jsonb,
   batch text COLLATE "C",
   parent text COLLATE "C",
@@ -269,6 +270,7 @@ TABLE image_gen.jobs (
   login regrole NOT NULL DEFAULT (quote_ident((SESSION_USER)::text))::regrole,
   idempotency_key text,
   request_hash bytea,
+  fingerprint bytea,
   deadline timestamp with time zone,
   max_cost image_gen.cost,
   allow_unpriced boolean NOT NULL DEFAULT false,
@@ -291,10 +293,12 @@ TABLE image_gen.jobs (
   jobs_seq_key UNIQUE (seq)
   CREATE INDEX jobs_batch ON image_gen.jobs USING btree (batch) WHERE (batch IS NOT NULL)
   CREATE INDEX jobs_campaign ON image_gen.jobs USING btree (image_gen_internal.abbreviate(image_gen_internal.metadata_entry((metadata)::jsonb, 'campaign'::text), 100), owner, seq) WHERE (image_gen_internal.abbreviate(image_gen_internal.metadata_entry((metadata)::jsonb, 'campaign'::text), 100) IS NOT NULL)
+  CREATE INDEX jobs_fingerprint ON image_gen.jobs USING btree (owner, fingerprint) WHERE (fingerprint IS NOT NULL)
   CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs USING btree (owner, idempotency_key) WHERE (idempotency_key IS NOT NULL)
   CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops)
   CREATE INDEX jobs_owner ON image_gen.jobs USING btree (owner, seq)
   CREATE INDEX jobs_parent ON image_gen.jobs USING btree (parent) WHERE (parent IS NOT NULL)
+  CREATE UNIQUE INDEX jobs_rerun ON image_gen.jobs USING btree (parent) WHERE (relation = 'rerun'::text)
   CREATE TRIGGER error_code_without_picture AFTER UPDATE OF status, error_code ON image_gen.jobs FOR EACH ROW WHEN (((new.error_code IS NULL) <> ((new.status)::text = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text])))) EXECUTE FUNCTION image_gen_internal.raise_rule_violation() ALWAYS
   CREATE TRIGGER finished_when_over AFTER UPDATE OF status, finished_at ON image_gen.jobs FOR EACH ROW WHEN (((new.finished_at IS NULL) <> ((new.status)::text = ANY (ARRAY['queued'::text, 'running'::text])))) EXECUTE FUNCTION image_gen_internal.raise_rule_violation() ALWAYS
   CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.jobs FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.on_spending_loss() ALWAYS
@@ -416,7 +420,7 @@ TABLE image_gen.prices (
 )
   ends_after_it_begins CHECK ((valid_to > valid_from))
   prices_pkey PRIMARY KEY (id)
-  prices_unit_check CHECK ((unit = ANY (ARRAY['image'::text, 'megapixel'::text, 'begun_megapixel'::text, 'first_megapixel'::text, 'further_megapixel'::text, 'second'::text, 'text_in_mtok'::text, 'image_in_mtok'::text, 'image_out_mtok'::text, 'text_out_mtok'::text])))
+  prices_unit_check CHECK ((unit = ANY (ARRAY['image'::text, 'megapixel'::text, 'begun_megapixel'::text, 'first_megapixel'::text, 'further_megapixel'::text, 'second'::text, 'text_in_mtok'::text, 'image_in_mtok'::text, 'text_cached_mtok'::text, 'image_cached_mtok'::text, 'image_out_mtok'::text, 'text_out_mtok'::text])))
   CREATE INDEX prices_model ON image_gen.prices USING btree (model, provider_kind)
   CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.prices FOR EACH ROW EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
   CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.prices FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
@@ -481,6 +485,21 @@ TABLE image_gen.request_rules (
   CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.request_rules FOR EACH ROW EXECUTE FUNCTION image_gen_internal.claim_catalogue_row()
   CREATE TRIGGER try_rule BEFORE INSERT OR UPDATE ON image_gen.request_rules FOR EACH ROW EXECUTE FUNCTION image_gen_internal.check_rule()
 
+TABLE image_gen.reuses (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  job_id text COLLATE "C" NOT NULL,
+  owner regrole NOT NULL,
+  saved numeric,
+  currency text NOT NULL,
+  metadata image_gen.json_object NOT NULL,
+  at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  reuses_pkey PRIMARY KEY (id)
+  CREATE INDEX reuses_owner ON image_gen.reuses USING btree (owner, at)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING ((owner)::oid = (image_gen_internal.current_role_oid())::oid)
+
 TABLE image_gen.reviews (
   job_id text COLLATE "C" NOT NULL,
   claimed_by regrole,
@@ -523,6 +542,40 @@ TABLE image_gen.role_policies (
 )
   role_policies_allowed_options_check CHECK (((array_position(allowed_options, NULL::text) IS NULL) AND (cardinality(allowed_options) <= 1000)))
   role_policies_pkey PRIMARY KEY (role)
+
+TABLE image_gen.webhook_deliveries (
+  id text COLLATE "C" NOT NULL DEFAULT ('msg_'::text || substr(image_gen_internal.new_job_id(), 5)),
+  webhook bigint NOT NULL,
+  job_id text COLLATE "C" NOT NULL,
+  event text NOT NULL,
+  status image_gen.delivery_state NOT NULL DEFAULT 'pending'::text,
+  tries integer NOT NULL DEFAULT 0,
+  due_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  payload jsonb,
+  http_status integer,
+  last_error text,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  delivered_at timestamp with time zone
+) WITH (fillfactor=70)
+  webhook_deliveries_pkey PRIMARY KEY (id)
+  CREATE INDEX webhook_deliveries_due ON image_gen.webhook_deliveries USING btree (webhook, due_at) WHERE ((status)::text = 'pending'::text)
+  CREATE INDEX webhook_deliveries_job ON image_gen.webhook_deliveries USING btree (job_id)
+
+TABLE image_gen.webhooks (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  url text NOT NULL,
+  events text[] NOT NULL DEFAULT '{job.succeeded,job.failed,job.needs_review,job.canceled}'::text[],
+  key_name text NOT NULL,
+  filter image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
+  enabled boolean NOT NULL DEFAULT true,
+  created_by regrole NOT NULL DEFAULT image_gen_internal.caller(),
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  webhooks_events_check CHECK (((events <@ '{job.succeeded,job.failed,job.needs_review,job.canceled}'::text[]) AND (cardinality(events) > 0)))
+  webhooks_key_name_check CHECK ((key_name ~ '^[A-Z][A-Z0-9_]{0,62}$'::text))
+  webhooks_pkey PRIMARY KEY (id)
+  webhooks_url_check CHECK (((url ~ '^https?://[^/@ ]+(/[^ ]*)?$'::text) AND (length(url) <= 2000)))
+  CREATE TRIGGER check_url BEFORE INSERT OR UPDATE OF url ON image_gen.webhooks FOR EACH ROW EXECUTE FUNCTION image_gen_internal.on_webhook_change()
 
 TABLE image_gen_internal.blobs (
   sha256 text COLLATE "C" NOT NULL,
@@ -569,6 +622,7 @@ TABLE image_gen_internal.callback_queue (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   hook bigint NOT NULL,
   job_id text COLLATE "C" NOT NULL,
+  key jsonb,
   status text NOT NULL,
   tries integer NOT NULL DEFAULT 0,
   due_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
@@ -655,10 +709,11 @@ TABLE image_gen_internal.queue (
 TABLE image_gen_internal.render_estimates (
   provider text COLLATE "C" NOT NULL,
   model text COLLATE "C" NOT NULL,
+  class text COLLATE "C" NOT NULL DEFAULT ''::text,
   seconds numeric NOT NULL,
   samples bigint NOT NULL
 ) WITH (fillfactor=50)
-  render_estimates_pkey PRIMARY KEY (provider, model)
+  render_estimates_pkey PRIMARY KEY (provider, model, class)
   CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen_internal.render_estimates FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.estimates_changed()
 
 TABLE image_gen_internal.spending_archive (
@@ -790,6 +845,8 @@ VIEW image_gen.cost_by_ticket (ticket text, currency text, jobs bigint, images b
 
 VIEW image_gen.cost_reviews (job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, reserved numeric, owner regrole, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone, age interval)
 
+VIEW image_gen.estimate_calibration (provider text, model text, decile integer, renders bigint, predicted_seconds numeric, taken_seconds numeric, within numeric) WITH (security_invoker=true)
+
 VIEW image_gen.invoice_diff (invoice_id bigint, provider text, period_from timestamp with time zone, period_to timestamp with time zone, remote_id text, job_id text, number integer, what text, invoiced numeric, booked numeric, difference numeric, unknown_costs bigint, currency image_gen.currency) WITH (security_invoker=true)
 
 VIEW image_gen.job_status (id image_gen.job_id, status image_gen.job_state, waiting_for image_gen.wait_reason, operation image_gen.operation, model text, provider text, prompt text, seed image_gen.seed, url text, urls text[], error_code text, error_message text, billed_cost image_gen.cost, known_cost numeric, currency text, cost_source image_gen.cost_source, attempts integer, metadata image_gen.json_object, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
@@ -826,6 +883,7 @@ DOMAIN image_gen.attempt_state text CONSTRAINT attempt_state_check CHECK ((VALUE
 DOMAIN image_gen.cost numeric CONSTRAINT cost_check CHECK (((VALUE >= (0)::numeric) AND (VALUE < 'Infinity'::numeric)))
 DOMAIN image_gen.cost_source text CONSTRAINT cost_source_check CHECK ((VALUE = ANY (ARRAY['reported'::text, 'priced'::text, 'unknown'::text])))
 DOMAIN image_gen.currency text CONSTRAINT currency_check CHECK ((VALUE ~ '^[A-Z]{3}$'::text))
+DOMAIN image_gen.delivery_state text CONSTRAINT delivery_state_check CHECK ((VALUE = ANY (ARRAY['pending'::text, 'delivered'::text, 'failed'::text])))
 DOMAIN image_gen.job_id text COLLATE "C" CONSTRAINT job_id_check CHECK ((VALUE ~ '^gen_[0-9A-HJKMNP-TV-Z]{26}$'::text))
 DOMAIN image_gen.job_state text CONSTRAINT job_state_check CHECK ((VALUE = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'needs_review'::text, 'canceled'::text])))
 DOMAIN image_gen.json_object jsonb CONSTRAINT json_object_check CHECK ((jsonb_typeof(VALUE) = 'object'::text))
@@ -855,11 +913,11 @@ FUNCTION image_gen.derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE
 FUNCTION image_gen.detach(attachment bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_on_finish(id bigint) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_role_policy(role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen.edit(image text, prompt text DEFAULT NULL::text, mask text DEFAULT NULL::text, mode text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, border_top integer DEFAULT NULL::integer, border_right integer DEFAULT NULL::integer, border_bottom integer DEFAULT NULL::integer, border_left integer DEFAULT NULL::integer, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.edit(image text, prompt text DEFAULT NULL::text, mask text DEFAULT NULL::text, mode text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, border_top integer DEFAULT NULL::integer, border_right integer DEFAULT NULL::integer, border_bottom integer DEFAULT NULL::integer, border_left integer DEFAULT NULL::integer, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen.estimate(operation text DEFAULT 'generate'::text, arguments jsonb DEFAULT NULL::jsonb, OUT model text, OUT provider text, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT currency text, OUT estimated_seconds numeric, OUT warnings jsonb) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.estimate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT needed numeric, OUT currency text, OUT unpriced integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.explain(operation text, arguments jsonb) RETURNS TABLE("position" integer, provider text, model text, included boolean, reason text, probability numeric, estimated_cost numeric, estimated_seconds numeric, warnings jsonb, request jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen.generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen.generate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
 FUNCTION image_gen.generate_image(arguments jsonb) RETURNS jsonb VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.generate_variants(prompt text, n integer DEFAULT NULL::integer, vary text DEFAULT 'seed'::text, choices text[] DEFAULT NULL::text[], model text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, arguments jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric) RETURNS TABLE(variant text, id text, status text, model_name text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, set_id text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -880,6 +938,7 @@ FUNCTION image_gen.prune(older_than interval, at_most integer DEFAULT 10000) RET
 FUNCTION image_gen.reassign_jobs(from_role text, to_role text) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.recent(n integer DEFAULT 20, status text DEFAULT NULL::text, campaign text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET enable_seqscan=off SET enable_bitmapscan=off SET enable_sort=off SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.recount_budgets() RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.redrive(delivery text DEFAULT NULL::text, webhook bigint DEFAULT NULL::bigint) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.rerun_batch(batch text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.resolve_review(id text, action text, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, url text DEFAULT NULL::text, billed_cost numeric DEFAULT NULL::numeric, note text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.resume(note text DEFAULT NULL::text) RETURNS TABLE(requeued integer, followed integer, ended integer) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -894,8 +953,8 @@ FUNCTION image_gen.settle_cost(job_id text, number integer, billed_cost numeric,
 FUNCTION image_gen.status(id text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.status(ids text[]) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.tool_schemas() RETURNS TABLE(tool text, description text, input_schema jsonb, output_schema jsonb) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen.transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen.upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen.variate(image text, n integer DEFAULT 3, variance double precision DEFAULT NULL::double precision, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS SETOF image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.wait(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS SETOF image_gen.job_status VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.abbreviate(words text, characters integer) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
@@ -906,7 +965,7 @@ FUNCTION image_gen_internal.adopt_template_copy() RETURNS text VOLATILE SECURITY
 FUNCTION image_gen_internal.archive_attempts(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.arguments_of(job image_gen.jobs) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.attachment_before(of_id bigint, keys jsonb[]) RETURNS TABLE(number integer, prompt_hash bytea, state text, job_id text) STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.attachment_callback(of_job text, OUT id bigint, OUT awaits_approval boolean, OUT failed boolean, OUT last_error text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.attachment_callback(of_job text, of_key jsonb, OUT id bigint, OUT awaits_approval boolean, OUT failed boolean, OUT last_error text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.attachment_function(of_id bigint, what text, argument oid, OUT function oid, OUT called text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.attachment_plan(of_id bigint, leaf oid, OUT owner oid, OUT arguments text, OUT paused boolean, OUT root text, OUT element oid, OUT row_function text, OUT prompt_function text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.attachment_problem(d image_gen.attachment_definitions) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -940,6 +999,7 @@ FUNCTION image_gen_internal.check_queue_quota(caller regrole, most bigint, new b
 FUNCTION image_gen_internal.check_review(caller regrole, reviewed_id text, action text, cost_given boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_role_policy(caller regrole, options jsonb, allow_unpriced boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_rule() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.check_webhook_url(url text) RETURNS void STABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.check_workflow() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.checkpoint(this_epoch bigint, seqs bigint[], numbers integer[], remote_ids text[], poll_urls text[], result_urls text[], cancel_urls text[], http_statuses integer[], amounts numeric[], claimed numeric[], sources text[], currencies text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.choose_candidates(needs_text boolean, photoreal boolean, draft boolean, stylized boolean, editing boolean, priority text) RETURNS TABLE(model text, rule text, reason text) VOLATILE
@@ -954,6 +1014,7 @@ FUNCTION image_gen_internal.cost_discrepancies() RETURNS TABLE(kind text, proble
 FUNCTION image_gen_internal.cost_share(total numeric, images bigint, "position" bigint) RETURNS numeric IMMUTABLE
 FUNCTION image_gen_internal.current_role_oid() RETURNS regrole STABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.define_attachment(relation regclass, expression text, into_column name, asset_column name, key_columns name[], arguments jsonb, approve boolean, owner regrole) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.earlier_jobs(caller regrole, fingerprints bytea[], since timestamp with time zone[]) RETURNS TABLE(id text, status text, model text, estimated_seconds numeric, created_at timestamp with time zone, warnings jsonb, seed bigint, batch text, number integer) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.edge_attempts(lows timestamp with time zone[], highs timestamp with time zone[], whole date[], from_time timestamp with time zone, to_time timestamp with time zone) RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, owner regrole, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.end_attempts(this_epoch bigint, seqs bigint[], numbers integer[], statuses text[], codes text[], messages text[], http_statuses integer[], amounts numeric[], claimed numeric[], sources text[], currencies text[], work_done jsonb[], tokens_used jsonb[], renders double precision[], seeds bigint[], warned jsonb[], unsent boolean[], joins integer[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.estimate_request(operation text, arguments text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
@@ -975,6 +1036,7 @@ FUNCTION image_gen_internal.instance_id() RETURNS uuid STABLE SECURITY DEFINER S
 FUNCTION image_gen_internal.instance_identity() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
 FUNCTION image_gen_internal.is_blank_prompt(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.is_campaign_granted(caller regrole, granted_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.is_configured(provider text) RETURNS boolean STABLE STRICT SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.is_local_kind(kind text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.is_plausible_cost(call image_gen.attempts, amount numeric, times numeric) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.is_uncommitted(seq bigint) RETURNS boolean VOLATILE STRICT
@@ -1001,12 +1063,14 @@ FUNCTION image_gen_internal.new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION image_gen_internal.newest_jobs(most integer, statuses text[], of_campaign text, matching jsonb, of_model text, before text) RETURNS TABLE(id text, seq bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_seqscan=off SET enable_bitmapscan=off SET enable_sort=off SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.next_callback_in() RETURNS double precision STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.next_candidates(job image_gen.jobs, progress jsonb) RETURNS TABLE(rank bigint, provider text, circuit text, error_code text, turned_away boolean) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.next_delivery_in() RETURNS double precision STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.next_poll_ms(estimate double precision, elapsed double precision) RETURNS integer IMMUTABLE PARALLEL SAFE
-FUNCTION image_gen_internal.note_attached(of_id bigint, keys jsonb[], states text[], hashes bytea[], jobs text[], codes text[], messages text[], replaced text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.note_attached(of_id bigint, keys jsonb[], states text[], hashes bytea[], jobs text[], codes text[], messages text[], replaced text[], reused boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.note_cost_change() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.on_queue_truncate() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.on_spending_change() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.on_spending_loss() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.on_webhook_change() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.open_cancel_requests(this_epoch bigint) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.pending_approvals() RETURNS TABLE(id image_gen.job_id, operation image_gen.operation, url text, key jsonb, relation text, metadata jsonb, prompt text, model text, seed image_gen.seed, known_cost numeric, cost_source image_gen.cost_source, currency text, owner regrole, claimed_by regrole, claimed_at timestamp with time zone, created_at timestamp with time zone, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.period_end(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
@@ -1015,9 +1079,11 @@ FUNCTION image_gen_internal.plan_route(job_id text, operation text, request text
 FUNCTION image_gen_internal.post_charges() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.price_usage(prices jsonb, usage jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
+FUNCTION image_gen_internal.prune_deliveries() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.prune_jobs(older_than timestamp with time zone, after_seq bigint, at_most integer, OUT pruned integer, OUT last_seq bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET lock_timeout=200ms
 FUNCTION image_gen_internal.pruned_job_id(owner regrole) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.queue_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.queue_deliveries(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.queue_derived(requests jsonb, batch text, max_cost numeric) RETURNS TABLE(label text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch_id text) VOLATILE SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
 FUNCTION image_gen_internal.queue_standing() RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.queue_variation(image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text, seed bigint, guidance double precision, steps integer, quality text, metadata jsonb, provider_preferences jsonb, options jsonb, priority text, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1033,12 +1099,15 @@ FUNCTION image_gen_internal.record_account_balance(provider text, amount numeric
 FUNCTION image_gen_internal.record_breakers(rows jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_cost(settled_id text, settled_number integer, amount numeric, way text, note text, force boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_deaths(in_hand bigint[]) RETURNS TABLE(seq bigint, job_id text, deaths smallint) VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_deliveries(ids text[], statuses integer[], errors text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_finished_up_to(to_seq bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_reuses(ids text[], metadata jsonb[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_worker_state(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.release_charges(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.release_dependents(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.remade_request(job image_gen.jobs, relation text, changed jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.remove_attachment(removed bigint) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.render_class(width integer, height integer, steps integer) RETURNS text IMMUTABLE PARALLEL SAFE
 FUNCTION image_gen_internal.requeue(this_epoch bigint, seqs bigint[], delays double precision[], progress_made jsonb[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.requeue_reviewed(reopened_id text, new_progress jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.require_admin(caller regrole) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
@@ -1070,6 +1139,7 @@ FUNCTION image_gen_internal.store_job_input(new_job text, hash text, media_type 
 FUNCTION image_gen_internal.suspects() RETURNS TABLE(seq bigint, ready_in double precision) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT removed integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.take_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner regrole, OUT event jsonb) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.take_deliveries(busy bigint[], counts integer[], most integer, each integer) RETURNS TABLE(id text, webhook bigint, url text, key_name text, payload text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.tell_worker(what text) RETURNS void VOLATILE STRICT
 FUNCTION image_gen_internal.template_expression(template text) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.tool_list() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
@@ -1077,7 +1147,7 @@ FUNCTION image_gen_internal.tool_status(status text) RETURNS text IMMUTABLE SET 
 FUNCTION image_gen_internal.unfold_jobs(ids text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off
 FUNCTION image_gen_internal.unfolded_attempts() RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, last_call timestamp with time zone, owner regrole, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.unfolded_jobs() RETURNS SETOF bigint STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen_internal.update_estimates(providers text[], models text[], renders numeric[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.update_estimates(providers text[], models text[], classes text[], renders numeric[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.visible_cost_reviews() RETURNS TABLE(job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, reserved numeric, owner regrole, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.visible_reservations() RETURNS TABLE(job_id text, reserved numeric, reason text, since timestamp with time zone, campaign text, ticket text, budgets text[], owner regrole) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.visible_spending_days() RETURNS SETOF date STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1092,6 +1162,7 @@ GRANT USAGE ON DOMAIN image_gen.attempt_state TO image_gen_admin, image_gen_revi
 GRANT USAGE ON DOMAIN image_gen.cost TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.cost_source TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.currency TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN image_gen.delivery_state TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.job_id TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.job_state TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.json_object TO image_gen_admin, image_gen_reviewer, image_gen_user
@@ -1145,6 +1216,7 @@ GRANT EXECUTE ON FUNCTION image_gen.prune TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.reassign_jobs TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.recent TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.recount_budgets TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.redrive TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.rerun_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.resolve_review TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.resume TO image_gen_admin
@@ -1187,7 +1259,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.budget_standings TO image_gen_worke
 GRANT EXECUTE ON FUNCTION image_gen_internal.budgets_of_job TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.callback_done TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.callback_failed TO image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.caller TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.caller TO image_gen_admin, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.can_be_asked TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.cancel_job TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.catalogue_changed TO image_gen_worker
@@ -1205,6 +1277,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.check_queue_quota TO image_gen_work
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_review TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_role_policy TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_rule TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.check_webhook_url TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_workflow TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.checkpoint TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.choose_candidates TO image_gen_worker
@@ -1219,6 +1292,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.cost_discrepancies TO image_gen_wor
 GRANT EXECUTE ON FUNCTION image_gen_internal.cost_share TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.current_role_oid TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.define_attachment TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.earlier_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.edge_attempts TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.end_attempts TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.estimate_request TO image_gen_worker
@@ -1240,6 +1314,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.instance_id TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.instance_identity TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_blank_prompt TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_campaign_granted TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.is_configured TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_local_kind TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_plausible_cost TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_uncommitted TO image_gen_admin, image_gen_user, image_gen_worker
@@ -1266,12 +1341,14 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.new_job_id TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.newest_jobs TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.next_callback_in TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.next_candidates TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.next_delivery_in TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.next_poll_ms TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.note_attached TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.note_cost_change TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_queue_truncate TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_spending_change TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_spending_loss TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.on_webhook_change TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.open_cancel_requests TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.pending_approvals TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.period_end TO image_gen_worker
@@ -1280,9 +1357,11 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.plan_route TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.post_charges TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.price_usage TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.prices_on TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.prune_deliveries TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.prune_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.pruned_job_id TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_callbacks TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.queue_deliveries TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_derived TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_standing TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_variation TO image_gen_worker
@@ -1298,12 +1377,15 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.record_account_balance TO image_gen
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_breakers TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_cost TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_deaths TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.record_deliveries TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_finished_up_to TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.record_reuses TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_worker_state TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.release_charges TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.release_dependents TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.remade_request TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.remove_attachment TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.render_class TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.requeue TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.requeue_reviewed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.require_admin TO image_gen_worker
@@ -1335,6 +1417,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.store_job_input TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.suspects TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.sweep_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.take_callback TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.take_deliveries TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.tell_worker TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.template_expression TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.tool_list TO image_gen_admin, image_gen_user, image_gen_worker
@@ -1372,6 +1455,7 @@ GRANT SELECT ON image_gen.cost_by_set TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.cost_by_ticket TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.cost_corrections TO image_gen_admin
 GRANT SELECT ON image_gen.cost_reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT SELECT ON image_gen.estimate_calibration TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.finish_hooks TO image_gen_admin
 GRANT SELECT, UPDATE ON image_gen.finish_hooks TO image_gen_worker
 GRANT SELECT ON image_gen.invoice_diff TO image_gen_admin
@@ -1405,6 +1489,7 @@ GRANT SELECT ON image_gen.refusal_steps TO image_gen_user, image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.request_rules TO image_gen_admin
 GRANT SELECT ON image_gen.request_rules TO image_gen_user
 GRANT SELECT ON image_gen.reservations TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.reuses TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.review_queue TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT SELECT ON image_gen.reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.rewrite_rules TO image_gen_admin
@@ -1412,6 +1497,10 @@ GRANT SELECT ON image_gen.rewrite_rules TO image_gen_user, image_gen_worker
 GRANT SELECT ON image_gen.role_policies TO image_gen_admin
 GRANT SELECT ON image_gen.spending TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.variants TO image_gen_admin, image_gen_user
+GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.webhook_deliveries TO image_gen_worker
+GRANT SELECT ON image_gen.webhook_deliveries TO image_gen_admin
+GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.webhooks TO image_gen_admin
+GRANT SELECT ON image_gen.webhooks TO image_gen_worker
 GRANT SELECT ON image_gen.worker_status TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT ON image_gen_internal.blobs TO image_gen_worker
 GRANT SELECT ON image_gen_internal.blobs TO image_gen_admin, image_gen_user
@@ -1442,6 +1531,7 @@ GRANT SELECT, UPDATE ON image_gen_internal.worker_state TO image_gen_worker
 
 SETTING image_gen.allowed_image_hosts string = NULL (sighup)
 SETTING image_gen.allowed_provider_hosts string = NULL (sighup)
+SETTING image_gen.allowed_webhook_hosts string = NULL (sighup)
 SETTING image_gen.balance_interval integer = '600' (sighup)
 SETTING image_gen.breaker_failures integer = '5' (sighup)
 SETTING image_gen.budget_lock_timeout integer = '10000' (user)

@@ -164,7 +164,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen_internal.attachment_before(bigint, jsonb[]) IS 'What is known of rows, each by its number from 1.';
 
-CREATE FUNCTION image_gen_internal.note_attached(of_id bigint, keys jsonb[], states text[], hashes bytea[], jobs text[], codes text[], messages text[], replaced text[]) RETURNS void
+CREATE FUNCTION image_gen_internal.note_attached(of_id bigint, keys jsonb[], states text[], hashes bytea[], jobs text[], codes text[], messages text[], replaced text[], reused boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO image_gen.attachment_entries AS e (attachment, key, state, prompt_hash, job_id, error_code, error_message)
@@ -175,11 +175,23 @@ BEGIN
   ON CONFLICT ON CONSTRAINT attachment_entries_pkey DO UPDATE
      SET state = excluded.state, prompt_hash = excluded.prompt_hash, job_id = coalesce(excluded.job_id, e.job_id),
          error_code = excluded.error_code, error_message = excluded.error_message, changed_at = clock_timestamp();
-  -- What the row does not want any more is not rendered.
-  PERFORM image_gen_internal.cancel_job(r.id) FROM unnest(replaced) AS r(id);
+  -- What no row wants any more is not rendered.
+  PERFORM image_gen_internal.cancel_job(r.id) FROM unnest(replaced) AS r(id)
+    WHERE NOT EXISTS (SELECT FROM image_gen.attachment_entries e WHERE e.job_id = r.id AND e.state = 'queued');
+  IF reused THEN
+    -- An image that is there already has no end of a job to come.
+    INSERT INTO image_gen_internal.callback_queue (hook, job_id, key, status, awaits_approval)
+    SELECT h.id, j.id, e.key, j.status, d.approve
+      FROM unnest(keys, jobs) AS i(key, job)
+      JOIN image_gen.attachment_entries e ON e.attachment = of_id AND e.key = i.key AND e.job_id = i.job AND e.state = 'queued'
+      JOIN image_gen.jobs j ON j.id = i.job AND j.status = 'succeeded'
+      JOIN image_gen.attachment_definitions d ON d.id = of_id
+      JOIN image_gen.finish_hooks h ON h.attachment = d.id;
+    PERFORM image_gen_internal.tell_worker('callbacks');
+  END IF;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.note_attached(bigint, jsonb[], text[], bytea[], text[], text[], text[], text[]) IS
-'Writes down what became of rows, and calls off the jobs that they have replaced.';
+COMMENT ON FUNCTION image_gen_internal.note_attached(bigint, jsonb[], text[], bytea[], text[], text[], text[], text[], boolean) IS
+'Writes down what became of rows, calls off the jobs that they have replaced, and (reused) writes images that are there already back.';
 
 CREATE FUNCTION image_gen_internal.check_attachment(wanted bigint) RETURNS image_gen.attachment_definitions
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -495,16 +507,16 @@ COMMENT ON FUNCTION image_gen.backfill(bigint, integer, numeric, boolean) IS
 'Queues images for up to n rows (at most 10000) of an attached table that have none: whose column is NULL and that have not asked yet, and those that wait or were refused for want of
 money or room. retry_failed: also those whose prompt was no good, and whose job has failed. max_cost: USD that the batch may be expected to cost. Call it again until queued is 0. refused: how many rows could not be queued; see attachment_rows.';
 
-CREATE FUNCTION image_gen_internal.attachment_callback(of_job text, OUT id bigint, OUT awaits_approval boolean, OUT failed boolean, OUT last_error text)
+CREATE FUNCTION image_gen_internal.attachment_callback(of_job text, of_key jsonb, OUT id bigint, OUT awaits_approval boolean, OUT failed boolean, OUT last_error text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   caller regrole := image_gen_internal.caller();
 BEGIN
   SELECT c.id, c.awaits_approval, c.failed, c.last_error INTO id, awaits_approval, failed, last_error
     FROM image_gen_internal.callback_queue c JOIN image_gen.finish_hooks h ON h.id = c.hook JOIN image_gen.attachment_definitions d ON d.id = h.attachment
-   WHERE c.job_id = of_job AND (d.owner = caller OR image_gen_internal.may_review(caller)) LIMIT 1;
+   WHERE c.job_id = of_job AND c.key = of_key AND (d.owner = caller OR image_gen_internal.may_review(caller)) LIMIT 1;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.attachment_callback(text) IS 'What is still to be written back of a job, where the caller may see it.';
+COMMENT ON FUNCTION image_gen_internal.attachment_callback(text, jsonb) IS 'What is still to be written back of a job, where the caller may see it.';
 
 CREATE VIEW image_gen.attachment_rows WITH (security_invoker = true) AS
 SELECT e.attachment, d.relation_name AS relation, e.key,
@@ -516,7 +528,7 @@ SELECT e.attachment, d.relation_name AS relation, e.key,
   FROM image_gen.attachment_entries e
   JOIN image_gen.attachment_definitions d ON d.id = e.attachment
   LEFT JOIN image_gen.jobs j ON j.id = e.job_id
-  LEFT JOIN LATERAL image_gen_internal.attachment_callback(CASE WHEN e.state = 'queued' AND j.status = 'succeeded' THEN e.job_id END) c ON true;
+  LEFT JOIN LATERAL image_gen_internal.attachment_callback(CASE WHEN e.state = 'queued' AND j.status = 'succeeded' THEN e.job_id END, e.key) c ON true;
 COMMENT ON VIEW image_gen.attachment_rows IS
 'Rows of attached tables that have asked for an image, by their key. state: refused (nothing was queued: error_code and error_message say why), waiting (for backfill()), queued, running,
 needs_review, failed, canceled (as their job), awaits_approval, writing (on its way back), not_written (given up: see retry_callbacks()), written, rejected (by a reviewer), gone (the row or its

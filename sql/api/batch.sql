@@ -65,7 +65,7 @@ RETURNS TABLE (shot text, id text, status text, model text, seed bigint, estimat
 LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO, MDY' AS 'MODULE_PATHNAME', 'image_gen_generate_batch';
 COMMENT ON FUNCTION image_gen.generate_batch IS
 'Queues named shots together, all or none. shots: [{"shot": "hero", "prompt": "...", ...}, ...] or {"hero": {...}, ...}: arguments of generate(), or of another operation named in "operation".
-defaults: arguments for all; metadata are merged, and shot is added to them. seed: the base; the first shot has it, the others have derive_seed(base, shot); chosen when it is not given.
+defaults: arguments for all; metadata are merged, and shot is added to them. seed: the base; the first shot of a list has it, the others, and all of an object (which has no order), have derive_seed(base, shot); chosen when it is not given.
 max_cost: USD for the whole batch, its retries included. Every budget that applies must have available the estimate with image_gen.retry_buffer, and image_gen.min_headroom; else nothing
 is queued (53400 budget_exceeded). idempotency_key: the same key and arguments return the same jobs.';
 

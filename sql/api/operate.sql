@@ -33,7 +33,8 @@ WITH day AS (
    CROSS JOIN LATERAL (SELECT t.provider, t.model FROM image_gen.attempts t WHERE t.job_id = q.job_id AND t.status = 'running' OFFSET 0) a
    WHERE q.attempts > 0 GROUP BY a.provider, a.model
 )
-SELECT p.id AS provider, m.model, CASE WHEN h.state <> 'up' THEN h.state ELSE coalesce(w.state, 'up') END AS state,
+SELECT p.id AS provider, m.model,
+       CASE WHEN NOT image_gen_internal.is_configured(p.id) THEN 'not_configured' WHEN h.state <> 'up' THEN h.state ELSE coalesce(w.state, 'up') END AS state,
        CASE WHEN h.state <> 'up' THEN h.since ELSE coalesce(w.since, h.since) END AS since,
        coalesce(f.in_flight, 0) AS in_flight, p.max_in_flight, coalesce(h.last_error_code, w.last_error_code) AS last_error_code,
        coalesce(h.last_error_at, w.last_error_at) AS last_error_at, coalesce(d.calls, 0) AS calls, d.success_rate,
@@ -48,7 +49,19 @@ SELECT p.id AS provider, m.model, CASE WHEN h.state <> 'up' THEN h.state ELSE co
   LEFT JOIN image_gen.provider_balances b ON b.provider = p.id;
 COMMENT ON VIEW image_gen.provider_health IS
 'How each provider and model that was used within a day is doing: up, down (left alone after failures in a row, probed after a pause) or recovering (a few calls
-at a time), since when, what is in flight, the last error, calls, success rate and seconds of the last 24 hours, and what is left on the account (USD), where the
+at a time), or not_configured (its key or address is missing), since when, what is in flight, the last error, calls, success rate and seconds of the last 24 hours, and what is left on the account (USD), where the
 provider says so. No rows are shown.';
+
+CREATE VIEW image_gen.estimate_calibration WITH (security_invoker = true) AS
+SELECT r.provider, r.model, r.decile, count(*) AS renders, round(avg(r.predicted), 3) AS predicted_seconds, round(avg(r.taken), 3) AS taken_seconds,
+       round(avg((r.taken <= r.predicted)::integer), 4) AS within
+  FROM (SELECT a.provider, a.model, j.estimated_seconds AS predicted, a.render_seconds AS taken,
+               ntile(10) OVER (PARTITION BY a.provider, a.model ORDER BY j.estimated_seconds, j.seq) AS decile
+          FROM image_gen.attempts a JOIN image_gen.jobs j ON j.id = a.job_id
+         WHERE a.status = 'succeeded' AND a.render_seconds > 0 AND a.model = j.model AND j.estimated_seconds > 0 AND a.created_at > now() - interval '30 days') r
+ GROUP BY r.provider, r.model, r.decile;
+COMMENT ON VIEW image_gen.estimate_calibration IS
+'How good estimated_seconds is: for each provider and model the renders of the last 30 days that the caller sees, in ten groups by what was predicted, with the mean of what was predicted and of what they took.
+within: which part took no longer than predicted; 0.75 is right, as the estimate is the 75th percentile.';
 
 SET LOCAL search_path = image_gen, pg_temp;

@@ -18,7 +18,7 @@ BEGIN
     FROM image_gen_internal.callback_queue c
     JOIN image_gen.finish_hooks h ON h.id = c.hook
     JOIN image_gen.attachment_definitions d ON d.id = h.attachment
-    JOIN image_gen.attachment_entries e ON e.attachment = d.id AND e.job_id = c.job_id AND e.state = 'queued'
+    JOIN image_gen.attachment_entries e ON e.attachment = d.id AND e.key = c.key AND e.job_id = c.job_id AND e.state = 'queued'
     JOIN image_gen.jobs j ON j.id = c.job_id
     LEFT JOIN image_gen.campaign_assets a ON a.job_id = j.id AND a.position = 1
     LEFT JOIN image_gen.reviews r ON r.job_id = j.id AND r.resolved_at IS NULL

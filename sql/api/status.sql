@@ -7,15 +7,18 @@ SELECT j.id, j.status,
        -- What all have in common is looked up once a statement, and only where it is needed.
        CASE WHEN j.status IN ('queued', 'running', 'needs_review') THEN image_gen_internal.waiting_for(j.id, (SELECT image_gen_internal.queue_standing())) END AS waiting_for,
        j.operation, CASE WHEN j.status <> 'queued' THEN coalesce(a.model, j.model) ELSE j.model END AS model, a.provider, j.prompt, j.seed, r.url, r.urls, j.error_code, j.error_message,
-       j.billed_cost, j.known_cost, j.currency, j.cost_source, coalesce(a.number, 0) AS attempts, j.metadata, j.warnings,
+       j.billed_cost, j.known_cost, j.currency, j.cost_source, coalesce(a.number, 0) AS attempts, j.metadata,
+       -- What the call says, beside what was known when the job was queued.
+       CASE WHEN a.warnings IS NULL OR a.warnings <@ j.warnings THEN j.warnings
+            ELSE j.warnings || (SELECT jsonb_agg(w) FROM jsonb_array_elements(a.warnings) w WHERE NOT j.warnings @> jsonb_build_array(w)) END AS warnings,
        j.estimated_seconds, j.created_at, j.finished_at
   FROM image_gen.jobs j
-  LEFT JOIN LATERAL (SELECT t.provider, t.model, t.number FROM image_gen.attempts t
+  LEFT JOIN LATERAL (SELECT t.provider, t.model, t.number, t.warnings FROM image_gen.attempts t
                       WHERE t.job_id = j.id ORDER BY t.number DESC LIMIT 1) a ON true
   LEFT JOIN LATERAL (SELECT min(c.url) FILTER (WHERE c.position = 1) AS url, array_agg(c.url ORDER BY c.position) AS urls
                        FROM image_gen.campaign_assets c WHERE c.job_id = j.id) r ON true;
 COMMENT ON VIEW image_gen.job_status IS
-'One row a job with its result: what status(), recent() and wait() return. waiting_for says of one that is not finished, or waits for a person, why: see the type wait_reason.';
+'One row a job with its result: what status(), recent() and wait() return. warnings: those of the job, and of its last call. waiting_for says of one that is not finished, or waits for a person, why: see the type wait_reason.';
 
 CREATE FUNCTION image_gen_internal.raise_no_such_job(id text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -93,11 +96,15 @@ CREATE FUNCTION image_gen.recent(n integer DEFAULT 20, status text DEFAULT NULL,
 RETURNS SETOF image_gen.job_status
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
 BEGIN
+  IF $2 NOT IN ('queued', 'running', 'succeeded', 'failed', 'canceled', 'needs_review') THEN
+    RAISE EXCEPTION 'status ''%'' does not exist', left($2, 100) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Use one of: queued, running, succeeded, failed, canceled, needs_review; or NULL for all.';
+  END IF;
   RETURN QUERY
   SELECT s.* FROM image_gen_internal.newest_jobs(least(greatest(n, 0), 1000), CASE WHEN $2 IS NOT NULL THEN ARRAY[$2] END, $3, NULL, NULL, NULL) WITH ORDINALITY r(id, seq, place)
    CROSS JOIN LATERAL (SELECT t.* FROM image_gen.job_status t WHERE t.id = r.id OFFSET 0) s ORDER BY r.place;
 END $$;
-COMMENT ON FUNCTION image_gen.recent(integer, text, text) IS 'The caller''s newest jobs, at most 1000.';
+COMMENT ON FUNCTION image_gen.recent(integer, text, text) IS 'The caller''s newest jobs (an administrator''s: those of all), at most 1000. status and campaign: only those. Error 22023 for a status that does not exist.';
 
 CREATE FUNCTION image_gen.wait(ids text[], timeout interval DEFAULT '5 minutes')
 RETURNS SETOF image_gen.job_status
@@ -127,7 +134,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen.wait(text[], interval) IS
 'Sleeps until all these jobs are finished or the timeout (NULL: none) is over, then returns them in the order given; unfinished ones still say queued or running.
-It does not poll: the worker wakes it. The calling statement keeps its snapshot while it waits, so keep timeouts to minutes.';
+It does not poll: the worker wakes it. The calling statement keeps its snapshot while it waits, so keep timeouts to minutes. And so a table that it is joined with in the same statement is
+seen as it was before: read campaign_assets in the next statement, or take url and urls from here.';
 
 CREATE FUNCTION image_gen.cancel(id text) RETURNS SETOF image_gen.job_status
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -32,15 +32,15 @@ CREATE FUNCTION image_gen_internal.queue_callbacks(ids text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF EXISTS (SELECT FROM image_gen.finish_hooks) THEN
-    INSERT INTO image_gen_internal.callback_queue (hook, job_id, status, awaits_approval)
-    SELECT h.id, j.id, j.status, d.approve
+    INSERT INTO image_gen_internal.callback_queue (hook, job_id, key, status, awaits_approval)
+    SELECT h.id, j.id, e.key, j.status, d.approve
       FROM unnest(ids) AS i(id)
-     CROSS JOIN LATERAL (SELECT e.attachment FROM image_gen.attachment_entries e WHERE e.job_id = i.id AND e.state = 'queued' OFFSET 0) e
+     CROSS JOIN LATERAL (SELECT n.attachment, n.key FROM image_gen.attachment_entries n WHERE n.job_id = i.id AND n.state = 'queued' OFFSET 0) e
       JOIN image_gen.jobs j ON j.id = i.id AND j.status = 'succeeded'
       JOIN image_gen.attachment_definitions d ON d.id = e.attachment
       JOIN image_gen.finish_hooks h ON h.attachment = d.id
     UNION ALL
-    SELECT h.id, j.id, j.status, false
+    SELECT h.id, j.id, NULL, j.status, false
       FROM image_gen.jobs j
       JOIN image_gen.finish_hooks h
         ON h.attachment IS NULL AND jsonb_build_object('status', j.status, 'operation', j.operation, 'model', j.model, 'owner', image_gen_internal.role_name(j.owner), 'metadata', j.metadata) @> h.filter
@@ -69,9 +69,9 @@ DECLARE
   key jsonb;
 BEGIN
   -- The registration that was called least recently comes first: a slow one does not keep the others waiting.
-  SELECT n.id, n.job_id, n.status, h.id AS hook, h.function, h.owner, h.attachment INTO due
+  SELECT n.id, n.job_id, n.key, n.status, h.id AS hook, h.function, h.owner, h.attachment INTO due
     FROM image_gen.finish_hooks h
-   CROSS JOIN LATERAL (SELECT c.id, c.job_id, c.status FROM image_gen_internal.callback_queue c
+   CROSS JOIN LATERAL (SELECT c.id, c.job_id, c.key, c.status FROM image_gen_internal.callback_queue c
                         WHERE c.hook = h.id AND NOT c.failed AND NOT c.awaits_approval AND c.due_at <= clock_timestamp() ORDER BY c.due_at LIMIT 1) n
    ORDER BY h.last_run_at NULLS FIRST, h.id LIMIT 1;
   IF due IS NULL THEN
@@ -89,8 +89,8 @@ BEGIN
   signature := due.function;
   owner := due.owner;
   IF due.attachment IS NOT NULL THEN
-    SELECT a.key INTO key FROM image_gen.attachment_entries a WHERE a.job_id = due.job_id AND a.attachment = due.attachment AND a.state = 'queued';
-    IF NOT FOUND THEN
+    key := due.key;
+    IF NOT EXISTS (SELECT FROM image_gen.attachment_entries a WHERE a.attachment = due.attachment AND a.key = due.key AND a.job_id = due.job_id AND a.state = 'queued') THEN
       -- The row has asked for another image since: this one is not written.
       RETURN;
     END IF;
@@ -112,14 +112,14 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   ended record;
 BEGIN
-  DELETE FROM image_gen_internal.callback_queue c WHERE c.id = done RETURNING c.hook, c.job_id INTO ended;
+  DELETE FROM image_gen_internal.callback_queue c WHERE c.id = done RETURNING c.hook, c.job_id, c.key INTO ended;
   IF answer IS NOT NULL THEN
     -- A session that is just asking for another image holds the row: then that is what it says.
     UPDATE image_gen.attachment_entries e
        SET state = CASE answer WHEN '0' THEN 'gone' ELSE 'written' END, changed_at = clock_timestamp(),
            asset_id = (SELECT a.id FROM image_gen.campaign_assets a WHERE a.job_id = e.job_id ORDER BY a.position LIMIT 1)
      WHERE (e.attachment, e.key) IN (SELECT k.attachment, k.key FROM image_gen.attachment_entries k JOIN image_gen.finish_hooks h ON h.attachment = k.attachment
-                                      WHERE h.id = ended.hook AND k.job_id = ended.job_id AND k.state = 'queued' FOR UPDATE OF k SKIP LOCKED);
+                                      WHERE h.id = ended.hook AND k.key = ended.key AND k.job_id = ended.job_id AND k.state = 'queued' FOR UPDATE OF k SKIP LOCKED);
   END IF;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.callback_done(bigint, text) IS

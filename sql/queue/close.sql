@@ -45,6 +45,9 @@ BEGIN
     PERFORM image_gen_internal.charge_job(i.id) FROM unnest(ids) AS i(id) WHERE i.id IS NOT NULL;
   END IF;
   PERFORM image_gen_internal.queue_callbacks(ids);
+  IF EXISTS (SELECT FROM image_gen.webhooks) THEN
+    PERFORM image_gen_internal.queue_deliveries(ids);
+  END IF;
   IF EXISTS (SELECT FROM image_gen_internal.job_dependencies) THEN
     FOR one IN
       SELECT i.id, i.status FROM unnest(ids, statuses) AS i(id, status)

@@ -9,6 +9,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   one record;
   other record;
+  made_by text;
   sees_all boolean := pg_has_role(caller, 'image_gen_admin', 'member');
   lost record;
 BEGIN
@@ -22,18 +23,31 @@ BEGIN
         RAISE EXCEPTION '%: job % ended as % and has no image', one.role, other.id, other.status
           USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Name a job that succeeded or is still under way.';
       END IF;
-      RETURN QUERY SELECT one.number, one.role, other.id::text, other.status <> 'succeeded';
-    ELSIF one.reference LIKE 'asset:%' AND EXISTS (
-      SELECT FROM image_gen.campaign_assets a WHERE a.id = substr(one.reference, 7)::bigint AND (a.owner = caller OR sees_all))
-    THEN
-      RETURN QUERY SELECT one.number, one.role, a.job_id, false FROM image_gen.campaign_assets a WHERE a.id = substr(one.reference, 7)::bigint;
-    ELSIF one.reference LIKE 'asset:%'
-       OR NOT EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = substr(one.reference, 18) AND (a.owner = caller OR sees_all))
-          -- What came along with the job that is made again.
-          AND NOT EXISTS (SELECT FROM image_gen_internal.job_inputs i WHERE i.sha256 = substr(one.reference, 18) AND i.job_id = one.parent)
-    THEN
-      RAISE EXCEPTION '%: "%" does not exist, or is not yours', one.role, one.reference USING ERRCODE = 'undefined_object',
-        HINT = 'SELECT id, shot, url FROM image_gen.campaign_assets lists your images.';
+      number := one.number;
+      role := one.role;
+      job := other.id;
+      unfinished := other.status <> 'succeeded';
+      RETURN NEXT;
+    ELSE
+      SELECT a.job_id INTO made_by
+        FROM image_gen.campaign_assets a
+       WHERE CASE WHEN one.reference LIKE 'asset:%' THEN a.id = substr(one.reference, 7)::bigint
+                  ELSE a.sha256 = substr(one.reference, 18) END
+         AND (a.owner = caller OR sees_all)
+       LIMIT 1;
+      IF NOT FOUND
+         -- What came along with the job that is made again.
+         AND NOT EXISTS (SELECT FROM image_gen_internal.job_inputs i WHERE i.job_id = one.parent AND one.reference = 'image-gen:sha256:' || i.sha256)
+      THEN
+        RAISE EXCEPTION '%: "%" does not exist, or is not yours', one.role, one.reference USING ERRCODE = 'undefined_object',
+          HINT = 'SELECT id, shot, url FROM image_gen.campaign_assets lists your images.';
+      ELSIF one.reference LIKE 'asset:%' THEN
+        number := one.number;
+        role := one.role;
+        job := made_by;
+        unfinished := false;
+        RETURN NEXT;
+      END IF;
     END IF;
     -- An image that cannot be had any more is said now, and not when its job is run.
     SELECT a.id, a.provider, a.url_expires_at INTO lost

@@ -19,6 +19,7 @@ DECLARE
   places tid[] := image_gen_internal.lock_attempts(ids, numbers);
   done_providers text[];
   done_models text[];
+  done_classes text[];
   done_renders numeric[];
   one record;
 BEGIN
@@ -31,10 +32,12 @@ BEGIN
       FROM unnest(places, statuses, codes, messages, http_statuses, amounts, claimed, sources, currencies, work_done, tokens_used, renders, seeds, warned, unsent)
            WITH ORDINALITY AS i(place, status, code, message, http_status, amount, claimed, source, currency, usage, tokens, render, seed, warned, unsent, n)
      WHERE a.ctid = i.place
-    RETURNING a.provider, a.model, a.status, a.render_seconds, i.n)
-  SELECT array_agg(e.provider ORDER BY e.n), array_agg(e.model ORDER BY e.n), array_agg(e.render_seconds ORDER BY e.n)
-    INTO done_providers, done_models, done_renders
-    FROM ended e WHERE e.status = 'succeeded';
+    RETURNING a.job_id, a.provider, a.model, a.status, a.render_seconds, i.n)
+  SELECT array_agg(e.provider ORDER BY e.n), array_agg(e.model ORDER BY e.n), array_agg(e.render_seconds ORDER BY e.n),
+         array_agg(CASE WHEN j.asked ?| '{width,steps}'
+                        THEN image_gen_internal.render_class((j.asked ->> 'width')::integer, (j.asked ->> 'height')::integer, (j.asked ->> 'steps')::integer) ELSE '' END ORDER BY e.n)
+    INTO done_providers, done_models, done_renders, done_classes
+    FROM ended e CROSS JOIN LATERAL (SELECT o.parameters AS asked FROM image_gen.jobs o WHERE o.id = e.job_id OFFSET 0) j WHERE e.status = 'succeeded';
   FOR one IN
     SELECT i.seq, i.id, i.number, i.joins FROM unnest(seqs, ids, numbers, joins) AS i(seq, id, number, joins) WHERE i.id IS NOT NULL AND i.joins IS NOT NULL
   LOOP
@@ -44,7 +47,7 @@ BEGIN
   END LOOP;
   IF done_renders IS NOT NULL THEN
     -- Once a model: each version of its row is walked over while another session's old snapshot keeps it.
-    PERFORM image_gen_internal.update_estimates(done_providers, done_models, done_renders);
+    PERFORM image_gen_internal.update_estimates(done_providers, done_models, done_classes, done_renders);
   END IF;
   RETURN ARRAY(SELECT i.seq FROM unnest(seqs, ids) AS i(seq, id) WHERE i.id IS NOT NULL);
 END $$;
@@ -86,24 +89,24 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO image_gen.campaign_assets
     (job_id, position, campaign, shot, ticket, url, url_expires_at, provider, model, seed, prompt, negative_prompt,
-     width, height, content_type, byte_size, sha256, billed_cost, known_cost, currency, cost_source, metadata, batch, parent, relation, owner)
+     width, height, content_type, byte_size, sha256, billed_cost, known_cost, currency, cost_source, warnings, metadata, batch, parent, relation, owner)
   -- A job can be older than the rule for how long these may be, and the indexes of assets have a largest size.
   SELECT p.id, p.position, left(j.metadata ->> 'campaign', 255), left(j.metadata ->> 'shot', 255), left(j.metadata ->> 'ticket', 255),
          coalesce(p.url, 'image-gen:sha256:' || p.hash), clock_timestamp() + make_interval(secs => p.lifetime),
          a.provider, a.model, coalesce(p.seed, a.seed), a.prompt, j.parameters ->> 'negative_prompt',
          p.width, p.height, p.content_type, p.byte_size, p.hash,
          image_gen_internal.cost_share(j.billed_cost, p.images, p.position), image_gen_internal.cost_share(j.known_cost, p.images, p.position),
-         j.currency, j.cost_source, j.metadata, j.batch, j.parent, j.relation, j.owner
+         j.currency, j.cost_source, a.warnings, j.metadata, j.batch, j.parent, j.relation, j.owner
     FROM (SELECT i.*, count(*) OVER (PARTITION BY i.id) AS images
             FROM unnest(ids, positions, urls, lifetimes, seeds, widths, heights, content_types, byte_sizes, hashes)
                  AS i(id, position, url, lifetime, seed, width, height, content_type, byte_size, hash)) p
    CROSS JOIN LATERAL (SELECT o.* FROM image_gen.jobs o WHERE o.id = p.id OFFSET 0) j
-   CROSS JOIN LATERAL (SELECT t.provider, t.model, t.seed, t.prompt FROM image_gen.attempts t WHERE t.job_id = p.id AND t.status = 'succeeded' OFFSET 0) a;
+   CROSS JOIN LATERAL (SELECT t.provider, t.model, t.seed, t.prompt, t.warnings FROM image_gen.attempts t WHERE t.job_id = p.id AND t.status = 'succeeded' OFFSET 0) a;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.insert_assets(text[], integer[], text[], bigint[], bigint[], integer[], integer[], text[], bigint[], text[]) IS
 'Writes the assets of jobs that have succeeded: an element for each image, all of a job at once. Without a URL it is where its bytes are kept.';
 
-CREATE FUNCTION image_gen_internal.update_estimates(providers text[], models text[], renders numeric[]) RETURNS void
+CREATE FUNCTION image_gen_internal.update_estimates(providers text[], models text[], classes text[], renders numeric[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   one record;
@@ -111,11 +114,13 @@ DECLARE
   render numeric;
 BEGIN
   FOR one IN
-    SELECT d.provider, d.model, array_agg(round(d.render, 3) ORDER BY d.n) AS renders
-      FROM unnest(providers, models, renders) WITH ORDINALITY AS d(provider, model, render, n)
-     WHERE d.render > 0 GROUP BY d.provider, d.model
+    SELECT d.provider, d.model, c.class, array_agg(round(d.render, 3) ORDER BY d.n) AS renders
+      FROM unnest(providers, models, classes, renders) WITH ORDINALITY AS d(provider, model, class, render, n)
+      -- Each teaches the model as a whole, and its class.
+     CROSS JOIN LATERAL (SELECT '' AS class UNION SELECT d.class) c
+     WHERE d.render > 0 GROUP BY d.provider, d.model, c.class ORDER BY d.provider, d.model, c.class
   LOOP
-    SELECT t.* INTO known FROM image_gen_internal.render_estimates t WHERE t.provider = one.provider AND t.model = one.model;
+    SELECT t.* INTO known FROM image_gen_internal.render_estimates t WHERE t.provider = one.provider AND t.model = one.model AND t.class = one.class;
     FOREACH render IN ARRAY one.renders LOOP
       -- A running 75th percentile: up by 7.5 % of a render that took longer (but at most by 15 %: it may be an outlier), down
       -- by 2.5 % when it did not. 5 % are forgiven, because a poll only ever sees the end of a render late.
@@ -125,10 +130,10 @@ BEGIN
                             ELSE greatest(round(known.seconds * 0.975, 3), 0.1) END;
       known.samples := coalesce(known.samples, 0) + 1;
     END LOOP;
-    INSERT INTO image_gen_internal.render_estimates (provider, model, seconds, samples) VALUES (one.provider, one.model, known.seconds, known.samples)
+    INSERT INTO image_gen_internal.render_estimates (provider, model, class, seconds, samples) VALUES (one.provider, one.model, one.class, known.seconds, known.samples)
     ON CONFLICT ON CONSTRAINT render_estimates_pkey DO UPDATE SET seconds = excluded.seconds, samples = excluded.samples;
   END LOOP;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.update_estimates(text[], text[], numeric[]) IS 'Lets the estimates of models follow what their renders really take.';
+COMMENT ON FUNCTION image_gen_internal.update_estimates(text[], text[], text[], numeric[]) IS 'Lets the estimates of models, and of classes of their renders, follow what they really take.';
 
 SET LOCAL search_path = image_gen, pg_temp;

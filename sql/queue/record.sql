@@ -28,10 +28,10 @@ CREATE FUNCTION image_gen_internal.record_worker_state(configured text[], error 
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   UPDATE image_gen_internal.worker_state w
-     SET configured = coalesce($1, w.configured), last_error = coalesce($2, w.last_error),
-         last_error_at = CASE WHEN $2 IS NULL THEN w.last_error_at ELSE clock_timestamp() END,
+     SET configured = coalesce($1, w.configured), last_error = CASE WHEN $2 IS NULL THEN w.last_error ELSE nullif($2, '') END,
+         last_error_at = CASE WHEN $2 IS NULL THEN w.last_error_at WHEN $2 <> '' THEN clock_timestamp() END,
          in_flight_cap = coalesce($3, w.in_flight_cap), cap_reason = coalesce($4, w.cap_reason);
 END $$;
-COMMENT ON FUNCTION image_gen_internal.record_worker_state(text[], text, integer, text) IS 'What the worker wants to be seen in worker_status.';
+COMMENT ON FUNCTION image_gen_internal.record_worker_state(text[], text, integer, text) IS 'What the worker wants to be seen in worker_status. error: an empty one ends what was shown before.';
 
 SET LOCAL search_path = image_gen, pg_temp;

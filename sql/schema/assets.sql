@@ -26,6 +26,7 @@ CREATE TABLE image_gen.campaign_assets (
   known_cost      numeric,
   currency        text NOT NULL DEFAULT 'USD',
   cost_source     image_gen.cost_source NOT NULL,
+  warnings        jsonb NOT NULL DEFAULT '[]',
   metadata        jsonb NOT NULL DEFAULT '{}',
   batch           text COLLATE "C",
   parent          text COLLATE "C",
@@ -66,6 +67,7 @@ COMMENT ON COLUMN image_gen.campaign_assets.provider IS 'providers.id.';
 COMMENT ON COLUMN image_gen.campaign_assets.model IS 'models.name.';
 COMMENT ON COLUMN image_gen.campaign_assets.seed IS 'Of the attempt that made it.';
 COMMENT ON COLUMN image_gen.campaign_assets.prompt IS 'Of the attempt that made it.';
+COMMENT ON COLUMN image_gen.campaign_assets.warnings IS '[{"code", "message"}]: in what the image is not as asked, see attempts.warnings; preview: a drawing that stands in for it.';
 COMMENT ON COLUMN image_gen.campaign_assets.negative_prompt IS 'As asked; whether it was sent is in the warnings.';
 COMMENT ON COLUMN image_gen.campaign_assets.height IS 'Pixels, from the bytes.';
 COMMENT ON COLUMN image_gen.campaign_assets.content_type IS 'From the bytes.';

@@ -36,6 +36,7 @@ CREATE TABLE image_gen_internal.callback_queue (
   id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   hook       bigint NOT NULL,
   job_id     text COLLATE "C" NOT NULL,
+  key        jsonb,
   status     text NOT NULL,
   tries      integer NOT NULL DEFAULT 0,
   due_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -50,6 +51,7 @@ COMMENT ON TABLE image_gen_internal.callback_queue IS 'Calls of registered funct
 COMMENT ON COLUMN image_gen_internal.callback_queue.id IS 'Grows with time.';
 COMMENT ON COLUMN image_gen_internal.callback_queue.hook IS 'finish_hooks.id. No foreign key: the transaction that stores an image waits for no lock on a registration.';
 COMMENT ON COLUMN image_gen_internal.callback_queue.job_id IS 'jobs.id.';
+COMMENT ON COLUMN image_gen_internal.callback_queue.key IS 'The row of an attached table that the image is written to; NULL for a function of on_finish().';
 COMMENT ON COLUMN image_gen_internal.callback_queue.status IS 'How the job ended, this time.';
 COMMENT ON COLUMN image_gen_internal.callback_queue.tries IS 'How often it was begun.';
 COMMENT ON COLUMN image_gen_internal.callback_queue.due_at IS 'Not called before.';

@@ -100,7 +100,7 @@ CREATE TABLE image_gen.prices (
   id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   provider_kind text NOT NULL,
   model         text COLLATE "C" NOT NULL,
-  unit          text NOT NULL CHECK (unit IN ('image', 'megapixel', 'begun_megapixel', 'first_megapixel', 'further_megapixel', 'second', 'text_in_mtok', 'image_in_mtok', 'image_out_mtok', 'text_out_mtok')),
+  unit          text NOT NULL CHECK (unit IN ('image', 'megapixel', 'begun_megapixel', 'first_megapixel', 'further_megapixel', 'second', 'text_in_mtok', 'image_in_mtok', 'text_cached_mtok', 'image_cached_mtok', 'image_out_mtok', 'text_out_mtok')),
   quality       text,
   amount        image_gen.amount NOT NULL,
   currency      image_gen.currency NOT NULL DEFAULT 'USD',
@@ -119,9 +119,10 @@ COMMENT ON COLUMN image_gen.prices.valid_to IS 'The first day on which it no lon
 CREATE TABLE image_gen_internal.render_estimates (
   provider text COLLATE "C" NOT NULL,
   model    text COLLATE "C" NOT NULL,
+  class    text COLLATE "C" NOT NULL DEFAULT '',
   seconds  numeric NOT NULL,
   samples  bigint NOT NULL,
-  PRIMARY KEY (provider, model)
+  PRIMARY KEY (provider, model, class)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE image_gen_internal.render_estimates IS 'How long an image takes here: a running estimate of the 75th percentile of finished renders, in seconds.';
 
@@ -171,6 +172,7 @@ COMMENT ON COLUMN image_gen.prices.source IS 'Where the figure comes from, with 
 COMMENT ON COLUMN image_gen.prices.origin IS 'catalogue: as shipped. admin: written here; it comes before the catalogue''s.';
 COMMENT ON COLUMN image_gen_internal.render_estimates.provider IS 'providers.id.';
 COMMENT ON COLUMN image_gen_internal.render_estimates.model IS 'models.name.';
+COMMENT ON COLUMN image_gen_internal.render_estimates.class IS 'Size and steps, about, such as 1.00 MP, 32 steps; empty for all renders of the model. An estimate is that of the class where it has four samples, else that of all, else models.typical_seconds.';
 COMMENT ON COLUMN image_gen_internal.render_estimates.seconds IS 'The estimate.';
 COMMENT ON COLUMN image_gen_internal.render_estimates.samples IS 'Renders behind it.';
 

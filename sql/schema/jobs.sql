@@ -21,6 +21,7 @@ CREATE TABLE image_gen.jobs (
   login             regrole NOT NULL DEFAULT quote_ident(session_user)::regrole,
   idempotency_key   text,
   request_hash      bytea,
+  fingerprint       bytea,
   deadline          timestamptz,
   max_cost          image_gen.cost,
   allow_unpriced    boolean NOT NULL DEFAULT false,
@@ -47,9 +48,12 @@ CREATE TRIGGER error_code_without_picture AFTER UPDATE OF status, error_code ON 
   WHEN ((NEW.error_code IS NULL) <> (NEW.status IN ('queued', 'running', 'succeeded'))) EXECUTE FUNCTION image_gen_internal.raise_rule_violation();
 ALTER TABLE image_gen.jobs ENABLE ALWAYS TRIGGER finished_when_over, ENABLE ALWAYS TRIGGER error_code_without_picture;
 CREATE UNIQUE INDEX jobs_idempotency ON image_gen.jobs (owner, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX jobs_fingerprint ON image_gen.jobs (owner, fingerprint) WHERE fingerprint IS NOT NULL;
 CREATE INDEX jobs_owner ON image_gen.jobs (owner, seq);
 CREATE INDEX jobs_batch ON image_gen.jobs (batch) WHERE batch IS NOT NULL;
 CREATE INDEX jobs_parent ON image_gen.jobs (parent) WHERE parent IS NOT NULL;
+-- Whatever two sessions see of each other, a shot is made again once.
+CREATE UNIQUE INDEX jobs_rerun ON image_gen.jobs (parent) WHERE relation = 'rerun';
 CREATE INDEX jobs_metadata ON image_gen.jobs USING gin (metadata jsonb_path_ops);
 COMMENT ON TABLE image_gen.jobs IS 'What was asked: one row a job. Written by the functions of this extension only.';
 COMMENT ON COLUMN image_gen.jobs.id IS 'gen_ and a ULID: sorts by time.';
@@ -73,6 +77,7 @@ COMMENT ON COLUMN image_gen.jobs.preferences IS 'provider_preferences, merged wi
 COMMENT ON COLUMN image_gen.jobs.priority IS 'What mattered most to the caller, where the choice was left open.';
 COMMENT ON COLUMN image_gen.jobs.idempotency_key IS 'Unique for its owner.';
 COMMENT ON COLUMN image_gen.jobs.request_hash IS 'SHA-256 of the arguments, where there is a key: the same key with others is an error.';
+COMMENT ON COLUMN image_gen.jobs.fingerprint IS 'SHA-256 of what decides the image, where reuse was said: the same request may have this job''s image.';
 COMMENT ON COLUMN image_gen.jobs.deadline IS 'Not sent after it.';
 COMMENT ON COLUMN image_gen.jobs.max_cost IS 'USD for all its calls together: none is made that is expected to go beyond it.';
 COMMENT ON COLUMN image_gen.jobs.allow_unpriced IS 'Calls of unknown price may be made although a budget or max_cost applies.';

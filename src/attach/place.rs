@@ -194,7 +194,7 @@ impl Plan {
     fn note(&self, candidates: &[Candidate]) {
         thread_local! {
             static NOTE: Statement = Statement::new(
-                "SELECT image_gen_internal.note_attached($1, $2, $3, $4, $5, $6, $7, $8)",
+                "SELECT image_gen_internal.note_attached($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 &[
                     pg_sys::INT8OID,
                     pg_sys::JSONBARRAYOID,
@@ -204,6 +204,7 @@ impl Plan {
                     pg_sys::TEXTARRAYOID,
                     pg_sys::TEXTARRAYOID,
                     pg_sys::TEXTARRAYOID,
+                    pg_sys::BOOLOID,
                 ],
             );
         }
@@ -222,6 +223,7 @@ impl Plan {
             texts(&|c| argument(c.refusal.as_ref().map(|(code, _)| *code))),
             texts(&|c| argument(c.refusal.as_ref().map(|(_, message)| message.as_str()))),
             Element::TEXT.array(candidates.iter().filter_map(|c| c.replaces.as_deref()).map(argument)),
+            argument(self.arguments.contains("\"reuse\"")),
         ];
         NOTE.with(|s| s.run(&arguments, |_| ()));
     }

@@ -28,9 +28,18 @@ impl Surroundings for Session<'_> {
         self.0.keys().is_none_or(|keys| keys.iter().any(|key| key == name))
     }
 
-    fn seconds(&self, provider: &str, model: &str) -> Option<f64> {
-        snapshot::seconds(provider, model)
+    fn seconds(&self, provider: &str, model: &str, class: &str) -> Option<f64> {
+        snapshot::seconds(provider, model, class)
     }
+}
+
+/// Whether the worker has what a provider needs: its key, or its address.
+#[pg_extern(schema = "image_gen_internal", stable, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+pub fn is_configured(provider: &str) -> bool {
+    let snapshot = snapshot::current();
+    let session = Session(&snapshot);
+    snapshot.provider(provider).is_some_and(|provider| provider.has_access(&|name| session.has(name)))
 }
 
 pub fn answered<T>(result: Result<T, Rejection>) -> T {

@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::{Metadata as Own, Submission, json_text, submit};
-use crate::errors::{Code, fail};
+use crate::errors::{Code, fail, without_context};
 use crate::plan::parsed;
-use crate::statement::input;
+use crate::statement::{Argument, input};
 
 /// What an argument of a function in `sql/api/operations.sql` is.
 #[derive(Clone, Copy)]
@@ -47,6 +47,7 @@ enum Parameter {
     Deadline,
     MaxCost,
     AllowUnpriced,
+    Reuse,
 }
 
 use Parameter::*;
@@ -54,7 +55,7 @@ use Parameter::*;
 /// The last arguments of every operation.
 macro_rules! with_terms {
     ($($parameter:ident),*) => {
-        &[$($parameter,)* Metadata, Preferences, Options, Priority, IdempotencyKey, Deadline, MaxCost, AllowUnpriced]
+        &[$($parameter,)* Metadata, Preferences, Options, Priority, IdempotencyKey, Deadline, MaxCost, AllowUnpriced, Reuse]
     };
 }
 
@@ -140,8 +141,9 @@ macro_rules! operation {
         pub unsafe extern "C-unwind" fn $name(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             // SAFETY: as above.
             let submission = unsafe { read($operation, $parameters, call) };
+            let receipt = without_context(|| submit(submission));
             // SAFETY: the function returns image_gen.receipt.
-            unsafe { submit(submission).map_or(pg_sys::Datum::from(0), |receipt| receipt.into_tuple(call)) }
+            unsafe { receipt.map_or(pg_sys::Datum::from(0), |receipt| receipt.into_tuple(call)) }
         }
     };
 }
@@ -166,7 +168,7 @@ unsafe fn read(operation: Operation, parameters: &[Parameter], call: pg_sys::Fun
     let values = unsafe { (*call).args.as_slice((*call).nargs as usize) };
     let mut r = RawRequest::default();
     let (mut model, mut metadata, mut preferences, mut key) = (None, None, None, None);
-    let (mut deadline, mut max_cost, mut allow_unpriced) = (None, None, false);
+    let (mut deadline, mut max_cost, mut allow_unpriced, mut reuse) = (None, None, false, None);
     for (parameter, value) in parameters.iter().zip(values) {
         if value.isnull {
             continue;
@@ -211,6 +213,7 @@ unsafe fn read(operation: Operation, parameters: &[Parameter], call: pg_sys::Fun
             // SAFETY: a numeric that is not NULL.
             MaxCost => max_cost = unsafe { AnyNumeric::from_datum(datum, false) },
             AllowUnpriced => allow_unpriced = datum.value() != 0,
+            Reuse => reuse = since(Some(datum)),
         }
     }
     Submission {
@@ -220,8 +223,24 @@ unsafe fn read(operation: Operation, parameters: &[Parameter], call: pg_sys::Fun
         deadline,
         max_cost,
         allow_unpriced,
+        reuse,
         ..Submission::new(operation, r, Own::new(metadata))
     }
+}
+
+/// The moment that lies so far back.
+fn since(interval: Argument) -> Option<pg_sys::TimestampTz> {
+    // SAFETY: the clock; a timestamptz and an interval, as the function takes them.
+    let (now, since) = unsafe {
+        let now = pg_sys::GetCurrentTimestamp();
+        let arguments = [Some(pg_sys::Datum::from(now)), interval];
+        (now, pgrx::fcinfo::direct_function_call_as_datum(pg_sys::timestamptz_mi_interval, &arguments)?)
+    };
+    let since = since.value() as i64;
+    if since > now {
+        fail(Code::Argument, "reuse is below zero", "Write for example reuse => '30 days', or leave it out.");
+    }
+    Some(since)
 }
 
 /// JSON has no number that is none.
@@ -282,7 +301,7 @@ pub fn operation_named<'a>(name: Option<&str>, arguments: Option<&'a str>) -> (O
 }
 
 /// The arguments that say what is to be done with a job. All others describe the image.
-const TERMS: [&str; 7] = [
+const TERMS: [&str; 8] = [
     "model",
     "metadata",
     "provider_preferences",
@@ -290,6 +309,7 @@ const TERMS: [&str; 7] = [
     "deadline",
     "max_cost",
     "allow_unpriced",
+    "reuse",
 ];
 
 /// An operation by its name.
@@ -350,6 +370,7 @@ impl Submission {
             allow_unpriced: given("allow_unpriced")
                 .and_then(|text| input(pg_sys::boolin, &text))
                 .is_some_and(|yes| yes.value() != 0),
+            reuse: given("reuse").and_then(|text| since(input(pg_sys::interval_in, &text))),
             ..Submission::new(operation, request, Own::new(input(pg_sys::jsonb_in, metadata)))
         }
     }

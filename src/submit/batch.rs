@@ -6,6 +6,7 @@ use pgrx::prelude::*;
 use super::row::Receipt;
 use super::shots::BatchJson;
 use super::{Identity, TEXT, json_text, queue, reserve, rights};
+use crate::errors::without_context;
 use crate::plan::{caller, new_job_id};
 use crate::statement::{Argument, Statement, argument};
 
@@ -25,7 +26,7 @@ pub unsafe extern "C-unwind" fn image_gen_generate_batch(call: pg_sys::FunctionC
         let max_cost = given(2).and_then(|datum| AnyNumeric::from_datum(datum, false));
         (batch, max_cost, given(3).and_then(|datum| String::from_datum(datum, false)))
     };
-    let receipts = generate_batch(&json, max_cost.as_ref(), key.as_deref());
+    let receipts = without_context(|| generate_batch(&json, max_cost.as_ref(), key.as_deref()));
     // SAFETY: the function returns rows of these columns.
     unsafe { into_rows(receipts, call) }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use pgrx::prelude::*;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::{Draft, Submission, TEXT};
 use crate::plan::Kept;
@@ -14,6 +15,8 @@ pub struct NewJob {
     pub id: String,
     key: Option<String>,
     hash: Option<Vec<u8>>,
+    /// What decides the image, where another job's will do.
+    pub fingerprint: Option<Vec<u8>>,
     seed: i64,
     model: String,
     operation: &'static str,
@@ -90,6 +93,7 @@ impl Written {
 }
 
 /// What queueing a job returns: `image_gen.receipt`, and what a batch shows besides.
+#[derive(Clone)]
 pub struct Receipt {
     pub id: String,
     status: String,
@@ -124,6 +128,7 @@ impl NewJob {
         NewJob {
             key: submission.key.clone(),
             hash,
+            fingerprint: None,
             seed: checked.request.seed,
             model: first.map(|c| c.model.clone()).unwrap_or_default(),
             operation: submission.operation.as_str(),
@@ -148,6 +153,12 @@ impl NewJob {
             kept: checked.kept,
             id: job_id,
         }
+    }
+
+    /// Of a request (as it was described) and of where it goes.
+    pub fn fingerprint(&self, described: &Value) -> Vec<u8> {
+        let all = json!([described, self.model, self.provider]);
+        Sha256::digest(all.to_string().as_bytes()).to_vec()
     }
 
     pub fn receipt(self, batch: Option<&str>) -> Receipt {
@@ -181,7 +192,7 @@ macro_rules! columns {
     };
 }
 
-static COLUMNS: [Column; 22] = columns![
+static COLUMNS: [Column; 23] = columns![
     "id" TEXTOID TEXTARRAYOID TEXT |j| argument(j.id.as_str());
     "operation" TEXTOID TEXTARRAYOID TEXT |j| argument(j.operation);
     "task" TEXTOID TEXTARRAYOID TEXT |j| argument(j.task);
@@ -195,6 +206,7 @@ static COLUMNS: [Column; 22] = columns![
     "preferences" JSONBOID JSONBARRAYOID JSONB |j| j.preferences;
     "idempotency_key" TEXTOID TEXTARRAYOID TEXT |j| argument(j.key.as_deref());
     "request_hash" BYTEAOID BYTEAARRAYOID BYTEA |j| argument(j.hash.as_deref());
+    "fingerprint" BYTEAOID BYTEAARRAYOID BYTEA |j| argument(j.fingerprint.as_deref());
     "deadline" TIMESTAMPTZOID TIMESTAMPTZARRAYOID TIMESTAMPTZ |j| j.deadline.map(pg_sys::Datum::from);
     "max_cost" NUMERICOID NUMERICARRAYOID NUMERIC |j| j.max_cost;
     "allow_unpriced" BOOLOID BOOLARRAYOID BOOLEAN |j| argument(j.allow_unpriced);

@@ -87,13 +87,17 @@ impl BatchJson {
             let message = format!("seed {seed} is out of range");
             fail(Code::Argument, &message, &format!("Use 0 to {MAX_SEED}, or leave it out."));
         }
+        // In an object none is the first.
+        let listed = object(&self.shots).is_none();
         let shots = shots.into_iter().enumerate();
-        shots.map(|(at, (name, members))| Shot::new(name, members, &defaults, base, at == 0)).collect()
+        shots
+            .map(|(at, (name, members))| Shot::new(name, members, &defaults, base, listed && at == 0))
+            .collect()
     }
 }
 
 impl<'a> Shot<'a> {
-    /// The first shot has the base seed itself, the others one derived from it and their name.
+    /// The first shot of a list has the base seed itself, the others one derived from it and their name.
     fn new(name: String, members: Named<'a>, defaults: &Named<'a>, base: Option<i64>, first: bool) -> Self {
         let named = |key: &str| members.get(key).copied().and_then(text);
         let operation = named("operation").or_else(|| defaults.get("operation").copied().and_then(text));

@@ -4,96 +4,21 @@
 
 use std::time::{Duration, Instant};
 
-use pgrx::bgworkers::{
-    BackgroundWorker, BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker,
-};
+use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;
 
+use super::helper::Helper;
 use super::process;
 use super::transaction::{self, Failed, as_worker};
 use super::user_code;
 use crate::settings;
 
-const TYPE: &str = "image_gen callbacks";
 /// It waits so long for the next callback before it ends.
 const LINGER: Duration = Duration::from_secs(5);
-/// Between two starts of it.
-const BETWEEN: Duration = Duration::from_secs(1);
-/// While there is no place for another process.
-const NO_PLACE: Duration = Duration::from_secs(60);
 
 /// The process, as the worker sees it.
-pub struct Callbacks {
-    process: Option<DynamicBackgroundWorker>,
-    /// A callback may be due.
-    wanted: bool,
-    not_before: Instant,
-}
-
-impl Callbacks {
-    /// None runs.
-    pub fn new(now: Instant) -> Self {
-        Callbacks { process: None, wanted: false, not_before: now }
-    }
-
-    /// A callback may be due.
-    pub fn want(&mut self) {
-        self.wanted = true;
-    }
-
-    /// When to look after the process again.
-    pub fn due(&self) -> Option<Instant> {
-        (self.wanted && self.process.is_none()).then_some(self.not_before)
-    }
-
-    /// Starts the process, or wakes it, where a callback may be due.
-    pub fn tend(&mut self, now: Instant) {
-        match self.process.as_ref().map(DynamicBackgroundWorker::pid) {
-            Some(Ok(pid)) if self.wanted => {
-                self.wanted = false;
-                // SAFETY: the process is looked up under a lock; a latch in PGPROC outlives its process.
-                unsafe {
-                    let process = pg_sys::BackendPidGetProc(pid);
-                    if !process.is_null() {
-                        pg_sys::SetLatch(&raw mut (*process).procLatch);
-                    }
-                }
-            }
-            Some(Err(BackgroundWorkerStatus::Stopped)) => {
-                self.process = None;
-                // What came while it was ending is found by the next one.
-                self.wanted = true;
-                self.not_before = now + BETWEEN;
-            }
-            _ => {}
-        }
-        if self.process.is_none() && self.wanted && now >= self.not_before {
-            self.start(now);
-        }
-    }
-
-    fn start(&mut self, now: Instant) {
-        // SAFETY: set when the process connected.
-        let (database, me) = unsafe { (pg_sys::MyDatabaseId, pg_sys::MyProcPid) };
-        let process = BackgroundWorkerBuilder::new(TYPE)
-            .set_type(TYPE)
-            .set_library("image_gen")
-            .set_function("image_gen_callbacks_main")
-            .enable_spi_access()
-            .set_argument(Some(pg_sys::Datum::from(database)))
-            .set_notify_pid(me)
-            .load_dynamic();
-        match process {
-            Ok(process) => {
-                self.process = Some(process);
-                self.wanted = false;
-            }
-            Err(_) => {
-                log!("image_gen: no process for callbacks (max_worker_processes); trying again");
-                self.not_before = now + NO_PLACE;
-            }
-        }
-    }
+pub fn helper(now: Instant) -> Helper {
+    Helper::new("image_gen callbacks", "image_gen_callbacks_main", now)
 }
 
 /// A call that is due.

@@ -300,10 +300,11 @@ impl Io {
 }
 
 /// All signals blocked on this thread until it is dropped.
-struct SignalMask(libc::sigset_t);
+pub struct SignalMask(libc::sigset_t);
 
 impl SignalMask {
-    fn block_all() -> Self {
+    /// From now on.
+    pub fn block_all() -> Self {
         // SAFETY: plain calls on two local sets.
         unsafe {
             let mut all: libc::sigset_t = std::mem::zeroed();

@@ -135,7 +135,7 @@ pub struct Catalogue {
     /// Providers, models, prices and rules.
     pub snapshot: Arc<Snapshot>,
     /// Seconds, by provider and model.
-    pub seconds: Arc<HashMap<(String, String), f64>>,
+    pub seconds: Seconds,
 }
 
 fn spi(error: spi::Error) -> Failed {
@@ -317,8 +317,8 @@ fn claimed(
 #[derive(Default)]
 pub struct Estimates(Option<(Instant, Seconds)>);
 
-/// Seconds of a render by provider and model.
-pub type Seconds = Arc<HashMap<(String, String), f64>>;
+/// Seconds of a render by provider, model and class.
+pub type Seconds = Arc<HashMap<(String, String, String), f64>>;
 
 /// How long estimates are believed.
 const BELIEVED: Duration = Duration::from_secs(1);
@@ -332,13 +332,12 @@ impl Estimates {
         }
         let read = Spi::connect(|client| {
             let mut seconds = HashMap::new();
-            let all =
-                "SELECT t.provider, t.model, t.seconds::float8 FROM image_gen_internal.render_estimates t";
+            let all = "SELECT t.provider, t.model, t.class, t.seconds::float8 FROM image_gen_internal.render_estimates t WHERE t.class = '' OR t.samples >= 4";
             for row in client.select(all, None, &[])? {
-                if let (Some(provider), Some(model), Some(s)) =
-                    (row.get::<String>(1)?, row.get::<String>(2)?, row.get::<f64>(3)?)
+                if let (Some(provider), Some(model), Some(class), Some(s)) =
+                    (row.get::<String>(1)?, row.get::<String>(2)?, row.get::<String>(3)?, row.get::<f64>(4)?)
                 {
-                    seconds.insert((provider, model), s);
+                    seconds.insert((provider, model, class), s);
                 }
             }
             Ok(seconds)
@@ -587,7 +586,7 @@ pub fn clock_set_back(extension: pg_sys::Oid, by: Duration) -> Result<(), Failed
 pub struct Note {
     /// Names of the keys that are there.
     pub keys: Option<Vec<String>>,
-    /// What went wrong.
+    /// What went wrong; empty where nothing is wrong any more.
     pub error: Option<String>,
     /// How much may be in flight.
     pub limit: Option<Limit>,

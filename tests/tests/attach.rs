@@ -203,7 +203,7 @@ fn what_is_renamed_is_followed_and_what_is_dropped_is_said() {
     let (_stage, mut admin, mut cms) = with_articles(&[]);
     cms.run(ATTACH);
     cms.run(
-        "ALTER TABLE cms.articles RENAME COLUMN title TO headline; ALTER TABLE cms.articles RENAME COLUMN image_url TO picture;
+        "ALTER TABLE cms.articles RENAME COLUMN title TO headline; ALTER TABLE cms.articles RENAME COLUMN image_url TO image;
          ALTER TABLE cms.articles RENAME COLUMN id TO number; ALTER TABLE cms.articles RENAME TO stories",
     );
     admin.run("ALTER SCHEMA cms RENAME TO site");

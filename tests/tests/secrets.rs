@@ -224,5 +224,12 @@ fn a_line_that_is_not_understood_costs_its_own_key_only() {
             "{secret}"
         );
     }
+    // What was put right is not shown any more.
+    write_private(&path, "BFL_API_KEY=quoted-key\n", 0o600);
+    let mut admin = stage.admin();
+    admin.run("SELECT pg_reload_conf()");
+    wait_until("the error is over", secs(10), || {
+        admin.truth("SELECT last_error IS NULL AND last_error_at IS NULL FROM image_gen.worker_status")
+    });
     clear(&path);
 }

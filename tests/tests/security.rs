@@ -73,9 +73,15 @@ fn users_see_their_own_rows_only() {
     assert!(alice.number(&format!("SELECT length(image_gen.asset_bytes({asset}))")) > 100);
 
     let mut bob = stage.bob();
-    for table in ["jobs", "attempts", "campaign_assets", "blobs", "job_status"] {
-        assert!(alice.number(&format!("SELECT count(*) FROM image_gen.{table}")) > 0, "{table}");
-        assert_eq!(bob.number(&format!("SELECT count(*) FROM image_gen.{table}")), 0, "{table}");
+    for table in [
+        "image_gen.jobs",
+        "image_gen.attempts",
+        "image_gen.campaign_assets",
+        "image_gen_internal.blobs",
+        "image_gen.job_status",
+    ] {
+        assert!(alice.number(&format!("SELECT count(*) FROM {table}")) > 0, "{table}");
+        assert_eq!(bob.number(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
     }
     assert_eq!(bob.sqlstate(&format!("SELECT * FROM image_gen.status('{id}')")), "42704");
     assert!(bob.rows("SELECT * FROM image_gen.recent()").is_empty());
@@ -139,6 +145,7 @@ fn users_write_through_the_functions_only() {
             "fence_reason",
             "generation",
             "is_blank_prompt",
+            "is_configured",
             "is_uncommitted",
             "is_worker",
             "iso_time",

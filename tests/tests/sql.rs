@@ -28,7 +28,7 @@ const GOLDEN: [&str; 11] = [
     "tools",
 ];
 
-const ISOLATION: [&str; 8] = [
+const ISOLATION: [&str; 9] = [
     "claim_claim",
     "cancel_claim",
     "cancel_journal",
@@ -37,6 +37,7 @@ const ISOLATION: [&str; 8] = [
     "late_commit",
     "review_claim",
     "wait_close",
+    "rerun_rerun",
 ];
 
 #[test]
@@ -78,7 +79,10 @@ fn a_dump_can_be_restored() {
          INSERT INTO image_gen.refusal_steps (step, action, model) VALUES (2, 'switch_model', 'house-1');
          INSERT INTO image_gen.model_rules (position, rule, draft, models, reason) VALUES (5, 'house', true, '{house-1}', 'ours');
          INSERT INTO image_gen.rewrite_rules (position, pattern, replacement) VALUES (1, 'Acme', 'a brand');
-         UPDATE image_gen.rewrite_rules SET enabled = false WHERE position = 50",
+         UPDATE image_gen.rewrite_rules SET enabled = false WHERE position = 50;
+         UPDATE image_gen.palettes SET enabled = false WHERE position = 20;
+         INSERT INTO image_gen.lint_rules (position, rule, pattern, message) VALUES (20, 'house', 'acme', 'write ACME');
+         INSERT INTO image_gen.request_rules (position, rule, pattern, operation, reason) VALUES (1, 'ours', 'banner', 'generate', 'ours')",
     );
     let kept = old.generate_with("prompt => 'kept', model => 'preview', idempotency_key => 'k'");
     old.run(&format!("SELECT image_gen.edit('job:{kept}', 'waits for it')"));
@@ -87,6 +91,15 @@ fn a_dump_can_be_restored() {
         "SELECT image_gen_internal.close_job('{reviewed}', 'needs_review', 'uncertain', 'who knows');
          DELETE FROM image_gen_internal.queue WHERE job_id = '{reviewed}';
          SELECT image_gen.claim_review()"
+    ));
+
+    let shown = old.generate_with("prompt => 'shown', model => 'preview'");
+    old.run(&format!(
+        "UPDATE image_gen.jobs SET status = 'succeeded', finished_at = now() WHERE id = '{shown}';
+         INSERT INTO image_gen.campaign_assets (job_id, position, url, provider, model, seed, prompt, cost_source, owner)
+         SELECT j.id, p, 'https://x.example/' || p, 'preview', 'preview', 1, 'x', 'unknown', j.owner FROM image_gen.jobs j, generate_series(1, 2) p WHERE j.id = '{shown}';
+         DELETE FROM image_gen_internal.queue WHERE job_id = '{shown}';
+         SELECT image_gen.pick(max(id)) FROM image_gen.campaign_assets"
     ));
 
     let dump = client(&cluster, "pg_dump").arg("--dbname=old").output().unwrap();
@@ -107,6 +120,11 @@ fn a_dump_can_be_restored() {
         "SELECT step, action, model, origin FROM image_gen.refusal_steps ORDER BY 1",
         "SELECT position, rule, models, origin FROM image_gen.model_rules ORDER BY 1",
         "SELECT pattern, replacement, enabled, origin FROM image_gen.rewrite_rules ORDER BY 1",
+        "SELECT * FROM image_gen.palettes ORDER BY 1",
+        "SELECT * FROM image_gen.lint_rules ORDER BY 1",
+        "SELECT * FROM image_gen.request_rules ORDER BY 1",
+        "SELECT * FROM image_gen.picks",
+        "SELECT set_id, asset_id, state FROM image_gen.variants ORDER BY 2",
         "SELECT * FROM image_gen.reviews ORDER BY 1",
         "SELECT * FROM image_gen.review_queue ORDER BY 1",
     ] {
@@ -121,7 +139,8 @@ fn without_worker() -> Cluster {
     Cluster::start(Options {
         preload: false,
         env: vec![],
-        conf: vec!["max_worker_processes = 0".into()],
+        // That no worker runs is known here.
+        conf: vec!["max_worker_processes = 0".into(), "client_min_messages = error".into()],
         ..Options::default()
     })
 }

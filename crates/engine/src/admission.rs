@@ -15,6 +15,7 @@ use crate::job::{Invalid, Operation, Request, Task, Warning};
 use crate::progress::Rung;
 use crate::prompt_hints;
 use crate::provider;
+use crate::render_class;
 use crate::route::{self, Exclusion, Head, Order, Preferences, Priority, Route};
 
 /// What is not in the catalogue and changes by the minute.
@@ -22,8 +23,8 @@ pub trait Surroundings {
     /// Whether there is a key, or an address, of this name.
     fn has(&self, name: &str) -> bool;
 
-    /// How long an image really takes at a provider, in seconds, where that is known.
-    fn seconds(&self, provider: &str, model: &str) -> Option<f64>;
+    /// How long an image of a class (see [`crate::render_class`]) really takes at a provider, in seconds, where that is known.
+    fn seconds(&self, provider: &str, model: &str, class: &str) -> Option<f64>;
 }
 
 /// Which model a job is for.
@@ -205,8 +206,9 @@ pub fn admit(
         if out { Err(Exclusion::NotConfigured) } else { Ok(()) }
     };
     let ceiling = query.max_cost.filter(|_| query.purpose != Purpose::Queue);
+    let class = render_class::of(query.request);
     let fit = |c: &mut Candidate| {
-        learnt(c, surroundings);
+        learnt(c, &class, surroundings);
         route::fits(c, query.need.task, query.request, ceiling)
     };
     // Explained is the order before the draw: the draw depends on the id of a job that is not there.
@@ -224,7 +226,7 @@ pub fn admit(
     let Route { candidates: mut route, excluded, head } =
         order.route(candidates, eligible, fit, |c| !missing(c));
     if query.purpose == Purpose::Run {
-        route.iter_mut().for_each(|c| learnt(c, surroundings));
+        route.iter_mut().for_each(|c| learnt(c, &class, surroundings));
     }
     let mut admission = Admission { route, excluded, head, warnings: vec![] };
     match query.purpose {
@@ -272,8 +274,9 @@ pub fn ladder(
             keep_local,
         };
         let eligible = |c: &Candidate| if lacks(c) { Err(Exclusion::NotConfigured) } else { Ok(()) };
+        let class = render_class::of(query.request);
         let fit = |c: &mut Candidate| {
-            learnt(c, surroundings);
+            learnt(c, &class, surroundings);
             route::fits(c, query.need.task, query.request, query.max_cost)
         };
         Some(order.route(offers, eligible, fit, |_| true).candidates)
@@ -301,7 +304,8 @@ pub fn accepted(
     if let Some(own) = &query.own {
         own.place(&mut offers);
     }
-    offers.iter_mut().for_each(|c| learnt(c, surroundings));
+    let class = render_class::of(query.request);
+    offers.iter_mut().for_each(|c| learnt(c, &class, surroundings));
     offers.into_iter().next()
 }
 
@@ -328,8 +332,8 @@ fn candidates(
 }
 
 /// Puts in what renders really take.
-fn learnt(candidate: &mut Candidate, surroundings: &dyn Surroundings) {
-    if let Some(seconds) = surroundings.seconds(&candidate.provider, &candidate.model) {
+fn learnt(candidate: &mut Candidate, class: &str, surroundings: &dyn Surroundings) {
+    if let Some(seconds) = surroundings.seconds(&candidate.provider, &candidate.model, class) {
         candidate.typical_seconds = seconds;
     }
 }

@@ -143,6 +143,10 @@ pub enum Unit {
     TextInMtok,
     /// A million tokens of images read.
     ImageInMtok,
+    /// A million tokens of text that the provider had in its cache; without a price, that of text read.
+    TextCachedMtok,
+    /// A million tokens of images that the provider had in its cache; without a price, that of images read.
+    ImageCachedMtok,
     /// A million tokens of images made.
     ImageOutMtok,
     /// A million tokens of text written beside them.
@@ -176,6 +180,16 @@ pub struct Tokens {
     /// Text written beside them.
     #[serde(default)]
     pub text_out: u64,
+    /// How much of the text read came from the provider's cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub text_cached: u64,
+    /// How much of the images read did.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub image_cached: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What was done, in the terms that prices are in. It is kept beside a cost, so that a corrected price can be held against it.
@@ -228,10 +242,15 @@ pub fn price_in(currency: &str, prices: &[Price], usage: &Usage) -> Option<Decim
     };
     let images = Decimal::from(usage.images);
     if let (Some(tokens), Some(out)) = (usage.tokens, rate(Unit::ImageOutMtok)) {
+        let (text, image) = (rate(Unit::TextInMtok), rate(Unit::ImageInMtok));
+        let text_cached = tokens.text_cached.min(tokens.text_in);
+        let image_cached = tokens.image_cached.min(tokens.image_in);
         let counts = [
             (tokens.image_out, Some(out)),
-            (tokens.text_in, rate(Unit::TextInMtok)),
-            (tokens.image_in, rate(Unit::ImageInMtok)),
+            (tokens.text_in - text_cached, text),
+            (text_cached, rate(Unit::TextCachedMtok).or(text)),
+            (tokens.image_in - image_cached, image),
+            (image_cached, rate(Unit::ImageCachedMtok).or(image)),
             (tokens.text_out, rate(Unit::TextOutMtok)),
         ];
         let mut sum = Decimal::ZERO;

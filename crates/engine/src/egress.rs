@@ -18,6 +18,8 @@ pub enum Destination {
     OwnMachine,
     /// An image that a caller or an answer names: `image_gen.allowed_image_hosts`.
     Image,
+    /// A receiver of messages about jobs: `image_gen.allowed_webhook_hosts`.
+    Webhook,
 }
 
 impl Destination {
@@ -26,6 +28,7 @@ impl Destination {
         match self {
             Destination::Provider | Destination::OwnMachine => "image_gen.allowed_provider_hosts",
             Destination::Image => "image_gen.allowed_image_hosts",
+            Destination::Webhook => "image_gen.allowed_webhook_hosts",
         }
     }
 }
@@ -46,6 +49,8 @@ pub struct Egress {
     pub providers: AllowedHosts,
     /// For images of callers and answers.
     pub images: AllowedHosts,
+    /// For webhooks.
+    pub webhooks: AllowedHosts,
     /// Where the back end on one's own machine listens.
     pub own_machine: Option<Origin>,
 }
@@ -60,6 +65,7 @@ impl Egress {
                 self.own_machine.as_ref() == Some(origin) || self.providers.contains(origin)
             }
             Destination::Image => self.images.contains(origin),
+            Destination::Webhook => self.webhooks.contains(origin),
         };
         if listed {
             return Ok(Reach::Any);
@@ -301,6 +307,7 @@ mod tests {
         let egress = Egress {
             providers: AllowedHosts::parse("gpu.lan:8188").unwrap(),
             images: AllowedHosts::parse("images.lan:80").unwrap(),
+            webhooks: AllowedHosts::parse("hooks.lan:80").unwrap(),
             own_machine: Some(origin("http://127.0.0.1:7860/sd")),
         };
         let reach = |destination, url| egress.check(destination, &origin(url)).ok();
@@ -308,6 +315,7 @@ mod tests {
         for (url, allowed) in [
             ("http://gpu.lan:8188/prompt", [true, true, false]),
             ("http://images.lan/a.png", [false, false, true]),
+            ("http://hooks.lan/x", [false; 3]),
             ("http://127.0.0.1:7860/x", [false, true, false]),
             ("http://127.0.0.1:5432/x", [false; 3]),
             ("http://gpu.lan:9200/", [false; 3]),

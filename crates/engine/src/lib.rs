@@ -34,6 +34,7 @@
 //! | [`egress`] | which addresses may be contacted |
 //! | [`secret`] | keys that cannot be printed, and the file that they are in |
 //! | [`redact`] | keys taken out of texts from outside |
+//! | [`render_class`] | which renders take about as long |
 #![forbid(unsafe_code)]
 
 pub mod admission;
@@ -57,6 +58,7 @@ pub mod progress;
 pub mod prompt_hints;
 pub mod provider;
 pub mod redact;
+pub mod render_class;
 pub mod retry;
 pub mod route;
 pub mod run;
@@ -64,3 +66,4 @@ pub mod secret;
 pub mod seed;
 pub mod size;
 pub mod verdict;
+pub mod webhook;

@@ -47,6 +47,13 @@ fn pixels(out: u64, inputs: &[u64]) -> Value {
     json!({"images": 1, "pixels": out, "inputs": inputs})
 }
 
+/// Of what was read, so much came from the provider's cache.
+fn with_cached(mut work: Value, text: u64, image: u64) -> Value {
+    work["tokens"]["text_cached"] = json!(text);
+    work["tokens"]["image_cached"] = json!(image);
+    work
+}
+
 fn seconds(seconds: f64) -> Value {
     json!({"images": 1, "seconds": seconds})
 }
@@ -201,6 +208,13 @@ fn counted_tokens_come_before_the_price_of_a_picture() {
             ("openai", model, tokens(50, 0, 1056, 0), "0.03193"),
             ("openai", model, tokens(50, 323, 1756, 0), "0.055514"),
             ("openai", model, tokens(1_000_000, 1_000_000, 1_000_000, 0), "43"),
+            (
+                "openai",
+                model,
+                with_cached(tokens(1_000_000, 1_000_000, 1_000_000, 0), 1_000_000, 1_000_000),
+                "33.25",
+            ),
+            ("openai", model, with_cached(tokens(1_000_000, 1_000_000, 1_000_000, 0), 400_000, 0), "41.5"),
             // Nothing is listed for text that it writes.
             ("openai", model, tokens(9, 0, 196, 1), "unknown"),
         ]);
@@ -208,6 +222,8 @@ fn counted_tokens_come_before_the_price_of_a_picture() {
     check(&[
         ("google", "gemini-nano-banana-2.1", tokens(5, 0, 1120, 0), "0.0336075"),
         ("google", "gemini-nano-banana-2.1", tokens(5, 560, 1120, 100), "0.0351975"),
+        // No rate is listed for what is cached: the full one.
+        ("google", "gemini-nano-banana-2.1", with_cached(tokens(5, 560, 1120, 100), 5, 560), "0.0351975"),
         // No rate is listed for its tokens: the price of an image counts.
         ("google", "gemini-3-pro-image", tokens(5, 0, 1120, 0), "0.134"),
     ]);

@@ -152,8 +152,11 @@ impl Surroundings for Known<'_> {
         self.config.keys.get(name).is_some()
     }
 
-    fn seconds(&self, provider: &str, model: &str) -> Option<f64> {
-        self.catalogue.seconds.get(&(provider.to_owned(), model.to_owned())).copied()
+    fn seconds(&self, provider: &str, model: &str, class: &str) -> Option<f64> {
+        let of = |class: &str| {
+            self.catalogue.seconds.get(&(provider.to_owned(), model.to_owned(), class.to_owned())).copied()
+        };
+        of(class).or_else(|| of(""))
     }
 }
 

@@ -1,5 +1,6 @@
 -- CREATE EXTENSION: what it brings, and who may do what with it (S91, N7, N22).
 -- The server of these tests runs no worker: max_worker_processes is 0, the library is not preloaded.
+SET client_min_messages = notice;
 CREATE EXTENSION image_gen;
 
 -- Without preloading it says so: the worker is gone after a restart.

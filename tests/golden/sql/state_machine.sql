@@ -189,7 +189,7 @@ DELETE FROM image_gen_internal.render_estimates;
 CREATE FUNCTION pg_temp.rendered(seconds numeric[]) RETURNS TABLE (render numeric, estimate numeric, samples bigint) LANGUAGE plpgsql AS $$
 BEGIN
   FOREACH render IN ARRAY seconds LOOP
-    PERFORM image_gen_internal.update_estimates('{bfl}', '{flux-1.1-pro}', ARRAY[render]);
+    PERFORM image_gen_internal.update_estimates('{bfl}', '{flux-1.1-pro}', '{""}', ARRAY[render]);
     SELECT t.seconds, t.samples INTO estimate, samples FROM image_gen_internal.render_estimates t WHERE t.provider = 'bfl' AND t.model = 'flux-1.1-pro';
     RETURN NEXT;
   END LOOP;
@@ -201,7 +201,13 @@ SELECT pg_temp.queue('after learning');
 SELECT estimated_seconds FROM image_gen.jobs WHERE prompt = 'after learning';
 -- 500 renders of 4 to 8 seconds: near their third quartile, 7.
 SELECT estimate BETWEEN 6.5 AND 7.5 AS settles FROM pg_temp.rendered(ARRAY(SELECT 4 + (i * 37 % 100) * 0.04 FROM generate_series(1, 500) i)) WITH ORDINALITY r(render, estimate, samples, i) ORDER BY i DESC LIMIT 1;
+-- A class of renders, of about the same size and steps, has an estimate of its own once it has four; the others have that of all (N12).
+SELECT FROM image_gen_internal.update_estimates(array_fill('bfl'::text, '{4}'), array_fill('flux-1.1-pro'::text, '{4}'), array_fill('1.00 MP, 32 steps'::text, '{4}'), '{20,21,22,23}');
+SELECT image_gen_internal.render_class(1024, 1024, 28) AS class, image_gen_internal.render_class(NULL, NULL, NULL) = '' AS none;
 RESET ROLE;
+SELECT a AS asked, e.estimated_seconds = (SELECT t.seconds FROM image_gen_internal.render_estimates t WHERE t.model = 'flux-1.1-pro' AND t.class = c) AS of_its_class, c AS class
+  FROM (VALUES ('{"width": 1024, "height": 1024, "steps": 28}'::jsonb, '1.00 MP, 32 steps'), ('{"width": 1024, "height": 1024}', ''), ('{}', '')) v(a, c)
+ CROSS JOIN LATERAL image_gen.estimate('generate', a || '{"prompt": "x", "model": "bfl:flux-1.1-pro"}') e;
 DELETE FROM image_gen_internal.render_estimates;
 
 -- What a new life of the worker finds (P2, N4).

@@ -16,7 +16,7 @@ impl Surroundings for Known {
         self.0.as_ref().is_none_or(|keys| keys.contains(&name))
     }
 
-    fn seconds(&self, provider: &str, model: &str) -> Option<f64> {
+    fn seconds(&self, provider: &str, model: &str, _: &str) -> Option<f64> {
         self.1.get(&format!("{provider}:{model}")).copied()
     }
 }

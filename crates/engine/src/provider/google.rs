@@ -158,7 +158,11 @@ fn tokens(answer: &Value) -> Option<Tokens> {
     let all_out = count("candidatesTokenCount");
     // Without details everything counts as image: that is what most of it is, and the dearer.
     let image_out = of_pictures("candidatesTokensDetails").filter(|n| *n > 0).unwrap_or(all_out);
+    let cached = count("cachedContentTokenCount");
+    let image_cached = of_pictures("cacheTokensDetails").unwrap_or(0);
     let tokens = Tokens {
+        text_cached: cached.saturating_sub(image_cached),
+        image_cached,
         text_in: count("promptTokenCount").saturating_sub(image_in),
         image_in,
         image_out,

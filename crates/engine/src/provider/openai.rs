@@ -84,7 +84,13 @@ impl Provider for OpenAi {
             let all_out = count("/output_tokens").unwrap_or(0);
             // Text written beside an image has its own rate. Without details everything counts as image, the dearer.
             let text_out = count("/output_tokens_details/text_tokens").unwrap_or(0).min(all_out);
-            Tokens { text_in, image_in, image_out: all_out - text_out, text_out }
+            // Where it is not said of what, it is counted as text: that saves less.
+            let cached = count("/input_tokens_details/cached_tokens").unwrap_or(0);
+            let kind =
+                |kind: &str| count(&format!("/input_tokens_details/cached_tokens_details/{kind}_tokens"));
+            let text_cached = kind("text").unwrap_or(cached).min(text_in);
+            let image_cached = kind("image").unwrap_or(cached.saturating_sub(text_cached)).min(image_in);
+            Tokens { text_in, image_in, image_out: all_out - text_out, text_out, text_cached, image_cached }
         });
         Ok(Reply::Finished(Output {
             pictures,
@@ -189,7 +195,10 @@ mod tests {
         let reply = OpenAi.read_submit(&call(&request, &candidate), &answer(200, body)).unwrap();
         let Reply::Finished(output) = reply else { panic!("{reply:?}") };
         assert_eq!(output.pictures, [Source::Inline(b"\x89PNG".to_vec())]);
-        assert_eq!(output.tokens, Some(Tokens { text_in: 9, image_in: 0, image_out: 196, text_out: 0 }));
+        assert_eq!(
+            output.tokens,
+            Some(Tokens { text_in: 9, image_in: 0, image_out: 196, text_out: 0, ..Tokens::default() })
+        );
     }
 
     #[test]
@@ -200,7 +209,30 @@ mod tests {
             "input_tokens": 9, "output_tokens": 236, "output_tokens_details": {"image_tokens": 196, "text_tokens": 40}}});
         let reply = OpenAi.read_submit(&call(&request, &candidate), &answer(200, body)).unwrap();
         let Reply::Finished(output) = reply else { panic!("{reply:?}") };
-        assert_eq!(output.tokens, Some(Tokens { text_in: 9, image_in: 0, image_out: 196, text_out: 40 }));
+        assert_eq!(
+            output.tokens,
+            Some(Tokens { text_in: 9, image_in: 0, image_out: 196, text_out: 40, ..Tokens::default() })
+        );
+    }
+
+    #[test]
+    fn what_was_cached_is_told_from_what_was_read() {
+        let read = |details: Value| {
+            let candidate = candidate("openai", "gpt-image-2.6-flare");
+            let request = request(json!({"prompt": "x", "seed": 1}));
+            let body = json!({"data": [{"b64_json": "iVBORw=="}],
+                "usage": {"input_tokens": 1009, "output_tokens": 196, "input_tokens_details": details}});
+            let reply = OpenAi.read_submit(&call(&request, &candidate), &answer(200, body)).unwrap();
+            let Reply::Finished(Output { tokens: Some(tokens), .. }) = reply else { panic!("{reply:?}") };
+            (tokens.text_in, tokens.text_cached, tokens.image_in, tokens.image_cached)
+        };
+        let all = json!({"text_tokens": 9, "image_tokens": 1000, "cached_tokens": 800,
+            "cached_tokens_details": {"text_tokens": 0, "image_tokens": 800}});
+        assert_eq!(read(all), (9, 0, 1000, 800));
+        let together = json!({"text_tokens": 9, "image_tokens": 1000, "cached_tokens": 800});
+        assert_eq!(read(together), (9, 9, 1000, 791), "as text first: that saves less");
+        let nonsense = json!({"text_tokens": 9, "image_tokens": 1000, "cached_tokens": 5000});
+        assert_eq!(read(nonsense), (9, 9, 1000, 1000), "no more than was read");
     }
 
     #[test]

@@ -179,7 +179,7 @@ fn cost(usage: &Value) -> Option<Cost> {
 fn tokens(usage: &Value) -> Option<Tokens> {
     let count = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
     let (text_in, image_out) = (count("prompt_tokens"), count("completion_tokens"));
-    (image_out > 0).then_some(Tokens { text_in, image_in: 0, image_out, text_out: 0 })
+    (image_out > 0).then_some(Tokens { text_in, image_out, ..Tokens::default() })
 }
 
 /// What the provider behind it said, by that provider's own rules. What it says of accounts is about

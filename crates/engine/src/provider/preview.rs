@@ -10,7 +10,7 @@ use super::{Call, Output, Prepared, Provider, Rejection, Reply, Source};
 use crate::cost::Cost;
 use crate::failure::Failure;
 use crate::http::HttpResponse;
-use crate::job::Invalid;
+use crate::job::{Invalid, Warning};
 
 pub(super) struct Preview;
 
@@ -60,7 +60,14 @@ impl Provider for Preview {
         }
         let seeds = (0..call.request.n).map(|index| call.request.seed + i64::from(index)).collect();
         let seed = Some(call.request.seed);
-        Ok(Output { pictures, seed, seeds, cost: Some(Cost::free()), ..Output::default() })
+        let model = &call.candidate.model;
+        let stands_in = (model != "preview").then(|| {
+            let message =
+                format!("no provider of {model} has a key here: this drawing stands in for its image");
+            Warning::new("preview", message)
+        });
+        let warnings = stands_in.into_iter().collect();
+        Ok(Output { pictures, seed, seeds, warnings, cost: Some(Cost::free()), ..Output::default() })
     }
 }
 

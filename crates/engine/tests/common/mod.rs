@@ -42,6 +42,7 @@ pub static READERS: LazyLock<Vec<Reader>> = LazyLock::new(|| {
 });
 
 /// What an answer was taken for.
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack of a test")]
 pub enum Read {
     Reply(Result<Reply, Rejection>),
     Prerequisite(Result<String, Rejection>),
