@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use image_gen_engine::catalogue::Snapshot;
 use image_gen_engine::health;
+use image_gen_engine::scheduler::Cursor;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use rust_decimal::Decimal;
 use serde_json::json;
 
 use super::io::{Balance, Rewrite};
-use super::lanes::Lane;
 use super::limits::Limit;
 use super::transaction::{Failed, as_worker, within};
 use super::user_code;
@@ -253,23 +253,23 @@ pub fn claim_alone(
     })
 }
 
-/// Takes ready jobs after the watermark, or by lanes.
+/// Takes ready jobs after the watermark, or by turns of tenants.
 pub fn claim(
     extension: pg_sys::Oid,
     epoch: i64,
     room: usize,
     watermark: i64,
-    lanes: Option<&[Lane]>,
+    cursors: Option<&[Cursor]>,
     estimates: &mut Estimates,
 ) -> Result<Vec<Claimed>, Failed> {
-    within(extension, "claim", || claimed(epoch, room, watermark, lanes, estimates))
+    within(extension, "claim", || claimed(epoch, room, watermark, cursors, estimates))
 }
 
 fn claimed(
     epoch: i64,
     room: usize,
     watermark: i64,
-    lanes: Option<&[Lane]>,
+    cursors: Option<&[Cursor]>,
     estimates: &mut Estimates,
 ) -> Result<Vec<Claimed>, Failed> {
     let standing = instance::of_worker(false);
@@ -293,14 +293,14 @@ fn claimed(
         pg_sys::TEXTOID,
     ];
     thread_local!(static STATEMENT: Statement = Statement::new(CLAIM, &TYPES));
-    let column = |of: fn(&Lane) -> i64| lanes.map(|lanes| lanes.iter().map(of).collect::<Vec<_>>());
+    let column = |of: fn(&Cursor) -> i64| cursors.map(|all| all.iter().map(of).collect::<Vec<_>>());
     let arguments = [
         argument(epoch),
         argument(room as i32),
         argument(watermark),
-        argument(lanes.map(|lanes| lanes.iter().map(|lane| lane.owner).collect::<Vec<_>>())),
-        argument(column(|lane| lane.after)),
-        argument(column(|lane| lane.in_flight as i64)),
+        argument(cursors.map(|all| all.iter().map(|one| pg_sys::Oid::from(one.owner)).collect::<Vec<_>>())),
+        argument(column(|one| one.after)),
+        argument(column(|one| one.in_flight as i64)),
         argument(standing.id),
         argument(instance::VERSION),
     ];

@@ -131,7 +131,6 @@ fn users_write_through_the_functions_only() {
         internal,
         [
             "abbreviate",
-            "approvals",
             "attachment_callback",
             "attachment_function",
             "attachment_problem",
@@ -154,6 +153,7 @@ fn users_write_through_the_functions_only() {
             "model_capabilities",
             "newest_jobs",
             "next_poll_ms",
+            "pending_approvals",
             "queue_standing",
             "raise_no_such_batch",
             "raise_no_such_job",

@@ -30,6 +30,7 @@
 //! | [`policy`] | which options lower a safety filter, and who may do that |
 //! | [`seed`] | seeds chosen by us, reproducibly |
 //! | [`prompt_hints`] | what a prompt says about itself |
+//! | [`scheduler`] | what is claimed next, and when |
 //! | [`fair_queue`] | which owner is next at a provider |
 //! | [`egress`] | which addresses may be contacted |
 //! | [`secret`] | keys that cannot be printed, and the file that they are in |
@@ -62,6 +63,7 @@ pub mod render_class;
 pub mod retry;
 pub mod route;
 pub mod run;
+pub mod scheduler;
 pub mod secret;
 pub mod seed;
 pub mod size;

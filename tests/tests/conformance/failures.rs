@@ -165,7 +165,7 @@ fn every_failure_ends_as_the_table_says_and_nothing_is_paid_twice() {
     for (number, (class, trouble)) in classes().into_iter().enumerate() {
         let concerns = |o: &&Offer| match class.split_once(": ") {
             Some(("poll", _)) => o.is_followed(),
-            Some(("picture", _)) => o.gives_urls(),
+            Some(("image", _)) => o.gives_urls(),
             _ => true,
         };
         let offers: Vec<Offer> = all.iter().filter(concerns).cloned().collect();
