@@ -21,6 +21,13 @@ thread_local! {
     static ULIDS: RefCell<ulid::Generator> = const { RefCell::new(ulid::Generator::new()) };
 }
 
+/// Whether a text has the form of a job's id: `gen_` and a ULID, 26 characters of Crockford's base 32.
+#[pg_extern(immutable, strict, parallel_safe, sql = false)]
+fn is_job_id(id: &str) -> bool {
+    let in_alphabet = |b: u8| matches!(b, b'0'..=b'9' | b'A'..=b'H' | b'J' | b'K' | b'M' | b'N' | b'P'..=b'T' | b'V'..=b'Z');
+    id.strip_prefix("gen_").is_some_and(|ulid| ulid.len() == 26 && ulid.bytes().all(in_alphabet))
+}
+
 /// A new job id: `gen_` and a ULID that is larger than every earlier one of this session.
 #[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
 pub fn new_job_id() -> String {

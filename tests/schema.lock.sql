@@ -884,7 +884,7 @@ DOMAIN image_gen.cost numeric CONSTRAINT cost_check CHECK (((VALUE >= (0)::numer
 DOMAIN image_gen.cost_source text CONSTRAINT cost_source_check CHECK ((VALUE = ANY (ARRAY['reported'::text, 'priced'::text, 'unknown'::text])))
 DOMAIN image_gen.currency text CONSTRAINT currency_check CHECK ((VALUE ~ '^[A-Z]{3}$'::text))
 DOMAIN image_gen.delivery_state text CONSTRAINT delivery_state_check CHECK ((VALUE = ANY (ARRAY['pending'::text, 'delivered'::text, 'failed'::text])))
-DOMAIN image_gen.job_id text COLLATE "C" CONSTRAINT job_id_check CHECK ((VALUE ~ '^gen_[0-9A-HJKMNP-TV-Z]{26}$'::text))
+DOMAIN image_gen.job_id text COLLATE "C" CONSTRAINT job_id_check CHECK (image_gen_internal.is_job_id(VALUE))
 DOMAIN image_gen.job_state text CONSTRAINT job_state_check CHECK ((VALUE = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'needs_review'::text, 'canceled'::text])))
 DOMAIN image_gen.json_object jsonb CONSTRAINT json_object_check CHECK ((jsonb_typeof(VALUE) = 'object'::text))
 DOMAIN image_gen.operation text CONSTRAINT operation_check CHECK ((VALUE = ANY (ARRAY['generate'::text, 'edit'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
@@ -1037,6 +1037,7 @@ FUNCTION image_gen_internal.instance_identity() RETURNS TABLE(system text, timel
 FUNCTION image_gen_internal.is_blank_prompt(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.is_campaign_granted(caller regrole, granted_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.is_configured(provider text) RETURNS boolean STABLE STRICT SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.is_job_id(id text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.is_local_kind(kind text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.is_plausible_cost(call image_gen.attempts, amount numeric, times numeric) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.is_uncommitted(seq bigint) RETURNS boolean VOLATILE STRICT
@@ -1315,6 +1316,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.instance_identity TO image_gen_work
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_blank_prompt TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_campaign_granted TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_configured TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.is_job_id TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_local_kind TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_plausible_cost TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_uncommitted TO image_gen_admin, image_gen_user, image_gen_worker

@@ -29,15 +29,15 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_bitmaps
 BEGIN
   -- From owner to owner by the index: the rows of each are not walked through.
   RETURN QUERY
-  WITH RECURSIVE lanes AS (
+  WITH RECURSIVE tenants AS (
     (SELECT q.owner, q.seq FROM image_gen_internal.queue q WHERE q.state = 'ready' AND q.seq > 0 ORDER BY q.owner, q.seq LIMIT 1)
     UNION ALL
     SELECT n.owner, n.seq
-      FROM lanes l
+      FROM tenants l
      CROSS JOIN LATERAL (SELECT q.owner, q.seq FROM image_gen_internal.queue q
                           WHERE q.state = 'ready' AND q.seq > 0 AND q.owner > l.owner ORDER BY q.owner, q.seq LIMIT 1) n
   )
-  SELECT l.owner, l.seq FROM lanes l;
+  SELECT l.owner, l.seq FROM tenants l;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.waiting_tenants() IS 'The roles that have ready jobs, and the first job of each.';
 
@@ -118,7 +118,7 @@ BEGIN
    ORDER BY s.seq;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.claim(bigint, integer, bigint, oid[], bigint[], bigint[], uuid, text) IS
-'Takes ready jobs into flight, with all that the worker needs to know about them: in the order of the queue after a watermark, or by turns from the lanes of owners, each after a place of its own
+'Takes ready jobs into flight, with all that the worker needs to know about them: in the order of the queue after a watermark, or by turns of the owners, each after a place of its own
 and with so many in flight already. this_instance: that of this database, which is not fenced, as the worker knows; without it that is looked at here.';
 
 CREATE FUNCTION image_gen_internal.open_cancel_requests(this_epoch bigint) RETURNS SETOF bigint

@@ -21,10 +21,10 @@ BEGIN
     IF one.deaths >= 3 THEN
       -- What was sent may have been billed. (A preview is sent nowhere.)
       UPDATE image_gen.attempts a
-         SET status = CASE p.kind WHEN 'preview' THEN 'failed' ELSE 'uncertain' END, error_code = 'worker_died',
+         SET status = CASE WHEN image_gen_internal.is_local_kind(p.kind) THEN 'failed' ELSE 'uncertain' END, error_code = 'worker_died',
              error_message = 'the worker died with this job in hand',
-             billed_cost = CASE p.kind WHEN 'preview' THEN 0 ELSE a.billed_cost END,
-             cost_source = CASE p.kind WHEN 'preview' THEN 'priced' ELSE a.cost_source END, finished_at = clock_timestamp()
+             billed_cost = CASE WHEN image_gen_internal.is_local_kind(p.kind) THEN 0 ELSE a.billed_cost END,
+             cost_source = CASE WHEN image_gen_internal.is_local_kind(p.kind) THEN 'priced' ELSE a.cost_source END, finished_at = clock_timestamp()
         FROM (SELECT r.id, v.kind FROM image_gen.attempts r LEFT JOIN image_gen.providers v ON v.id = r.provider
                WHERE r.job_id = one.job_id AND r.status = 'running') p
        WHERE a.id = p.id;

@@ -43,7 +43,11 @@ COMMENT ON SCHEMA image_gen_internal IS
 
 -- Domains: what stands in several tables, or on the way of every job. The rule of a domain is prepared once in the life of a
 -- session, a CHECK of a table in every statement that writes to it: on the way of every job that is a third of what queueing costs.
-CREATE DOMAIN image_gen.job_id AS text COLLATE "C" CONSTRAINT job_id_check CHECK (VALUE ~ '^gen_[0-9A-HJKMNP-TV-Z]{26}$');
+-- Asked for every row of jobs: a regular expression would take a tenth of what queueing costs.
+CREATE FUNCTION image_gen_internal.is_job_id(id text) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'is_job_id_wrapper';
+COMMENT ON FUNCTION image_gen_internal.is_job_id(text) IS 'gen_ and the 26 characters of a ULID.';
+CREATE DOMAIN image_gen.job_id AS text COLLATE "C" CONSTRAINT job_id_check CHECK (image_gen_internal.is_job_id(VALUE));
 COMMENT ON DOMAIN image_gen.job_id IS 'gen_ and a ULID: sorts by time.';
 CREATE DOMAIN image_gen.operation AS text
   CONSTRAINT operation_check CHECK (VALUE IN ('generate', 'edit', 'upscale', 'variate', 'transfer_style'));

@@ -16,7 +16,7 @@ fn empty() -> Cluster {
 }
 
 #[test]
-fn a_restored_dump_calls_nobody_until_it_is_resumed() {
+fn a_restored_dump_calls_no_provider_until_it_is_resumed() {
     // N5, worker failure modes 26 and 27
     let stage = Stage::with(watchful());
     let jobs = Unfinished::queue(&stage);
@@ -92,7 +92,7 @@ fn a_dump_that_is_restored_into_its_own_database_is_held() {
 }
 
 #[test]
-fn a_base_backup_calls_nobody_until_it_is_resumed() {
+fn a_base_backup_calls_no_provider_until_it_is_resumed() {
     // N5, worker failure mode 26: recovered from the backup (a new timeline), or just started (the same one).
     for (copy, says) in [(Copy::Recovered, "timeline 2, not 1"), (Copy::Alone, "the data folder is a copy")] {
         let stage = Stage::with(watchful());
@@ -107,7 +107,7 @@ fn a_base_backup_calls_nobody_until_it_is_resumed() {
 }
 
 #[test]
-fn a_copy_of_the_files_calls_nobody_until_it_is_resumed() {
+fn a_copy_of_the_files_calls_no_provider_until_it_is_resumed() {
     // N5, worker failure mode 26
     let stage = Stage::with(watchful());
     let jobs = Unfinished::queue(&stage);
@@ -118,7 +118,7 @@ fn a_copy_of_the_files_calls_nobody_until_it_is_resumed() {
 }
 
 #[test]
-fn an_upgraded_server_calls_nobody_until_it_is_resumed() {
+fn an_upgraded_server_calls_no_provider_until_it_is_resumed() {
     // worker failure modes 25 and 26: pg_upgrade starts the servers, which call nobody meanwhile.
     let stage = Stage::with(watchful());
     let jobs = Unfinished::queue(&stage);
@@ -132,7 +132,7 @@ fn an_upgraded_server_calls_nobody_until_it_is_resumed() {
 }
 
 #[test]
-fn a_copied_database_calls_nobody_until_it_is_resumed() {
+fn a_copied_database_calls_no_provider_until_it_is_resumed() {
     // N5, worker failure mode 17
     let stage = Stage::with(watchful());
     stage.sim.configure(&serde_json::json!({"render_seconds": 3.0}));

@@ -173,7 +173,7 @@ fn somebody_elses_schema_is_refused_and_does_no_harm() {
         ("CREATE SCHEMA image_gen CREATE TABLE jobs (id text)", "postgres"),
         ("CREATE SCHEMA image_gen", "mallory"),
         (
-            "CREATE SCHEMA image_gen; CREATE FUNCTION image_gen_internal.wake(bigint) RETURNS void LANGUAGE sql AS ''",
+            "CREATE SCHEMA image_gen; CREATE FUNCTION image_gen.wake(bigint) RETURNS void LANGUAGE sql AS ''",
             "mallory",
         ),
         ("CREATE SCHEMA image_gen; GRANT CREATE ON SCHEMA image_gen TO mallory", "postgres"),
@@ -214,6 +214,10 @@ fn somebody_elses_schema_is_refused_and_does_no_harm() {
         assert_eq!(stage.cluster.find_worker("other"), None);
         admin.run("DROP SCHEMA image_gen CASCADE");
     }
+    // The schema of the machinery is made by the extension, or not at all: even an empty one is refused.
+    stage.cluster.connect("mallory", "other").run("CREATE SCHEMA image_gen_internal");
+    assert_eq!(admin.error("CREATE EXTENSION image_gen").code().code(), "42P06");
+    admin.run("DROP SCHEMA image_gen_internal CASCADE");
     // A role that another one has prepared: it would be what the worker runs as.
     admin.run("CREATE SCHEMA image_gen");
     for (prepare, undo) in [

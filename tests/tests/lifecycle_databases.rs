@@ -192,7 +192,7 @@ fn single_user_mode_queues_and_runs_nothing() {
     let before = stage.sim.totals().all.requests;
     let said = stage.cluster.single_user(
         DATABASE,
-        "SELECT image_gen.generate('alone')\nSELECT held FROM image_gen.worker_status\nSELECT status FROM image_gen.recent()\n",
+        "SELECT image_gen.generate('alone')\nSELECT fenced FROM image_gen.worker_status\nSELECT status FROM image_gen.recent()\n",
     );
     assert!(said.contains("queued") && !said.contains("ERROR"), "{said}");
     assert_eq!(stage.sim.totals().all.requests, before);

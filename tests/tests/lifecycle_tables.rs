@@ -54,24 +54,28 @@ fn maintenance_of_our_tables_disturbs_no_job() {
 fn a_picture_is_delivered_whatever_of_the_rest_cannot_be_stored() {
     // What the database refuses, and what is left of the job: status, its image's URL, bytes and cost, a warning of the call.
     let rules = [
-        ("attempts", "render_seconds IS NULL", ["succeeded", "t", "t", "t", "t"]),
+        ("image_gen.attempts", "render_seconds IS NULL", ["succeeded", "t", "t", "t", "t"]),
         (
-            "attempts",
+            "image_gen.attempts",
             "status = 'running' OR warnings = '[]' OR warnings @> '[{\"code\": \"not_stored\"}]'",
             ["succeeded", "t", "t", "t", "t"],
         ),
-        ("blobs", "false", ["succeeded", "t", "f", "t", "t"]),
-        ("attempts", "billed_cost IS NULL OR status = 'running'", ["succeeded", "t", "t", "f", "t"]),
-        ("campaign_assets", "false", ["failed", "f", "f", "t", "f"]),
+        ("image_gen_internal.blobs", "false", ["succeeded", "t", "f", "t", "t"]),
+        (
+            "image_gen.attempts",
+            "billed_cost IS NULL OR status = 'running'",
+            ["succeeded", "t", "t", "f", "t"],
+        ),
+        ("image_gen.campaign_assets", "false", ["failed", "f", "f", "t", "f"]),
     ];
     let stage = Stage::conf(&["image_gen.keep_bytes = all"]);
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
     for (n, (table, rule, expected)) in rules.into_iter().enumerate() {
-        admin.run(&format!("ALTER TABLE image_gen.{table} ADD CONSTRAINT odd CHECK ({rule}) NOT VALID"));
+        admin.run(&format!("ALTER TABLE {table} ADD CONSTRAINT odd CHECK ({rule}) NOT VALID"));
         // A parameter that the model does not know: a warning.
         let id = alice.generate_with(&format!("'unstorable {n}', guidance => 3"));
         let job = alice.done(&id);
-        admin.run(&format!("ALTER TABLE image_gen.{table} DROP CONSTRAINT odd"));
+        admin.run(&format!("ALTER TABLE {table} DROP CONSTRAINT odd"));
         let left = admin.rows(&format!(
             "SELECT j.status, a.url IS NOT NULL, b.bytes IS NOT NULL, j.billed_cost = 0.04, t.warnings @> '[{{\"code\": \"not_stored\"}}]'
                FROM image_gen.jobs j JOIN image_gen.attempts t ON t.job_id = j.id

@@ -81,7 +81,7 @@ fn a_call_that_the_parser_would_copy_is_an_error_and_queues_nothing() {
 }
 
 #[test]
-fn a_rollback_calls_nobody_and_a_commit_runs() {
+fn a_rollback_calls_no_provider_and_a_commit_runs() {
     // N1, worker failure mode 31
     let stage = Stage::start();
     let mut alice = stage.alice();

@@ -36,6 +36,7 @@ impl Values {
             ("numeric", numerics()),
             ("timestamp with time zone", times()),
             ("boolean", owned(&["NULL", "false", "true"])),
+            ("interval", intervals()),
         ];
         Values(decks.into_iter().map(|(kind, all)| (kind, Deck { all, left: vec![] })).collect())
     }
@@ -60,6 +61,19 @@ fn owned(all: &[&str]) -> Vec<String> {
 
 fn integers() -> Vec<String> {
     owned(&["0", "-1", "(-2147483647 - 1)", "2147483647", "65537", "16777217", "1", "3", "10000", "NULL"])
+}
+
+fn intervals() -> Vec<String> {
+    owned(&[
+        "interval '0'",
+        "interval '-1 day'",
+        "interval '1 microsecond'",
+        "interval '30 days'",
+        "interval '178000000 years'",
+        "interval '-178000000 years'",
+        "interval '1 month -30 days'",
+        "NULL",
+    ])
 }
 
 fn doubles() -> Vec<String> {

@@ -187,6 +187,6 @@ fn a_rejected_call_stays_reserved_until_somebody_else_says_what_it_cost() {
     }
     assert_eq!(refused, ["53400"; 5]);
     assert_eq!((stage.sim.submits(), stage.sim.billed().as_str()), (1, "0.04"));
-    let review = admin.rows("SELECT why, held, owner, job_status FROM image_gen.cost_reviews");
+    let review = admin.rows("SELECT why, reserved, owner, job_status FROM image_gen.cost_reviews");
     assert_eq!(review, [["uncertain", "0.04", "alice", "failed"]]);
 }

@@ -300,7 +300,7 @@ fn a_model_that_one_provider_alone_has_is_asked_for_there_only() {
 
 #[test]
 fn what_follows_a_refusal_has_the_candidates_of_the_models_that_it_names() {
-    let step = |action: &str, model: Value| ("ladder", json!({"action": action, "model": model}));
+    let step = |action: &str, model: Value| ("refusal_steps", json!({"action": action, "model": model}));
     let steps = [
         step("rewrite", json!(null)),
         step("switch_model", json!("gpt-image-2")),
