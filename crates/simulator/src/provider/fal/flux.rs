@@ -167,6 +167,7 @@ pub(super) static MODELS: &[Model] = &[
     SECOND_EDIT,
     Model { name: "fal-ai/flux-2-max/edit", price: Price::Stepped(700, 300), ..SECOND_EDIT },
     Model { name: "fal-ai/flux-2/edit", price: Price::Stepped(120, 120), ..SECOND_EDIT },
+    Model { name: "fal-ai/flux-2-flex/edit", price: Price::Stepped(500, 500), ..SECOND_EDIT },
     Model {
         name: "fal-ai/flux-2-pro/outpaint",
         fields: &[
