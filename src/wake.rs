@@ -142,7 +142,7 @@ pub fn is_uncommitted(seq: i64) -> bool {
     PENDING.get().min_seq <= seq
 }
 
-/// True when the process of that pid is this database's worker. (pg_stat_activity does not tell that to everybody.)
+/// True when the process of that pid is this database's worker. (pg_stat_activity does not tell that to every role.)
 #[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
 pub fn is_worker(pid: Option<i32>) -> bool {
     let Some(pid) = pid else { return false };

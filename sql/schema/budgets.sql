@@ -1,6 +1,6 @@
 -- Limits: what may be spent, what is reserved for jobs under way, what is spent. Each figure follows from jobs and attempts:
 -- job_exposure() says for one job what counts, charges has that for each budget that the job counts in, and budget_totals adds
--- it up, so that nobody has to.
+-- it up, so that no reader has to.
 --
 --   queueing      locks the totals of the budgets that apply (no budget, no lock), checks them, and holds the estimate
 --   a call        may need more than is reserved: the worker takes it before it writes down the intent to send, or does not send

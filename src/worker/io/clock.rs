@@ -17,7 +17,7 @@ pub fn from_wall(at: i64) -> i64 {
     at.saturating_add(now() - wall())
 }
 
-/// A moment of this clock by the machine's, for everybody to see.
+/// A moment of this clock by the machine's, to be shown.
 pub fn to_wall(at: i64) -> i64 {
     at.saturating_add(wall() - now())
 }
