@@ -138,7 +138,15 @@ extension_sql_file!("../sql/reports/costs.sql", name = "reports_costs", requires
 extension_sql_file!("../sql/reports/invoices.sql", name = "reports_invoices", requires = ["reports_costs"]);
 extension_sql_file!("../sql/api/reviews.sql", name = "api_reviews", requires = ["reports_invoices"]);
 extension_sql_file!("../sql/api/webhooks.sql", name = "api_webhooks", requires = ["api_reviews"]);
-extension_sql_file!("../sql/schema/attachments.sql", name = "schema_attachments", requires = ["api_webhooks"]);
-extension_sql_file!("../sql/queue/attachments.sql", name = "queue_attachments", requires = ["schema_attachments"]);
+extension_sql_file!(
+    "../sql/schema/attachments.sql",
+    name = "schema_attachments",
+    requires = ["api_webhooks"]
+);
+extension_sql_file!(
+    "../sql/queue/attachments.sql",
+    name = "queue_attachments",
+    requires = ["schema_attachments"]
+);
 extension_sql_file!("../sql/api/attachments.sql", name = "api_attachments", requires = ["queue_attachments"]);
 extension_sql_file!("../sql/grants.sql", name = "grants", finalize);
