@@ -29,6 +29,7 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA image_gen, image_gen_internal FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA image_gen, image_gen_internal FROM PUBLIC;
 REVOKE ALL ON TYPE image_gen.receipt, image_gen.wait_reason, image_gen_internal.budget_standing, image_gen_internal.claimed_job FROM PUBLIC;
 -- Who reads our tables can make a table from what it reads: that needs the types of the columns.
+GRANT EXECUTE ON FUNCTION image_gen_internal.is_job_id TO image_gen_user, image_gen_reviewer, image_gen_admin;
 GRANT USAGE ON TYPE image_gen.wait_reason TO image_gen_user, image_gen_reviewer, image_gen_admin;
 DO $$
 DECLARE

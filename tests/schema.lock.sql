@@ -1316,7 +1316,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.instance_identity TO image_gen_work
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_blank_prompt TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_campaign_granted TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_configured TO image_gen_admin, image_gen_user, image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.is_job_id TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.is_job_id TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_local_kind TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_plausible_cost TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_uncommitted TO image_gen_admin, image_gen_user, image_gen_worker

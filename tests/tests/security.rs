@@ -103,6 +103,19 @@ fn users_see_their_own_rows_only() {
 }
 
 #[test]
+fn users_can_make_tables_of_what_they_read() {
+    // A domain asks its function with the rights of the session that writes the row.
+    let stage = Stage::start();
+    stage.admin().run("CREATE SCHEMA own AUTHORIZATION alice");
+    let mut alice = stage.alice();
+    let id = alice.generate("kept elsewhere");
+    alice.run("CREATE TABLE own.jobs AS SELECT * FROM image_gen.jobs");
+    alice.run("INSERT INTO own.jobs SELECT * FROM image_gen.jobs");
+    assert_eq!(alice.number(&format!("SELECT count(*) FROM own.jobs WHERE id = '{id}'")), 2);
+    assert_eq!(alice.sqlstate("UPDATE own.jobs SET id = 'gen_1'"), "23514");
+}
+
+#[test]
 fn users_write_through_the_functions_only() {
     // worker failure mode 61
     let stage = Stage::start();
@@ -145,6 +158,7 @@ fn users_write_through_the_functions_only() {
             "generation",
             "is_blank_prompt",
             "is_configured",
+            "is_job_id",
             "is_uncommitted",
             "is_worker",
             "iso_time",
