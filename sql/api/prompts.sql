@@ -78,7 +78,7 @@ INSERT INTO image_gen.lint_rules (position, rule, pattern, unless, models, param
    NULL, 'medical, legal and political images, and those of real people, are for a person to decide', NULL, 'catalogue'),
   (60, 'negation', '\m(no|without|not) (text|words|watermarks?|logos?|people|hands)\M', NULL, '{sdxl%,sd3%,sd-%,stable-image%}', NULL, NULL, NULL, '{negative_prompt}',
    'this model obeys what a negative_prompt names better than a no in the prompt', 'negative_prompt', 'catalogue'),
-  (70, 'vague', '^\W*(an? |the )?(animal|person|thing|image|image|photo|something|landscape|building)\W*$', NULL, NULL, NULL, NULL, NULL, NULL,
+  (70, 'vague', '^\W*(an? |the )?(animal|person|thing|image|picture|photo|something|landscape|building)\W*$', NULL, NULL, NULL, NULL, NULL, NULL,
    'the subject is not specific', 'build_prompt(subject, style, composition, lighting, atmosphere)', 'catalogue'),
   (80, 'approvers', NULL, NULL, NULL, 'approvers', 0, 2, NULL, 'with more than two approvers a designer is faster', NULL, 'catalogue');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.lint_rules', $$WHERE origin = 'admin'$$);
@@ -166,17 +166,17 @@ INSERT INTO image_gen.request_rules (position, rule, pattern, unless, operation,
    '\m(variations?|variants?|alternatives?|versions of|this|that|these|it|my|existing|attached|uploaded|original|more like)\M', 'generate', '{}', '{}', 'a new image', 'catalogue'),
   (40, 'upscale', '\m(up-?scal(e|ing)|super-?resolution|enlarge|upres|up-?size|sharpen|(higher |better |more |(increase|improve|double|quadruple) (the |its )?)resolution|higher[- ]res|hi-?res version|sharper|crisper|less (blurry|pixelated)|(bigger|larger) for print|make (it|this|that|the \w+) (bigger|larger|[24]x|[24]k)|to [248]k|[24]x (bigger|larger|the size|resolution))\M',
    NULL, 'upscale', '{"scale": 2}', '{image}', 'the same image, larger', 'catalogue'),
-  (50, 'style', '\m(style transfer|transfer (the |this |that )?style|re-?style|(in|with|use|using|apply|applying|match|matching|copy|keep) (the |this |that |these )(same |visual |painting |art )*(style|look|aesthetic)|(look|looks|looking) like (this|that|the) (style|painting|image|image|reference|photo|one|poster)|same (style|look|aesthetic) as|in the style of (this|that|the (second|other|reference|attached)))\M',
+  (50, 'style', '\m(style transfer|transfer (the |this |that )?style|re-?style|(in|with|use|using|apply|applying|match|matching|copy|keep) (the |this |that |these )(same |visual |painting |art )*(style|look|aesthetic)|(look|looks|looking) like (this|that|the) (style|painting|picture|image|reference|photo|one|poster)|same (style|look|aesthetic) as|in the style of (this|that|the (second|other|reference|attached)))\M',
    NULL, 'transfer_style', '{}', '{image,style_image}', 'an image in the look of another', 'catalogue'),
   (60, 'variations', '\m(variations?|variants?|alternatives?|alternative versions?|(other|different|more|few|couple of|several|[0-9]+|two|three|four|five) (versions?|options|takes|ideas)|(more|others|something) like (this|that|it))\M',
    NULL, 'variate', '{"n": 3}', '{image}', 'images like this one', 'catalogue'),
-  (70, 'outpaint', '\m(out-?paint|un-?crop|extend|expand|widen|zoom out|(add|more|extra|give (it|me)( some)? (more|extra)) (more |extra |some )?(space|room|canvas|background|sky|border|margin)s? (to|on|at|above|below|around|left|right)|beyond (the|its) (border|edge|frame)s?|continue the (image|image|scene|background))\M',
+  (70, 'outpaint', '\m(out-?paint|un-?crop|extend|expand|widen|zoom out|(add|more|extra|give (it|me)( some)? (more|extra)) (more |extra |some )?(space|room|canvas|background|sky|border|margin)s? (to|on|at|above|below|around|left|right)|beyond (the|its) (border|edge|frame)s?|continue the (picture|image|scene|background))\M',
    NULL, 'edit', '{"mode": "outpaint"}', '{image,borders}', 'more image around an image', 'catalogue'),
   (80, 'inpaint', '\m(in-?paint|remove|erase|delete|get rid of|take (out|away)|cut out|fill (in|this|the)|fix (this|that|the|his|her|its) (area|spot|part|region|corner|patch|hand|hands|eye|eyes|face|finger|fingers)|clean up|retouch|cover up|patch|heal|replace (this|the|that) (area|part|spot|region)|only (here|this area|the marked))\M',
    NULL, 'edit', '{"mode": "inpaint"}', '{image,mask}', 'one part of an image anew', 'catalogue'),
   (90, 'edit', '\m(edit|change|modify|transform|adjust|alter|tweak|convert|recolou?r|colou?ri[sz]e|brighten|darken|swap|replace|turn (this|it|that|the|my|her|him|them)|make (this|it|that|the|my|her|him|them|everything)|add (\w+ )+to (this|it|that|the|my)|put (\w+ )+(on|in|into|behind|next to) (this|it|that|the|my|her|him))\M',
    NULL, 'edit', '{"mode": "img2img"}', '{image}', 'an image changed as a whole', 'catalogue'),
-  (100, 'new_picture', '\m(generate|create|draw|imagine|paint|render|design|illustrate|sketch|visuali[sz]e|make|give|show|image|photo|photograph|image|illustration|drawing|painting|logo|poster|portrait|wallpaper|icon)\M',
+  (100, 'new_picture', '\m(generate|create|draw|imagine|paint|render|design|illustrate|sketch|visuali[sz]e|make|give|show|picture|photo|photograph|image|illustration|drawing|painting|logo|poster|portrait|wallpaper|icon)\M',
    NULL, 'generate', '{}', '{}', 'a new image', 'catalogue');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.request_rules', $$WHERE origin = 'admin'$$);
 
