@@ -18,34 +18,24 @@ const PINNED: [(&CStr, &CStr); 8] = [
 
 /// Runs `body`, within a transaction, as a role. What it sets is set back.
 pub fn act_as<R>(role: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
-    let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-    // SAFETY: in a transaction, as maintenance commands of Postgres run index functions; an error aborts the transaction, or
-    // the subtransaction, which restores all three.
-    let settings = unsafe {
-        pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-        let own = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
-        let settings = pg_sys::NewGUCNestLevel();
-        pg_sys::SetUserIdAndSecContext(role, context | own as i32);
-        settings
-    };
-    let result = body();
-    // SAFETY: pairs with the above.
-    unsafe {
-        pg_sys::AtEOXact_GUC(false, settings);
-        pg_sys::SetUserIdAndSecContext(user, context);
-    }
-    result
+    switched(role, pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION, &[], body)
 }
 
 /// Runs `body` as the owner of the extension, as a SECURITY DEFINER function of it would, with the settings that the text of
 /// values depends on pinned.
 pub fn act_as_extension<R>(owner: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
+    switched(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE, &PINNED, body)
+}
+
+/// Runs `body` as a role, in a security context beside that of now, with settings of the session's own rights.
+fn switched<R>(role: pg_sys::Oid, beside: u32, pinned: &[(&CStr, &CStr)], body: impl FnOnce() -> R) -> R {
     let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-    // SAFETY: as above; static texts.
+    // SAFETY: in a transaction, as maintenance commands of Postgres run index functions, with static texts; an error aborts the
+    // transaction, or the subtransaction, which restores all three.
     let settings = unsafe {
         pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
         let settings = pg_sys::NewGUCNestLevel();
-        for (name, value) in PINNED {
+        for (name, value) in pinned {
             pg_sys::set_config_option(
                 name.as_ptr(),
                 value.as_ptr(),
@@ -57,7 +47,7 @@ pub fn act_as_extension<R>(owner: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
                 false,
             );
         }
-        pg_sys::SetUserIdAndSecContext(owner, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
+        pg_sys::SetUserIdAndSecContext(role, context | beside as i32);
         settings
     };
     let result = body();
