@@ -60,10 +60,10 @@ fn read_files() -> String {
     format!("inode {} born {born}", facts.ino())
 }
 
-/// Whether paid work may run here, and under which row of home a job is queued.
+/// Whether paid work may run here, and under which row of instance a job is queued.
 #[derive(Clone)]
 pub struct Standing {
-    /// `queue.home`.
+    /// `queue.instance`.
     pub id: String,
     /// Why no paid work may run here.
     pub fenced: Option<String>,
@@ -74,7 +74,7 @@ const NOWHERE: &str = "00000000-0000-0000-0000-000000000000";
 
 /// What a session knows of its standing, and since when.
 struct Known {
-    /// Until home is changed.
+    /// Until instance is changed.
     generation: u64,
     /// And for this transaction only; `None` is for all.
     transaction: Option<pg_sys::TimestampTz>,
@@ -82,20 +82,20 @@ struct Known {
 }
 
 thread_local! {
-    static SETTLE: Statement = Statement::new("SELECT image_gen_internal.adopt_template_copy()", &[]);
-    static HELD: Statement = Statement::new("SELECT image_gen_internal.fence_reason()", &[]);
-    static HOME: Statement = Statement::new("SELECT image_gen_internal.instance_id()::text", &[]);
+    static ADOPT: Statement = Statement::new("SELECT image_gen_internal.adopt_template_copy()", &[]);
+    static FENCE: Statement = Statement::new("SELECT image_gen_internal.fence_reason()", &[]);
+    static ID: Statement = Statement::new("SELECT image_gen_internal.instance_id()::text", &[]);
     static STANDING: RefCell<Option<Known>> = const { RefCell::new(None) };
 }
 
-/// How a job stands that is queued now. A fresh copy of a template is made its own home.
+/// How a job stands that is queued now. A fresh copy of a template is made an instance of its own.
 pub fn settled() -> Standing {
-    known(false, &SETTLE)
+    known(false, &ADOPT)
 }
 
 /// How this database stands, for its worker; `afresh` is asked again, whatever is known.
 pub fn of_worker(afresh: bool) -> Standing {
-    known(afresh, &HELD)
+    known(afresh, &FENCE)
 }
 
 fn one(statement: &Statement) -> Option<String> {
@@ -115,9 +115,9 @@ fn known(afresh: bool, ask: &'static LocalKey<Statement>) -> Standing {
     }
     // One after the other: the second one sees what the first has written.
     let fenced = ask.with(one);
-    let standing = Standing { id: HOME.with(one).unwrap_or_else(|| NOWHERE.to_owned()), fenced };
+    let standing = Standing { id: ID.with(one).unwrap_or_else(|| NOWHERE.to_owned()), fenced };
     // While a server runs as a primary neither it nor the library of a session becomes another one, so what may work here
-    // stays so until home is changed. A hold can end by other means, and a snapshot from before a change does not show it.
+    // stays so until instance is changed. A fence can end by other means, and a snapshot from before a change does not show it.
     let lasting = standing.fenced.is_none() && isolation <= pg_sys::XACT_READ_COMMITTED;
     let transaction = (!lasting).then_some(transaction);
     STANDING.set(Some(Known { generation, transaction, standing: standing.clone() }));

@@ -63,7 +63,7 @@ fn relation() -> pg_sys::Oid {
     }
 }
 
-/// Moves on whenever the catalogue or home may have changed, seen from this session. In a transaction.
+/// Moves on whenever the catalogue or the instance may have changed, seen from this session. In a transaction.
 pub fn generation() -> u64 {
     // SAFETY: registered once in the life of a process, with a function that stays. Messages are taken in here, because a
     // session that takes no new lock does not look for them itself.

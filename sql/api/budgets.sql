@@ -82,7 +82,7 @@ BEGIN
   UPDATE image_gen_internal.budget_totals t SET reserved = s.reserved, spent = s.spent
     FROM (SELECT coalesce(sum(c.reserved), 0) AS reserved, coalesce(sum(c.spent), 0) AS spent FROM (SELECT * FROM counted UNION ALL SELECT * FROM archived) c) s
    WHERE t.budget_id = new_budget;
-  PERFORM image_gen_internal.wake(9223372036854775807);  -- the worker looks again when this is committed: see _book
+  PERFORM image_gen_internal.wake(9223372036854775807);  -- the worker looks again when this is committed: see post_charges
 END $$;
 COMMENT ON FUNCTION image_gen_internal.charge_existing_jobs(bigint) IS 'Counts the jobs of the period so far in a new budget.';
 

@@ -119,7 +119,7 @@ BEGIN
   ON CONFLICT ON CONSTRAINT budget_charges_pkey DO UPDATE SET reserved = excluded.reserved, spent = excluded.spent
    WHERE c.reserved <> excluded.reserved OR c.spent <> excluded.spent;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.charge_job(text) IS 'Brings the charges of a job up to date with its calls. Locks no totals: the difference is booked by _book.';
+COMMENT ON FUNCTION image_gen_internal.charge_job(text) IS 'Brings the charges of a job up to date with its calls. Locks no totals: the difference is posted by post_charges.';
 
 CREATE FUNCTION image_gen_internal.post_charges() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -83,7 +83,7 @@ BEGIN
   RETURN QUERY SELECT i.seq, coalesce(i.verdict, 'ours') FROM unnest(seqs, ids, verdicts) AS i(seq, id, verdict) WHERE i.id IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.begin(bigint, bigint[], integer[], text[], text[], text[], bigint[], boolean[], jsonb[], numeric[], jsonb[]) IS
-'Writes down that requests are about to be sent. verdict: ours (it may be sent), over or busy (there is no money for it, see _afford: its intent is not written). A job without a verdict is not
+'Writes down that requests are about to be sent. verdict: ours (it may be sent), over or busy (there is no money for it, see reserve_for_attempt: its intent is not written). A job without a verdict is not
 this epoch''s, or a user wants it stopped.';
 
 CREATE FUNCTION image_gen_internal.join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean

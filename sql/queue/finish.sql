@@ -52,7 +52,7 @@ BEGIN
   RETURN ARRAY(SELECT i.seq FROM unnest(seqs, ids) AS i(seq, id) WHERE i.id IS NOT NULL);
 END $$;
 COMMENT ON FUNCTION image_gen_internal.end_attempts(bigint, bigint[], integer[], text[], text[], text[], integer[], numeric[], numeric[], text[], text[], jsonb[], jsonb[], double precision[], bigint[], jsonb[], boolean[], integer[]) IS
-'Writes down how attempts ended and what they cost; returns the jobs that are this epoch''s. Their jobs go back to the queue or end in the same transaction (_requeue, _finish).';
+'Writes down how attempts ended and what they cost; returns the jobs that are this epoch''s. Their jobs go back to the queue or end in the same transaction (requeue, finish).';
 
 CREATE FUNCTION image_gen_internal.finish(this_epoch bigint, seqs bigint[], statuses text[], codes text[], messages text[]) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -73,7 +73,7 @@ BEGIN
   END IF;
   RETURN owned;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.finish(bigint, bigint[], text[], text[], text[]) IS 'Ends jobs; returns those that were this epoch''s. Their images follow in the same transaction (_deliver).';
+COMMENT ON FUNCTION image_gen_internal.finish(bigint, bigint[], text[], text[], text[]) IS 'Ends jobs; returns those that were this epoch''s. Their images follow in the same transaction (insert_assets).';
 
 CREATE FUNCTION image_gen_internal.cost_share(total numeric, images bigint, "position" bigint) RETURNS numeric
 LANGUAGE sql IMMUTABLE
