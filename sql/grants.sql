@@ -99,6 +99,7 @@ GRANT SELECT, DELETE ON image_gen_internal.cancel_requests TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.jobs, image_gen_internal.worker_state TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.attempts, image_gen_internal.render_estimates TO image_gen_worker;
 GRANT SELECT, INSERT ON image_gen.campaign_assets, image_gen_internal.blobs TO image_gen_worker;
+GRANT UPDATE (billed_cost, known_cost, cost_source, currency) ON image_gen.campaign_assets TO image_gen_worker;
 GRANT SELECT ON image_gen.providers, image_gen.models, image_gen.prices, image_gen.model_rules, image_gen.refusal_steps, image_gen.rewrite_rules
   TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen_internal.provider_breakers TO image_gen_worker;

@@ -605,7 +605,7 @@ pub fn estimate_request(
         first.map(|c| c.model.clone()),
         first.map(|c| c.provider.clone()),
         answer.admission.cost().and_then(|c| number(c.normalize().to_string())),
-        first.and_then(|c| number(c.typical_seconds.to_string())),
+        answer.seconds(&checked.request).and_then(|seconds| number(seconds.to_string())),
         pgrx::JsonB(json!(answer.admission.warnings)),
     ))
 }

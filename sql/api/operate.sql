@@ -58,7 +58,9 @@ SELECT r.provider, r.model, r.decile, count(*) AS renders, round(avg(r.predicted
   FROM (SELECT a.provider, a.model, j.estimated_seconds AS predicted, a.render_seconds AS taken,
                ntile(10) OVER (PARTITION BY a.provider, a.model ORDER BY j.estimated_seconds, j.seq) AS decile
           FROM image_gen.attempts a JOIN image_gen.jobs j ON j.id = a.job_id
-         WHERE a.status = 'succeeded' AND a.render_seconds > 0 AND a.model = j.model AND j.estimated_seconds > 0 AND a.created_at > now() - interval '30 days') r
+         WHERE a.status = 'succeeded' AND a.render_seconds > 0 AND a.model = j.model AND j.estimated_seconds > 0 AND a.created_at > now() - interval '30 days'
+           -- What is predicted is all calls of a job.
+           AND coalesce(a.estimated_rest, 0) = 0 AND NOT EXISTS (SELECT FROM image_gen.attempts e WHERE e.job_id = a.job_id AND e.number < a.number AND e.status = 'succeeded')) r
  GROUP BY r.provider, r.model, r.decile;
 COMMENT ON VIEW image_gen.estimate_calibration IS
 'How good estimated_seconds is: for each provider and model the renders of the last 30 days that the caller sees, in ten groups by what was predicted, with the mean of what was predicted and of what they took.

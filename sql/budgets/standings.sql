@@ -117,9 +117,11 @@ BEGIN
          coalesce(u.unknown, 0) + coalesce(
            CASE WHEN j.status NOT IN ('queued', 'running') THEN 0
                 WHEN a.id IS NULL THEN j.estimated_cost
-                WHEN a.status = 'running' THEN greatest(a.estimated_cost, a.billed_cost)
+                WHEN a.status = 'running' THEN greatest(a.estimated_cost, a.billed_cost) + coalesce(a.estimated_rest, 0)
+                -- The images that are wanted take further calls.
+                WHEN a.status = 'succeeded' THEN a.estimated_rest
                 -- A call that cost nothing comes again. After one that did, the next one asks for more.
-                WHEN a.billed_cost = 0 THEN a.estimated_cost END, 0)
+                WHEN a.billed_cost = 0 THEN a.estimated_cost + coalesce(a.estimated_rest, 0) ELSE a.estimated_rest END, 0)
     INTO spent, reserved
     FROM image_gen.jobs j
     LEFT JOIN LATERAL (SELECT t.* FROM image_gen.attempts t WHERE t.job_id = j.id ORDER BY t.number DESC LIMIT 1) a ON true

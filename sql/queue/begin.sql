@@ -33,7 +33,7 @@ END $$;
 COMMENT ON FUNCTION image_gen_internal.lock_attempts(text[], integer[]) IS 'Locks attempts that are under way; where each of them is, NULL for one that is not.';
 
 CREATE FUNCTION image_gen_internal.begin(this_epoch bigint, seqs bigint[], numbers integer[], providers text[], models text[], prompts text[], seeds bigint[],
-                                 seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[])
+                                 seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[], estimated_rests numeric[] DEFAULT NULL)
 RETURNS TABLE (seq bigint, verdict text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -61,14 +61,14 @@ BEGIN
     high := low + step - 1;
     IF limited THEN
       CONTINUE WHEN ids[low] IS NULL;
-      verdicts[low] := image_gen_internal.reserve_for_attempt(ids[low], estimates[low]);
+      verdicts[low] := image_gen_internal.reserve_for_attempt(ids[low], estimates[low] + CASE WHEN estimated_rests IS NULL THEN 0 ELSE estimated_rests[low] END);
       CONTINUE WHEN verdicts[low] <> 'ours';
     END IF;
-    INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, warnings, owner, epoch, estimated_cost)
-    SELECT b.id, b.number, b.provider, b.model, b.prompt, b.seed, b.honored, b.warned, b.owner, this_epoch, b.estimate
+    INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, warnings, owner, epoch, estimated_cost, estimated_rest)
+    SELECT b.id, b.number, b.provider, b.model, b.prompt, b.seed, b.honored, b.warned, b.owner, this_epoch, b.estimate, b.rest
       FROM unnest(ids[low : high], numbers[low : high], providers[low : high], models[low : high], prompts[low : high], seeds[low : high],
-                  seeds_honored[low : high], warned[low : high], owners[low : high], estimates[low : high])
-           AS b(id, number, provider, model, prompt, seed, honored, warned, owner, estimate)
+                  seeds_honored[low : high], warned[low : high], owners[low : high], estimates[low : high], estimated_rests[low : high])
+           AS b(id, number, provider, model, prompt, seed, honored, warned, owner, estimate, rest)
      WHERE b.id IS NOT NULL;
     UPDATE image_gen_internal.queue q SET attempts = b.number, progress = coalesce(b.made, q.progress)
       FROM unnest(places[low : high], ids[low : high], numbers[low : high], progress_made[low : high]) AS b(place, id, number, made)
@@ -82,7 +82,7 @@ BEGIN
   END IF;
   RETURN QUERY SELECT i.seq, coalesce(i.verdict, 'ours') FROM unnest(seqs, ids, verdicts) AS i(seq, id, verdict) WHERE i.id IS NOT NULL;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.begin(bigint, bigint[], integer[], text[], text[], text[], bigint[], boolean[], jsonb[], numeric[], jsonb[]) IS
+COMMENT ON FUNCTION image_gen_internal.begin(bigint, bigint[], integer[], text[], text[], text[], bigint[], boolean[], jsonb[], numeric[], jsonb[], numeric[]) IS
 'Writes down that requests are about to be sent. verdict: ours (it may be sent), over or busy (there is no money for it, see reserve_for_attempt: its intent is not written). A job without a verdict is not
 this epoch''s, or a user wants it stopped.';
 

@@ -33,14 +33,38 @@ CREATE FUNCTION image_gen_internal.close_jobs(ids text[], statuses text[], codes
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   places tid[] := image_gen_internal.lock_jobs(ids);
+  partly text[];
   one record;
 BEGIN
+  IF statuses && '{failed,needs_review,canceled}' THEN
+    -- What earlier calls made is there, whatever became of the rest.
+    SELECT array_agg(i.id) INTO partly
+      FROM unnest(ids, statuses) AS i(id, status)
+     CROSS JOIN LATERAL (SELECT FROM image_gen.campaign_assets a WHERE a.job_id = i.id LIMIT 1) a
+     WHERE i.status <> 'succeeded';
+  END IF;
+  IF partly IS NOT NULL THEN
+    UPDATE image_gen.jobs j
+       SET warnings = j.warnings || jsonb_build_array(jsonb_build_object('code', 'fewer_pictures', 'message',
+             format('%s of %s images were made: %s', (SELECT count(*) FROM image_gen.campaign_assets a WHERE a.job_id = j.id), coalesce(j.parameters ->> 'n', '1'), i.message)))
+      FROM unnest(places, ids, messages) AS i(place, id, message)
+     WHERE j.ctid = i.place AND i.id = ANY (partly) AND j.status IN ('queued', 'running');
+    SELECT array_agg(CASE WHEN i.id = ANY (partly) THEN 'succeeded' ELSE i.status END ORDER BY i.n), array_agg(CASE WHEN i.id = ANY (partly) THEN NULL ELSE i.code END ORDER BY i.n),
+           array_agg(CASE WHEN i.id = ANY (partly) THEN NULL ELSE i.message END ORDER BY i.n)
+      INTO statuses, codes, messages
+      FROM unnest(ids, statuses, codes, messages) WITH ORDINALITY AS i(id, status, code, message, n);
+    -- They have moved.
+    places := image_gen_internal.lock_jobs(ids);
+  END IF;
   UPDATE image_gen.jobs j
      SET status = i.status, error_code = i.code, error_message = i.message, finished_at = clock_timestamp(),
          billed_cost = c.total, known_cost = c.known, cost_source = c.source, currency = c.currency
     FROM unnest(places, ids, statuses, codes, messages) AS i(place, id, status, code, message)
    CROSS JOIN LATERAL image_gen_internal.job_cost(i.id) c
    WHERE j.ctid = i.place AND j.status IN ('queued', 'running');
+  IF partly IS NOT NULL THEN
+    PERFORM image_gen_internal.share_costs(partly);
+  END IF;
   IF EXISTS (SELECT FROM image_gen.budgets) THEN
     PERFORM image_gen_internal.charge_job(i.id) FROM unnest(ids) AS i(id) WHERE i.id IS NOT NULL;
   END IF;
@@ -63,7 +87,14 @@ BEGIN
   END IF;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.close_jobs(text[], text[], text[], text[]) IS
-'Ends jobs: their status, their cost from their attempts, what waits for them, and a notification. An id that is NULL is left out.';
+'Ends jobs: their status, their cost from their attempts, what waits for them, and a notification. One that has images has succeeded, however its last call ended. An id that is NULL is left out.';
+
+CREATE FUNCTION image_gen_internal.progress_by_images(of_job text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT CASE WHEN count(*) > 0 THEN jsonb_build_object('asked', count(*), 'delivered', count(*)) ELSE '{}' END FROM image_gen.campaign_assets a WHERE a.job_id = of_job);
+END $$;
+COMMENT ON FUNCTION image_gen_internal.progress_by_images(text) IS 'queue.progress of a job whose row in the queue is gone: images that it has are not made again.';
 
 CREATE FUNCTION image_gen_internal.close_job(closed_id text, new_status text, code text, message text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

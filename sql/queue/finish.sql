@@ -88,23 +88,41 @@ CREATE FUNCTION image_gen_internal.insert_assets(ids text[], positions integer[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO image_gen.campaign_assets
-    (job_id, position, campaign, shot, ticket, url, url_expires_at, provider, model, seed, prompt, negative_prompt,
+    (job_id, position, attempt, campaign, shot, ticket, url, url_expires_at, provider, model, seed, prompt, negative_prompt,
      width, height, content_type, byte_size, sha256, billed_cost, known_cost, currency, cost_source, warnings, metadata, batch, parent, relation, owner)
   -- A job can be older than the rule for how long these may be, and the indexes of assets have a largest size.
-  SELECT p.id, p.position, left(j.metadata ->> 'campaign', 255), left(j.metadata ->> 'shot', 255), left(j.metadata ->> 'ticket', 255),
+  SELECT p.id, p.position, a.number, left(j.metadata ->> 'campaign', 255), left(j.metadata ->> 'shot', 255), left(j.metadata ->> 'ticket', 255),
          coalesce(p.url, 'image-gen:sha256:' || p.hash), clock_timestamp() + make_interval(secs => p.lifetime),
          a.provider, a.model, coalesce(p.seed, a.seed), a.prompt, j.parameters ->> 'negative_prompt',
          p.width, p.height, p.content_type, p.byte_size, p.hash,
          image_gen_internal.cost_share(j.billed_cost, p.images, p.position), image_gen_internal.cost_share(j.known_cost, p.images, p.position),
-         j.currency, j.cost_source, a.warnings, j.metadata, j.batch, j.parent, j.relation, j.owner
-    FROM (SELECT i.*, count(*) OVER (PARTITION BY i.id) AS images
+         j.currency, coalesce(j.cost_source, 'unknown'), a.warnings, j.metadata, j.batch, j.parent, j.relation, j.owner
+    FROM (SELECT i.*, max(i.position) OVER (PARTITION BY i.id) AS images
             FROM unnest(ids, positions, urls, lifetimes, seeds, widths, heights, content_types, byte_sizes, hashes)
                  AS i(id, position, url, lifetime, seed, width, height, content_type, byte_size, hash)) p
    CROSS JOIN LATERAL (SELECT o.* FROM image_gen.jobs o WHERE o.id = p.id OFFSET 0) j
-   CROSS JOIN LATERAL (SELECT t.provider, t.model, t.seed, t.prompt, t.warnings FROM image_gen.attempts t WHERE t.job_id = p.id AND t.status = 'succeeded' OFFSET 0) a;
+   CROSS JOIN LATERAL (SELECT t.number, t.provider, t.model, t.seed, t.prompt, t.warnings FROM image_gen.attempts t WHERE t.job_id = p.id AND t.status = 'succeeded'
+                        ORDER BY t.number DESC LIMIT 1) a;
+  -- The last images of several calls: what earlier ones made has its share of the whole now.
+  PERFORM image_gen_internal.share_costs(array_agg(l.id)) FROM (SELECT i.id FROM unnest(ids, positions) AS i(id, position) GROUP BY i.id HAVING min(i.position) > 1) l;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.insert_assets(text[], integer[], text[], bigint[], bigint[], integer[], integer[], text[], bigint[], text[]) IS
-'Writes the assets of jobs that have succeeded: an element for each image, all of a job at once. Without a URL it is where its bytes are kept.';
+'Writes the assets that the last successful calls of jobs made: an element for each image, all of a call at once. Without a URL it is where its bytes are kept.';
+
+CREATE FUNCTION image_gen_internal.share_costs(ids text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  this_id text;
+BEGIN
+  FOREACH this_id IN ARRAY coalesce(ids, '{}') LOOP
+    UPDATE image_gen.campaign_assets a
+       SET billed_cost = image_gen_internal.cost_share(j.billed_cost, n.images, a.position), known_cost = image_gen_internal.cost_share(j.known_cost, n.images, a.position),
+           cost_source = j.cost_source, currency = j.currency
+      FROM image_gen.jobs j, (SELECT count(*) AS images FROM image_gen.campaign_assets o WHERE o.job_id = this_id) n
+     WHERE a.job_id = this_id AND j.id = this_id AND j.finished_at IS NOT NULL;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.share_costs(text[]) IS 'Gives each image of jobs that are over its share of what its job was billed.';
 
 CREATE FUNCTION image_gen_internal.update_estimates(providers text[], models text[], classes text[], renders numeric[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -43,9 +43,9 @@ BEGIN
   END IF;
   -- What the worker still has in flight goes on as if nothing had happened. (Intents are written before anything is sent, so
   -- one without an attempt was not.)
-  INSERT INTO image_gen_internal.queue (seq, job_id, owner, state, epoch, attempts)
+  INSERT INTO image_gen_internal.queue (seq, job_id, owner, state, epoch, attempts, progress)
   SELECT j.seq, j.id, j.owner, 'running', CASE WHEN j.seq = ANY (in_flight) THEN this_epoch ELSE 0 END,
-         (SELECT coalesce(max(a.number), 0) FROM image_gen.attempts a WHERE a.job_id = j.id)
+         (SELECT coalesce(max(a.number), 0) FROM image_gen.attempts a WHERE a.job_id = j.id), image_gen_internal.progress_by_images(j.id)
     FROM image_gen.jobs j WHERE j.seq = ANY (lost) AND j.finished_at IS NULL
   ON CONFLICT ON CONSTRAINT queue_pkey DO NOTHING;
   lost := ARRAY(SELECT f FROM unnest(lost) f WHERE f <> ALL (in_flight));

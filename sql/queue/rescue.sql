@@ -71,11 +71,11 @@ BEGIN
      WHERE q.instance <> this_instance
     RETURNING q.seq
   ), rebuilt AS (
-    INSERT INTO image_gen_internal.queue (seq, job_id, owner, state, epoch, attempts, instance)
+    INSERT INTO image_gen_internal.queue (seq, job_id, owner, state, epoch, attempts, instance, progress)
     SELECT j.seq, j.id, j.owner, 'running', 0,
            -- In flight, and no call is written down: the calls were left behind.
            coalesce((SELECT max(a.number) FROM image_gen.attempts a WHERE a.job_id = j.id), CASE j.status WHEN 'running' THEN 1 ELSE 0 END),
-           this_instance
+           this_instance, image_gen_internal.progress_by_images(j.id)
       FROM image_gen.jobs j
      WHERE j.status IN ('queued', 'running') AND NOT EXISTS (SELECT FROM image_gen_internal.queue q WHERE q.seq = j.seq)
     RETURNING seq

@@ -90,7 +90,7 @@ BEGIN
   WITH calls AS MATERIALIZED (
     SELECT a.job_id, a.number, a.created_at, j.owner, j.metadata ->> 'campaign' AS campaign, j.metadata ->> 'ticket' AS ticket, j.operation,
            a.provider, a.model, a.status, a.error_code, a.billed_cost, a.currency, a.cost_source, a.usage,
-           CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id) ELSE 0 END AS images
+           CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id AND c.attempt = a.number) ELSE 0 END AS images
       FROM image_gen.attempts a JOIN image_gen.jobs j ON j.id = a.job_id
      WHERE a.job_id = ANY (ids)
   ), stories AS (

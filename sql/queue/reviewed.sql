@@ -12,7 +12,7 @@ BEGIN
    WHERE j.id = reopened_id AND j.status = 'needs_review'
   RETURNING * INTO STRICT old;
   -- What it had reserved for its next call was given back when it ended. (After a call that was billed, the next one asks for more itself.)
-  PERFORM image_gen_internal.reserve_for_attempt(old.id, coalesce(a.estimated_cost, old.estimated_cost), true)
+  PERFORM image_gen_internal.reserve_for_attempt(old.id, coalesce(a.estimated_cost + coalesce(a.estimated_rest, 0), old.estimated_cost), true)
      FROM (SELECT) one LEFT JOIN image_gen.attempts a
        ON a.job_id = old.id AND a.number = (SELECT max(l.number) FROM image_gen.attempts l WHERE l.job_id = old.id)
     WHERE a.id IS NULL OR a.billed_cost = 0;

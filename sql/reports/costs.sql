@@ -23,10 +23,7 @@ BEGIN
   UPDATE image_gen.jobs j SET billed_cost = c.total, known_cost = c.known, cost_source = c.source, currency = c.currency
     FROM image_gen_internal.job_cost(recounted_id) c
    WHERE j.id = recounted_id AND j.finished_at IS NOT NULL;
-  UPDATE image_gen.campaign_assets a
-     SET billed_cost = image_gen_internal.cost_share(j.billed_cost, n.images, a.position), known_cost = image_gen_internal.cost_share(j.known_cost, n.images, a.position), cost_source = j.cost_source, currency = j.currency
-    FROM image_gen.jobs j, (SELECT count(*) AS images FROM image_gen.campaign_assets o WHERE o.job_id = recounted_id) n
-   WHERE a.job_id = recounted_id AND j.id = recounted_id;
+  PERFORM image_gen_internal.share_costs(ARRAY[recounted_id]);
   PERFORM image_gen_internal.charge_job(recounted_id);
   PERFORM image_gen_internal.post_charges();
 END $$;
@@ -118,7 +115,7 @@ BEGIN
     FROM (SELECT o.job_id, o.position, o.billed_cost, o.known_cost, o.cost_source, count(*) OVER (PARTITION BY o.job_id) AS images FROM image_gen.campaign_assets o) a
     JOIN image_gen.jobs j ON j.id = a.job_id
    WHERE a.billed_cost IS DISTINCT FROM image_gen_internal.cost_share(j.billed_cost, a.images, a.position)
-      OR a.known_cost IS DISTINCT FROM image_gen_internal.cost_share(j.known_cost, a.images, a.position) OR a.cost_source IS DISTINCT FROM j.cost_source;
+      OR a.known_cost IS DISTINCT FROM image_gen_internal.cost_share(j.known_cost, a.images, a.position) OR a.cost_source IS DISTINCT FROM coalesce(j.cost_source, 'unknown');
   RETURN QUERY
   SELECT 'update', format('cost of call %s was changed by %s past settle_cost()', c.number, c.made_by), c.amount, c.amount_before, c.job_id
     FROM image_gen.cost_corrections c
@@ -156,7 +153,7 @@ COMMENT ON VIEW image_gen.cost_reviews IS
 CREATE VIEW image_gen.spending WITH (security_invoker = true) AS
 SELECT a.created_at AS at, a.owner, j.metadata ->> 'campaign' AS campaign, j.metadata ->> 'ticket' AS ticket, j.metadata ->> 'shot' AS shot,
        j.metadata, j.batch, j.operation, a.provider, a.model, a.job_id, a.number, a.status, a.error_code,
-       CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id) ELSE 0 END AS images,
+       CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id AND c.attempt = a.number) ELSE 0 END AS images,
        a.billed_cost, a.currency, a.cost_source, a.estimated_cost, a.tokens, a.usage, a.remote_id
   FROM image_gen.attempts a JOIN image_gen.jobs j ON j.id = a.job_id
  WHERE a.status <> 'running';

@@ -32,7 +32,7 @@ BEGIN
   RETURN QUERY
   SELECT j.id::text, 1::bigint, a.number, a.created_at, a.created_at, j.owner, j.metadata ->> 'campaign', j.metadata ->> 'ticket', j.operation::text,
          a.provider::text, a.model::text, a.status::text, a.error_code::text,
-         CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id) ELSE 0 END,
+         CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id AND c.attempt = a.number) ELSE 0 END,
          a.billed_cost::numeric, a.currency::text, a.cost_source::text
     FROM image_gen_internal.unfolded_jobs() u(seq)
    CROSS JOIN LATERAL (SELECT k.id, k.owner, k.metadata, k.operation FROM image_gen.jobs k WHERE k.seq = u.seq OFFSET 0) j
@@ -75,7 +75,7 @@ BEGIN
     SELECT j.id::text AS unit, 1::bigint AS weight, a.number, a.created_at AS first_call, j.owner, j.metadata ->> 'campaign' AS campaign,
            j.metadata ->> 'ticket' AS ticket, j.operation::text AS operation, a.provider::text AS provider, a.model::text AS model, a.status::text AS status,
            a.error_code::text AS error_code,
-           CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id) ELSE 0 END AS images,
+           CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id AND c.attempt = a.number) ELSE 0 END AS images,
            a.billed_cost::numeric AS billed_cost, a.currency::text AS currency, a.cost_source::text AS cost_source
       FROM hit h
      CROSS JOIN LATERAL (SELECT k.id, k.seq, k.owner, k.metadata, k.operation FROM image_gen.jobs k WHERE k.id = h.job_id OFFSET 0) j
@@ -119,7 +119,7 @@ BEGIN
   WITH calls AS MATERIALIZED (
     SELECT j.id AS unit, 1::bigint AS weight, a.number, a.created_at AS first_call, a.created_at AS last_call, j.owner,
            j.metadata ->> 'campaign' AS campaign, j.metadata ->> 'ticket' AS ticket, j.operation, a.provider, a.model, a.status, a.error_code,
-           CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id) ELSE 0 END AS images,
+           CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id AND c.attempt = a.number) ELSE 0 END AS images,
            a.billed_cost, a.currency, a.cost_source
       FROM unnest(seqs) u(seq)
      CROSS JOIN LATERAL (SELECT k.id, k.owner, k.metadata, k.operation FROM image_gen.jobs k WHERE k.seq = u.seq OFFSET 0) j

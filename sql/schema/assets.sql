@@ -6,6 +6,7 @@ CREATE TABLE image_gen.campaign_assets (
   id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   job_id          text COLLATE "C" NOT NULL,
   position        image_gen.positive NOT NULL,
+  attempt         image_gen.positive NOT NULL DEFAULT 1,
   campaign        text,
   shot            text,
   ticket          text,
@@ -44,7 +45,7 @@ COMMENT ON TABLE image_gen.campaign_assets IS 'Finished images: one row each, wi
 COMMENT ON COLUMN image_gen.campaign_assets.url IS 'Where the provider has it, or image-gen:sha256:... for bytes kept in image_gen_internal.blobs.';
 COMMENT ON COLUMN image_gen.campaign_assets.url_expires_at IS 'When the provider deletes it; NULL when it says nothing.';
 COMMENT ON COLUMN image_gen.campaign_assets.width IS 'Pixels, from the bytes; NULL when the image could not be fetched.';
-COMMENT ON COLUMN image_gen.campaign_assets.billed_cost IS 'This image''s share of jobs.billed_cost; the shares add up exactly. NULL when that is unknown.';
+COMMENT ON COLUMN image_gen.campaign_assets.billed_cost IS 'This image''s share of jobs.billed_cost; the shares add up exactly. NULL when that is unknown, and while further images of the job are being made.';
 COMMENT ON COLUMN image_gen.campaign_assets.known_cost IS 'This image''s share of jobs.known_cost.';
 
 CREATE TABLE image_gen_internal.blobs (
@@ -59,6 +60,7 @@ COMMENT ON TABLE image_gen_internal.blobs IS 'Bytes of images by their SHA-256: 
 COMMENT ON COLUMN image_gen.campaign_assets.id IS 'For asset_bytes(id).';
 COMMENT ON COLUMN image_gen.campaign_assets.job_id IS 'The job that made it.';
 COMMENT ON COLUMN image_gen.campaign_assets.position IS 'Within its job, from 1.';
+COMMENT ON COLUMN image_gen.campaign_assets.attempt IS 'attempts.number of the call that made it.';
 COMMENT ON COLUMN image_gen.campaign_assets.campaign IS 'metadata ->> campaign.';
 COMMENT ON COLUMN image_gen.campaign_assets.shot IS 'metadata ->> shot.';
 COMMENT ON COLUMN image_gen.campaign_assets.ticket IS 'metadata ->> ticket.';

@@ -24,6 +24,7 @@ CREATE TABLE image_gen.attempts (
   cost_source    image_gen.cost_source NOT NULL DEFAULT 'unknown',
   claimed_cost   numeric,
   estimated_cost numeric,
+  estimated_rest numeric,
   usage           jsonb,
   tokens         jsonb,
   render_seconds numeric,
@@ -41,7 +42,6 @@ CREATE TABLE image_gen.attempts (
 ) WITH (fillfactor = 70);
 CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at);
 CREATE INDEX attempts_unknown ON image_gen.attempts (job_id) WHERE billed_cost IS NULL AND status <> 'running';
-CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts (job_id) WHERE status = 'succeeded';
 COMMENT ON TABLE image_gen.attempts IS 'Calls to providers: one row a call, never deleted alone (see prune). The row is committed before the request is sent. Calls that a provider in an outage turned away are one row, see sends.';
 COMMENT ON COLUMN image_gen.attempts.status IS 'uncertain: sent, and unknown whether it was accepted. It is never sent again by itself.';
 COMMENT ON COLUMN image_gen.attempts.remote_id IS 'The provider''s id of the task, committed before the first poll.';
@@ -66,6 +66,7 @@ COMMENT ON COLUMN image_gen.attempts.seed IS 'As the provider reports it, else a
 COMMENT ON COLUMN image_gen.attempts.currency IS 'ISO 4217.';
 COMMENT ON COLUMN image_gen.attempts.cost_source IS 'reported: the provider said so. priced: computed. unknown.';
 COMMENT ON COLUMN image_gen.attempts.estimated_cost IS 'USD, expected before it was sent; NULL is unknown.';
+COMMENT ON COLUMN image_gen.attempts.estimated_rest IS 'USD, expected for the calls after it, where the images that are wanted take several; NULL is unknown.';
 COMMENT ON COLUMN image_gen.attempts.usage IS 'What a price was, or would have been, applied to: {"images", "pixels", "inputs", "seconds", "quality", "tokens"}; NULL where no price decides.';
 COMMENT ON COLUMN image_gen.attempts.tokens IS '{"text_in", "image_in", "image_out"}, where the provider counts them.';
 COMMENT ON COLUMN image_gen.attempts.render_seconds IS 'As the provider reports it, else from send to image.';

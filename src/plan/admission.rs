@@ -95,6 +95,18 @@ pub struct Answer {
     pub admission: Admission,
 }
 
+impl Answer {
+    /// How long all calls of the first candidate take together, one after the other.
+    pub fn seconds(&self, request: &Request) -> Option<f64> {
+        self.admission.first().map(|candidate| seconds(candidate, self.need.task, request))
+    }
+}
+
+fn seconds(candidate: &Candidate, task: Task, request: &Request) -> f64 {
+    let all = candidate.typical_seconds * f64::from(provider::calls(candidate, task, request));
+    (all * 1000.0).round() / 1000.0
+}
+
 impl Wanted<'_> {
     /// Decides it.
     pub fn ask(&self, snapshot: &Snapshot, purpose: Purpose) -> Result<Answer, Rejection> {
@@ -227,7 +239,7 @@ fn describe(candidate: &Candidate, task: Task, request: &Request) -> Map<String,
         "provider": candidate.provider,
         "model": candidate.model,
         "estimated_cost": cost.map(|c| c.normalize().to_string()),
-        "estimated_seconds": candidate.typical_seconds,
+        "estimated_seconds": seconds(candidate, task, request),
         "warnings": prepared.map(|p| p.warnings).unwrap_or_default(),
         "request": sent,
     });

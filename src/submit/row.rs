@@ -119,6 +119,7 @@ impl NewJob {
     pub fn new(submission: &Submission, draft: Draft, hash: Option<Vec<u8>>, inputs: &mut RowInputs) -> Self {
         let Draft { job_id, checked, answer } = draft;
         let first = answer.admission.first();
+        let seconds = answer.seconds(&checked.request);
         let cost = answer.admission.cost().map(|c| c.normalize().to_string());
         let mut parameters = serde_json::to_value(&checked.request).unwrap_or_default();
         if let Value::Object(parameters) = &mut parameters {
@@ -141,7 +142,7 @@ impl NewJob {
             deadline: submission.deadline.filter(|deadline| *deadline != i64::MAX),
             max_cost: submission.max_cost.clone().and_then(IntoDatum::into_datum),
             allow_unpriced: submission.allow_unpriced,
-            estimated_seconds: first.and_then(|c| inputs.seconds.value(c.typical_seconds.to_string())),
+            estimated_seconds: seconds.and_then(|seconds| inputs.seconds.value(seconds.to_string())),
             estimated_cost: cost.and_then(|cost| inputs.cost.value(cost)),
             warnings: inputs.warnings.value(json!(answer.admission.warnings).to_string()),
             priority: checked.priority.map(|p| p.as_str()),

@@ -154,7 +154,11 @@ impl Commit {
 
     /// Whether it brings images.
     pub fn delivers(&self) -> bool {
-        let delivers = |entry: &Entry| matches!(entry, Entry::Close { status: JobStatus::Succeeded, .. });
+        let delivers = |entry: &Entry| match entry {
+            Entry::Close { status, .. } => *status == JobStatus::Succeeded,
+            Entry::Later { pictures, .. } => !pictures.is_empty(),
+            _ => false,
+        };
         self.entries.iter().any(delivers)
     }
 
@@ -175,11 +179,13 @@ impl Commit {
                     warnings.retain(|warning| warning.code != "not_stored");
                     warnings.push(Warning::new("not_stored", message));
                 }
-                Entry::Close { pictures, .. } => pictures.iter_mut().for_each(|picture| match omission {
-                    Omission::Details => (picture.lifetime, picture.seed) = (None, None),
-                    Omission::Bytes if picture.url.is_some() => picture.bytes = None,
-                    Omission::Bytes | Omission::Figures => {}
-                }),
+                Entry::Close { pictures, .. } | Entry::Later { pictures, .. } => {
+                    pictures.iter_mut().for_each(|picture| match omission {
+                        Omission::Details => (picture.lifetime, picture.seed) = (None, None),
+                        Omission::Bytes if picture.url.is_some() => picture.bytes = None,
+                        Omission::Bytes | Omission::Figures => {}
+                    });
+                }
                 _ => {}
             }
         }
@@ -189,7 +195,7 @@ impl Commit {
     /// none of the texts and images that came from outside, but for where the images are.
     pub fn reduce(&mut self, why: &str) {
         let pictures = self.entries.iter().flat_map(|entry| match entry {
-            Entry::Close { pictures, .. } => pictures.as_slice(),
+            Entry::Close { pictures, .. } | Entry::Later { pictures, .. } => pictures.as_slice(),
             _ => &[],
         });
         let urls: Vec<&str> = pictures.filter_map(|picture| picture.url.as_deref()).collect();

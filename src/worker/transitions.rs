@@ -203,7 +203,7 @@ struct Batch<'a> {
     requeues: Requeues,
     finishes: Finishes<'a>,
     begins: Begins<'a>,
-    /// Of jobs that finish.
+    /// What the calls that ended have made.
     pictures: Vec<(i64, &'a str, &'a [Picture])>,
 }
 
@@ -217,7 +217,8 @@ impl<'a> Batch<'a> {
                 Entry::Begin { .. } => self.begins.add(seq, entry),
                 Entry::Checkpoint { .. } => self.checkpoints.add(seq, entry),
                 Entry::End { .. } => self.ends.add(seq, entry),
-                Entry::Later { after, progress } => {
+                Entry::Later { after, progress, pictures } => {
+                    self.pictures.push((seq, &commit.job_id, pictures));
                     self.requeues.seq.push(seq);
                     self.requeues.delay.push(after.as_secs_f64());
                     self.requeues.progress.push(json(progress));
@@ -241,12 +242,12 @@ impl<'a> Batch<'a> {
         let written = |seq| (seq, Verdict::Written);
         verdicts.extend(self.checkpoints.write(epoch).into_iter().map(written));
         self.ends.write(epoch);
-        verdicts.extend(self.requeues.write(epoch).into_iter().map(written));
-        let finished: HashSet<i64> = self.finishes.write(epoch).into_iter().collect();
+        let mut ours: HashSet<i64> = self.requeues.write(epoch).into_iter().collect();
+        ours.extend(self.finishes.write(epoch));
         // After that, because only now is it known which jobs are ours: images of another one's would never be removed.
-        let kept = self.pictures.into_iter().filter(|(seq, ..)| finished.contains(seq));
+        let kept = self.pictures.into_iter().filter(|(seq, ..)| ours.contains(seq));
         deliver(kept.map(|(_, job, pictures)| (job, pictures)).collect());
-        verdicts.extend(finished.into_iter().map(written));
+        verdicts.extend(ours.into_iter().map(written));
         verdicts.extend(self.begins.write(epoch));
         verdicts
     }
@@ -276,6 +277,7 @@ struct Begins<'a> {
     warnings: Vec<JsonB>,
     estimated_cost: Vec<Option<AnyNumeric>>,
     progress: Vec<JsonB>,
+    estimated_rest: Vec<Option<AnyNumeric>>,
 }
 
 impl<'a> Begins<'a> {
@@ -289,6 +291,7 @@ impl<'a> Begins<'a> {
             seed_honored,
             warnings,
             estimated_cost,
+            estimated_rest,
             progress,
         } = entry
         else {
@@ -304,10 +307,11 @@ impl<'a> Begins<'a> {
         self.warnings.push(json(warnings));
         self.estimated_cost.push(estimated_cost.and_then(numeric));
         self.progress.push(json(progress));
+        self.estimated_rest.push(estimated_rest.and_then(numeric));
     }
 
     fn write(self, epoch: i64) -> Vec<(i64, Verdict)> {
-        static TYPES: [pg_sys::Oid; 11] = [
+        static TYPES: [pg_sys::Oid; 12] = [
             INT8OID,
             INT8ARRAYOID,
             INT4ARRAYOID,
@@ -319,6 +323,7 @@ impl<'a> Begins<'a> {
             JSONBARRAYOID,
             NUMERICARRAYOID,
             JSONBARRAYOID,
+            NUMERICARRAYOID,
         ];
         thread_local!(static BEGIN: Statement = function("begin", &TYPES));
         if self.seq.is_empty() {
@@ -336,6 +341,7 @@ impl<'a> Begins<'a> {
             argument(self.warnings),
             argument(self.estimated_cost),
             argument(self.progress),
+            argument(self.estimated_rest),
         ];
         let verdict = |row: &Row| {
             let verdict = match row.get::<String>(2).as_deref() {
@@ -590,27 +596,23 @@ fn deliver(jobs: Vec<(&str, &[Picture])>) {
         static DELIVER: Statement = function("insert_assets", &TYPES);
         static KEEP: Statement = function("store_blob", &[TEXTOID, TEXTOID, BYTEAOID]);
     }
-    let pictures: Vec<(&str, i32, &Picture)> = jobs
-        .into_iter()
-        .flat_map(|(job, pictures)| {
-            (1..).zip(pictures).map(move |(position, picture)| (job, position, picture))
-        })
-        .collect();
+    let pictures: Vec<(&str, &Picture)> =
+        jobs.into_iter().flat_map(|(job, pictures)| pictures.iter().map(move |p| (job, p))).collect();
     if pictures.is_empty() {
         return;
     }
-    let facts = || pictures.iter().map(|(.., picture)| picture.facts.as_ref());
+    let facts = || pictures.iter().map(|(_, picture)| picture.facts.as_ref());
     let arguments = [
-        argument(pictures.iter().map(|(job, ..)| Text(job)).collect::<Vec<_>>()),
-        argument(pictures.iter().map(|(_, position, _)| *position).collect::<Vec<_>>()),
-        argument(pictures.iter().map(|(.., picture)| text(&picture.url)).collect::<Vec<_>>()),
+        argument(pictures.iter().map(|(job, _)| Text(job)).collect::<Vec<_>>()),
+        argument(pictures.iter().map(|(_, picture)| picture.position as i32).collect::<Vec<_>>()),
+        argument(pictures.iter().map(|(_, picture)| text(&picture.url)).collect::<Vec<_>>()),
         argument(
             pictures
                 .iter()
-                .map(|(.., picture)| picture.lifetime.map(|l| l.as_secs() as i64))
+                .map(|(_, picture)| picture.lifetime.map(|l| l.as_secs() as i64))
                 .collect::<Vec<_>>(),
         ),
-        argument(pictures.iter().map(|(.., picture)| picture.seed).collect::<Vec<_>>()),
+        argument(pictures.iter().map(|(_, picture)| picture.seed).collect::<Vec<_>>()),
         argument(facts().map(|f| f.and_then(|f| f.width).map(|w| w as i32)).collect::<Vec<_>>()),
         argument(facts().map(|f| f.and_then(|f| f.height).map(|h| h as i32)).collect::<Vec<_>>()),
         argument(facts().map(|f| f.map(|f| Text(&f.content_type))).collect::<Vec<_>>()),
@@ -618,7 +620,7 @@ fn deliver(jobs: Vec<(&str, &[Picture])>) {
         argument(facts().map(|f| f.map(|f| Text(&f.sha256))).collect::<Vec<_>>()),
     ];
     DELIVER.with(|deliver| deliver.run(&arguments, |_| ()));
-    for (.., picture) in &pictures {
+    for (_, picture) in &pictures {
         if let (Some(facts), Some(bytes)) = (&picture.facts, &picture.bytes) {
             let arguments = [
                 argument(Text(&facts.sha256)),

@@ -42,16 +42,17 @@ BEGIN
         verdicts := verdicts || coalesce((SELECT jsonb_object_agg(b.seq, b.verdict) FROM image_gen_internal.begin(this_epoch, s, ARRAY(SELECT (x ->> 'number')::int FROM unnest(e) x),
           ARRAY(SELECT x ->> 'provider' FROM unnest(e) x), ARRAY(SELECT x ->> 'model' FROM unnest(e) x), ARRAY(SELECT x ->> 'prompt' FROM unnest(e) x),
           ARRAY(SELECT (x ->> 'seed')::bigint FROM unnest(e) x), ARRAY(SELECT (x ->> 'seed_honored')::boolean FROM unnest(e) x), ARRAY(SELECT x -> 'warnings' FROM unnest(e) x),
-          ARRAY(SELECT (x ->> 'estimated_cost')::numeric FROM unnest(e) x), ARRAY(SELECT x -> 'progress' FROM unnest(e) x)) b), '{}');
+          ARRAY(SELECT (x ->> 'estimated_cost')::numeric FROM unnest(e) x), ARRAY(SELECT x -> 'progress' FROM unnest(e) x),
+          ARRAY(SELECT (x ->> 'estimated_rest')::numeric FROM unnest(e) x)) b), '{}');
       END IF;
-      IF kind = 4 THEN
-        PERFORM image_gen_internal.insert_assets(array_agg(j.id ORDER BY j.id, p.position), array_agg(p.position::int ORDER BY j.id, p.position), array_agg(p.value ->> 'url' ORDER BY j.id, p.position),
+      IF kind IN (3, 4) THEN
+        PERFORM image_gen_internal.insert_assets(array_agg(j.id ORDER BY j.id, p.position), array_agg(coalesce((p.value ->> 'position')::int, p.position::int) ORDER BY j.id, p.position), array_agg(p.value ->> 'url' ORDER BY j.id, p.position),
                                    array_agg((p.value ->> 'lifetime_seconds')::bigint ORDER BY j.id, p.position), array_agg((p.value ->> 'seed')::bigint ORDER BY j.id, p.position),
                                    array_agg((p.value ->> 'width')::int ORDER BY j.id, p.position), array_agg((p.value ->> 'height')::int ORDER BY j.id, p.position),
                                    array_agg(p.value ->> 'content_type' ORDER BY j.id, p.position), array_agg((p.value ->> 'byte_size')::bigint ORDER BY j.id, p.position),
                                    array_agg(p.value ->> 'sha256' ORDER BY j.id, p.position))
            FROM unnest(s, e) AS c(seq, entry) CROSS JOIN LATERAL (SELECT o.id FROM image_gen.jobs o WHERE o.seq = c.seq OFFSET 0) j CROSS JOIN LATERAL jsonb_array_elements(c.entry -> 'images') WITH ORDINALITY AS p(value, position)
-          WHERE c.seq = ANY (ours) AND c.entry ->> 'status' = 'succeeded';
+          WHERE c.seq = ANY (ours) AND coalesce(c.entry ->> 'status', 'succeeded') = 'succeeded';
       END IF;
     END LOOP;
   END LOOP;

@@ -50,9 +50,9 @@ pub fn fill(admin: &mut Session, jobs: u64, days: u32) {
                          SELECT 2, 'fal', 'succeeded', NULL, 0.05 WHERE n % 20 = 3) a"
     ));
     admin.run(&format!(
-        "INSERT INTO image_gen.campaign_assets (job_id, position, campaign, shot, ticket, url, provider, model, seed, prompt, width, height,
+        "INSERT INTO image_gen.campaign_assets (job_id, position, attempt, campaign, shot, ticket, url, provider, model, seed, prompt, width, height,
                                                 billed_cost, known_cost, cost_source, metadata, owner, created_at)
-         SELECT j.id, 1, j.metadata ->> 'campaign', j.metadata ->> 'shot', j.metadata ->> 'ticket', 'https://pictures/' || j.seq, a.provider, a.model,
+         SELECT j.id, 1, a.number, j.metadata ->> 'campaign', j.metadata ->> 'shot', j.metadata ->> 'ticket', 'https://pictures/' || j.seq, a.provider, a.model,
                 a.seed, a.prompt, 1024, 1024, j.billed_cost, j.known_cost, j.cost_source, j.metadata, j.owner, j.finished_at
            FROM image_gen.jobs j JOIN image_gen.attempts a ON a.job_id = j.id AND a.status = 'succeeded' WHERE j.id LIKE '{prefix}%'"
     ));

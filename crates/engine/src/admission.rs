@@ -163,7 +163,7 @@ impl Admission {
         self.head.as_ref().and_then(|head| self.route.get(head.index))
     }
 
-    /// What its call is expected to cost, in USD; `None` is unknown.
+    /// What its calls are expected to cost, in USD; `None` is unknown.
     pub fn cost(&self) -> Option<Decimal> {
         self.head.as_ref().and_then(|head| head.cost)
     }
@@ -381,6 +381,13 @@ fn preview(like: &Candidate) -> Candidate {
         provider: "preview".into(),
         kind: "preview".into(),
         remote_name: "preview".into(),
+        // Drawn all at once, whatever the model could.
+        max_n: crate::job::MAX_N as u32,
+        parameters: {
+            let mut parameters = like.parameters.as_ref().clone();
+            parameters.entry("n".into()).or_default().only.clear();
+            parameters.into()
+        },
         max_in_flight: None,
         requests_per_minute: None,
         ..like.clone()

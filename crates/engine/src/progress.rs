@@ -5,11 +5,19 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::Candidate;
+use crate::job::Request;
+use crate::seed;
 
 /// What happened to a job so far, as far as it decides what comes next.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Progress {
+    /// How many images were asked for so far, of those that it is to have, in calls that made some.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub asked: u32,
+    /// How many images it has so far.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub delivered: u32,
     /// How often it was put off because a candidate was unwell, although another one was left.
     #[serde(skip_serializing_if = "is_zero")]
     pub waits: u32,
@@ -57,6 +65,12 @@ fn is_zero(n: &u32) -> bool {
 }
 
 impl Progress {
+    /// Leaves of a request what is still to be made, with the seed of the next image.
+    pub fn take_off(&self, request: &mut Request) {
+        request.n = request.n.saturating_sub(self.asked).max(1);
+        request.seed = seed::nth(request.seed, self.asked);
+    }
+
     /// True when the candidate has been given up.
     pub fn gave_up(&self, candidate: &Candidate) -> bool {
         self.failed.contains(&candidate.name())

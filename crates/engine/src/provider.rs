@@ -19,6 +19,7 @@ mod replicate;
 mod request_builder;
 mod stability;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -396,7 +397,29 @@ pub fn can(candidate: &Candidate, task: Task) -> bool {
     candidate.operations.contains(&task_at(task, candidate))
 }
 
-/// What would be sent to a candidate for a request, or why it cannot do it: all that is known without sending anything.
+/// How many images a candidate makes in one call.
+fn images_per_call(candidate: &Candidate, task: Task) -> u32 {
+    match candidate.parameter("n", task_at(task, candidate)) {
+        Some(_) => candidate.max_n.max(1),
+        None => 1,
+    }
+}
+
+/// How many calls a request takes at a candidate: they are made one after the other.
+pub fn calls(candidate: &Candidate, task: Task, request: &Request) -> u32 {
+    request.n.div_ceil(images_per_call(candidate, task))
+}
+
+/// What the first of those calls asks for; the request itself where one is enough.
+pub fn first_call<'a>(candidate: &Candidate, task: Task, request: &'a Request) -> Cow<'a, Request> {
+    let most = images_per_call(candidate, task);
+    match request.n > most {
+        true => Cow::Owned(Request { n: most, ..request.clone() }),
+        false => Cow::Borrowed(request),
+    }
+}
+
+/// What would be sent first to a candidate for a request, or why it cannot do it: all that is known without sending anything.
 pub fn plan(
     candidate: &Candidate,
     task: Task,
@@ -415,12 +438,6 @@ pub fn plan(
             format!("Kinds are: {}.", kinds.join(", ")),
         ));
     };
-    if request.n > candidate.max_n {
-        return Err(Invalid::new(
-            format!("{} makes {} in one call, n is {}", candidate.name(), candidate.max_n, request.n),
-            "Queue several jobs, or choose a model with a higher max_n in image_gen.models.",
-        ));
-    }
     let limit = candidate.prompt_chars.map_or(crate::job::MAX_PROMPT_CHARS, |c| c as usize);
     let length = request.prompt.chars().count();
     if length > limit {
@@ -438,10 +455,43 @@ pub fn plan(
         padded.set(Role::Mask, Input::stand_in());
         inputs = &padded;
     }
-    adapter.prepare(&Call { task: task_here, request, candidate, inputs, found, tag })
+    let first = first_call(candidate, task, request);
+    let mut prepared =
+        adapter.prepare(&Call { task: task_here, request: &first, candidate, inputs, found, tag })?;
+    let calls = calls(candidate, task, request);
+    if calls > 1 {
+        let message = format!(
+            "{} makes {} in a call: {calls} calls are made, one after the other",
+            candidate.name(),
+            if first.n == 1 { "one image".to_owned() } else { format!("{} images", first.n) }
+        );
+        prepared.warnings.push(Warning::new("several_calls", message));
+    }
+    Ok(prepared)
 }
 
-/// What a request is expected to cost at a candidate, in USD; `None` when its prices do not say, or say it in another
+/// What all calls for a request are expected to cost at a candidate, in USD; `None` when its prices do not say, or say it in
+/// another currency. `prepared` is the first of them.
+pub fn expected_total(
+    candidate: &Candidate,
+    task: Task,
+    request: &Request,
+    prepared: &Prepared,
+    inputs: &[u64],
+) -> Option<Decimal> {
+    let first = first_call(candidate, task, request);
+    let each = expected_cost(candidate, &first, prepared, inputs)?;
+    let whole = each.checked_mul(Decimal::from(request.n / first.n))?;
+    match request.n % first.n {
+        0 => Some(whole),
+        n => {
+            let last = Request { n, ..request.clone() };
+            whole.checked_add(expected_cost(candidate, &last, prepared, inputs)?)
+        }
+    }
+}
+
+/// What a call is expected to cost at a candidate, in USD; `None` when its prices do not say, or say it in another
 /// currency. `inputs` are the pixels of the images that go in, as far as they are known.
 pub fn expected_cost(
     candidate: &Candidate,

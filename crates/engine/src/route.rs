@@ -136,9 +136,9 @@ pub struct Route {
 pub struct Head {
     /// Its place in [`Route::candidates`].
     pub index: usize,
-    /// What it would be sent.
+    /// What it would be sent first.
     pub prepared: Prepared,
-    /// What that is expected to cost, in USD; `None` is unknown.
+    /// What all calls for the request are expected to cost, in USD; `None` is unknown.
     pub cost: Option<Decimal>,
 }
 
@@ -300,7 +300,7 @@ pub fn is_local(kind: &str) -> bool {
     Priority::Privacy.kinds().contains(&kind)
 }
 
-/// What would be sent to a candidate and what that is expected to cost, or why it is out.
+/// What would be sent first to a candidate and what all calls for the request are expected to cost, or why it is out.
 pub fn fits(
     candidate: &Candidate,
     task: Task,
@@ -310,7 +310,7 @@ pub fn fits(
     let inputs = Inputs::stand_ins(request);
     let prepared = provider::plan(candidate, task, request, &inputs, &BTreeMap::new(), "planned")
         .map_err(|invalid| Exclusion::Unfit(format!("{invalid}. {}", invalid.hint)))?;
-    let cost = provider::expected_cost(candidate, request, &prepared, &[]);
+    let cost = provider::expected_total(candidate, task, request, &prepared, &[]);
     match ceiling {
         Some(ceiling) if cost.is_none_or(|cost| cost > ceiling) => Err(Exclusion::TooDear),
         _ => Ok((prepared, cost)),

@@ -17,6 +17,7 @@ mod journal;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -212,6 +213,8 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Run {
     job: Job,
+    /// What the candidate is asked for in one call, where that is not all that is left.
+    part: Option<Request>,
     plan: Plan,
     /// Candidates that are unwell just now, when to ask for each of them again, and what it suffers from.
     unwell: Vec<(String, Duration, ErrorCode)>,
@@ -245,15 +248,17 @@ pub struct Run {
 }
 
 impl Run {
-    /// A job of which nothing is on its way, and `attempts` of which are behind it. `None` when the route is empty.
+    /// A job of which nothing is on its way, and `attempts` of which are behind it: what is left of it, see
+    /// [`Progress::take_off`]. `None` when the route is empty.
     pub fn new(mut job: Job, plan: Plan, attempts: u32) -> Option<Self> {
         let candidate = plan.route.first()?.clone();
         let task = provider::task_at(job.request.task(job.operation), &candidate);
         if let Some(prompt) = &plan.progress.prompt {
             job.request.prompt = prompt.clone();
         }
-        Some(Run {
+        let mut run = Run {
             job,
+            part: None,
             tries: 0,
             plan,
             unwell: vec![],
@@ -277,7 +282,23 @@ impl Run {
             resend_uncertain: false,
             sanity: Sanity::default(),
             state: State::New,
-        })
+        };
+        run.divide();
+        Some(run)
+    }
+
+    /// Finds out what the candidate is asked for in one call.
+    fn divide(&mut self) {
+        let task = self.job.request.task(self.job.operation);
+        self.part = match provider::first_call(&self.candidate, task, &self.job.request) {
+            Cow::Owned(part) => Some(part),
+            Cow::Borrowed(_) => None,
+        };
+    }
+
+    /// What the candidate is asked for in one call.
+    fn asked(&self) -> &Request {
+        self.part.as_ref().unwrap_or(&self.job.request)
     }
 
     /// A job whose attempt `number` was accepted by the provider in an earlier life of the worker, or (without a remote
@@ -462,7 +483,7 @@ impl Run {
     fn call<'a>(&'a self, tag: &'a str) -> Call<'a> {
         Call {
             task: self.task,
-            request: &self.job.request,
+            request: self.asked(),
             candidate: &self.candidate,
             inputs: &self.inputs,
             found: &self.found,

@@ -23,6 +23,11 @@ pub fn derive(base: i64, label: &str) -> i64 {
     i64::from(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) & 0x7fff_ffff)
 }
 
+/// The seed of the image so many places after the one that has `base`.
+pub fn nth(base: i64, places: u32) -> i64 {
+    (base + i64::from(places)).rem_euclid(MAX_SEED + 1)
+}
+
 /// The seed of a job whose caller gave none: derived from the job's id, so it can be audited.
 pub fn for_job(job_id: &str) -> i64 {
     derive(0, job_id)
@@ -52,6 +57,7 @@ mod tests {
         assert_eq!(derive(73104, "lifestyle"), derive(73104, "lifestyle"));
         assert_ne!(derive(73104, "lifestyle"), derive(73104, "detail"));
         assert_ne!(derive(73104, "lifestyle"), derive(73105, "lifestyle"));
+        assert_eq!([nth(7, 0), nth(7, 3), nth(MAX_SEED, 1)], [7, 10, 0]);
         for label in ["", "hero", "détail", "a\0b"] {
             assert!((0..=MAX_SEED).contains(&derive(i64::MIN, label)));
         }

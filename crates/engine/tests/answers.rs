@@ -261,7 +261,7 @@ fn drive_n(
                     for entry in entries {
                         match entry {
                             Entry::Begin { number, .. } => (begun, attempts) = (true, number),
-                            Entry::Later { after, progress: p } => {
+                            Entry::Later { after, progress: p, .. } => {
                                 now += i64::try_from(after.as_millis()).unwrap();
                                 (later, progress) = (true, p);
                             }

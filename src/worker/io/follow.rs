@@ -177,11 +177,14 @@ fn start(
     let deadline = deadline.map(clock::from_wall);
     let wishes = preferences.unwrap_or_default();
     let target = details.target;
+    // What is left of it is to be had.
+    let mut rest = request;
+    details.progress.take_off(&mut rest);
     let query = Query {
         purpose: Purpose::Run,
         job_id,
-        need: Need::of(&request, operation),
-        request: &request,
+        need: Need::of(&rest, operation),
+        request: &rest,
         target: &target,
         priority: details.priority,
         max_cost: details.max_cost,
@@ -199,7 +202,7 @@ fn start(
         progress: details.progress.clone(),
         ceiling: details.max_cost,
     };
-    let job = |request| Job { id: job_id.to_owned(), operation, request, pictures, deadline };
+    let job = || Job { id: job_id.to_owned(), operation, request: rest.clone(), pictures, deadline };
     if let Some(resume) = resume {
         let doubted = resume.claimed.map(|claimed| Cost { claimed: Some(claimed), ..Cost::unknown() });
         let cost = doubted.or(resume.cost.map(Cost::reported));
@@ -215,15 +218,14 @@ fn start(
         // It goes on where it was accepted, whatever has become of the others.
         let plan = plan(admitted.map(|admission| admission.route).unwrap_or_default());
         let sent_at = clock::from_wall(resume.sent_at);
-        let job = job(request.clone());
-        let run = Run::resume(job, plan, candidate, resume.number, remote, cost.clone(), sent_at);
+        let run = Run::resume(job(), plan, candidate, resume.number, remote, cost.clone(), sent_at);
         return run
             .map(|run| (run.patience(config.outage_timeout).sanity(config.sanity), true))
             .ok_or_else(lost);
     }
     let admission = admitted.map_err(|rejection| vec![closed(rejection.failure())])?;
     let plan = plan(admission.route);
-    let run = Run::new(job(request.clone()), plan, attempts);
+    let run = Run::new(job(), plan, attempts);
     let run = run.ok_or_else(|| vec![closed(Failure::NotSupported.because("no provider can do it"))])?;
     Ok((
         run.resend_uncertain(config.resend_uncertain).patience(config.outage_timeout).sanity(config.sanity),
@@ -408,7 +410,7 @@ impl Task {
     fn keep(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
         if !self.context.config.borrow().keep_all_bytes {
             for entry in &mut entries {
-                if let Entry::Close { pictures, .. } = entry {
+                if let Entry::Close { pictures, .. } | Entry::Later { pictures, .. } = entry {
                     pictures.iter_mut().filter(|p| !p.inline).for_each(|p| p.bytes = None);
                 }
             }

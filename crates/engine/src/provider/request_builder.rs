@@ -89,7 +89,7 @@ impl<'a> RequestBuilder<'a> {
             (n, false) => {
                 return Err(Invalid::new(
                     format!("{} makes one image in a call, n is {n}", self.call.candidate.name()),
-                    "Queue several jobs, or choose a model with a higher max_n in image_gen.models.",
+                    "Ask for one image in each call.",
                 ));
             }
         }

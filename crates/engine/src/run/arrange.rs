@@ -173,7 +173,7 @@ impl Run {
                 self.warnings.extend(prepared.warnings.iter().cloned());
                 let seed_honored = prepared.seed_honored;
                 self.prepared = Some(prepared);
-                let begin = self.begin_entry(seed_honored, self.expected());
+                let begin = self.begin_entry(seed_honored, self.expected(), self.expected_rest());
                 self.state = State::Beginning;
                 Step::Commit(vec![begin])
             }
@@ -224,7 +224,7 @@ impl Run {
                     _ => rejection,
                 };
                 // It counts as an attempt, so that it shows where the job got stuck.
-                let begin = self.begin_entry(false, Some(Decimal::ZERO));
+                let begin = self.begin_entry(false, Some(Decimal::ZERO), Some(Decimal::ZERO));
                 let free = Rejection { charge: Charge::Free, ..rejection };
                 match self.rejected(free, None) {
                     Step::Commit(mut entries) => {
@@ -237,7 +237,12 @@ impl Run {
         }
     }
 
-    fn begin_entry(&mut self, seed_honored: bool, estimated_cost: Option<Decimal>) -> Entry {
+    fn begin_entry(
+        &mut self,
+        seed_honored: bool,
+        estimated_cost: Option<Decimal>,
+        estimated_rest: Option<Decimal>,
+    ) -> Entry {
         self.number += 1;
         self.tries += 1;
         Entry::Begin {
@@ -249,6 +254,7 @@ impl Run {
             seed_honored,
             warnings: self.warnings.clone(),
             estimated_cost,
+            estimated_rest,
             progress: self.plan.progress.clone(),
         }
     }

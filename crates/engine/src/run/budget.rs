@@ -16,7 +16,18 @@ impl Run {
     /// What the call that is about to begin is expected to cost.
     pub(super) fn expected(&self) -> Option<Decimal> {
         let prepared = self.prepared.as_ref()?;
-        provider::expected_cost(&self.candidate, &self.job.request, prepared, &self.input_pixels)
+        provider::expected_cost(&self.candidate, self.asked(), prepared, &self.input_pixels)
+    }
+
+    /// What the calls are expected to cost that follow it.
+    pub(super) fn expected_rest(&self) -> Option<Decimal> {
+        if self.part.is_none() {
+            return Some(Decimal::ZERO);
+        }
+        let (prepared, request) = (self.prepared.as_ref()?, &self.job.request);
+        let task = request.task(self.job.operation);
+        let all = provider::expected_total(&self.candidate, task, request, prepared, &self.input_pixels)?;
+        all.checked_sub(self.expected()?)
     }
 
     /// The budget does not allow this call: another candidate may be cheaper, else a person can allow it.

@@ -104,6 +104,7 @@ impl Run {
                 let outage = progress.outages.get(&candidate.name());
                 self.tries = outage.map_or(0, |outage| outage.tries);
                 self.candidate = candidate;
+                self.divide();
                 self.state = State::Entering;
                 Step::Enter
             }

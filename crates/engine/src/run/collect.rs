@@ -180,7 +180,7 @@ impl Run {
                 Ok(facts) => {
                     let (url, lifetime) = (Some(url.clone()), *lifetime);
                     let (facts, bytes) = (Some(facts), Some(bytes));
-                    collection.done.push(Picture { url, lifetime, facts, bytes, inline: false, seed: None });
+                    collection.done.push(Picture { url, lifetime, facts, bytes, ..Picture::default() });
                     (collection.tries, collection.moved) = (0, None);
                     self.collect(collection)
                 }
@@ -205,14 +205,7 @@ impl Run {
                 match facts {
                     Ok(facts) => {
                         let (facts, bytes) = (Some(facts), Some(bytes));
-                        collection.done.push(Picture {
-                            url: None,
-                            lifetime: None,
-                            facts,
-                            bytes,
-                            inline: true,
-                            seed: None,
-                        });
+                        collection.done.push(Picture { facts, bytes, inline: true, ..Picture::default() });
                     }
                     Err(flaw) => {
                         // There is no address to fetch it from again. The others are whole.
@@ -242,14 +235,7 @@ impl Run {
             let message = format!("the image could not be fetched: {}", excerpt(why));
             self.warnings.push(Warning::new("unverified", message));
             let (url, lifetime) = (Some(url.clone()), *lifetime);
-            collection.done.push(Picture {
-                url,
-                lifetime,
-                facts: None,
-                bytes: None,
-                inline: false,
-                seed: None,
-            });
+            collection.done.push(Picture { url, lifetime, ..Picture::default() });
         }
         (collection.tries, collection.moved) = (0, None);
         self.collect(collection)
@@ -278,6 +264,9 @@ impl Run {
     fn succeed(&mut self, mut collection: Collection) -> Step {
         let Collection { output, done, .. } = &mut collection;
         done.iter_mut().zip(&output.seeds).for_each(|(picture, seed)| picture.seed = Some(*seed));
+        let first = self.plan.progress.delivered + 1;
+        (first..).zip(done.iter_mut()).for_each(|(position, picture)| picture.position = position);
+        let made = output.pictures.len() as u32 + output.withheld + collection.broken;
         let bill = self.settle(&collection);
         if collection.output.withheld > 0 {
             let message = format!("the provider withheld {} of the images", collection.output.withheld);
@@ -297,8 +286,21 @@ impl Run {
             unsent: false,
             joins: None,
         };
-        let close = Entry::Close { status: JobStatus::Succeeded, failed: None, pictures: collection.done };
+        let pictures = collection.done;
         self.state = State::Closing;
-        Step::Commit(vec![end, close])
+        let asked = self.asked().n.max(made);
+        if asked >= self.job.request.n {
+            let close = Entry::Close { status: JobStatus::Succeeded, failed: None, pictures };
+            return Step::Commit(vec![end, close]);
+        }
+        // The rest is another call, with a fresh look at all, and at the same candidate where it can be.
+        let mut progress = self.plan.progress.clone();
+        let name = self.candidate.name();
+        (progress.asked, progress.delivered) =
+            (progress.asked + asked, progress.delivered + pictures.len() as u32);
+        progress.outages.remove(&name);
+        progress.waits = 0;
+        progress.chosen = Some(name);
+        Step::Commit(vec![end, Entry::Later { after: Duration::ZERO, progress, pictures }])
     }
 }

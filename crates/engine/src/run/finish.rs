@@ -31,7 +31,7 @@ impl Run {
         output.pictures.truncate(crate::job::MAX_N as usize);
         output.render_seconds = output.render_seconds.filter(|s| (0.0..86_400.0).contains(s));
         self.warnings.append(&mut output.warnings);
-        let (made, asked) = (output.pictures.len() as u64 + u64::from(output.withheld), self.job.request.n);
+        let (made, asked) = (output.pictures.len() as u64 + u64::from(output.withheld), self.asked().n);
         if made < u64::from(asked) {
             let message = format!("{made} of {asked} images were made");
             self.warnings.push(Warning::new("fewer_pictures", message));
@@ -51,7 +51,7 @@ impl Run {
             (Charge::Full, Some(told)) => told.into(),
             (Charge::Full, None) => {
                 let size = self.prepared.as_ref().and_then(|p| p.size);
-                self.price(self.job.request.n, size.map(Size::pixels), None, None)
+                self.price(self.asked().n, size.map(Size::pixels), None, None)
             }
         };
         self.failed(rejection.failed, bill)
@@ -80,8 +80,7 @@ impl Run {
             return if free { Cost::free() } else { cost };
         }
         let estimate = self.prepared.as_ref().and_then(|prepared| {
-            let usage =
-                provider::expected_work(&self.candidate, &self.job.request, prepared, &self.input_pixels);
+            let usage = provider::expected_work(&self.candidate, self.asked(), prepared, &self.input_pixels);
             cost::price_in(&cost.currency, &self.candidate.prices, &usage)
         });
         cost.within(self.sanity.limit(estimate))
@@ -158,7 +157,7 @@ impl Run {
     pub(super) fn later(&mut self, mut entries: Vec<Entry>, after: Duration, progress: Progress) -> Step {
         let left = |deadline: i64| Duration::from_millis(u64::try_from(deadline - self.now).unwrap_or(0));
         let after = self.job.deadline.map_or(after, |deadline| after.min(left(deadline)));
-        entries.push(Entry::Later { after, progress });
+        entries.push(Entry::Later { after, progress, pictures: vec![] });
         self.state = State::Closing;
         Step::Commit(entries)
     }

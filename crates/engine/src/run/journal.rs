@@ -66,8 +66,10 @@ impl JobStatus {
 }
 
 /// An image that goes into the database.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Picture {
+    /// Its place among those of the job, from 1.
+    pub position: u32,
     /// Where the provider has it; `None` for an image that came in the answer.
     pub url: Option<String>,
     /// How long that works.
@@ -103,6 +105,8 @@ pub enum Entry {
         warnings: Vec<Warning>,
         /// What this very call is expected to cost, in USD; `None` when unknown.
         estimated_cost: Option<Decimal>,
+        /// What the calls are expected to cost that follow it, where the images that are wanted take several.
+        estimated_rest: Option<Decimal>,
         /// How far the job has come.
         progress: Progress,
     },
@@ -151,6 +155,8 @@ pub enum Entry {
         after: Duration,
         /// How far it has come.
         progress: Progress,
+        /// Images that it has already, where further ones are still to be made.
+        pictures: Vec<Picture>,
     },
     /// The job is over.
     Close {
@@ -179,6 +185,7 @@ impl Entry {
                 seed_honored: _,
                 warnings,
                 estimated_cost: _,
+                estimated_rest: _,
                 progress,
             } => {
                 whole(prompt);
@@ -210,20 +217,38 @@ impl Entry {
                 usage.iter_mut().filter_map(|usage| usage.quality.as_mut()).for_each(whole);
                 warnings.iter_mut().for_each(|warning| excerpt(&mut warning.message));
             }
-            Entry::Later { after: _, progress } => texts_of_progress(progress, whole),
+            Entry::Later { after: _, progress, pictures } => {
+                texts_of_progress(progress, whole);
+                texts_of_pictures(pictures, whole);
+            }
             Entry::Close { status: _, failed, pictures } => {
                 failed.iter_mut().for_each(|failed| excerpt(&mut failed.message));
-                for Picture { url, lifetime: _, facts: _, bytes: _, inline: _, seed: _ } in pictures {
-                    url.iter_mut().for_each(&mut *whole);
-                }
+                texts_of_pictures(pictures, whole);
             }
         }
     }
 }
 
+fn texts_of_pictures(pictures: &mut [Picture], each: &mut dyn FnMut(&mut String)) {
+    for Picture { position: _, url, lifetime: _, facts: _, bytes: _, inline: _, seed: _ } in pictures {
+        url.iter_mut().for_each(&mut *each);
+    }
+}
+
 fn texts_of_progress(progress: &mut Progress, each: &mut dyn FnMut(&mut String)) {
     // (Outages have names of our own rows only.)
-    let Progress { waits: _, outages: _, failed, refused, reworded: _, climbing: _, rung: _, prompt, chosen } =
-        progress;
+    let Progress {
+        asked: _,
+        delivered: _,
+        waits: _,
+        outages: _,
+        failed,
+        refused,
+        reworded: _,
+        climbing: _,
+        rung: _,
+        prompt,
+        chosen,
+    } = progress;
     failed.iter_mut().chain(refused).chain(prompt).chain(chosen).for_each(each);
 }

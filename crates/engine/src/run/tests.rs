@@ -2,6 +2,7 @@
 
 mod money;
 mod outage;
+mod parts;
 mod route;
 
 use std::collections::VecDeque;
@@ -268,7 +269,7 @@ fn a_worker_that_must_end_says_that_it_did_not_send() {
     world.from(Event::Halted, "never");
     assert_eq!(world.log, ["begin", "end failed", "later"]);
     assert_eq!(world.end(), (AttemptStatus::Failed, Some(ErrorCode::Overloaded), Some("0".into())));
-    let Some(Entry::Later { after: Duration::ZERO, progress }) = world.entries.last() else { panic!() };
+    let Some(Entry::Later { after: Duration::ZERO, progress, .. }) = world.entries.last() else { panic!() };
     assert_eq!(progress.outages["bfl:m"].tries, 3, "it is no try of the provider's");
 }
 

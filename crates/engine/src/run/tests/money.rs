@@ -264,7 +264,7 @@ fn a_budget_that_somebody_else_holds_is_asked_again_and_nothing_is_counted() {
         world.budget = [Event::Busy].into();
         world.go();
         assert_eq!(world.log, ["busy", "later"]);
-        let Some(Entry::Later { after, progress }) = world.entries.last() else { panic!() };
+        let Some(Entry::Later { after, progress, .. }) = world.entries.last() else { panic!() };
         assert_eq!(*progress, before);
         assert!((150..=450).contains(&after.as_millis()), "{after:?}");
         pauses.push(*after);

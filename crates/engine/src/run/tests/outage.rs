@@ -154,7 +154,7 @@ impl Outage {
                     self.health.observe(provider, model, failure, 5, self.now);
                     joins.map(|number| self.attempts.insert(job, number));
                 }
-                Entry::Later { after, progress } => {
+                Entry::Later { after, progress, .. } => {
                     let number = self.attempts.get(&job).copied().unwrap_or(0);
                     self.queued.insert(job, (progress.clone(), number));
                     self.events.insert((self.now + after.as_millis() as i64, Next::Claim, job));

@@ -162,7 +162,7 @@ fn a_short_pause_is_waited_for_once_where_another_candidate_is_left() {
     world.from(Event::Start, "enter");
     let shut = || Event::Shut { after: Duration::from_secs(2), code: ErrorCode::RateLimited };
     let Step::Commit(entries) = world.run.on(shut(), 0) else { panic!() };
-    let [Entry::Later { after, progress }] = &entries[..] else { panic!("{entries:?}") };
+    let [Entry::Later { after, progress, .. }] = &entries[..] else { panic!("{entries:?}") };
     assert_eq!((after.as_secs(), progress.waits), (2, 1));
     let mut world = two(progress.clone(), vec![]);
     world.from(Event::Start, "enter");
@@ -183,7 +183,7 @@ fn where_no_candidate_is_well_the_first_that_will_be_is_waited_for() {
     assert_eq!((world.run.candidate().name().as_str(), world.run.standing()), ("bfl:m", (0, true)));
     assert_eq!(world.run.on(shut(9, ErrorCode::Overloaded), 0), Step::Enter);
     let Step::Commit(entries) = world.run.on(shut(4, ErrorCode::RateLimited), 0) else { panic!() };
-    let [Entry::Later { after, progress }] = &entries[..] else { panic!("{entries:?}") };
+    let [Entry::Later { after, progress, .. }] = &entries[..] else { panic!("{entries:?}") };
     assert_eq!((after.as_secs(), progress), (4, &Progress::default()));
 
     // One whose account is empty is not asked again, and does not end a job that another one may still do.
@@ -235,7 +235,7 @@ fn a_job_waits_for_its_only_provider_as_long_as_it_may_and_is_one_attempt() {
         assert_eq!((*ended, *joins), if calls == 1 { (1, None) } else { (2, Some(1)) });
         number = 1;
         match world.entries.last() {
-            Some(Entry::Later { after, progress }) => {
+            Some(Entry::Later { after, progress, .. }) => {
                 assert!(*after <= Duration::from_secs(18), "{after:?}");
                 now = world.now + after.as_millis() as i64;
                 state = progress.clone();
