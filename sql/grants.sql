@@ -49,7 +49,7 @@ GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, i
                 image_gen.providers, image_gen.models, image_gen.prices, image_gen_internal.render_estimates,
                 image_gen.refusal_steps, image_gen.rewrite_rules, image_gen.model_rules, image_gen.reviews, image_gen.review_queue,
                 image_gen.provider_health, image_gen.capabilities, image_gen.queue_stats, image_gen.worker_status, image_gen.reservations, image_gen.cost_reviews,
-                image_gen.spending, image_gen_internal.spending_archive, image_gen_internal.spending_totals, image_gen_internal.spending_days, image_gen_internal.spending_by_ticket, image_gen_internal.spending_rows, image_gen.cost_by_campaign, image_gen.cost_by_ticket,
+                image_gen.spending, image_gen_internal.counted_attempts, image_gen_internal.spending_archive, image_gen_internal.spending_totals, image_gen_internal.spending_days, image_gen_internal.spending_by_ticket, image_gen_internal.spending_rows, image_gen.cost_by_campaign, image_gen.cost_by_ticket,
                 image_gen.estimate_calibration, image_gen.batches, image_gen.variants, image_gen.cost_by_set, image_gen.palettes, image_gen.picks, image_gen.lint_rules, image_gen.request_rules TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style,
@@ -99,7 +99,6 @@ GRANT SELECT, DELETE ON image_gen_internal.cancel_requests TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.jobs, image_gen_internal.worker_state TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.attempts, image_gen_internal.render_estimates TO image_gen_worker;
 GRANT SELECT, INSERT ON image_gen.campaign_assets, image_gen_internal.blobs TO image_gen_worker;
-GRANT UPDATE (billed_cost, known_cost, cost_source, currency) ON image_gen.campaign_assets TO image_gen_worker;
 GRANT SELECT ON image_gen.providers, image_gen.models, image_gen.prices, image_gen.model_rules, image_gen.refusal_steps, image_gen.rewrite_rules
   TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen_internal.provider_breakers TO image_gen_worker;

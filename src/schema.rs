@@ -132,7 +132,8 @@ extension_sql_file!("../sql/api/budgets.sql", name = "api_budgets", requires = [
 extension_sql_file!("../sql/api/policies.sql", name = "api_policies", requires = ["api_budgets"]);
 extension_sql_file!("../sql/api/callbacks.sql", name = "api_callbacks", requires = ["api_policies"]);
 extension_sql_file!("../sql/api/operate.sql", name = "api_operate", requires = ["api_callbacks"]);
-extension_sql_file!("../sql/reports/rollup.sql", name = "reports_rollup", requires = ["api_operate"]);
+extension_sql_file!("../sql/reports/calls.sql", name = "reports_calls", requires = ["api_operate"]);
+extension_sql_file!("../sql/reports/rollup.sql", name = "reports_rollup", requires = ["reports_calls"]);
 extension_sql_file!("../sql/api/ownership.sql", name = "api_ownership", requires = ["reports_rollup"]);
 extension_sql_file!("../sql/reports/costs.sql", name = "reports_costs", requires = ["api_ownership"]);
 extension_sql_file!("../sql/reports/invoices.sql", name = "reports_invoices", requires = ["reports_costs"]);

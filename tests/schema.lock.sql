@@ -65,6 +65,7 @@ TABLE image_gen.attempts (
   cost_source image_gen.cost_source NOT NULL DEFAULT 'unknown'::text,
   claimed_cost numeric,
   estimated_cost numeric,
+  estimated_rest numeric,
   usage jsonb,
   tokens jsonb,
   render_seconds numeric,
@@ -83,11 +84,10 @@ TABLE image_gen.attempts (
   cost_has_a_source CHECK (((billed_cost IS NULL) = ((cost_source)::text = 'unknown'::text)))
   finished_when_over CHECK (((finished_at IS NULL) = ((status)::text = 'running'::text)))
   poll_url_with_remote_id CHECK (((remote_id IS NULL) = (poll_url IS NULL)))
-  CREATE UNIQUE INDEX attempts_one_winner ON image_gen.attempts USING btree (job_id) WHERE ((status)::text = 'succeeded'::text)
   CREATE INDEX attempts_recent ON image_gen.attempts USING brin (created_at)
   CREATE INDEX attempts_unknown ON image_gen.attempts USING btree (job_id) WHERE ((billed_cost IS NULL) AND ((status)::text <> 'running'::text))
   CREATE TRIGGER note_update AFTER UPDATE OF billed_cost ON image_gen.attempts FOR EACH ROW WHEN ((((old.status)::text <> 'running'::text) AND ((old.billed_cost)::numeric IS DISTINCT FROM (new.billed_cost)::numeric))) EXECUTE FUNCTION image_gen_internal.note_cost_change()
-  CREATE TRIGGER spending_changes BEFORE UPDATE ON image_gen.attempts FOR EACH ROW WHEN ((((old.status)::text <> 'running'::text) AND ((((((((old.billed_cost)::numeric IS DISTINCT FROM (new.billed_cost)::numeric) OR (old.currency IS DISTINCT FROM new.currency)) OR ((old.cost_source)::text IS DISTINCT FROM (new.cost_source)::text)) OR ((old.status)::text IS DISTINCT FROM (new.status)::text)) OR (old.error_code IS DISTINCT FROM new.error_code)) OR (old.provider IS DISTINCT FROM new.provider)) OR (old.model IS DISTINCT FROM new.model)))) EXECUTE FUNCTION image_gen_internal.on_spending_change() ALWAYS
+  CREATE TRIGGER spending_changes BEFORE UPDATE ON image_gen.attempts FOR EACH ROW WHEN ((((old.status)::text <> 'running'::text) AND (((((((((old.billed_cost)::numeric IS DISTINCT FROM (new.billed_cost)::numeric) OR (old.currency IS DISTINCT FROM new.currency)) OR ((old.cost_source)::text IS DISTINCT FROM (new.cost_source)::text)) OR ((old.status)::text IS DISTINCT FROM (new.status)::text)) OR (old.error_code IS DISTINCT FROM new.error_code)) OR (old.provider IS DISTINCT FROM new.provider)) OR (old.model IS DISTINCT FROM new.model)) OR (old.sends IS DISTINCT FROM new.sends)))) EXECUTE FUNCTION image_gen_internal.on_spending_change() ALWAYS
   CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.attempts FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.on_spending_loss() ALWAYS
   CREATE TRIGGER spending_lost BEFORE DELETE ON image_gen.attempts FOR EACH ROW WHEN (((old.status)::text <> 'running'::text)) EXECUTE FUNCTION image_gen_internal.on_spending_loss() ALWAYS
   CREATE TRIGGER spending_moved BEFORE UPDATE OF job_id, number, created_at ON image_gen.attempts FOR EACH ROW WHEN ((((old.job_id IS DISTINCT FROM new.job_id) OR ((old.number)::integer IS DISTINCT FROM (new.number)::integer)) OR (old.created_at IS DISTINCT FROM new.created_at))) EXECUTE FUNCTION image_gen_internal.on_spending_loss() ALWAYS
@@ -141,6 +141,7 @@ TABLE image_gen.campaign_assets (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   job_id text COLLATE "C" NOT NULL,
   position image_gen.positive NOT NULL,
+  attempt image_gen.positive NOT NULL DEFAULT 1,
   campaign text,
   shot text,
   ticket text,
@@ -719,7 +720,9 @@ TABLE image_gen_internal.render_estimates (
 TABLE image_gen_internal.spending_archive (
   story text COLLATE "C" NOT NULL,
   number integer NOT NULL,
+  jobs bigint NOT NULL,
   calls bigint NOT NULL,
+  retries bigint NOT NULL,
   first_call timestamp with time zone NOT NULL,
   last_call timestamp with time zone NOT NULL,
   owner regrole NOT NULL,
@@ -737,7 +740,7 @@ TABLE image_gen_internal.spending_archive (
   usage jsonb,
   folded boolean NOT NULL DEFAULT false
 )
-  spending_archive_calls_check CHECK ((calls > 0))
+  spending_archive_jobs_check CHECK ((jobs > 0))
   spending_archive_pkey PRIMARY KEY (story, number)
   CREATE INDEX spending_archive_unfolded ON image_gen_internal.spending_archive USING btree (story) WHERE (NOT folded)
   CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen_internal.spending_archive FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.on_spending_loss() ALWAYS
@@ -751,7 +754,9 @@ TABLE image_gen_internal.spending_days (
   number integer NOT NULL,
   entry bigint NOT NULL,
   day date NOT NULL,
+  jobs bigint NOT NULL,
   calls bigint NOT NULL,
+  retries bigint NOT NULL,
   owner regrole NOT NULL,
   campaign text,
   ticket text,
@@ -859,15 +864,17 @@ VIEW image_gen.reservations (job_id text, reserved numeric, reason text, since t
 
 VIEW image_gen.review_queue (id image_gen.job_id, operation image_gen.operation, why text, error_message text, campaign text, shot text, prompt text, model text, seed image_gen.seed, prompts_tried text[], calls jsonb, spent numeric, cost_source image_gen.cost_source, currency text, owner regrole, claimed_by regrole, claimed_at timestamp with time zone, created_at timestamp with time zone, waiting_since timestamp with time zone) WITH (security_invoker=true)
 
-VIEW image_gen.spending (at timestamp with time zone, owner regrole, campaign text, ticket text, shot text, metadata image_gen.json_object, batch text, operation image_gen.operation, provider text, model text, job_id text, number image_gen.positive, status image_gen.attempt_state, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source image_gen.cost_source, estimated_cost numeric, tokens jsonb, usage jsonb, remote_id text) WITH (security_invoker=true)
+VIEW image_gen.spending (at timestamp with time zone, owner regrole, campaign text, ticket text, shot text, metadata image_gen.json_object, batch text, operation image_gen.operation, provider text, model text, job_id text, number image_gen.positive, status image_gen.attempt_state, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source image_gen.cost_source, estimated_cost numeric, tokens jsonb, usage jsonb, remote_id text, calls bigint, retries bigint) WITH (security_invoker=true)
 
 VIEW image_gen.variants (set_id text, asset_id bigint, job_id text, position image_gen.positive, state text, url text, model text, seed bigint, prompt text, billed_cost image_gen.cost, known_cost numeric, currency text, created_at timestamp with time zone) WITH (security_invoker=true)
 
 VIEW image_gen.worker_status (running boolean, mode text, pid integer, running_since timestamp with time zone, epoch bigint, in_flight bigint, in_flight_cap integer, cap_reason text, ready bigint, oldest_ready timestamp with time zone, configured_keys text[], last_error text, last_error_at timestamp with time zone, fenced text)
 
+VIEW image_gen_internal.counted_attempts (id bigint, job_id text, number image_gen.positive, provider text, model text, status image_gen.attempt_state, error_code text, error_message text, http_status integer, remote_id text, poll_url text, result_url text, cancel_url text, prompt text, seed bigint, seed_honored boolean, billed_cost image_gen.cost, currency text, cost_source image_gen.cost_source, claimed_cost numeric, estimated_cost numeric, estimated_rest numeric, usage jsonb, tokens jsonb, render_seconds numeric, warnings jsonb, owner regrole, epoch bigint, sends integer, created_at timestamp with time zone, sent_at timestamp with time zone, finished_at timestamp with time zone, images bigint, calls bigint, retries bigint) WITH (security_invoker=true)
+
 VIEW image_gen_internal.spending_by_ticket (owner regrole, campaign text, ticket text, currency text, jobs numeric, images numeric, calls numeric, billed numeric, unknown_costs numeric, refusals numeric, retries numeric, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
 
-VIEW image_gen_internal.spending_rows (at timestamp with time zone, last_call timestamp with time zone, owner regrole, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, calls bigint, status text, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source text, usage jsonb) WITH (security_invoker=true)
+VIEW image_gen_internal.spending_rows (at timestamp with time zone, last_call timestamp with time zone, owner regrole, campaign text, ticket text, shot text, metadata jsonb, batch text, operation text, provider text, model text, job_id text, number integer, jobs bigint, calls bigint, retries bigint, status text, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source text, usage jsonb) WITH (security_invoker=true)
 
 TYPE image_gen.receipt (id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb)
 
@@ -971,7 +978,7 @@ FUNCTION image_gen_internal.attachment_plan(of_id bigint, leaf oid, OUT owner oi
 FUNCTION image_gen_internal.attachment_problem(d image_gen.attachment_definitions) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.await_completion(seen bigint, seconds double precision) RETURNS void VOLATILE STRICT
 FUNCTION image_gen_internal.backfill(attachment bigint, relation oid, most integer, retry_failed boolean) RETURNS TABLE(queued integer, refused integer) VOLATILE STRICT
-FUNCTION image_gen_internal.begin(this_epoch bigint, seqs bigint[], numbers integer[], providers text[], models text[], prompts text[], seeds bigint[], seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[]) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.begin(this_epoch bigint, seqs bigint[], numbers integer[], providers text[], models text[], prompts text[], seeds bigint[], seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[], estimated_rests numeric[] DEFAULT NULL::numeric[]) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.bind_attachment(defined bigint) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.blob_bytes(hash text) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.budget_lock_holders() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -1015,7 +1022,7 @@ FUNCTION image_gen_internal.cost_share(total numeric, images bigint, "position" 
 FUNCTION image_gen_internal.current_role_oid() RETURNS regrole STABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.define_attachment(relation regclass, expression text, into_column name, asset_column name, key_columns name[], arguments jsonb, approve boolean, owner regrole) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.earlier_jobs(caller regrole, fingerprints bytea[], since timestamp with time zone[]) RETURNS TABLE(id text, status text, model text, estimated_seconds numeric, created_at timestamp with time zone, warnings jsonb, seed bigint, batch text, number integer) STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.edge_attempts(lows timestamp with time zone[], highs timestamp with time zone[], whole date[], from_time timestamp with time zone, to_time timestamp with time zone) RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, owner regrole, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.edge_attempts(lows timestamp with time zone[], highs timestamp with time zone[], whole date[], from_time timestamp with time zone, to_time timestamp with time zone) RETURNS TABLE(unit text, weight bigint, calls bigint, retries bigint, first_call timestamp with time zone, owner regrole, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.end_attempts(this_epoch bigint, seqs bigint[], numbers integer[], statuses text[], codes text[], messages text[], http_statuses integer[], amounts numeric[], claimed numeric[], sources text[], currencies text[], work_done jsonb[], tokens_used jsonb[], renders double precision[], seeds bigint[], warned jsonb[], unsent boolean[], joins integer[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.estimate_request(operation text, arguments text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
 FUNCTION image_gen_internal.estimates_changed() RETURNS trigger VOLATILE
@@ -1080,6 +1087,7 @@ FUNCTION image_gen_internal.plan_route(job_id text, operation text, request text
 FUNCTION image_gen_internal.post_charges() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.price_usage(prices jsonb, usage jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
+FUNCTION image_gen_internal.progress_by_images(of_job text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.prune_deliveries() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.prune_jobs(older_than timestamp with time zone, after_seq bigint, at_most integer, OUT pruned integer, OUT last_seq bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET lock_timeout=200ms
 FUNCTION image_gen_internal.pruned_job_id(owner regrole) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
@@ -1131,6 +1139,7 @@ FUNCTION image_gen_internal.roll_periods(locked bigint[], at timestamp with time
 FUNCTION image_gen_internal.rolling_period(asked text) RETURNS interval IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.sees_budget(caller regrole, budget image_gen.budgets) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.set_of(job_id text, batch text) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.share_costs(ids text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.shipped_catalogue() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.spending_discrepancies() RETURNS TABLE(problem text, booked numeric, computed numeric) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1146,7 +1155,7 @@ FUNCTION image_gen_internal.template_expression(template text) RETURNS text IMMU
 FUNCTION image_gen_internal.tool_list() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.tool_status(status text) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.unfold_jobs(ids text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off
-FUNCTION image_gen_internal.unfolded_attempts() RETURNS TABLE(unit text, weight bigint, number integer, first_call timestamp with time zone, last_call timestamp with time zone, owner regrole, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.unfolded_attempts() RETURNS TABLE(unit text, weight bigint, calls bigint, retries bigint, first_call timestamp with time zone, last_call timestamp with time zone, owner regrole, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.unfolded_jobs() RETURNS SETOF bigint STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.update_estimates(providers text[], models text[], classes text[], renders numeric[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.visible_cost_reviews() RETURNS TABLE(job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, reserved numeric, owner regrole, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1359,6 +1368,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.plan_route TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.post_charges TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.price_usage TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.prices_on TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.progress_by_images TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.prune_deliveries TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.prune_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.pruned_job_id TO image_gen_worker
@@ -1410,6 +1420,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.roll_periods TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.rolling_period TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.sees_budget TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.set_of TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.share_costs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.shipped_catalogue TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.spending_discrepancies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.start_epoch TO image_gen_worker
@@ -1513,6 +1524,7 @@ GRANT SELECT, UPDATE ON image_gen_internal.budget_totals TO image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen_internal.callback_queue TO image_gen_worker
 GRANT DELETE, SELECT ON image_gen_internal.cancel_requests TO image_gen_worker
 GRANT SELECT ON image_gen_internal.cancel_requests TO image_gen_admin
+GRANT SELECT ON image_gen_internal.counted_attempts TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen_internal.instance TO image_gen_admin
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen_internal.job_dependencies TO image_gen_worker
 GRANT SELECT ON image_gen_internal.job_dependencies TO image_gen_admin

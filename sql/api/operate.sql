@@ -22,9 +22,9 @@ COMMENT ON VIEW image_gen.worker_status IS 'Is the worker running, since when, i
 
 CREATE VIEW image_gen.provider_health AS
 WITH day AS (
-  -- Each call of the last day is read once.
-  SELECT a.provider, a.model, count(*) FILTER (WHERE a.status <> 'running') AS calls,
-         round(avg((a.status = 'succeeded')::integer) FILTER (WHERE a.status <> 'running'), 4) AS success_rate,
+  -- Each attempt of the last day is read once; one can stand for several calls.
+  SELECT a.provider, a.model, coalesce(sum(a.sends) FILTER (WHERE a.status <> 'running'), 0) AS calls,
+         round(count(*) FILTER (WHERE a.status = 'succeeded') / nullif(sum(a.sends) FILTER (WHERE a.status <> 'running'), 0)::numeric, 4) AS success_rate,
          percentile_cont('{0.5,0.95}'::float8[]) WITHIN GROUP (ORDER BY a.render_seconds) FILTER (WHERE a.status = 'succeeded') AS seconds
     FROM image_gen.attempts a WHERE a.created_at > now() - interval '1 day' GROUP BY a.provider, a.model
 ), flying AS (

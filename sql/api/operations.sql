@@ -17,7 +17,7 @@ COMMENT ON FUNCTION image_gen.generate IS
 prompt: what should be in the image. model: a name or alias of image_gen.models, or provider:model, which no other model stands in for. NULL: a model that writes legibly where the prompt
 quotes more than one word, a fast one for quality => ''draft'', what serves the priority best, else image_gen.default_model.
 width, height: pixels, both or none. aspect_ratio: W:H, where no size is given. seed: 0 to 2147483647, chosen and recorded when NULL.
-guidance, steps, quality, negative_prompt: sent where the model has them, else a warning. n: 1 to 10 images.
+guidance, steps, quality, negative_prompt: sent where the model has them, else a warning. n: 1 to 10 images; a model that makes fewer in a call is called several times, one after the other.
 metadata: a JSON object of the caller''s own, never sent; campaign, shot and ticket (at most 255 characters each) become columns of the asset.
 provider_preferences: {"preferred": [], "only": false, "weights": {}, "blocked": []}, merged with the setting image_gen.provider_preferences.
 priority: quality, control, speed, variety, cost or privacy (own back ends only). options: parameters of one provider, by name.

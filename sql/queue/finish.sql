@@ -110,10 +110,11 @@ COMMENT ON FUNCTION image_gen_internal.insert_assets(text[], integer[], text[], 
 'Writes the assets that the last successful calls of jobs made: an element for each image, all of a call at once. Without a URL it is where its bytes are kept.';
 
 CREATE FUNCTION image_gen_internal.share_costs(ids text[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   this_id text;
 BEGIN
+  -- The worker may change no asset; this writes what follows from jobs.
   FOREACH this_id IN ARRAY coalesce(ids, '{}') LOOP
     UPDATE image_gen.campaign_assets a
        SET billed_cost = image_gen_internal.cost_share(j.billed_cost, n.images, a.position), known_cost = image_gen_internal.cost_share(j.known_cost, n.images, a.position),

@@ -90,8 +90,8 @@ BEGIN
   WITH calls AS MATERIALIZED (
     SELECT a.job_id, a.number, a.created_at, j.owner, j.metadata ->> 'campaign' AS campaign, j.metadata ->> 'ticket' AS ticket, j.operation,
            a.provider, a.model, a.status, a.error_code, a.billed_cost, a.currency, a.cost_source, a.usage,
-           CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id AND c.attempt = a.number) ELSE 0 END AS images
-      FROM image_gen.attempts a JOIN image_gen.jobs j ON j.id = a.job_id
+           a.images, a.calls, a.retries
+      FROM image_gen_internal.counted_attempts a JOIN image_gen.jobs j ON j.id = a.job_id
      WHERE a.job_id = ANY (ids)
   ), stories AS (
     -- Days begin on a quarter of an hour, wherever one is.
@@ -101,9 +101,9 @@ BEGIN
               FROM calls c GROUP BY c.job_id) w
   )
   INSERT INTO image_gen_internal.spending_archive
-    (story, number, calls, first_call, last_call, owner, campaign, ticket, operation, provider, model, status, error_code, images, billed_cost,
+    (story, number, jobs, calls, retries, first_call, last_call, owner, campaign, ticket, operation, provider, model, status, error_code, images, billed_cost,
      currency, cost_source, usage)
-  SELECT s.story, c.number, count(*), min(c.created_at), max(c.created_at), c.owner, c.campaign, c.ticket, c.operation, c.provider, c.model, c.status,
+  SELECT s.story, c.number, count(*), sum(c.calls), sum(c.retries), min(c.created_at), max(c.created_at), c.owner, c.campaign, c.ticket, c.operation, c.provider, c.model, c.status,
          c.error_code, sum(c.images), sum(c.billed_cost), c.currency, c.cost_source, c.usage
     FROM calls c JOIN stories s ON s.job_id = c.job_id
    GROUP BY s.story, c.number, c.owner, c.campaign, c.ticket, c.operation, c.provider, c.model, c.status, c.error_code, c.currency, c.cost_source, c.usage;

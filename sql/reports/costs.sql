@@ -153,21 +153,19 @@ COMMENT ON VIEW image_gen.cost_reviews IS
 CREATE VIEW image_gen.spending WITH (security_invoker = true) AS
 SELECT a.created_at AS at, a.owner, j.metadata ->> 'campaign' AS campaign, j.metadata ->> 'ticket' AS ticket, j.metadata ->> 'shot' AS shot,
        j.metadata, j.batch, j.operation, a.provider, a.model, a.job_id, a.number, a.status, a.error_code,
-       CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id AND c.attempt = a.number) ELSE 0 END AS images,
-       a.billed_cost, a.currency, a.cost_source, a.estimated_cost, a.tokens, a.usage, a.remote_id
-  FROM image_gen.attempts a JOIN image_gen.jobs j ON j.id = a.job_id
- WHERE a.status <> 'running';
-COMMENT ON VIEW image_gen.spending IS 'One row for each call that is over: when, who, for what, where, how it ended and what it cost. billed_cost NULL is unknown, and never counted as 0. Calls of pruned jobs are in spending_archive; the reports have both.';
+       a.images, a.billed_cost, a.currency, a.cost_source, a.estimated_cost, a.tokens, a.usage, a.remote_id, a.calls, a.retries
+  FROM image_gen_internal.counted_attempts a JOIN image_gen.jobs j ON j.id = a.job_id;
+COMMENT ON VIEW image_gen.spending IS 'One row for each attempt that is over: when, who, for what, where, how it ended and what it cost. calls: how often it was sent, more than once where the provider turned it away in one outage; retries: how many of those were made again. billed_cost NULL is unknown, and never counted as 0. Calls of pruned jobs are in spending_archive; the reports have both.';
 
 CREATE VIEW image_gen_internal.spending_rows WITH (security_invoker = true) AS
-SELECT s.at, s.at AS last_call, s.owner, s.campaign, s.ticket, s.shot, s.metadata, s.batch, s.operation, s.provider, s.model, s.job_id, s.number, 1::bigint AS calls,
+SELECT s.at, s.at AS last_call, s.owner, s.campaign, s.ticket, s.shot, s.metadata, s.batch, s.operation, s.provider, s.model, s.job_id, s.number, 1::bigint AS jobs, s.calls, s.retries,
        s.status, s.error_code, s.images, s.billed_cost, s.currency, s.cost_source, s.usage
   FROM image_gen.spending s
 UNION ALL
-SELECT a.first_call, a.last_call, a.owner, a.campaign, a.ticket, NULL, NULL, NULL, a.operation, a.provider, a.model, a.story, a.number, a.calls,
+SELECT a.first_call, a.last_call, a.owner, a.campaign, a.ticket, NULL, NULL, NULL, a.operation, a.provider, a.model, a.story, a.number, a.jobs, a.calls, a.retries,
        a.status, a.error_code, a.images, a.billed_cost, a.currency, a.cost_source, a.usage
   FROM image_gen_internal.spending_archive a;
-COMMENT ON VIEW image_gen_internal.spending_rows IS 'The calls of all jobs and, together for those that went the same way, of pruned ones: job_id then stands for as many jobs as a row has calls.';
+COMMENT ON VIEW image_gen_internal.spending_rows IS 'The calls of all jobs and, together for those that went the same way, of pruned ones: job_id then stands for as many jobs as the row says.';
 
 CREATE VIEW image_gen.cost_by_campaign WITH (security_invoker = true) AS
 SELECT s.campaign, s.currency, sum(s.jobs)::bigint AS jobs, sum(s.images)::bigint AS images, sum(s.calls)::bigint AS calls,
@@ -208,7 +206,7 @@ BEGIN
     currency := price ->> 'currency';
   END IF;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.restate_cost(text, text, timestamptz, numeric, text, jsonb, bigint) IS 'What calls with the same work would be booked at by the prices that the table has now for their day.';
+COMMENT ON FUNCTION image_gen_internal.restate_cost(text, text, timestamptz, numeric, text, jsonb, bigint) IS 'What attempts with the same work would be booked at by the prices that the table has now for their day.';
 
 CREATE FUNCTION image_gen.cost_report(from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL, dimensions text[] DEFAULT '{}',
                                       restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL, designer_minutes numeric DEFAULT 22.5)
@@ -247,28 +245,28 @@ BEGIN
   END IF;
   RETURN QUERY
   WITH calls AS (
-    SELECT s.job_id::text AS unit, s.calls AS weight, s.number, s.at, s.owner, s.campaign, s.ticket, s.shot, s.batch::text AS batch, s.operation::text AS operation,
+    SELECT s.job_id::text AS unit, s.jobs AS weight, s.calls, s.retries, s.at, s.owner, s.campaign, s.ticket, s.shot, s.batch::text AS batch, s.operation::text AS operation,
            s.provider::text AS provider, s.model::text AS model, s.status::text AS status, s.error_code::text AS error_code, s.images, s.billed_cost,
            s.currency::text AS currency, s.cost_source::text AS cost_source,
            (SELECT jsonb_object_agg(d, s.metadata -> substr(d, 10)) FROM unnest($3) d WHERE d LIKE 'metadata:%') AS more,
-           CASE WHEN restated THEN (image_gen_internal.restate_cost(s.provider, s.model, s.at, s.billed_cost, s.currency, s.usage, s.calls)).amount END AS again
+           CASE WHEN restated THEN (image_gen_internal.restate_cost(s.provider, s.model, s.at, s.billed_cost, s.currency, s.usage, s.jobs)).amount END AS again
       FROM image_gen_internal.spending_rows s
      WHERE by_calls AND ($1 IS NULL OR s.at >= $1) AND ($2 IS NULL OR s.at < $2)
     UNION ALL
-    SELECT d.story::text || d.entry, d.calls, d.number, d.day::timestamp AT TIME ZONE 'UTC', d.owner, d.campaign, d.ticket, NULL, NULL, d.operation, d.provider,
+    SELECT d.story::text || d.entry, d.jobs, d.calls, d.retries, d.day::timestamp AT TIME ZONE 'UTC', d.owner, d.campaign, d.ticket, NULL, NULL, d.operation, d.provider,
            d.model, d.status, d.error_code, d.images, d.billed_cost, d.currency, d.cost_source, NULL, NULL
       FROM image_gen_internal.spending_days d WHERE NOT by_calls AND d.day = ANY (whole)
     UNION ALL
-    SELECT u.unit, u.weight, u.number, u.first_call, u.owner, u.campaign, u.ticket, NULL, NULL, u.operation, u.provider, u.model, u.status, u.error_code,
+    SELECT u.unit, u.weight, u.calls, u.retries, u.first_call, u.owner, u.campaign, u.ticket, NULL, NULL, u.operation, u.provider, u.model, u.status, u.error_code,
            u.images, u.billed_cost, u.currency, u.cost_source, NULL, NULL
       FROM image_gen_internal.unfolded_attempts() u WHERE NOT by_calls AND ($1 IS NULL OR u.first_call >= $1) AND ($2 IS NULL OR u.first_call < $2)
     UNION ALL
-    SELECT e.unit, e.weight, e.number, e.first_call, e.owner, e.campaign, e.ticket, NULL, NULL, e.operation, e.provider, e.model, e.status, e.error_code,
+    SELECT e.unit, e.weight, e.calls, e.retries, e.first_call, e.owner, e.campaign, e.ticket, NULL, NULL, e.operation, e.provider, e.model, e.status, e.error_code,
            e.images, e.billed_cost, e.currency, e.cost_source, NULL, NULL
       FROM image_gen_internal.edge_attempts(lows, highs, whole, $1, $2) e WHERE NOT by_calls AND lows IS NOT NULL
   ), named AS (
     -- Only what is asked for tells rows apart.
-    SELECT c.unit, c.weight, c.number, c.images, c.billed_cost, c.currency, c.status AS how, c.again, c.more,
+    SELECT c.unit, c.weight, c.calls, c.retries, c.images, c.billed_cost, c.currency, c.status AS how, c.again, c.more,
            CASE WHEN $3 @> '{campaign}' THEN c.campaign END AS campaign, CASE WHEN $3 @> '{ticket}' THEN c.ticket END AS ticket,
            CASE WHEN $3 @> '{shot}' THEN c.shot END AS shot, CASE WHEN $3 @> '{owner}' THEN c.owner END AS owner,
            CASE WHEN $3 @> '{batch}' THEN c.batch END AS batch, CASE WHEN $3 @> '{operation}' THEN c.operation END AS operation,
@@ -285,16 +283,16 @@ BEGIN
            sum(j.unknown_costs) AS unknown_costs, sum(j.refusals) AS refusals, sum(j.retries) AS retries, sum(j.wasted) AS wasted, sum(j.again) AS again,
            bool_or(j.again_unknown) AS again_unknown
       FROM (SELECT n.currency, n.more, n.campaign, n.ticket, n.shot, n.owner, n.batch, n.operation, n.provider, n.model, n.status, n.error_code, n.cost_source,
-                   n.day, n.week, n.month, n.quarter, n.year, max(n.weight) AS jobs, sum(n.images) AS images, sum(n.weight) AS calls,
+                   n.day, n.week, n.month, n.quarter, n.year, max(n.weight) AS jobs, sum(n.images) AS images, sum(n.calls) AS calls,
                    sum(n.billed_cost) AS billed, coalesce(sum(n.weight) FILTER (WHERE n.billed_cost IS NULL), 0) AS unknown_costs,
-                   coalesce(sum(n.weight) FILTER (WHERE n.how = 'refused'), 0) AS refusals, coalesce(sum(n.weight) FILTER (WHERE n.number > 1), 0) AS retries,
+                   coalesce(sum(n.weight) FILTER (WHERE n.how = 'refused'), 0) AS refusals, sum(n.retries) AS retries,
                    sum(n.billed_cost) FILTER (WHERE n.how <> 'succeeded') AS wasted, sum(n.again) AS again, bool_or(n.again IS NULL) AS again_unknown
               FROM named n
              GROUP BY n.unit, n.currency, n.more, n.campaign, n.ticket, n.shot, n.owner, n.batch, n.operation, n.provider, n.model, n.status, n.error_code,
                       n.cost_source, n.day, n.week, n.month, n.quarter, n.year) j
      GROUP BY j.currency, j.more, j.campaign, j.ticket, j.shot, j.owner, j.batch, j.operation, j.provider, j.model, j.status, j.error_code, j.cost_source,
               j.day, j.week, j.month, j.quarter, j.year
-    HAVING sum(j.calls) <> 0
+    HAVING sum(j.jobs) <> 0
   )
   SELECT (SELECT coalesce(jsonb_object_agg(d, CASE d
                    WHEN 'campaign' THEN to_jsonb(g.campaign) WHEN 'ticket' THEN to_jsonb(g.ticket) WHEN 'shot' THEN to_jsonb(g.shot)
@@ -315,7 +313,7 @@ END $$;
 COMMENT ON FUNCTION image_gen.cost_report IS
 'What the caller''s calls (all for administrators) cost from from_time until before to_time, one row for each value of the dimensions: campaign, ticket, shot, owner, batch, operation,
 provider, model, status, error_code, cost_source; day, week, month, quarter, year in the session''s time zone; metadata:NAME. billed: as booked, and never changed by a price that is
-corrected later; NULL (and restated_cost and saved with it) when the cost of any of the calls is unknown: unknown_costs says of how many, known_cost what the others cost. Pruned jobs are counted too, with NULL as their shot, batch and metadata:NAME. wasted: billed for calls that made no image. restated: restated_cost is what the price table of now says for then.
+corrected later; NULL (and restated_cost and saved with it) when the cost of any of the calls is unknown: unknown_costs says of how many, known_cost what the others cost. Pruned jobs are counted too, with NULL as their shot, batch and metadata:NAME. calls: each that was sent, retries: those of them that were made again. wasted: billed for calls that made no image. restated: restated_cost is what the price table of now says for then.
 designer_rate (USD an hour): what designers would have cost at designer_minutes for an image, and what was saved; 22.5 minutes is a launch of four shots in 90.';
 
 SET LOCAL search_path = image_gen, pg_temp;

@@ -23,22 +23,21 @@ END $$;
 COMMENT ON FUNCTION image_gen_internal.unfolded_jobs() IS 'jobs.seq of all jobs that are not in spending_totals and spending_days.';
 
 CREATE FUNCTION image_gen_internal.unfolded_attempts()
-RETURNS TABLE (unit text, weight bigint, number integer, first_call timestamptz, last_call timestamptz, owner regrole, campaign text, ticket text, operation text,
+RETURNS TABLE (unit text, weight bigint, calls bigint, retries bigint, first_call timestamptz, last_call timestamptz, owner regrole, campaign text, ticket text, operation text,
                provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text)
 LANGUAGE plpgsql STABLE ROWS 500 SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
   -- LATERAL with OFFSET: whatever the planner believes, a few jobs are looked up one by one.
   RETURN QUERY
-  SELECT j.id::text, 1::bigint, a.number, a.created_at, a.created_at, j.owner, j.metadata ->> 'campaign', j.metadata ->> 'ticket', j.operation::text,
+  SELECT j.id::text, 1::bigint, a.calls, a.retries, a.created_at, a.created_at, j.owner, j.metadata ->> 'campaign', j.metadata ->> 'ticket', j.operation::text,
          a.provider::text, a.model::text, a.status::text, a.error_code::text,
-         CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id AND c.attempt = a.number) ELSE 0 END,
-         a.billed_cost::numeric, a.currency::text, a.cost_source::text
+         a.images, a.billed_cost::numeric, a.currency::text, a.cost_source::text
     FROM image_gen_internal.unfolded_jobs() u(seq)
    CROSS JOIN LATERAL (SELECT k.id, k.owner, k.metadata, k.operation FROM image_gen.jobs k WHERE k.seq = u.seq OFFSET 0) j
-   CROSS JOIN LATERAL (SELECT t.* FROM image_gen.attempts t WHERE t.job_id = j.id AND t.status <> 'running' OFFSET 0) a
+   CROSS JOIN LATERAL (SELECT t.* FROM image_gen_internal.counted_attempts t WHERE t.job_id = j.id OFFSET 0) a
   UNION ALL
-  SELECT r.story, r.calls, r.number, r.first_call, r.last_call, r.owner, r.campaign, r.ticket, r.operation, r.provider, r.model, r.status, r.error_code,
+  SELECT r.story, r.jobs, r.calls, r.retries, r.first_call, r.last_call, r.owner, r.campaign, r.ticket, r.operation, r.provider, r.model, r.status, r.error_code,
          r.images, r.billed_cost, r.currency, r.cost_source
     FROM image_gen_internal.spending_archive r WHERE NOT r.folded;
 END $$;
@@ -60,7 +59,7 @@ END $$;
 COMMENT ON FUNCTION image_gen_internal.visible_spending_days() IS 'The days that spending_days has.';
 
 CREATE FUNCTION image_gen_internal.edge_attempts(lows timestamptz[], highs timestamptz[], whole date[], from_time timestamptz, to_time timestamptz)
-RETURNS TABLE (unit text, weight bigint, number integer, first_call timestamptz, owner regrole, campaign text, ticket text, operation text,
+RETURNS TABLE (unit text, weight bigint, calls bigint, retries bigint, first_call timestamptz, owner regrole, campaign text, ticket text, operation text,
                provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text)
 LANGUAGE plpgsql STABLE ROWS 10000 SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 #variable_conflict use_column
@@ -72,17 +71,16 @@ BEGIN
       FROM unnest(lows, highs) e(low, high)
      CROSS JOIN LATERAL (SELECT t.job_id FROM image_gen.attempts t WHERE t.created_at >= e.low AND t.created_at < e.high OFFSET 0) a
   ), calls AS MATERIALIZED (
-    SELECT j.id::text AS unit, 1::bigint AS weight, a.number, a.created_at AS first_call, j.owner, j.metadata ->> 'campaign' AS campaign,
+    SELECT j.id::text AS unit, 1::bigint AS weight, a.calls, a.retries, a.created_at AS first_call, j.owner, j.metadata ->> 'campaign' AS campaign,
            j.metadata ->> 'ticket' AS ticket, j.operation::text AS operation, a.provider::text AS provider, a.model::text AS model, a.status::text AS status,
            a.error_code::text AS error_code,
-           CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id AND c.attempt = a.number) ELSE 0 END AS images,
-           a.billed_cost::numeric AS billed_cost, a.currency::text AS currency, a.cost_source::text AS cost_source
+           a.images, a.billed_cost::numeric AS billed_cost, a.currency::text AS currency, a.cost_source::text AS cost_source
       FROM hit h
      CROSS JOIN LATERAL (SELECT k.id, k.seq, k.owner, k.metadata, k.operation FROM image_gen.jobs k WHERE k.id = h.job_id OFFSET 0) j
-     CROSS JOIN LATERAL (SELECT t.* FROM image_gen.attempts t WHERE t.job_id = j.id AND t.status <> 'running' OFFSET 0) a
+     CROSS JOIN LATERAL (SELECT t.* FROM image_gen_internal.counted_attempts t WHERE t.job_id = j.id OFFSET 0) a
      WHERE j.seq NOT IN (SELECT u FROM image_gen_internal.unfolded_jobs() u)
     UNION ALL
-    SELECT r.story, r.calls, r.number, r.first_call, r.owner, r.campaign, r.ticket, r.operation, r.provider, r.model, r.status, r.error_code, r.images,
+    SELECT r.story, r.jobs, r.calls, r.retries, r.first_call, r.owner, r.campaign, r.ticket, r.operation, r.provider, r.model, r.status, r.error_code, r.images,
            r.billed_cost, r.currency, r.cost_source
       FROM image_gen_internal.spending_archive r
      WHERE r.folded AND EXISTS (SELECT FROM image_gen_internal.spending_archive o CROSS JOIN unnest(lows, highs) e(low, high)
@@ -90,7 +88,7 @@ BEGIN
   )
   SELECT c.* FROM calls c WHERE (from_time IS NULL OR c.first_call >= from_time) AND (to_time IS NULL OR c.first_call < to_time)
   UNION ALL
-  SELECT 'less ' || c.unit, -c.weight, c.number, c.first_call, c.owner, c.campaign, c.ticket, c.operation, c.provider, c.model, c.status, c.error_code,
+  SELECT 'less ' || c.unit, -c.weight, -c.calls, -c.retries, c.first_call, c.owner, c.campaign, c.ticket, c.operation, c.provider, c.model, c.status, c.error_code,
          -c.images, -c.billed_cost, c.currency, c.cost_source
     FROM calls c WHERE (c.first_call AT TIME ZONE 'UTC')::date = ANY (whole);
 END $$;
@@ -105,27 +103,26 @@ SELECT u.owner, u.campaign, u.ticket, u.currency, sum(u.jobs) AS jobs, sum(u.ima
                t.first_call, t.last_call
           FROM image_gen_internal.spending_totals t
         UNION ALL
-        SELECT c.owner, c.campaign, c.ticket, c.currency, max(c.weight), sum(c.images), sum(c.weight), coalesce(sum(c.billed_cost), 0),
+        SELECT c.owner, c.campaign, c.ticket, c.currency, max(c.weight), sum(c.images), sum(c.calls), coalesce(sum(c.billed_cost), 0),
                coalesce(sum(c.weight) FILTER (WHERE c.billed_cost IS NULL), 0), coalesce(sum(c.weight) FILTER (WHERE c.status = 'refused'), 0),
-               coalesce(sum(c.weight) FILTER (WHERE c.number > 1), 0), coalesce(sum(c.billed_cost) FILTER (WHERE c.status <> 'succeeded'), 0),
+               sum(c.retries), coalesce(sum(c.billed_cost) FILTER (WHERE c.status <> 'succeeded'), 0),
                min(c.first_call), max(c.last_call)
           FROM image_gen_internal.unfolded_attempts() c GROUP BY c.owner, c.campaign, c.ticket, c.currency, c.unit) u
- GROUP BY u.owner, u.campaign, u.ticket, u.currency HAVING sum(u.calls) <> 0;
+ GROUP BY u.owner, u.campaign, u.ticket, u.currency HAVING sum(u.jobs) <> 0;
 COMMENT ON VIEW image_gen_internal.spending_by_ticket IS 'What the calls of all jobs cost, by owner, campaign, ticket and currency.';
 
 CREATE FUNCTION image_gen_internal.add_spending(seqs bigint[], stories text[], sign integer, at_entry bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   WITH calls AS MATERIALIZED (
-    SELECT j.id AS unit, 1::bigint AS weight, a.number, a.created_at AS first_call, a.created_at AS last_call, j.owner,
+    SELECT j.id AS unit, 1::bigint AS weight, a.number, a.calls, a.retries, a.created_at AS first_call, a.created_at AS last_call, j.owner,
            j.metadata ->> 'campaign' AS campaign, j.metadata ->> 'ticket' AS ticket, j.operation, a.provider, a.model, a.status, a.error_code,
-           CASE WHEN a.status = 'succeeded' THEN (SELECT count(*) FROM image_gen.campaign_assets c WHERE c.job_id = a.job_id AND c.attempt = a.number) ELSE 0 END AS images,
-           a.billed_cost, a.currency, a.cost_source
+           a.images, a.billed_cost, a.currency, a.cost_source
       FROM unnest(seqs) u(seq)
      CROSS JOIN LATERAL (SELECT k.id, k.owner, k.metadata, k.operation FROM image_gen.jobs k WHERE k.seq = u.seq OFFSET 0) j
-     CROSS JOIN LATERAL (SELECT t.* FROM image_gen.attempts t WHERE t.job_id = j.id AND t.status <> 'running' OFFSET 0) a
+     CROSS JOIN LATERAL (SELECT t.* FROM image_gen_internal.counted_attempts t WHERE t.job_id = j.id OFFSET 0) a
     UNION ALL
-    SELECT r.story, r.calls, r.number, r.first_call, r.last_call, r.owner, r.campaign, r.ticket, r.operation, r.provider, r.model, r.status,
+    SELECT r.story, r.jobs, r.number, r.calls, r.retries, r.first_call, r.last_call, r.owner, r.campaign, r.ticket, r.operation, r.provider, r.model, r.status,
            r.error_code, r.images, r.billed_cost, r.currency, r.cost_source
       FROM image_gen_internal.spending_archive r WHERE r.story = ANY (stories)
   ), totals AS (
@@ -136,10 +133,10 @@ BEGIN
            sign * sum(u.refusals), sign * sum(u.retries), sign * sum(u.wasted),
            -- What is taken out is counted elsewhere from then on, at the same times.
            CASE WHEN sign > 0 THEN min(u.first_call) END, CASE WHEN sign > 0 THEN max(u.last_call) END
-      FROM (SELECT c.owner, c.campaign, c.ticket, c.currency, max(c.weight) AS jobs, sum(c.images) AS images, sum(c.weight) AS calls,
+      FROM (SELECT c.owner, c.campaign, c.ticket, c.currency, max(c.weight) AS jobs, sum(c.images) AS images, sum(c.calls) AS calls,
                    coalesce(sum(c.billed_cost), 0) AS billed, coalesce(sum(c.weight) FILTER (WHERE c.billed_cost IS NULL), 0) AS unknown_costs,
                    coalesce(sum(c.weight) FILTER (WHERE c.status = 'refused'), 0) AS refusals,
-                   coalesce(sum(c.weight) FILTER (WHERE c.number > 1), 0) AS retries,
+                   sum(c.retries) AS retries,
                    coalesce(sum(c.billed_cost) FILTER (WHERE c.status <> 'succeeded'), 0) AS wasted,
                    min(c.first_call) AS first_call, max(c.last_call) AS last_call
               FROM calls c GROUP BY c.owner, c.campaign, c.ticket, c.currency, c.unit) u
@@ -154,14 +151,15 @@ BEGIN
              c.error_code, c.currency, c.cost_source, (c.first_call AT TIME ZONE 'UTC')::date) ORDER BY c.number)::text, 'UTF8')) AS story
       FROM calls c GROUP BY c.unit
   )
-  INSERT INTO image_gen_internal.spending_days AS d (story, number, entry, day, calls, owner, campaign, ticket, operation, provider, model, status, error_code,
+  INSERT INTO image_gen_internal.spending_days AS d (story, number, entry, day, jobs, calls, retries, owner, campaign, ticket, operation, provider, model, status, error_code,
                                             images, billed_cost, currency, cost_source)
-  SELECT w.story, c.number, at_entry, (c.first_call AT TIME ZONE 'UTC')::date AS day, sign * sum(c.weight), c.owner, c.campaign, c.ticket, c.operation,
+  SELECT w.story, c.number, at_entry, (c.first_call AT TIME ZONE 'UTC')::date AS day, sign * sum(c.weight), sign * sum(c.calls), sign * sum(c.retries), c.owner, c.campaign, c.ticket, c.operation,
          c.provider, c.model, c.status, c.error_code, sign * sum(c.images), sign * sum(c.billed_cost), c.currency, c.cost_source
     FROM calls c JOIN ways w ON w.unit = c.unit
    GROUP BY w.story, c.number, day, c.owner, c.campaign, c.ticket, c.operation, c.provider, c.model, c.status, c.error_code, c.currency, c.cost_source
   ON CONFLICT ON CONSTRAINT spending_days_pkey DO UPDATE
-     SET calls = d.calls + excluded.calls, images = d.images + excluded.images, billed_cost = d.billed_cost + excluded.billed_cost;
+     SET jobs = d.jobs + excluded.jobs, calls = d.calls + excluded.calls, retries = d.retries + excluded.retries,
+         images = d.images + excluded.images, billed_cost = d.billed_cost + excluded.billed_cost;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.add_spending(bigint[], text[], integer, bigint) IS
 'Adds the calls of these jobs and stories of spending_archive to spending_totals and spending_days (sign 1), or rows that take them out (sign -1).';
@@ -245,12 +243,13 @@ BEGIN
   WITH gone AS (
     DELETE FROM image_gen_internal.spending_days d WHERE d.entry <> 0 RETURNING d.*
   ), less AS (
-    SELECT g.story, g.number, sum(g.calls) AS calls, sum(g.images) AS images, sum(g.billed_cost) AS billed_cost FROM gone g GROUP BY g.story, g.number
+    SELECT g.story, g.number, sum(g.jobs) AS jobs, sum(g.calls) AS calls, sum(g.retries) AS retries, sum(g.images) AS images, sum(g.billed_cost) AS billed_cost FROM gone g GROUP BY g.story, g.number
   )
-  UPDATE image_gen_internal.spending_days d SET calls = d.calls + l.calls, images = d.images + l.images, billed_cost = d.billed_cost + l.billed_cost
+  UPDATE image_gen_internal.spending_days d
+     SET jobs = d.jobs + l.jobs, calls = d.calls + l.calls, retries = d.retries + l.retries, images = d.images + l.images, billed_cost = d.billed_cost + l.billed_cost
     FROM less l WHERE d.story = l.story AND d.number = l.number AND d.entry = 0;
-  DELETE FROM image_gen_internal.spending_totals t WHERE t.calls = 0;
-  DELETE FROM image_gen_internal.spending_days d WHERE d.calls = 0;
+  DELETE FROM image_gen_internal.spending_totals t WHERE t.jobs = 0;
+  DELETE FROM image_gen_internal.spending_days d WHERE d.jobs = 0;
   UPDATE image_gen_internal.spending_mark m SET folded_to = new_mark, seen_to = mark.seen_to, seen_by = mark.seen_by;
   RETURN more OR finished IS NOT NULL OR stories IS NOT NULL;
 END $$;
@@ -300,8 +299,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen_internal.on_spending_change() IS 'Takes the job of a row that is about to change out of the totals.';
 CREATE TRIGGER spending_changes BEFORE UPDATE ON image_gen.attempts FOR EACH ROW
-  WHEN (OLD.status <> 'running' AND (OLD.billed_cost, OLD.currency, OLD.cost_source, OLD.status, OLD.error_code, OLD.provider, OLD.model)
-                    IS DISTINCT FROM (NEW.billed_cost, NEW.currency, NEW.cost_source, NEW.status, NEW.error_code, NEW.provider, NEW.model))
+  WHEN (OLD.status <> 'running' AND (OLD.billed_cost, OLD.currency, OLD.cost_source, OLD.status, OLD.error_code, OLD.provider, OLD.model, OLD.sends)
+                    IS DISTINCT FROM (NEW.billed_cost, NEW.currency, NEW.cost_source, NEW.status, NEW.error_code, NEW.provider, NEW.model, NEW.sends))
   EXECUTE FUNCTION image_gen_internal.on_spending_change();
 CREATE TRIGGER spending_changes BEFORE DELETE ON image_gen.campaign_assets FOR EACH ROW EXECUTE FUNCTION image_gen_internal.on_spending_change();
 
@@ -357,10 +356,10 @@ BEGIN
     SELECT u.owner, u.campaign, u.ticket, u.currency, sum(u.jobs) AS jobs, sum(u.images) AS images, sum(u.calls) AS calls, sum(u.billed) AS billed,
            sum(u.unknown_costs) AS unknown_costs, sum(u.refusals) AS refusals, sum(u.retries) AS retries, sum(u.wasted) AS wasted,
            min(u.first_call) AS first_call, max(u.last_call) AS last_call
-      FROM (SELECT c.owner, c.campaign, c.ticket, c.currency, max(c.calls) AS jobs, sum(c.images) AS images, sum(c.calls) AS calls,
+      FROM (SELECT c.owner, c.campaign, c.ticket, c.currency, max(c.jobs) AS jobs, sum(c.images) AS images, sum(c.calls) AS calls,
                    coalesce(sum(c.billed_cost), 0) AS billed, count(*) FILTER (WHERE c.billed_cost IS NULL) AS unknown_costs,
-                   coalesce(sum(c.calls) FILTER (WHERE c.status = 'refused'), 0) AS refusals,
-                   coalesce(sum(c.calls) FILTER (WHERE c.number > 1), 0) AS retries,
+                   coalesce(sum(c.jobs) FILTER (WHERE c.status = 'refused'), 0) AS refusals,
+                   sum(c.retries) AS retries,
                    coalesce(sum(c.billed_cost) FILTER (WHERE c.status <> 'succeeded'), 0) AS wasted, min(c.first_call) AS first_call,
                    max(c.last_call) AS last_call
               FROM calls c GROUP BY c.owner, c.campaign, c.ticket, c.currency, c.job_id) u

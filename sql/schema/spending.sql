@@ -5,7 +5,9 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 CREATE TABLE image_gen_internal.spending_archive (
   story       text COLLATE "C" NOT NULL,
   number      integer NOT NULL,
-  calls       bigint NOT NULL CHECK (calls > 0),
+  jobs        bigint NOT NULL CHECK (jobs > 0),
+  calls       bigint NOT NULL,
+  retries     bigint NOT NULL,
   first_call  timestamptz NOT NULL,
   last_call   timestamptz NOT NULL,
   owner       regrole NOT NULL,
@@ -28,7 +30,9 @@ COMMENT ON TABLE image_gen_internal.spending_archive IS
 quarter of an hour, with the same end). Rows are only added. The cost reports read it; shot, batch and other metadata are not kept.';
 COMMENT ON COLUMN image_gen_internal.spending_archive.story IS 'The id of the first of these jobs.';
 COMMENT ON COLUMN image_gen_internal.spending_archive.number IS 'Which call of each of these jobs, from 1.';
-COMMENT ON COLUMN image_gen_internal.spending_archive.calls IS 'How many jobs these were: so many calls are in this row, one of each.';
+COMMENT ON COLUMN image_gen_internal.spending_archive.jobs IS 'How many jobs these were: so many attempts are in this row, one of each.';
+COMMENT ON COLUMN image_gen_internal.spending_archive.calls IS 'How many calls those stand for.';
+COMMENT ON COLUMN image_gen_internal.spending_archive.retries IS 'How many of them were made again.';
 COMMENT ON COLUMN image_gen_internal.spending_archive.first_call IS 'When the first of these calls began.';
 COMMENT ON COLUMN image_gen_internal.spending_archive.last_call IS 'When the last one began: in the same quarter of an hour, so both are on the same day in every time zone.';
 COMMENT ON COLUMN image_gen_internal.spending_archive.owner IS 'jobs.owner.';
@@ -79,7 +83,7 @@ COMMENT ON COLUMN image_gen_internal.spending_totals.calls IS 'Their calls.';
 COMMENT ON COLUMN image_gen_internal.spending_totals.billed IS 'What those cost, as far as it is known.';
 COMMENT ON COLUMN image_gen_internal.spending_totals.unknown_costs IS 'Of how many it is not.';
 COMMENT ON COLUMN image_gen_internal.spending_totals.refusals IS 'How many were refused.';
-COMMENT ON COLUMN image_gen_internal.spending_totals.retries IS 'How many were not the first of their job.';
+COMMENT ON COLUMN image_gen_internal.spending_totals.retries IS 'How many were made again.';
 COMMENT ON COLUMN image_gen_internal.spending_totals.wasted IS 'What was billed for calls that made no image, as far as it is known.';
 COMMENT ON COLUMN image_gen_internal.spending_totals.first_call IS 'When the first of these calls began.';
 COMMENT ON COLUMN image_gen_internal.spending_totals.last_call IS 'When the last one began.';
@@ -89,7 +93,9 @@ CREATE TABLE image_gen_internal.spending_days (
   number      integer NOT NULL,
   entry       bigint NOT NULL,
   day         date NOT NULL,
+  jobs        bigint NOT NULL,
   calls       bigint NOT NULL,
+  retries     bigint NOT NULL,
   owner       regrole NOT NULL,
   campaign    text,
   ticket      text,
@@ -112,7 +118,9 @@ COMMENT ON COLUMN image_gen_internal.spending_days.story IS 'SHA-256 of the way 
 COMMENT ON COLUMN image_gen_internal.spending_days.number IS 'Which call of each of these jobs, from 1.';
 COMMENT ON COLUMN image_gen_internal.spending_days.entry IS '0, or the number of a row that takes something out of that one.';
 COMMENT ON COLUMN image_gen_internal.spending_days.day IS 'When these calls began, in UTC.';
-COMMENT ON COLUMN image_gen_internal.spending_days.calls IS 'How many jobs these were: so many calls are in this row, one of each.';
+COMMENT ON COLUMN image_gen_internal.spending_days.jobs IS 'How many jobs these were: so many attempts are in this row, one of each.';
+COMMENT ON COLUMN image_gen_internal.spending_days.calls IS 'How many calls those stand for.';
+COMMENT ON COLUMN image_gen_internal.spending_days.retries IS 'How many of them were made again.';
 COMMENT ON COLUMN image_gen_internal.spending_days.owner IS 'jobs.owner.';
 COMMENT ON COLUMN image_gen_internal.spending_days.campaign IS 'metadata ->> campaign.';
 COMMENT ON COLUMN image_gen_internal.spending_days.ticket IS 'metadata ->> ticket.';

@@ -20,9 +20,9 @@ fn plain(by: &str) -> String {
                 CASE sum(j.unknown_costs) WHEN 0 THEN coalesce(trim_scale(sum(j.billed)), 0) END AS billed, coalesce(trim_scale(sum(j.billed)), 0) AS known_cost,
                 sum(j.unknown_costs)::bigint AS unknown_costs, sum(j.refusals)::bigint AS refusals, sum(j.retries)::bigint AS retries,
                 coalesce(trim_scale(sum(j.wasted)), 0) AS wasted, min(j.first_call) AS first_call, max(j.last_call) AS last_call
-           FROM (SELECT s.{by}, s.currency, max(s.calls) AS jobs, sum(s.images) AS images, sum(s.calls) AS calls, sum(s.billed_cost) AS billed,
-                        count(*) FILTER (WHERE s.billed_cost IS NULL) AS unknown_costs, coalesce(sum(s.calls) FILTER (WHERE s.status = 'refused'), 0) AS refusals,
-                        coalesce(sum(s.calls) FILTER (WHERE s.number > 1), 0) AS retries, sum(s.billed_cost) FILTER (WHERE s.status <> 'succeeded') AS wasted,
+           FROM (SELECT s.{by}, s.currency, max(s.jobs) AS jobs, sum(s.images) AS images, sum(s.calls) AS calls, sum(s.billed_cost) AS billed,
+                        count(*) FILTER (WHERE s.billed_cost IS NULL) AS unknown_costs, coalesce(sum(s.jobs) FILTER (WHERE s.status = 'refused'), 0) AS refusals,
+                        sum(s.retries) AS retries, sum(s.billed_cost) FILTER (WHERE s.status <> 'succeeded') AS wasted,
                         min(s.at) AS first_call, max(s.last_call) AS last_call
                    FROM image_gen_internal.spending_rows s GROUP BY s.{by}, s.currency, s.job_id) j
           GROUP BY j.{by}, j.currency"
@@ -134,10 +134,10 @@ fn step(
             admin.run(&format!(
                 "BEGIN;
                  INSERT INTO image_gen.attempts (job_id, number, provider, model, status, error_code, prompt, seed, seed_honored, billed_cost, cost_source,
-                                                 owner, epoch, created_at, finished_at, estimated_cost)
+                                                 owner, epoch, created_at, finished_at, estimated_cost, sends)
                  SELECT j.id, n.n + (SELECT coalesce(max(e.number), 0) FROM image_gen.attempts e WHERE e.job_id = j.id), CASE n.n WHEN 1 THEN 'bfl' ELSE 'fal' END, j.model, CASE n.n WHEN n.most THEN '{call}' ELSE 'failed' END, {code}, 'p', 1, true,
                         CASE n.n WHEN n.most THEN {cost} ELSE 0 END, CASE WHEN n.n = n.most AND {cost} IS NULL THEN 'unknown' ELSE 'priced' END, j.owner, 0,
-                        now() - interval '5 days' * {ago} + interval '14 hours' * n.n, now(), 0.05
+                        now() - interval '5 days' * {ago} + interval '14 hours' * n.n, now(), 0.05, CASE n.n WHEN n.most THEN 1 ELSE {sends} END
                    FROM image_gen.jobs j, (SELECT generate_series(1, k) AS n, k AS most FROM (SELECT {calls} AS k) o) n WHERE j.id = '{id}';
                  SELECT image_gen_internal.close_job('{id}', '{job}', {code}, {message});
                  SELECT image_gen_internal.insert_assets('{{{id},{id}}}', '{{1,2}}', '{{https://a,https://b}}', NULL, NULL, NULL, NULL, NULL, NULL, NULL) WHERE '{job}' = 'succeeded';
@@ -145,6 +145,7 @@ fn step(
                  COMMIT",
                 ago = dice.random::<f64>(),
                 calls = dice.random_range(1..3),
+                sends = dice.random_range(0..5),
                 message = if code == "NULL" { "NULL" } else { "'because'" },
             ));
             format!("the end of a job, {job}")

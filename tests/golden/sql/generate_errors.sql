@@ -43,7 +43,7 @@ SELECT * FROM pg_temp.generate(
   $$'x', model => 'flux-1.1-prox'$$, $$'x', model => 'fal:no-such-model'$$, $$'x', model => 'replicate:no-owner'$$);
 
 -- How many (P21).
-SELECT * FROM pg_temp.generate($$'x', n => 0$$, $$'x', n => -1$$, $$'x', n => 11$$, $$'x', 'gpt-image-2', n => 11$$, $$'x', 'bfl:flux-1.1-pro', n => 2$$);
+SELECT * FROM pg_temp.generate($$'x', n => 0$$, $$'x', n => -1$$, $$'x', n => 11$$, $$'x', 'gpt-image-2', n => 11$$);
 
 -- Seed, steps, guidance (S29, S30, S31).
 SELECT * FROM pg_temp.generate(

@@ -168,6 +168,32 @@ SELECT bool_and(s.total = v.amount) AS adds_up, bool_and(s.smallest >= 0) AS non
   FROM unnest('{0.10,0.04,0.000001,0.0000005,0,1,0.03048192,12345.678901234}'::numeric[]) v(amount) CROSS JOIN generate_series(1, 10) n
  CROSS JOIN LATERAL pg_temp.shares(v.amount, n) s;
 ROLLBACK TO shares;
+-- Three images in three calls (P21): what one has made is there at once, and has its share when all are over. It is canceled between two.
+SAVEPOINT split;
+RESET ROLE;
+CREATE VIEW pg_temp.parts AS
+SELECT j.prompt, j.status, j.error_code, j.billed_cost AS cost, j.warnings -> -1 ->> 'message' AS told, q.progress, a.position, a.attempt, a.billed_cost, a.cost_source
+  FROM image_gen.jobs j LEFT JOIN image_gen_internal.queue q ON q.seq = j.seq LEFT JOIN image_gen.campaign_assets a ON a.job_id = j.id
+ WHERE j.prompt LIKE 'split%' ORDER BY j.seq, a.position;
+GRANT SELECT ON pg_temp.parts TO PUBLIC;
+CREATE FUNCTION pg_temp.part(number int) RETURNS jsonb LANGUAGE sql AS $$
+  SELECT jsonb_build_object('entry', 'later', 'after_seconds', 0, 'progress', jsonb_build_object('asked', number, 'delivered', number),
+                            'images', (SELECT jsonb_agg(i || jsonb_build_object('position', number)) FROM jsonb_array_elements(pg_temp.closed('succeeded', 1) -> 'images') i))
+$$;
+SET LOCAL ROLE image_gen_worker;
+SELECT pg_temp.queue('split', ', n => 3'), pg_temp.queue('split, and its row in the queue is gone', ', n => 3');
+SELECT prompt FROM pg_temp.claim(1);
+SELECT pg_temp.journal(1, prompt, pg_temp.begin_(prompt), pg_temp.ended(1, 'succeeded', '0.05', 'reported'), pg_temp.part(1)) FROM image_gen.jobs WHERE prompt LIKE 'split%';
+SELECT * FROM pg_temp.parts;
+SELECT prompt FROM pg_temp.claim(1) ORDER BY 1;
+SELECT pg_temp.journal(1, prompt, pg_temp.begin_(prompt, 2), pg_temp.ended(2, 'succeeded', '0.04', 'reported'), pg_temp.part(2)) FROM image_gen.jobs WHERE prompt LIKE 'split%';
+RESET ROLE;
+SELECT image_gen_internal.cancel_job(id) FROM image_gen.jobs WHERE prompt = 'split';
+DELETE FROM image_gen_internal.queue q USING image_gen.jobs j WHERE j.seq = q.seq AND j.prompt LIKE 'split,%';
+SET LOCAL ROLE image_gen_worker;
+SELECT r.lost FROM image_gen.jobs j CROSS JOIN LATERAL image_gen_internal.reconcile(1, ARRAY[j.seq], j.seq - 1, 1, 'review') r WHERE j.prompt LIKE 'split,%';
+SELECT * FROM pg_temp.parts;
+ROLLBACK TO split;
 
 -- An attempt of unknown cost makes the job's cost unknown, not zero.
 SELECT pg_temp.queue('unknown cost');
@@ -317,9 +343,9 @@ SELECT s AS statement, pg_temp.refused(s) FROM unnest(ARRAY[
   $$INSERT INTO image_gen.refusal_steps (step, action) VALUES (0, 'review')$$,
   $$INSERT INTO image_gen.model_rules (position, rule, models, reason) VALUES (0, 'x', '{}', 'x')$$,
   $$INSERT INTO image_gen_internal.worker_state DEFAULT VALUES$$]) s;
--- One winner a job, one number an attempt (N3).
-SELECT pg_temp.refused($$INSERT INTO image_gen.attempts (job_id, number, provider, model, status, prompt, seed, seed_honored, owner, epoch, finished_at)
-  SELECT job_id, 9, provider, model, 'succeeded', prompt, seed, seed_honored, owner, epoch, now() FROM image_gen.attempts WHERE prompt = 'simple'$$),
+-- One image at each place of a job, one number an attempt (N3).
+SELECT pg_temp.refused($$INSERT INTO image_gen.campaign_assets (job_id, position, url, provider, model, seed, prompt, cost_source, owner)
+  SELECT job_id, position, url, provider, model, seed, prompt, cost_source, owner FROM image_gen.campaign_assets WHERE prompt = 'simple'$$),
        pg_temp.refused($$INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, owner, epoch)
   SELECT job_id, number, provider, model, prompt, seed, seed_honored, owner, epoch FROM image_gen.attempts WHERE prompt = 'simple'$$);
 

@@ -147,7 +147,8 @@ pub fn check(field: &Field, known: &[String]) -> Report {
     }
     let jobs = admin.rows(
         "SELECT j.id, j.prompt, j.status,
-                coalesce(j.error_code, '') || CASE j.error_code WHEN 'invalid_request' THEN ': ' || j.error_message ELSE '' END, (SELECT count(*) FROM image_gen.campaign_assets a WHERE a.job_id = j.id)
+                coalesce(j.error_code, '') || CASE j.error_code WHEN 'invalid_request' THEN ': ' || j.error_message ELSE '' END, (SELECT count(DISTINCT a.attempt) FROM image_gen.campaign_assets a WHERE a.job_id = j.id),
+                coalesce(j.parameters ->> 'n', '1')
            FROM image_gen.jobs j",
     );
     let known_here = |id: &String| jobs.iter().any(|row| row[0] == *id);
@@ -156,7 +157,7 @@ pub fn check(field: &Field, known: &[String]) -> Report {
         report.violations.push(format!("{id} was committed, and is gone"));
     }
     for row in &jobs {
-        let [id, prompt, status, code, assets] = row.as_slice() else { unreachable!("five columns") };
+        let [id, prompt, status, code, brought, wanted] = row.as_slice() else { unreachable!("six columns") };
         report.jobs += 1;
         let none = (vec![], vec![]);
         let tried = attempts.get(id).unwrap_or(&none.0);
@@ -169,11 +170,12 @@ pub fn check(field: &Field, known: &[String]) -> Report {
             report.violations.push(format!("{id} is still {status}: {tried:?}"));
         }
         let winners = tried.iter().filter(|a| a.status == "succeeded").count();
-        if (status == "succeeded") != (winners == 1) || (status == "succeeded") != (assets == "1") {
-            report.violations.push(format!("{id} {status}: {winners} winners, {assets} assets"));
+        if (status == "succeeded") != (winners > 0) || brought.parse() != Ok(winners) {
+            report.violations.push(format!("{id} {status}: {winners} winners, {brought} brought images"));
         }
+        let most = wanted.parse().expect("a number");
         let untouched = code == "worker_died";
-        one_job(&mut report, &format!("{id} {prompt:?} {how}"), untouched, tried, called);
+        one_job(&mut report, &format!("{id} {prompt:?} {how}"), untouched, most, tried, called);
     }
     for row in admin.rows(
         "SELECT j.id, j.status, j.billed_cost, j.known_cost, a.total, c.total
@@ -198,12 +200,13 @@ pub fn check(field: &Field, known: &[String]) -> Report {
 }
 
 /// One job's attempts against what the providers have of it. `untouched`: it kills the worker that touches it, and is asked for no more.
-fn one_job(report: &mut Report, job: &str, untouched: bool, tried: &[Attempt], called: &[Call]) {
+/// `most`: how many images are wanted, and so the most calls that may be paid.
+fn one_job(report: &mut Report, job: &str, untouched: bool, most: usize, tried: &[Attempt], called: &[Call]) {
     let paid = called.iter().filter(|c| !c.refused && c.billed.is_some_and(|b| !b.is_zero())).count();
     // One's own machine sends no bill. It forgets with a crash what it has done, and may then do it again.
     let forgot = tried.iter().filter(|a| a.status == "failed" && a.cost.is_some_and(|c| c.is_zero())).count();
     let accepted = called.iter().filter(|c| !c.refused && c.accepted).count();
-    if paid > 1 || accepted > 1 + forgot {
+    if paid > most || accepted > most + forgot {
         report.paid_twice += 1;
         report.violations.push(format!("{job}: paid {paid}, accepted {accepted}: {tried:?} {called:?}"));
     }

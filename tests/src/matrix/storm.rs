@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::json;
 
 use super::audit::{self, Report};
-use super::field::{Field, KINDS};
+use super::field::{Field, KINDS, Manner};
 use super::kill::Kill;
 use super::reviews;
 
@@ -214,6 +214,10 @@ fn job(field: &Field, random: &mut StdRng, number: u64, before: Option<&String>)
     match before.filter(|_| kind.edits && random.random_range(0..4) == 0) {
         // It waits for the other, and has no image to begin with when that one has none.
         Some(other) => format!("edit('job:{other}', '{prompt}', {})", kind.model()),
+        // In several calls where the model makes one image in each, in one where it makes more.
+        None if kind.manner != Manner::Ours && random.random_range(0..5) == 0 => {
+            format!("generate(prompt => '{prompt}', {}, n => 3)", kind.arguments)
+        }
         None => format!("generate(prompt => '{prompt}', {})", kind.arguments),
     }
 }

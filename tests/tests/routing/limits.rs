@@ -118,6 +118,15 @@ fn a_job_that_is_always_turned_away_holds_up_no_other_and_is_one_attempt() {
     // A deadline would have ended it; so does a user.
     alice.run(&format!("SELECT image_gen.cancel('{always}')"));
     assert_eq!(alice.done(&always).status, "canceled");
+    // Reports count each of those calls, and not the attempt that stands for them.
+    let calls = i64::try_from(submits(&stage, "bfl")).unwrap();
+    assert_eq!(
+        alice.rows("SELECT calls, retries FROM image_gen.cost_report()"),
+        [[calls.to_string(), (calls - 6).to_string()]]
+    );
+    assert_eq!(alice.number("SELECT sum(calls) FROM image_gen.cost_by_campaign"), calls);
+    let health = "SELECT calls, round(success_rate * calls) FROM image_gen.provider_health WHERE provider = 'bfl' AND model <> ''";
+    assert_eq!(stage.admin().rows(health), [[calls.to_string(), "5".to_owned()]]);
     check_ledger(&stage);
 }
 
