@@ -22,6 +22,8 @@ pub const RECONCILE: u32 = 4;
 pub const CALLBACKS: u32 = 8;
 /// Bit of [`Slot::wake`]: a message to a webhook may be due.
 pub const WEBHOOKS: u32 = 16;
+/// Bit of [`Slot::wake`]: the catalogue was changed.
+pub const CATALOGUE: u32 = 32;
 
 /// What a database's sessions and its worker share.
 pub struct Slot {

@@ -11,6 +11,7 @@ use image_gen_engine::catalogue::{Rows, Snapshot};
 use pgrx::prelude::*;
 
 use crate::statement::{Statement, argument};
+use crate::wake;
 
 /// All of the catalogue: a table's name, a model's name and kind, and the row.
 const CATALOGUE: &str = "
@@ -162,8 +163,14 @@ pub fn forget_estimates() {
     MEASURED.set((0, vec![]));
 }
 
-/// The catalogue was changed: every session hears of it.
+/// What is kept is read again: who was told of a change by other means may be ahead of its invalidation.
+pub fn forget() {
+    GENERATION.set(GENERATION.get() + 1);
+}
+
+/// The catalogue was changed: every session hears of it, and the worker though it sleeps.
 pub fn announce_change() {
+    wake::catalogue_changed();
     let relation = relation();
     if relation != pg_sys::InvalidOid {
         // SAFETY: an oid of a relation that is there.

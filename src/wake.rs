@@ -9,7 +9,7 @@ use std::ffi::c_void;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::shared::{self, CALLBACKS, CANCEL, RECONCILE, WEBHOOKS, WORK};
+use crate::shared::{self, CALLBACKS, CANCEL, CATALOGUE, RECONCILE, WEBHOOKS, WORK};
 
 /// What this transaction has to tell at COMMIT.
 #[derive(Clone, Copy)]
@@ -128,6 +128,12 @@ fn tell_worker(what: &str) {
         _ => 0,
     };
     PENDING.set(pending);
+}
+
+/// Tells the worker at COMMIT that the catalogue was changed: jobs that wait for a provider's limits may go on.
+pub fn catalogue_changed() {
+    let pending = PENDING.get();
+    PENDING.set(Pending { bits: pending.bits | CATALOGUE, ..pending });
 }
 
 /// Starts this database's worker at COMMIT; called by the install script.

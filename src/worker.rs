@@ -37,7 +37,7 @@ use image_gen_engine::scheduler::Scheduler;
 use pgrx::prelude::*;
 
 use crate::settings;
-use crate::shared::{CALLBACKS, CANCEL, RECONCILE, Slot, WEBHOOKS, WORK};
+use crate::shared::{CALLBACKS, CANCEL, CATALOGUE, RECONCILE, Slot, WEBHOOKS, WORK};
 use clock_jump::ClockJump;
 use complaints::Complaints;
 use config::{config, load_keys};
@@ -110,6 +110,8 @@ struct Worker {
     estimates: Estimates,
     /// There may be jobs in flight that a user wants stopped.
     cancels: bool,
+    /// The network thread has jobs, and limits of providers that may be of before a change.
+    limits: bool,
     /// Why nothing more is claimed.
     fenced: Option<String>,
     /// The process that calls registered functions.
@@ -141,6 +143,7 @@ impl Worker {
             look_for_suspects: true,
             estimates: Estimates::default(),
             cancels: true,
+            limits: false,
             fenced: None,
             callbacks: callbacks::helper(now),
             webhooks: webhooks::helper(now),
@@ -315,6 +318,10 @@ impl Worker {
             queue::clock_set_back(self.extension, back)?;
         }
         self.listen(now);
+        if self.limits && !self.in_flight.is_empty() {
+            self.io.send(Command::Limits(queue::catalogue_now(self.extension)?));
+        }
+        self.limits = false;
         self.scheduler.release(now);
         let rescan = self.scheduler.rescan(now, rescan_interval());
         if rescan {
@@ -352,7 +359,7 @@ impl Worker {
 
     /// What committing sessions have said. Without shared memory every wake may mean anything.
     fn listen(&mut self, now: Instant) {
-        let (told, min_seq) = self.slot.map_or((WORK | CANCEL, 1), Slot::told);
+        let (told, min_seq) = self.slot.map_or((WORK | CANCEL | CATALOGUE, 1), Slot::told);
         if told & WORK != 0 {
             if self.slot.is_some() {
                 self.upkeep.reopened(min_seq);
@@ -369,6 +376,7 @@ impl Worker {
             self.upkeep.look_for_lost_rows(1, now);
         }
         self.cancels |= told & CANCEL != 0;
+        self.limits |= told & CATALOGUE != 0;
     }
 
     /// From time to time: whether it may still work, and what no wake-up tells.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use image_gen_engine::catalogue::Snapshot;
 use image_gen_engine::cost::{Cost, Sanity};
 use image_gen_engine::egress::Egress;
 use image_gen_engine::failure::Failure;
@@ -44,6 +45,8 @@ pub enum Command {
     },
     /// Stop this job.
     Cancel(i64),
+    /// The limits of providers are those of this catalogue from now on.
+    Limits(Arc<Snapshot>),
     /// Use these settings from now on.
     Configure(Box<Config>),
     /// Finish what is being sent, drop what can be resumed.
@@ -414,6 +417,7 @@ async fn dispatch(
     while let Some(command) = inbox.recv().await {
         match command {
             Command::Run { job, number } => {
+                context.access.set_limits(&job.catalogue.snapshot);
                 let cancel = Arc::new(Notify::new());
                 cancels.retain(|_, c| Arc::strong_count(c) > 1);
                 cancels.insert(job.seq, cancel.clone());
@@ -438,6 +442,7 @@ async fn dispatch(
                     cancel.notify_one();
                 }
             }
+            Command::Limits(catalogue) => context.access.set_limits(&catalogue),
             Command::Configure(config) => {
                 context.driver.open(config.egress.clone());
                 context.driver.redact(context.driver.redactor().with(config.keys.all()));

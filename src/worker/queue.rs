@@ -313,6 +313,14 @@ fn claimed(
     Ok(claimed)
 }
 
+/// The catalogue as it is now, although its invalidation may not be here yet.
+pub fn catalogue_now(extension: pg_sys::Oid) -> Result<Arc<Snapshot>, Failed> {
+    within(extension, "read the catalogue", || {
+        snapshot::forget();
+        Ok(snapshot::current())
+    })
+}
+
 /// How long images really take, read again now and then: every finished job changes it a little.
 #[derive(Default)]
 pub struct Estimates(Option<(Instant, Seconds)>);

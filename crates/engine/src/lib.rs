@@ -58,6 +58,7 @@ pub mod poll;
 pub mod progress;
 pub mod prompt_hints;
 pub mod provider;
+pub mod rate;
 pub mod redact;
 pub mod render_class;
 pub mod retry;

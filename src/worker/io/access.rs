@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use image_gen_engine::candidate::Candidate;
+use image_gen_engine::catalogue::Snapshot;
 use image_gen_engine::failure::{ErrorCode, Failure};
 use image_gen_engine::health::{self, Health, Permit, Row, Verdict};
 use tokio::runtime::Handle;
@@ -62,7 +63,7 @@ impl Access {
                 Ok(permit) => permit,
                 Err((after, code)) => return Decision::Refused { after, code },
             };
-            let in_flight = self.limiter.enter(candidate, caller.owner).await;
+            let in_flight = self.limiter.enter(&candidate.provider, caller.owner).await;
             // and none gets one that waited in line while it opened.
             if permit.is_valid() {
                 return Decision::Granted(CallPermit { _in_flight: in_flight, _breaker: Some(permit) });
@@ -70,9 +71,14 @@ impl Access {
         }
     }
 
+    /// The limits of providers are those of this catalogue from now on, also for jobs that wait.
+    pub fn set_limits(&self, catalogue: &Arc<Snapshot>) {
+        self.limiter.set(catalogue);
+    }
+
     /// A permit for a task that is at the provider already.
     pub fn resume(&self, candidate: &Candidate, owner: u32) -> CallPermit {
-        CallPermit { _in_flight: self.limiter.resume(candidate, owner), _breaker: None }
+        CallPermit { _in_flight: self.limiter.resume(&candidate.provider, owner), _breaker: None }
     }
 
     /// Learns from a call, and says what is to be shown now.
