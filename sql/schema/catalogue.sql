@@ -55,7 +55,7 @@ COMMENT ON COLUMN image_gen.models.fixed IS 'Fields that every request of this m
 COMMENT ON COLUMN image_gen.models.sizes IS '{"free": {"min", "max", "step", "min_pixels", "max_pixels", "max_ratio", "default": [w, h]}} in pixels, {"fixed": [[w, h], ...]} or {"ratios": {"ratios": ["1:1", ...], "pixels": n}}, the default first, or "source": that of the image that goes in.';
 COMMENT ON COLUMN image_gen.models.prompt_chars IS 'Longest prompt, in characters; NULL is the general limit of 32000.';
 COMMENT ON COLUMN image_gen.models.max_n IS 'Most images in one call; more are several calls.';
-COMMENT ON COLUMN image_gen.models.parameters IS 'What it takes, by our name: true, a range [1, 50], a choice ["low", "high"], the provider''s name "guidance_scale", or an object of as, range, values, words, default, text, list, invert, times, form, weight, weights, only, required. What is not listed is unsupported.';
+COMMENT ON COLUMN image_gen.models.parameters IS 'What it takes, by our name: true, a range [1, 50], a choice ["low", "high"], the provider''s name "guidance_scale", or an object of as, range, values, words, default, text, list, invert, times, form, weight, weights, only, required, assumed. What is not listed is unsupported.';
 COMMENT ON COLUMN image_gen.models.typical_seconds IS 'Seconds for one image, until this database has measured its own.';
 COMMENT ON COLUMN image_gen.models.successor IS 'Set for a retired model: its jobs go to this one, with a warning.';
 COMMENT ON COLUMN image_gen.models.ends_on IS 'The day the provider shuts it down.';

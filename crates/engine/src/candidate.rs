@@ -115,7 +115,7 @@ pub struct Parameter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<f64>,
     /// How it is written: of a size `sides` (its name stands before `width` and `height`), `custom` (sides, and its name says
-    /// `custom`), `text`, `object`, `ratio` or `ratio_x`; of a mask `white`, `black` or `transparent`; of an image `object`
+    /// `custom`), `asked` (as the caller gave it: sides, or a ratio in `aspect_ratio`), `text`, `object`, `ratio` or `ratio_x`; of a mask `white`, `black` or `transparent`; of an image `object`
     /// for `{"image_url": …}`; of borders as the adapter says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub form: Option<String>,
@@ -128,6 +128,10 @@ pub struct Parameter {
     /// An image without which the model does nothing.
     #[serde(skip_serializing_if = "is_false")]
     pub required: bool,
+    /// Whether the model takes it is not known: it is sent under its usual name where the caller gives it, and the receipt
+    /// says so.
+    #[serde(skip_serializing_if = "is_false")]
+    pub assumed: bool,
     /// Only in these tasks; empty is all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<Task>,
@@ -178,6 +182,7 @@ struct Full {
     weight: Option<String>,
     weights: Option<(f64, f64, f64)>,
     required: bool,
+    assumed: bool,
     only: Vec<Task>,
 }
 
@@ -203,6 +208,7 @@ impl From<Written> for Parameter {
                 weight: f.weight,
                 weights: f.weights,
                 required: f.required,
+                assumed: f.assumed,
                 only: f.only,
             },
         }

@@ -28,6 +28,8 @@ pub(super) struct RequestBuilder<'a> {
     pub fields: Map<String, Value>,
     pub files: Vec<Part>,
     pub warnings: Vec<Warning>,
+    /// What is sent although it is not known whether the model takes it.
+    assumed: Vec<&'static str>,
     seed_honored: bool,
     quality: Option<String>,
     made: Option<Size>,
@@ -50,6 +52,7 @@ impl<'a> RequestBuilder<'a> {
             fields,
             files: vec![],
             warnings: vec![],
+            assumed: vec![],
             seed_honored: false,
             quality: None,
             made: None,
@@ -115,8 +118,13 @@ impl<'a> RequestBuilder<'a> {
             }
             return Ok(made);
         };
-        if self.call.task != Task::Generate && !wished && parameter.default.is_none() {
+        // An unknown model's own size is better than a guess.
+        let usual = self.call.task == Task::Generate && !parameter.assumed;
+        if !usual && !wished && parameter.default.is_none() {
             return Ok(made);
+        }
+        if parameter.assumed {
+            self.assumed.push("size");
         }
         self.warnings.extend(made.warnings.iter().cloned());
         let form = parameter.form.as_deref().unwrap_or("text");
@@ -132,6 +140,17 @@ impl<'a> RequestBuilder<'a> {
                 let prefix = wire.unwrap_or_default();
                 self.set(&format!("{prefix}width"), json!(size.width));
                 self.set(&format!("{prefix}height"), json!(size.height));
+            }
+            ("asked", _, _) if request.width.is_none() => {
+                let ratio = request.aspect_ratio.as_deref().unwrap_or_default();
+                self.offer_field("aspect_ratio", json!(ratio));
+            }
+            ("asked", Some(size), _) if wire.is_some() => {
+                self.offer_field(&named(""), json!({"width": size.width, "height": size.height}));
+            }
+            ("asked", Some(size), _) => {
+                self.offer_field("width", json!(size.width));
+                self.offer_field("height", json!(size.height));
             }
             ("custom", Some(size), _) => {
                 self.set(&named("aspect_ratio"), json!("custom"));
@@ -329,7 +348,7 @@ impl<'a> RequestBuilder<'a> {
     }
 
     /// A number moved into the model's range; a warning where that changes it or where the model has no such parameter.
-    fn number(&mut self, name: &str, asked: Option<f64>) -> Result<(), Invalid> {
+    fn number(&mut self, name: &'static str, asked: Option<f64>) -> Result<(), Invalid> {
         let candidate = self.call.candidate;
         let Some(parameter) = candidate.parameter(name, self.call.task) else {
             if asked.is_some() {
@@ -374,6 +393,10 @@ impl<'a> RequestBuilder<'a> {
     /// The caller's options that the model has (all of them, where the catalogue lists none because it cannot know them).
     fn options(&mut self) {
         let known = self.call.candidate.parameters.get("options").cloned();
+        let seed = self.call.candidate.parameter("seed", self.call.task);
+        if seed.is_some_and(|p| self.call.request.options.contains_key(p.wire.as_deref().unwrap_or("seed"))) {
+            self.seed_honored = false;
+        }
         for (name, value) in &self.call.request.options {
             let listed = known
                 .as_ref()
@@ -392,13 +415,16 @@ impl<'a> RequestBuilder<'a> {
     }
 
     /// Writes a parameter where the model takes it, warns where not.
-    fn offer(&mut self, name: &str, value: Value) {
+    fn offer(&mut self, name: &'static str, value: Value) {
         if self.takes(name) { self.put(name, value) } else { self.leave_out(name) }
     }
 
     /// Writes a parameter under the model's own name for it.
-    fn put(&mut self, name: &str, value: Value) {
+    fn put(&mut self, name: &'static str, value: Value) {
         let parameter = self.call.candidate.parameter(name, self.call.task);
+        if parameter.is_some_and(|p| p.assumed) {
+            self.assumed.push(name);
+        }
         let wire = parameter.and_then(|p| p.wire.as_deref()).unwrap_or(name).to_owned();
         if parameter.is_some_and(|p| p.list) {
             match self.fields.get_mut(&wire) {
@@ -408,6 +434,11 @@ impl<'a> RequestBuilder<'a> {
         } else {
             self.set(&wire, value);
         }
+    }
+
+    /// Writes a field of this name, unless the caller has.
+    fn offer_field(&mut self, field: &str, value: Value) {
+        self.fields.entry(field).or_insert(value);
     }
 
     /// Writes a field of this name.
@@ -460,7 +491,15 @@ impl<'a> RequestBuilder<'a> {
         self.prepared(Submission::Local)
     }
 
-    fn prepared(self, submission: Submission) -> Prepared {
+    fn prepared(mut self, submission: Submission) -> Prepared {
+        if !self.assumed.is_empty() {
+            let message = format!(
+                "{} is not in image_gen.models: whether it takes {} is not known",
+                self.call.candidate.name(),
+                self.assumed.join(", ")
+            );
+            self.warnings.push(Warning::new("assumed", message));
+        }
         Prepared {
             submission,
             warnings: self.warnings,

@@ -186,8 +186,34 @@ fn an_unlisted_endpoint_gets_every_option() {
     let request = asked(json!({"options": {"image_size": "square_hd", "loras": [{"path": "x"}]}}));
     let prepared = Fal.prepare(&call(&request, &candidate)).unwrap();
     assert_eq!(http(&prepared).url, "https://queue.fal.run/fal-ai/any/thing");
-    let body = json!({"prompt": "a cat", "image_size": "square_hd", "loras": [{"path": "x"}]});
+    let body = json!({"prompt": "a cat", "seed": 7, "image_size": "square_hd", "loras": [{"path": "x"}]});
     assert_eq!(json_body(&prepared), body);
+}
+
+#[test]
+fn an_unlisted_endpoint_gets_pictures_seed_and_size_as_most_take_them() {
+    use Role::{Image, Mask};
+    let candidate = Candidate { remote_name: "fal-ai/any/thing".into(), ..candidate("fal", "*") };
+    let sent = |task, json: Value, roles: &[Role]| {
+        let (inputs, request) = (inputs(roles), asked(json));
+        let prepared = Fal.prepare(&call_with(task, &request, &candidate, &inputs)).unwrap();
+        let told = prepared.warnings.iter().find(|w| w.code == "assumed").map(|w| w.message.clone());
+        (short(&json_body(&prepared)), prepared.seed_honored, told.unwrap_or_default())
+    };
+    let sides = json!({"width": 640, "height": 512});
+    let (body, honored, told) = sent(Task::Generate, sides.clone(), &[]);
+    assert_eq!(body, json!({"prompt": "a cat", "seed": 7, "image_size": sides}));
+    assert!(honored && told.ends_with("whether it takes seed, size is not known"), "{told}");
+    let (body, ..) = sent(Task::Generate, json!({"aspect_ratio": "16:9"}), &[]);
+    assert_eq!(body, json!({"prompt": "a cat", "seed": 7, "aspect_ratio": "16:9"}));
+    let (body, _, told) = sent(Task::Inpaint, json!({}), &[Image, Mask]);
+    assert_eq!(body, json!({"prompt": "a cat", "seed": 7, "image_url": "DATA", "mask_url": "DATA"}));
+    assert!(told.contains("seed, image, mask"), "{told}");
+    // What the caller writes by name comes first, and is not our seed.
+    let own = json!({"width": 640, "height": 512, "options": {"image_size": "square", "seed": 9}});
+    let (body, honored, _) = sent(Task::Generate, own, &[]);
+    assert_eq!(body, json!({"prompt": "a cat", "seed": 9, "image_size": "square"}));
+    assert!(!honored);
 }
 
 #[test]

@@ -28,6 +28,12 @@ const KONTEXT: Model = Model {
     price: Price::Picture(400),
     ..PRO
 };
+const KONTEXT_TEXT: Model = Model {
+    name: "fal-ai/flux-pro/kontext/text-to-image",
+    fields: &[PROMPT, RATIO, KONTEXT_GUIDANCE, SEED, COUNT, FORMAT, TOLERANCE],
+    size: Size::Ratio(MEGAPIXEL, "1:1"),
+    ..KONTEXT
+};
 const KONTEXT_GUIDANCE: &[Field] = &[may("guidance_scale", Number(1.0, 20.0))];
 const KONTEXT_MULTI: &[&[Field]] = &[PROMPT, IMAGES, RATIO, KONTEXT_GUIDANCE, SEED, COUNT, FORMAT, TOLERANCE];
 const SECOND: Model = Model {
@@ -86,6 +92,34 @@ pub(super) static MODELS: &[Model] = &[
             FORMAT,
             CHECKER,
         ],
+        ..DEV
+    },
+    Model {
+        name: "fal-ai/flux-lora",
+        fields: &[PROMPT, SIZE, STEPS, LORAS, SPEED, SEED, COUNT, FORMAT, CHECKER],
+        price: Price::Megapixel(350),
+        ..DEV
+    },
+    Model {
+        name: "fal-ai/flux-lora/image-to-image",
+        fields: &[PROMPT, IMAGE, STRENGTH, SIZE, STEPS, LORAS, SPEED, SEED, COUNT, FORMAT, CHECKER],
+        size: Size::Input,
+        price: Price::Megapixel(350),
+        ..DEV
+    },
+    Model {
+        name: "fal-ai/flux-general",
+        fields: &[PROMPT, NEGATIVE, SIZE, STEPS, LORAS, GENERAL, SEED, COUNT, FORMAT, CHECKER],
+        price: Price::Megapixel(750),
+        ..DEV
+    },
+    Model {
+        name: "fal-ai/flux-general/image-to-image",
+        fields: &[
+            PROMPT, NEGATIVE, IMAGE, STRENGTH, SIZE, STEPS, LORAS, GENERAL, SEED, COUNT, FORMAT, CHECKER,
+        ],
+        size: Size::Input,
+        price: Price::Megapixel(750),
         ..DEV
     },
     Model {
@@ -150,6 +184,8 @@ pub(super) static MODELS: &[Model] = &[
         ..PRO
     },
     KONTEXT,
+    KONTEXT_TEXT,
+    Model { name: "fal-ai/flux-pro/kontext/max/text-to-image", price: Price::Picture(800), ..KONTEXT_TEXT },
     Model { name: "fal-ai/flux-pro/kontext/max", price: Price::Picture(800), ..KONTEXT },
     Model { name: "fal-ai/flux-pro/kontext/multi", fields: KONTEXT_MULTI, ..KONTEXT },
     Model {
@@ -167,6 +203,7 @@ pub(super) static MODELS: &[Model] = &[
     SECOND_EDIT,
     Model { name: "fal-ai/flux-2-max/edit", price: Price::Stepped(700, 300), ..SECOND_EDIT },
     Model { name: "fal-ai/flux-2/edit", price: Price::Stepped(120, 120), ..SECOND_EDIT },
+    Model { name: "fal-ai/flux-2/klein/9b/edit", price: Price::Stepped(150, 20), ..SECOND_EDIT },
     Model { name: "fal-ai/flux-2-flex/edit", price: Price::Stepped(500, 500), ..SECOND_EDIT },
     Model {
         name: "fal-ai/flux-2-pro/outpaint",

@@ -68,6 +68,13 @@ pub(super) static MODELS: &[Model] = &[
         ..IDEOGRAM
     },
     Model {
+        name: "fal-ai/ideogram/v2/turbo/remix",
+        fields: &[PROMPT, IMAGE, STRENGTH, IDEOGRAM_2, IDEOGRAM_2_RATIO, SEED],
+        size: Size::Ratio(MEGAPIXEL, "auto"),
+        price: Price::Picture(500),
+        ..IDEOGRAM
+    },
+    Model {
         name: "fal-ai/ideogram/v2/remix",
         fields: &[PROMPT, IMAGE, STRENGTH, IDEOGRAM_2, IDEOGRAM_2_RATIO, SEED],
         size: Size::Ratio(MEGAPIXEL, "auto"),

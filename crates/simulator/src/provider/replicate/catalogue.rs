@@ -148,7 +148,7 @@ const COMMUNITY: Model = Model {
     ..ONE
 };
 
-pub(super) static MODELS: [Model; 24] = [
+pub(super) static MODELS: [Model; 25] = [
     SCHNELL,
     Model {
         name: "black-forest-labs/flux-dev",
@@ -240,6 +240,24 @@ pub(super) static MODELS: [Model; 24] = [
     Model { price: Price::Picture(300), ..IDEOGRAM_3 },
     Model { name: "ideogram-ai/ideogram-v3-balanced", price: Price::Picture(600), ..IDEOGRAM_3 },
     Model { name: "ideogram-ai/ideogram-v3-quality", price: Price::Picture(900), ..IDEOGRAM_3 },
+    Model {
+        name: "google/nano-banana-pro",
+        fields: &[
+            PROMPT,
+            &[
+                may("image_input", Pictures(14)),
+                may("aspect_ratio", MATCHING_RATIOS),
+                may("resolution", Choice(&["1K", "2K", "4K"])),
+                may("output_format", Choice(&["jpg", "png"])),
+                may(
+                    "safety_filter_level",
+                    Choice(&["block_low_and_above", "block_medium_and_above", "block_only_high"]),
+                ),
+            ],
+        ],
+        price: Price::Picture(1500),
+        ..ONE
+    },
     Model {
         name: "google/imagen-3",
         fields: &[
