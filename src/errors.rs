@@ -84,7 +84,7 @@ pub fn warn(message: &CStr, hint: &CStr) {
 /// functions and statements inside, which says nothing to its caller.
 pub fn without_context<R>(body: impl FnOnce() -> R) -> R {
     let plainly = |error: CaughtError| match error {
-        CaughtError::PostgresError(report) if !is_internal(report.sql_error_code()) => {
+        CaughtError::PostgresError(report) if !is_internal(report.sql_error_code() as i32) => {
             let message = report.message().to_owned();
             let mut plain = ErrorReport::new(report.sql_error_code(), message, "image_gen");
             if let Some(detail) = report.detail() {
@@ -102,9 +102,9 @@ pub fn without_context<R>(body: impl FnOnce() -> R) -> R {
 }
 
 /// Whether an error is one of class XX: a fault of the program, whose context is needed.
-fn is_internal(code: PgSqlErrorCode) -> bool {
+pub fn is_internal(code: i32) -> bool {
     const SIX_BITS: i32 = 0x3f;
-    let letter = |shift: i32| (code as i32 >> shift) & SIX_BITS;
+    let letter = |shift: i32| (code >> shift) & SIX_BITS;
     let x = i32::from(b'X' - b'0');
     letter(0) == x && letter(6) == x
 }

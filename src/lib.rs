@@ -24,6 +24,7 @@
 //! | [`settings`] | `image_gen.*` settings |
 //! | [`expansion`] | a call that the parser copied |
 //! | [`errors`] | what is wrong with a request → SQLSTATE, message, hint |
+//! | [`plain_errors`] | an error without the lines of what is inside |
 
 use pgrx::prelude::*;
 
@@ -49,6 +50,7 @@ mod keys;
 mod launcher;
 mod leakproof;
 mod pause;
+mod plain_errors;
 mod plan;
 mod schema;
 mod settings;
@@ -77,6 +79,7 @@ pub extern "C-unwind" fn _PG_init() {
     wake::register();
     attach::register();
     expansion::init();
+    plain_errors::init();
     // SAFETY: as above.
     if unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
         shared::request();

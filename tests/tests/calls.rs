@@ -54,10 +54,48 @@ fn errors_of_a_call_come_without_the_context_of_what_is_inside() {
         assert_eq!((error.code().code(), error.where_()), (code, None), "{call}: {error:?}");
         assert!(error.hint().is_some(), "{call}: {error:?}");
     }
+    // So do those of the functions in PL/pgSQL.
+    let mut admin = stage.admin();
+    for (by_admin, call, code) in [
+        (false, "SELECT * FROM image_gen.status('gen_none')", "42704"),
+        (false, "SELECT * FROM image_gen.status('{gen_none}'::text[])", "42704"),
+        (false, "SELECT * FROM image_gen.cancel('gen_none')", "42704"),
+        (false, "SELECT * FROM image_gen.wait('{gen_none}')", "42704"),
+        (false, "SELECT * FROM image_gen.recent(status => 'odd')", "22023"),
+        (false, "SELECT * FROM image_gen.cost_report(dimensions => '{odd}')", "22023"),
+        (false, "SELECT * FROM image_gen.set_budget('workspace', NULL, 1)", "42501"),
+        (false, "SELECT * FROM image_gen.resolve_review('gen_none', 'approve')", "42704"),
+        (true, "SELECT * FROM image_gen.set_budget('odd', NULL, 1)", "22023"),
+        (true, "SELECT * FROM image_gen.set_budget('workspace', NULL, -1)", "22023"),
+        (true, "SELECT * FROM image_gen.set_role_policy('nobody_here', allow_unpriced => true)", "42704"),
+        (true, "SELECT image_gen.settle_cost('gen_none', 1, 1)", "42704"),
+        (true, "SELECT image_gen.prune('-1 day')", "22023"),
+        (true, "SELECT image_gen.reassign_jobs('nobody_here', 'alice')", "42704"),
+    ] {
+        let error = if by_admin { admin.error(call) } else { alice.error(call) };
+        assert_eq!((error.code().code(), error.where_()), (code, None), "{call}: {error:?}");
+    }
+    // What others raise inside keeps its code, and what can be caught is caught as ever.
+    admin.run(
+        "CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'ZZ123', DETAIL = 'why', HINT = 'how'; END $$;
+         CREATE TRIGGER no BEFORE UPDATE ON image_gen.budgets FOR EACH ROW EXECUTE FUNCTION public.no()",
+    );
+    let error = admin.error("SELECT image_gen.set_budget('workspace', NULL, 5)");
+    let told = (error.code().code(), error.message(), error.detail(), error.hint(), error.where_());
+    assert_eq!(told, ("ZZ123", "no", Some("why"), Some("how"), None));
+    admin.run("DROP FUNCTION public.no() CASCADE");
+    admin.run(
+        "DO $$ BEGIN FOR n IN 1 .. 100 LOOP BEGIN PERFORM image_gen.status('gen_none'); EXCEPTION WHEN undefined_object THEN NULL; END; END LOOP; END $$",
+    );
     // Of a wrapper of one's own, its lines alone.
     alice.run("CREATE FUNCTION pg_temp.wrapper() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT id FROM image_gen.generate('x')); END $$");
     let error = alice.error("SELECT pg_temp.wrapper()");
     assert!(error.where_().is_some_and(|context| !context.contains("image_gen._")), "{error:?}");
+    alice.run("CREATE FUNCTION pg_temp.other() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT status FROM image_gen.cancel('gen_none')); END $$");
+    let error = alice.error("SELECT pg_temp.other()");
+    let lines = error.where_().map(|context| context.lines().filter(|l| l.starts_with("PL/pgSQL")).count());
+    assert!(error.where_().is_some_and(|context| context.contains("other() line 1")), "{error:?}");
+    assert_eq!(lines, Some(1), "{error:?}");
 }
 
 #[test]
