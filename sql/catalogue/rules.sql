@@ -5,7 +5,8 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 INSERT INTO image_gen.refusal_steps (step, action, origin) VALUES
   (1, 'rewrite', 'catalogue'), (2, 'switch_model', 'catalogue'), (3, 'review', 'catalogue');
 
--- Classifiers are nervous about words that are harmless in a shop: bodies, skin, sleep, injuries, brands.
+-- Classifiers are nervous about words that are harmless in a shop: bodies, skin, sleep, injuries, brands. What photographers say is
+-- left alone: a product shot of, shot at golden hour.
 INSERT INTO image_gen.rewrite_rules (position, pattern, replacement, note, origin) VALUES
   (10, '\m(a|an) (young |old |beautiful |attractive |pretty )*(woman|man|girl|boy|lady|guy|teenager|teen)\M', 'a person', 'no age, sex or looks', 'catalogue'),
   (11, '\m(young |beautiful |attractive |pretty )*(women|men|girls|boys|ladies|guys|teenagers|teens)\M', 'people', 'no age, sex or looks', 'catalogue'),
@@ -21,7 +22,7 @@ INSERT INTO image_gen.rewrite_rules (position, pattern, replacement, note, origi
   (60, '\m(blood|bloody|gore|gory)\M', 'red', NULL, 'catalogue'),
   (61, '\m(kill|killing|dead|corpse|murder|wound|wounded|injured)\M', 'still', NULL, 'catalogue'),
   (62, '\m(gun|guns|rifle|pistol|weapon|weapons|knife|knives)\M', 'tool', NULL, 'catalogue'),
-  (63, '\m(shooting|shot) (of|at)\M', 'picture of', NULL, 'catalogue'),
+  (63, '\mshooting of\M|\m(shooting|shot) at\M(?! *(f/|iso|[0-9]|(an? |the )?(very )?(low|high|wide|eye|close|golden|blue|night|dawn|dusk|noon|midday|sun)))', 'picture of', NULL, 'catalogue'),
   (70, '(?c)\min the style of [A-Z][[:alpha:]]+( [A-Z][[:alpha:]]+)*', 'in a distinctive style', 'living artists', 'catalogue');
 
 INSERT INTO image_gen.model_rules (position, rule, needs_text, photoreal, draft, stylized, editing, priority, models, reason, origin) VALUES

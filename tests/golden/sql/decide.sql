@@ -140,6 +140,7 @@ SELECT image_gen.rewrite_prompt('a woman wearing the headphones, eyes closed, li
 SELECT p AS prompt, image_gen.rewrite_prompt(p) AS softer, image_gen.rewrite_prompt(image_gen.rewrite_prompt(p)) = image_gen.rewrite_prompt(p) AS settled
   FROM unnest(ARRAY['A woman with her eyes closed', 'An old man and a young woman, skin detail', 'two beautiful girls sleeping', 'bare shoulders, sexy', 'a naked body', 'blood on a knife',
     'shot of whisky in the style of Van Gogh', 'product shot of a headphone, backlit from behind', 'Skin', 'a cup in the style of watercolor painting, blue', 'skinny jeans on a mannequin, a bodyguard and a manual', 'an amber serum bottle on wet slate',
+    'A close-up shot of a mug, shot at f/2.8', 'shot at golden hour, shooting at night', 'portraits shot at 85 mm from a low angle', 'people being shot at', 'the shooting of a bear', 'SHOOTING AT CLAY PIGEONS',
     'Woman at dusk. A young man waits. THE WOMAN SLEEPING', 'old man, the lady and BLOOD']) p;
 -- What nothing applies to is not touched, not even its blanks.
 SELECT image_gen.rewrite_prompt(E'  an amber\n bottle ') = E'  an amber\n bottle ' AS untouched, image_gen.rewrite_prompt('') = '' AS empty, image_gen.rewrite_prompt(NULL) IS NULL AS null_;
