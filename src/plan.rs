@@ -77,6 +77,39 @@ pub fn is_local_kind(kind: &str) -> bool {
     provider::is_local(kind)
 }
 
+/// The kinds of providers: what the library's table of adapters says of each.
+#[pg_extern(schema = "image_gen_internal", immutable, parallel_safe)]
+#[allow(clippy::type_complexity)] // the columns of a view
+pub fn provider_kinds() -> TableIterator<
+    'static,
+    (
+        name!(kind, String),
+        name!(base_url, Option<String>),
+        name!(key_name, Option<String>),
+        name!(address_name, Option<String>),
+        name!(local, bool),
+        name!(draws, bool),
+        name!(can_be_asked, bool),
+        name!(serves, JsonB),
+    ),
+> {
+    let shipped = &catalogue::shipped().provider;
+    TableIterator::new(provider::TABLE.iter().map(|adapter| {
+        let kind = adapter.kind();
+        let serves = shipped.iter().find(|endpoint| endpoint.id == kind).map(|endpoint| &endpoint.serves);
+        (
+            kind.to_owned(),
+            Some(adapter.base_url().to_owned()).filter(|url| !url.is_empty()),
+            adapter.key_name().map(str::to_owned),
+            adapter.address_name().map(str::to_owned),
+            provider::is_local(kind),
+            adapter.draws(),
+            provider::can_be_asked(kind),
+            JsonB(serde_json::to_value(serves).unwrap_or_default()),
+        )
+    }))
+}
+
 /// An error for an option that a role may not use. `allowed`: the names of those that it may, and * for all that lower no
 /// safety filter.
 #[pg_extern(schema = "image_gen_internal", immutable, parallel_safe)]

@@ -56,6 +56,7 @@ extension_sql_file!(
         plan::needs_text,
         plan::new_job_id,
         plan::price_usage,
+        plan::provider_kinds,
         plan::shipped_catalogue,
         image_gen_internal::catalogue_changed,
         image_gen_internal::estimates_changed,

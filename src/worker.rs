@@ -29,7 +29,7 @@ mod user_code;
 mod wait_set;
 mod webhooks;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use image_gen_engine::redact::Redactor;
@@ -60,6 +60,9 @@ const CLAIM: usize = 500;
 const LAST_LOCK_WAIT: i32 = 100;
 /// The pause after an error that may pass.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
+/// A job whose task ended and left it open is looked at again after this: what held it up, a session that is just canceling
+/// it for instance, may hold it up again.
+const AFTER_LOSS: Duration = Duration::from_secs(1);
 /// Jobs that an earlier life had put off are looked for this soon after the start.
 const FIRST_RESCAN: Duration = Duration::from_secs(10);
 /// How often reading an image may fail.
@@ -97,6 +100,8 @@ struct Worker {
     upkeep: Upkeep,
     /// What is with the network thread.
     in_flight: HashMap<i64, Flight>,
+    /// What of that is ready in the queue still: a claim must not bring it again.
+    in_hand: HashSet<i64>,
     /// How many jobs were handed over so far.
     flights: u64,
     /// Images that the network thread wants and does not have yet.
@@ -136,6 +141,7 @@ impl Worker {
             rewriter: Rewriter::new(now),
             upkeep: Upkeep::new(life.all_over_to, now),
             in_flight: HashMap::new(),
+            in_hand: HashSet::new(),
             flights: 0,
             loads: vec![],
             lost: vec![],
@@ -221,6 +227,7 @@ impl Worker {
             if self.in_flight.get(&seq).is_some_and(|flight| flight.number == number)
                 && self.in_flight.remove(&seq).is_some_and(|flight| !flight.durable)
             {
+                self.in_hand.remove(&seq);
                 self.lost.push(seq);
             }
         }
@@ -252,8 +259,9 @@ impl Worker {
         queue::take_over(self.extension, self.epoch, self.lost.clone())?;
         self.look_for_suspects |= !self.quarantine.is_empty();
         // That its row is gone may be why a job was lost.
-        self.upkeep.look_for_lost_rows(first, Instant::now());
-        self.scheduler.go_back_to(first);
+        let now = Instant::now();
+        self.upkeep.look_for_lost_rows(first, now);
+        self.scheduler.put_off(first, now + AFTER_LOSS);
         self.lost.clear();
         self.cancels = true;
         self.tell_waiters();
@@ -282,6 +290,9 @@ impl Worker {
     /// What follows from what is durable now.
     fn after(&mut self, outcome: Outcome) {
         let now = Instant::now();
+        for seq in outcome.begun {
+            self.in_hand.remove(&seq);
+        }
         for (seq, after) in outcome.put_off {
             self.mark_durable(seq);
             self.look_for_suspects |= self.quarantine.suspects(seq);
@@ -305,6 +316,7 @@ impl Worker {
     }
 
     fn mark_durable(&mut self, seq: i64) {
+        self.in_hand.remove(&seq);
         if let Some(flight) = self.in_flight.get_mut(&seq) {
             flight.durable = true;
         }
@@ -350,7 +362,7 @@ impl Worker {
             transaction::check(self.extension)?;
         }
         if std::mem::take(&mut self.cancels) && !self.in_flight.is_empty() {
-            for seq in queue::cancellations(self.extension, self.epoch)? {
+            for seq in queue::cancellations(self.extension, self.in_hand())? {
                 self.io.send(Command::Cancel(seq));
             }
         }
@@ -413,6 +425,11 @@ impl Worker {
         }
     }
 
+    /// What was read from the queue and has not begun.
+    fn in_hand(&self) -> Vec<i64> {
+        self.in_hand.iter().copied().collect()
+    }
+
     fn claim(&mut self, room: usize) -> Result<(), Failed> {
         let now = Instant::now();
         if self.scheduler.tenants().is_due(now) {
@@ -420,10 +437,12 @@ impl Worker {
             let waiting = waiting.into_iter().map(|(owner, first)| (owner.to_u32(), first)).collect();
             self.scheduler.tenants().seen(waiting, now, now.elapsed());
         }
+        let in_hand = self.in_hand();
         let in_flight = self.in_flight.values().map(|flight| flight.owner.to_u32());
         let (after, cursors) = self.scheduler.claim_from(in_flight);
         let by_turns = cursors.is_some();
-        let claimed = queue::claim(self.extension, self.epoch, room, after, cursors, &mut self.estimates)?;
+        let claimed =
+            queue::claim(self.extension, self.epoch, room, after, cursors, in_hand, &mut self.estimates)?;
         self.scheduler.claimed(claimed.iter().map(|job| (job.owner.to_u32(), job.seq)), room, by_turns);
         claimed.into_iter().for_each(|job| self.hand_over(job));
         Ok(())
@@ -434,6 +453,9 @@ impl Worker {
         self.flights += 1;
         let number = self.flights;
         self.in_flight.insert(job.seq, Flight { number, owner: job.owner, durable: false });
+        if job.under_way.is_none() {
+            self.in_hand.insert(job.seq);
+        }
         self.io.send(Command::Run { job: Box::new(job), number });
     }
 

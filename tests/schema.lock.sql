@@ -858,6 +858,8 @@ VIEW image_gen.job_status (id image_gen.job_id, status image_gen.job_state, wait
 
 VIEW image_gen.provider_health (provider text, model text, state text, since timestamp with time zone, in_flight bigint, max_in_flight image_gen.positive, last_error_code text, last_error_at timestamp with time zone, calls bigint, success_rate numeric, p50_seconds numeric, p95_seconds numeric, balance numeric, balance_credits numeric, balance_at timestamp with time zone)
 
+VIEW image_gen.provider_kinds (kind text, base_url text, key_name text, address_name text, local boolean, draws boolean, can_be_asked boolean, serves jsonb)
+
 VIEW image_gen.queue_stats (ready bigint, waiting bigint, in_flight bigint, blocked bigint, oldest_ready timestamp with time zone)
 
 VIEW image_gen.reservations (job_id text, reserved numeric, reason text, since timestamp with time zone, age interval, campaign text, ticket text, budgets text[], owner regrole)
@@ -1010,7 +1012,7 @@ FUNCTION image_gen_internal.check_webhook_url(url text) RETURNS void STABLE STRI
 FUNCTION image_gen_internal.check_workflow() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.checkpoint(this_epoch bigint, seqs bigint[], numbers integer[], remote_ids text[], poll_urls text[], result_urls text[], cancel_urls text[], http_statuses integer[], amounts numeric[], claimed numeric[], sources text[], currencies text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.choose_candidates(needs_text boolean, photoreal boolean, draft boolean, stylized boolean, editing boolean, priority text) RETURNS TABLE(model text, rule text, reason text) VOLATILE
-FUNCTION image_gen_internal.claim(this_epoch bigint, at_most integer, after_seq bigint, owners oid[] DEFAULT NULL::oid[], afters bigint[] DEFAULT NULL::bigint[], counts bigint[] DEFAULT NULL::bigint[], this_instance uuid DEFAULT NULL::uuid, library text DEFAULT NULL::text) RETURNS SETOF image_gen_internal.claimed_job VOLATILE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
+FUNCTION image_gen_internal.claim(this_epoch bigint, at_most integer, after_seq bigint, owners oid[] DEFAULT NULL::oid[], afters bigint[] DEFAULT NULL::bigint[], counts bigint[] DEFAULT NULL::bigint[], this_instance uuid DEFAULT NULL::uuid, library text DEFAULT NULL::text, in_hand bigint[] DEFAULT '{}'::bigint[]) RETURNS SETOF image_gen_internal.claimed_job VOLATILE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
 FUNCTION image_gen_internal.claim_catalogue_row() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.clock_set_back(seconds double precision) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.close_job(closed_id text, new_status text, code text, message text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1079,7 +1081,7 @@ FUNCTION image_gen_internal.on_queue_truncate() RETURNS trigger VOLATILE SET sea
 FUNCTION image_gen_internal.on_spending_change() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.on_spending_loss() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.on_webhook_change() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen_internal.open_cancel_requests(this_epoch bigint) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.open_cancel_requests(in_hand bigint[]) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.pending_approvals() RETURNS TABLE(id image_gen.job_id, operation image_gen.operation, url text, key jsonb, relation text, metadata jsonb, prompt text, model text, seed image_gen.seed, known_cost numeric, cost_source image_gen.cost_source, currency text, owner regrole, claimed_by regrole, claimed_at timestamp with time zone, created_at timestamp with time zone, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.period_end(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.period_start(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
@@ -1088,6 +1090,7 @@ FUNCTION image_gen_internal.post_charges() RETURNS void VOLATILE SET search_path
 FUNCTION image_gen_internal.price_usage(prices jsonb, usage jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
 FUNCTION image_gen_internal.progress_by_images(of_job text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.provider_kinds() RETURNS TABLE(kind text, base_url text, key_name text, address_name text, local boolean, draws boolean, can_be_asked boolean, serves jsonb) IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.prune_deliveries() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.prune_jobs(older_than timestamp with time zone, after_seq bigint, at_most integer, OUT pruned integer, OUT last_seq bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET lock_timeout=200ms
 FUNCTION image_gen_internal.pruned_job_id(owner regrole) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
@@ -1150,6 +1153,7 @@ FUNCTION image_gen_internal.suspects() RETURNS TABLE(seq bigint, ready_in double
 FUNCTION image_gen_internal.sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT removed integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.take_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner regrole, OUT event jsonb) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.take_deliveries(busy bigint[], counts integer[], most integer, each integer) RETURNS TABLE(id text, webhook bigint, url text, key_name text, payload text) VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.take_up(this_epoch bigint, seqs bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.tell_worker(what text) RETURNS void VOLATILE STRICT
 FUNCTION image_gen_internal.template_expression(template text) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.tool_list() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
@@ -1369,6 +1373,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.post_charges TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.price_usage TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.prices_on TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.progress_by_images TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.provider_kinds TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.prune_deliveries TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.prune_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.pruned_job_id TO image_gen_worker
@@ -1431,6 +1436,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.suspects TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.sweep_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.take_callback TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.take_deliveries TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.take_up TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.tell_worker TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.template_expression TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.tool_list TO image_gen_admin, image_gen_user, image_gen_worker
@@ -1490,6 +1496,7 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.prices TO image_gen_admin
 GRANT SELECT ON image_gen.prices TO image_gen_user, image_gen_worker
 GRANT INSERT, SELECT, UPDATE ON image_gen.provider_balances TO image_gen_worker
 GRANT SELECT ON image_gen.provider_health TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.provider_kinds TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.providers TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT UPDATE ON image_gen.providers (enabled) TO image_gen_admin
 GRANT UPDATE ON image_gen.providers (max_in_flight) TO image_gen_admin

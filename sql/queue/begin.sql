@@ -2,6 +2,8 @@
 -- of a round. Arguments are arrays with an element for each job; the answer says which of them are in flight for this life
 -- of the worker. The others are not touched.
 --
+-- A claim only reads, so a job may still be ready when the first of these is called for it.
+--
 -- The rows of the queue are locked first, in a statement of its own, so that the snapshot of the next one has what a worker
 -- of before was just committing. Jobs and attempts are locked before they are written, too: one that a concurrent session is
 -- just changing is waited for, and not missed.
@@ -14,13 +16,17 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 CREATE FUNCTION image_gen_internal.lock_in_flight(this_epoch bigint, seqs bigint[], OUT places tid[], OUT ids text[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  SELECT array_agg(l.tid ORDER BY i.n), array_agg(l.job_id ORDER BY i.n) INTO places, ids
+  -- One that has not begun may be held by a session that is just canceling it: that is not waited for.
+  SELECT array_agg(coalesce(l.tid, r.tid) ORDER BY i.n), array_agg(coalesce(l.job_id, r.job_id) ORDER BY i.n) INTO places, ids
     FROM unnest(seqs) WITH ORDINALITY AS i(seq, n)
     LEFT JOIN LATERAL (SELECT q.ctid AS tid, q.job_id FROM image_gen_internal.queue q
-                        WHERE q.seq = i.seq AND q.state = 'running' AND q.epoch = this_epoch FOR UPDATE) l ON true;
+                        WHERE q.seq = i.seq AND q.state = 'running' AND q.epoch = this_epoch FOR UPDATE) l ON true
+    LEFT JOIN LATERAL (SELECT q.ctid AS tid, q.job_id FROM image_gen_internal.queue q
+                        WHERE l.tid IS NULL AND q.seq = i.seq AND q.state = 'ready'
+                          AND this_epoch >= (SELECT w.epoch FROM image_gen_internal.worker_state w) FOR UPDATE SKIP LOCKED) r ON true;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.lock_in_flight(bigint, bigint[]) IS
-'Locks the rows of the queue (seqs, in their order) that are in flight for this epoch: where they are, and which jobs; NULL for what is not.';
+'Locks the rows of the queue (seqs, in their order) that this life of the worker may write: in flight for it, or ready, as a claim leaves them: where they are, and which jobs; NULL for what is not.';
 
 CREATE FUNCTION image_gen_internal.lock_attempts(ids text[], numbers integer[]) RETURNS tid[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -38,6 +44,7 @@ RETURNS TABLE (seq bigint, verdict text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   places tid[];
+  job_places tid[];
   ids text[];
   owners regrole[];
   verdicts text[] := array_fill(NULL::text, ARRAY[cardinality(seqs)]);
@@ -45,15 +52,18 @@ DECLARE
   step integer;
   high integer;
 BEGIN
+  -- The next life waits for this one's last begin, and this one begins nothing any more when the next has begun.
+  PERFORM FROM image_gen_internal.worker_state FOR SHARE;
   SELECT l.places, l.ids INTO places, ids FROM image_gen_internal.lock_in_flight(this_epoch, seqs) l;
   IF EXISTS (SELECT FROM image_gen_internal.cancel_requests) THEN
     -- What a user wants stopped is not sent.
     ids := ARRAY(SELECT CASE WHEN NOT EXISTS (SELECT FROM image_gen_internal.cancel_requests c WHERE c.seq = i.seq) THEN i.id END
                    FROM unnest(seqs, ids) WITH ORDINALITY AS i(seq, id, n) ORDER BY i.n);
   END IF;
-  SELECT array_agg(j.id ORDER BY i.n), array_agg(j.owner ORDER BY i.n), bool_or(j.max_cost IS NOT NULL) INTO ids, owners, limited
+  SELECT array_agg(j.id ORDER BY i.n), array_agg(j.tid ORDER BY i.n), array_agg(j.owner ORDER BY i.n), bool_or(j.max_cost IS NOT NULL)
+    INTO ids, job_places, owners, limited
     FROM unnest(ids) WITH ORDINALITY AS i(id, n)
-    LEFT JOIN LATERAL (SELECT o.id, o.owner, o.max_cost FROM image_gen.jobs o WHERE o.id = i.id OFFSET 0) j ON true;
+    LEFT JOIN LATERAL (SELECT o.id, o.ctid AS tid, o.owner, o.max_cost FROM image_gen.jobs o WHERE o.id = i.id FOR NO KEY UPDATE) j ON true;
   limited := limited OR EXISTS (SELECT FROM image_gen.budgets);
   -- Where there are limits, what one job takes is to be seen by the next.
   step := CASE WHEN limited THEN 1 ELSE greatest(cardinality(seqs), 1) END;
@@ -70,9 +80,10 @@ BEGIN
                   seeds_honored[low : high], warned[low : high], owners[low : high], estimates[low : high], estimated_rests[low : high])
            AS b(id, number, provider, model, prompt, seed, honored, warned, owner, estimate, rest)
      WHERE b.id IS NOT NULL;
-    UPDATE image_gen_internal.queue q SET attempts = b.number, progress = coalesce(b.made, q.progress)
+    UPDATE image_gen_internal.queue q SET state = 'running', epoch = this_epoch, attempts = b.number, progress = coalesce(b.made, q.progress)
       FROM unnest(places[low : high], ids[low : high], numbers[low : high], progress_made[low : high]) AS b(place, id, number, made)
      WHERE q.ctid = b.place AND b.id IS NOT NULL;
+    UPDATE image_gen.jobs j SET status = 'running' WHERE j.ctid = ANY (job_places[low : high]) AND j.status = 'queued';
     IF limited THEN
       PERFORM image_gen_internal.charge_job(ids[low]);
     END IF;
@@ -83,7 +94,7 @@ BEGIN
   RETURN QUERY SELECT i.seq, coalesce(i.verdict, 'ours') FROM unnest(seqs, ids, verdicts) AS i(seq, id, verdict) WHERE i.id IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.begin(bigint, bigint[], integer[], text[], text[], text[], bigint[], boolean[], jsonb[], numeric[], jsonb[], numeric[]) IS
-'Writes down that requests are about to be sent. verdict: ours (it may be sent), over or busy (there is no money for it, see reserve_for_attempt: its intent is not written). A job without a verdict is not
+'Writes down that requests are about to be sent: a ready job is in flight from then on. verdict: ours (it may be sent), over or busy (there is no money for it, see reserve_for_attempt: its intent is not written). A job without a verdict is not
 this epoch''s, or a user wants it stopped.';
 
 CREATE FUNCTION image_gen_internal.join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean

@@ -46,16 +46,30 @@ CREATE TYPE image_gen_internal.claimed_job AS (
   preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text,
   -- The attempt that an earlier life left under way.
   number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamptz);
-COMMENT ON TYPE image_gen_internal.claimed_job IS 'A job that is in flight from now on, with all that the worker needs to know about it.';
+COMMENT ON TYPE image_gen_internal.claimed_job IS 'A job that is ready, with all that the worker needs to know about it.';
+
+CREATE FUNCTION image_gen_internal.take_up(this_epoch bigint, seqs bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- Losing this to a crash is harmless, so it does not wait for the disk.
+  PERFORM set_config('synchronous_commit', 'off', true);
+  WITH taken AS (
+    UPDATE image_gen_internal.queue q SET state = 'running', epoch = this_epoch
+     WHERE q.seq IN (SELECT k.seq FROM image_gen_internal.queue k WHERE k.seq = ANY (seqs) AND k.state = 'ready' FOR UPDATE SKIP LOCKED)
+    RETURNING q.job_id
+  )
+  UPDATE image_gen.jobs j SET status = 'running' FROM taken t WHERE j.id = t.job_id;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.take_up(bigint, bigint[]) IS 'Takes ready jobs (seqs) into flight that an earlier life of the worker has sent.';
 
 CREATE FUNCTION image_gen_internal.claim(this_epoch bigint, at_most integer, after_seq bigint, owners oid[] DEFAULT NULL, afters bigint[] DEFAULT NULL, counts bigint[] DEFAULT NULL,
-                                 this_instance uuid DEFAULT NULL, library text DEFAULT NULL)
+                                 this_instance uuid DEFAULT NULL, library text DEFAULT NULL, in_hand bigint[] DEFAULT '{}')
 RETURNS SETOF image_gen_internal.claimed_job
 -- In the order of the index, and no further than asked: without statistics a bitmap of all that is ready looks cheaper, and is not.
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_bitmapscan = off AS $$
 DECLARE
   chosen bigint[];
-  places tid[];
+  under_way bigint[];
 BEGIN
   -- A worker whose successor has begun takes nothing, nor does one whose database is fenced since, or whose extension was updated.
   IF this_epoch < (SELECT w.epoch FROM image_gen_internal.worker_state w) OR this_instance IS NULL AND image_gen_internal.fence_reason() IS NOT NULL
@@ -69,63 +83,63 @@ BEGIN
   IF EXISTS (SELECT FROM image_gen_internal.budget_totals t WHERE t.newer IS NOT NULL) THEN
     PERFORM image_gen_internal.post_charges();
   END IF;
-  -- Losing a claim to a crash is harmless, so it does not wait for the disk. The intent to send does.
-  PERFORM set_config('synchronous_commit', 'off', true);
   IF owners IS NULL THEN
-    SELECT array_agg(p.tid) INTO places FROM (
-      SELECT q.ctid AS tid FROM image_gen_internal.queue q
+    chosen := ARRAY(
+      SELECT q.seq FROM image_gen_internal.queue q
        WHERE q.state = 'ready' AND q.seq > after_seq AND q.ready_at <= clock_timestamp()
          -- Nearly all are of here. Where the planner takes that for one in two hundred, it sorts them all.
-         AND CASE WHEN q.instance = this_instance THEN true ELSE false END
-       ORDER BY q.seq LIMIT at_most FOR UPDATE SKIP LOCKED) p;
+         AND CASE WHEN q.instance = this_instance THEN q.seq <> ALL (in_hand) ELSE false END
+       ORDER BY q.seq LIMIT at_most);
   ELSE
     -- The role with the fewest in flight is next.
-    SELECT array_agg(f.seq) INTO chosen FROM (
+    chosen := ARRAY(
       SELECT h.seq
         FROM unnest(owners, afters, counts) AS l(owner, after, in_flight)
        CROSS JOIN LATERAL (
          SELECT r.seq, row_number() OVER (ORDER BY r.seq) AS number
            FROM (SELECT q.seq FROM image_gen_internal.queue q
                   WHERE q.state = 'ready' AND q.seq > 0 AND q.owner = l.owner AND q.seq > l.after AND q.ready_at <= clock_timestamp()
-                    AND CASE WHEN q.instance = this_instance THEN true ELSE false END
+                    AND CASE WHEN q.instance = this_instance THEN q.seq <> ALL (in_hand) ELSE false END
                   ORDER BY q.seq LIMIT at_most) r) h
-       ORDER BY l.in_flight + h.number, h.seq LIMIT at_most) f;
-    SELECT array_agg(k.tid) INTO places
-      FROM (SELECT q.ctid AS tid FROM image_gen_internal.queue q WHERE q.seq = ANY (chosen) AND q.state = 'ready' FOR UPDATE SKIP LOCKED) k;
+       ORDER BY l.in_flight + h.number, h.seq LIMIT at_most);
   END IF;
-  IF places IS NULL THEN
+  IF chosen = '{}' THEN
     RETURN;
   END IF;
+  -- What an earlier life has sent is in flight again: it may never begin another call.
+  under_way := ARRAY(
+    SELECT q.seq FROM unnest(chosen) AS c(seq)
+     CROSS JOIN LATERAL (SELECT k.seq, k.job_id FROM image_gen_internal.queue k WHERE k.seq = c.seq AND k.attempts > 0 OFFSET 0) q
+     CROSS JOIN LATERAL (SELECT FROM image_gen.attempts t WHERE t.job_id = q.job_id AND t.status = 'running' OFFSET 0) a);
+  IF under_way <> '{}' THEN
+    PERFORM image_gen_internal.take_up(this_epoch, under_way);
+  END IF;
   RETURN QUERY
-  WITH claimed AS (
-    UPDATE image_gen_internal.queue q SET state = 'running', epoch = this_epoch
-     WHERE q.ctid = ANY (places)
-    RETURNING q.seq, q.job_id, q.attempts, q.progress
-  ), started AS (
-    UPDATE image_gen.jobs j SET status = 'running'
-      FROM claimed c WHERE j.id = c.job_id
-    RETURNING c.seq, c.attempts, c.progress, j.id, j.owner, j.operation, j.prompt, j.seed, j.parameters, j.model, j.model_is_open, j.provider,
-              j.preferences, j.deadline, j.max_cost, j.priority
-  )
-  SELECT s.seq, s.id::text, s.owner, s.operation::text, s.prompt, s.seed::bigint, s.parameters,
-         CASE WHEN s.parameters ?| '{image,mask,style_image,reference_image}' THEN
-           (SELECT jsonb_object_agg(i.role, image_gen_internal.input_location(s.parameters ->> i.role))
-              FROM unnest('{image,mask,style_image,reference_image}'::text[]) AS i(role) WHERE s.parameters ? i.role) END,
-         s.deadline, s.attempts, s.progress::jsonb, s.preferences, s.model, s.model_is_open, s.provider, s.max_cost::numeric, s.priority::text,
+  SELECT q.seq, j.id::text, j.owner, j.operation::text, j.prompt, j.seed::bigint, j.parameters,
+         CASE WHEN j.parameters ?| '{image,mask,style_image,reference_image}' THEN
+           (SELECT jsonb_object_agg(i.role, image_gen_internal.input_location(j.parameters ->> i.role))
+              FROM unnest('{image,mask,style_image,reference_image}'::text[]) AS i(role) WHERE j.parameters ? i.role) END,
+         j.deadline, q.attempts, q.progress::jsonb, j.preferences, j.model, j.model_is_open, j.provider, j.max_cost::numeric, j.priority::text,
          a.number::integer, a.provider, a.model, a.remote_id, a.poll_url, a.result_url, a.cancel_url, a.billed_cost::numeric, a.claimed_cost::numeric, a.sent_at
-    FROM started s
-    LEFT JOIN LATERAL (SELECT t.* FROM image_gen.attempts t WHERE t.job_id = s.id AND t.status = 'running' AND s.attempts > 0 OFFSET 0) a ON true
-   ORDER BY s.seq;
+    FROM unnest(chosen) AS c(seq)
+   CROSS JOIN LATERAL (SELECT k.seq, k.job_id, k.attempts, k.progress FROM image_gen_internal.queue k WHERE k.seq = c.seq OFFSET 0) q
+   CROSS JOIN LATERAL (SELECT o.* FROM image_gen.jobs o WHERE o.id = q.job_id OFFSET 0) j
+    LEFT JOIN LATERAL (SELECT t.* FROM image_gen.attempts t WHERE t.job_id = j.id AND t.status = 'running' AND q.attempts > 0 OFFSET 0) a ON true
+   ORDER BY q.seq;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.claim(bigint, integer, bigint, oid[], bigint[], bigint[], uuid, text) IS
-'Takes ready jobs into flight, with all that the worker needs to know about them: in the order of the queue after a watermark, or by turns of the owners, each after a place of its own
-and with so many in flight already. this_instance: that of this database, which is not fenced, as the worker knows; without it that is looked at here.';
+COMMENT ON FUNCTION image_gen_internal.claim(bigint, integer, bigint, oid[], bigint[], bigint[], uuid, text, bigint[]) IS
+'Reads ready jobs, with all that the worker needs to know about them: in the order of the queue after a watermark, or by turns of the owners, each after a place of its own
+and with so many in flight already. Nothing is written, but for jobs that an earlier life has sent: begin takes them from the queue. in_hand: those that the worker has already. this_instance: that of this database, which is not fenced, as the
+worker knows; without it that is looked at here.';
 
-CREATE FUNCTION image_gen_internal.open_cancel_requests(this_epoch bigint) RETURNS SETOF bigint
+CREATE FUNCTION image_gen_internal.open_cancel_requests(in_hand bigint[]) RETURNS SETOF bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT q.seq FROM image_gen_internal.cancel_requests c JOIN image_gen_internal.queue q ON q.seq = c.seq WHERE q.state = 'running' AND q.epoch = $1
+  SELECT c.seq FROM image_gen_internal.cancel_requests c
+  UNION
+  -- One that had not begun was canceled without the worker.
+  SELECT h.seq FROM unnest($1) AS h(seq) WHERE NOT EXISTS (SELECT FROM image_gen_internal.queue q WHERE q.seq = h.seq)
 $$;
-COMMENT ON FUNCTION image_gen_internal.open_cancel_requests(bigint) IS 'Jobs in flight that a user wants stopped.';
+COMMENT ON FUNCTION image_gen_internal.open_cancel_requests(bigint[]) IS 'Jobs that a user wants stopped; of those that the worker has read and not begun (in_hand), also those that are gone.';
 
 CREATE FUNCTION image_gen_internal.blob_bytes(hash text) RETURNS bytea
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -16,7 +16,7 @@ BEGIN
     FROM unnest(places, delays, progress_made) AS i(place, delay, made)
    WHERE q.ctid = i.place;
   job_places := image_gen_internal.lock_jobs(ids);
-  UPDATE image_gen.jobs j SET status = 'queued' WHERE j.ctid = ANY (job_places);
+  UPDATE image_gen.jobs j SET status = 'queued' WHERE j.ctid = ANY (job_places) AND j.status = 'running';
   PERFORM image_gen_internal.charge_jobs(ids);
   RETURN ARRAY(SELECT i.seq FROM unnest(seqs, ids) AS i(seq, id) WHERE i.id IS NOT NULL);
 END $$;

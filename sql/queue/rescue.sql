@@ -8,12 +8,17 @@ DECLARE
   one record;
   this_instance uuid := image_gen_internal.instance_id();
   asked boolean;
+  ready bigint[];
 BEGIN
   -- In a statement of its own, before anything is looked at: what a worker of before is just committing for these jobs
   -- is waited for here, and seen below. NULL is all of them.
   PERFORM FROM image_gen_internal.queue q
     WHERE q.state = 'running' AND q.instance = this_instance AND q.epoch <= this_epoch AND (lost IS NULL OR q.seq = ANY (lost))
     ORDER BY q.seq FOR UPDATE;
+  -- Those that had not begun; a session that is just canceling one is not waited for.
+  IF lost IS NOT NULL THEN
+    ready := ARRAY(SELECT q.seq FROM image_gen_internal.queue q WHERE q.state = 'ready' AND q.seq = ANY (lost) ORDER BY q.seq FOR UPDATE SKIP LOCKED);
+  END IF;
   FOR one IN
     SELECT q.seq, q.job_id, EXISTS (SELECT FROM image_gen_internal.cancel_requests c WHERE c.seq = q.seq) AS cancel_requested, a.id AS attempt, a.remote_id, p.kind,
            coalesce(image_gen_internal.is_local_kind(p.kind), false) AND p.key_name IS NULL
@@ -22,6 +27,7 @@ BEGIN
       LEFT JOIN image_gen.attempts a ON a.job_id = q.job_id AND a.status = 'running'
       LEFT JOIN image_gen.providers p ON p.id = a.provider
      WHERE q.state = 'running' AND q.instance = this_instance AND q.epoch <= this_epoch AND (lost IS NULL OR q.seq = ANY (lost))
+        OR q.seq = ANY (ready)
      ORDER BY q.seq
   LOOP
     asked := one.attempt IS NOT NULL AND one.remote_id IS NULL AND coalesce(image_gen_internal.can_be_asked(one.kind), false);
@@ -54,7 +60,7 @@ BEGIN
   END LOOP;
   PERFORM image_gen_internal.post_charges();
 END $$;
-COMMENT ON FUNCTION image_gen_internal.rescue_jobs(bigint, bigint[], text) IS 'Decides about jobs in flight that no worker follows: resume, begin again, cancel, or ask a person.';
+COMMENT ON FUNCTION image_gen_internal.rescue_jobs(bigint, bigint[], text) IS 'Decides about jobs in flight that no worker follows, and about those of lost that had not begun: resume, begin again, cancel, or ask a person.';
 
 CREATE FUNCTION image_gen_internal.adopt_foreign_jobs(this_instance uuid) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

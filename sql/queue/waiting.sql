@@ -43,6 +43,7 @@ BEGIN
                                     WHERE t.job_id = q.job_id AND t.status = 'running' OFFSET 0) a
                WHERE q.state = 'running' GROUP BY a.provider) f
         JOIN image_gen.providers p ON p.id = f.provider AND f.inside >= p.max_in_flight),
+    'failing', (SELECT true FROM image_gen_internal.provider_breakers b WHERE b.state <> 'up' LIMIT 1),
     -- The worker lets a tenth of a minute's requests go at once, and the others at an even pace.
     'paced', (
       SELECT jsonb_object_agg(r.id, r.next)
@@ -53,7 +54,7 @@ BEGIN
                GROUP BY p.id HAVING count(*) >= greatest(p.requests_per_minute / 10, 1)) r));
 END $$;
 COMMENT ON FUNCTION image_gen_internal.queue_standing() IS
-'What all jobs wait for in common: the fence, the worker, and providers that let none in just now. For _waiting_for().';
+'What all jobs wait for in common: the fence, the worker, and providers that let none in just now. For waiting_for().';
 
 CREATE FUNCTION image_gen_internal.next_candidates(job image_gen.jobs, progress jsonb)
 RETURNS TABLE (rank bigint, provider text, circuit text, error_code text, turned_away boolean)
@@ -89,6 +90,7 @@ DECLARE
   next record;
   needed text;
   ahead bigint;
+  place text;
 BEGIN
   SELECT j.* INTO job FROM image_gen.jobs j WHERE j.id = waiting_id AND j.status IN ('queued', 'running', 'needs_review');
   IF job.id IS NULL
@@ -122,19 +124,13 @@ BEGIN
   ELSIF entry.state = 'alone' THEN
     RETURN image_gen_internal.wait_reason('turn', format('it runs alone: the worker ended %s times with it in hand', entry.deaths),
       until => CASE WHEN entry.ready_at > clock_timestamp() THEN entry.ready_at END);
-  ELSIF entry.state = 'ready' AND entry.ready_at <= clock_timestamp() THEN
-    SELECT count(*) INTO ahead
-      FROM (SELECT FROM image_gen_internal.queue q
-             WHERE q.state = 'ready' AND q.seq > 0 AND q.owner = job.owner AND q.seq < job.seq LIMIT 1000) b;
-    RETURN image_gen_internal.wait_reason('turn', format('jobs of %s before it in the queue: %s%s', image_gen_internal.role_name(job.owner), ahead,
-                                            CASE ahead WHEN 1000 THEN ' or more' ELSE '' END));
   END IF;
 
   SELECT a.* INTO call FROM image_gen.attempts a WHERE a.job_id = job.id ORDER BY a.number DESC LIMIT 1;
   IF entry.state = 'running' AND call.status = 'running' THEN
     RETURN image_gen_internal.wait_reason('provider', format(CASE WHEN call.remote_id IS NULL THEN '%s has the request'
                                                      ELSE '%s makes the image' END, call.provider), call.provider);
-  ELSIF entry.state = 'ready' THEN
+  ELSIF entry.state = 'ready' AND entry.ready_at > clock_timestamp() THEN
     -- Put off: by the provider that it comes back to.
     SELECT c.* INTO next FROM image_gen_internal.next_candidates(job, entry.progress) c
      ORDER BY c.turned_away DESC, c.circuit IS NULL, c.rank LIMIT 1;
@@ -150,21 +146,31 @@ BEGIN
     RETURN image_gen_internal.wait_reason('turn', 'it was put off', until => entry.ready_at);
   END IF;
 
-  -- In the worker's hands, and no call has begun: it stands at the first provider that is not left alone.
-  SELECT c.* INTO next FROM image_gen_internal.next_candidates(job, entry.progress) c
-   ORDER BY c.circuit IS NOT DISTINCT FROM 'down', c.rank LIMIT 1;
-  IF next.circuit IS NOT NULL THEN
-    RETURN image_gen_internal.wait_reason('circuit', format('%s is %s (%s)', next.provider, next.circuit, next.error_code), next.provider);
-  ELSIF standing -> 'full' ? next.provider THEN
-    RETURN image_gen_internal.wait_reason('places', format('%s takes %s at a time, and has as many', next.provider,
-                                              standing #>> ARRAY['full', next.provider]), next.provider);
-  ELSIF standing -> 'paced' ? next.provider THEN
-    RETURN image_gen_internal.wait_reason('rate', format('%s was sent as many requests as it takes in a minute', next.provider),
-                             next.provider, until => (standing #>> ARRAY['paced', next.provider])::timestamptz);
+  -- No call has begun: it stands at the first provider that is not left alone, or before it.
+  IF entry.state = 'running' THEN
+    place := 'the worker makes its next request ready';
+  ELSE
+    SELECT count(*) INTO ahead
+      FROM (SELECT FROM image_gen_internal.queue q
+             WHERE q.state = 'ready' AND q.seq > 0 AND q.owner = job.owner AND q.seq < job.seq LIMIT 1000) b;
+    place := format('jobs of %s before it in the queue: %s%s', image_gen_internal.role_name(job.owner), ahead, CASE ahead WHEN 1000 THEN ' or more' ELSE '' END);
   END IF;
-  RETURN image_gen_internal.wait_reason('turn', 'the worker makes its request ready');
+  IF 'null' <> ANY (ARRAY[standing -> 'failing', standing -> 'full', standing -> 'paced']) THEN
+    SELECT c.* INTO next FROM image_gen_internal.next_candidates(job, entry.progress) c
+     ORDER BY c.circuit IS NOT DISTINCT FROM 'down', c.rank LIMIT 1;
+    IF next.circuit IS NOT NULL THEN
+      RETURN image_gen_internal.wait_reason('circuit', format('%s is %s (%s); %s', next.provider, next.circuit, next.error_code, place), next.provider);
+    ELSIF standing -> 'full' ? next.provider THEN
+      RETURN image_gen_internal.wait_reason('places', format('%s takes %s at a time, and has as many; %s', next.provider,
+                                                standing #>> ARRAY['full', next.provider], place), next.provider);
+    ELSIF standing -> 'paced' ? next.provider THEN
+      RETURN image_gen_internal.wait_reason('rate', format('%s was sent as many requests as it takes in a minute; %s', next.provider, place),
+                               next.provider, until => (standing #>> ARRAY['paced', next.provider])::timestamptz);
+    END IF;
+  END IF;
+  RETURN image_gen_internal.wait_reason('turn', place);
 END $$;
 COMMENT ON FUNCTION image_gen_internal.waiting_for(text, jsonb) IS
-'What a job waits for, by what _standing() says; NULL for one that is over, and for one that the caller may not see.';
+'What a job waits for, by what queue_standing() says; NULL for one that is over, and for one that the caller may not see.';
 
 SET LOCAL search_path = image_gen, pg_temp;

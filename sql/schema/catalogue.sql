@@ -15,12 +15,22 @@ CREATE TABLE image_gen.providers (
   origin              image_gen.origin NOT NULL DEFAULT 'admin'
 );
 COMMENT ON TABLE image_gen.providers IS 'Endpoints that make images. Rows may share an adapter kind: an OpenAI-compatible endpoint is one more row.';
-COMMENT ON COLUMN image_gen.providers.kind IS 'The adapter: bfl, openai, stability, fal, replicate, openrouter, google, ideogram, a1111, comfyui or preview.';
+COMMENT ON COLUMN image_gen.providers.kind IS 'The adapter: one of provider_kinds.';
 COMMENT ON COLUMN image_gen.providers.base_url IS 'NULL is the real service. Only a superuser may change it: it decides where the key is sent.';
 COMMENT ON COLUMN image_gen.providers.key_name IS 'Name of the environment variable or of the line in image_gen.secrets_file; NULL is the adapter''s own, NONE is for a server that wants none. Never a key.';
 COMMENT ON COLUMN image_gen.providers.priority IS 'Lower is tried first where the caller has no preference.';
 COMMENT ON COLUMN image_gen.providers.max_in_flight IS 'Most tasks submitted and not finished; NULL is no limit. BFL documents 24.';
 COMMENT ON COLUMN image_gen.providers.requests_per_minute IS 'Most submissions in a minute; NULL is no limit.';
+
+CREATE VIEW image_gen.provider_kinds AS SELECT * FROM image_gen_internal.provider_kinds();
+COMMENT ON VIEW image_gen.provider_kinds IS 'The kinds of providers that this version has an adapter for.';
+COMMENT ON COLUMN image_gen.provider_kinds.base_url IS 'Where the real service is; NULL of a server of one''s own.';
+COMMENT ON COLUMN image_gen.provider_kinds.key_name IS 'The name of its key, where a row of providers names no other; NULL of one that wants none.';
+COMMENT ON COLUMN image_gen.provider_kinds.address_name IS 'The name of the environment variable or of the line in image_gen.secrets_file that says where a server of one''s own is.';
+COMMENT ON COLUMN image_gen.provider_kinds.local IS 'It runs on one''s own machine and sends no bill: what is lost there is simply made again, and jobs with the priority privacy go nowhere else.';
+COMMENT ON COLUMN image_gen.provider_kinds.draws IS 'The library draws the images itself, as previews.';
+COMMENT ON COLUMN image_gen.provider_kinds.can_be_asked IS 'It can say what became of a request whose answer was lost: such a job is never left to a person for that.';
+COMMENT ON COLUMN image_gen.provider_kinds.serves IS 'How well it serves what a caller may say matters most (priority): 1 is best, and what is not listed comes after it.';
 
 CREATE TABLE image_gen.models (
   name            text COLLATE "C" NOT NULL CHECK (name ~ '^([a-z0-9][a-z0-9._/-]{0,127}|[*])$'),

@@ -2,9 +2,10 @@
 --
 --   src/submit.rs         new -> queued, in the caller's transaction
 --   release_dependents    a job that waited for another -> ready | failed
---   claim                 queued -> running; commits without waiting for the disk: losing a claim loses nothing
---   begin, checkpoint, end_attempts, requeue, finish
---                         running -> attempts, queued | succeeded | failed | needs_review | canceled
+--   claim                 a plain read: what the worker has in hand and has not begun is still queued
+--   begin                 queued | running -> running, and an attempt
+--   checkpoint, end_attempts, requeue, finish
+--                         queued | running -> queued | succeeded | failed | needs_review | canceled
 --   cancel_job            queued -> canceled; running -> a request that the worker acts on
 --   rescue_jobs           running, and no worker follows it -> queued (to resume or to begin) | needs_review | canceled
 --   adopt_foreign_jobs    queued or running elsewhere -> as rescue_jobs
@@ -40,7 +41,7 @@ CREATE INDEX queue_tenants ON image_gen_internal.queue (owner, seq) WHERE state 
 CREATE INDEX queue_deaths ON image_gen_internal.queue (seq) WHERE deaths > 0;
 COMMENT ON TABLE image_gen_internal.queue IS 'Jobs that wait or are in flight: small and hot. A finished job has no row here.';
 COMMENT ON COLUMN image_gen_internal.queue.owner IS 'jobs.owner: each has its turn.';
-COMMENT ON COLUMN image_gen_internal.queue.state IS 'waiting: for an image of another job. ready: for its turn. alone: for a turn with nothing else in flight. running: in flight.';
+COMMENT ON COLUMN image_gen_internal.queue.state IS 'waiting: for an image of another job. ready: for its turn. alone: for a turn with nothing else in flight. running: in flight, from its first call on.';
 COMMENT ON COLUMN image_gen_internal.queue.epoch IS 'The life of the worker that has it in flight.';
 COMMENT ON COLUMN image_gen_internal.queue.progress IS 'How far it has come along its route and up its ladder, in the words of the engine.';
 COMMENT ON COLUMN image_gen_internal.queue.deaths IS 'How many lives of the worker ended by a crash with this job in hand: after two it runs alone, after three a person decides.';

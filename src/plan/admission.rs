@@ -170,7 +170,8 @@ pub fn explain_request(
 /// Providers that have no model for the task are no candidates at all; it is said all the same.
 fn incapable<'a>(snapshot: &'a Snapshot, answer: &'a Answer) -> impl Iterator<Item = &'a Provider> {
     let named = answer.target.named.as_ref().and_then(|named| named.provider.as_deref());
-    let asked = move |p: &&Provider| p.enabled && p.kind != "preview" && named.is_none_or(|id| id == p.id);
+    let asked =
+        move |p: &&Provider| p.enabled && !provider::draws(&p.kind) && named.is_none_or(|id| id == p.id);
     snapshot.providers().iter().filter(asked).filter(|p| !snapshot.can(p, answer.need))
 }
 

@@ -419,7 +419,10 @@ async fn dispatch(
             Command::Run { job, number } => {
                 context.access.set_limits(&job.catalogue.snapshot);
                 let cancel = Arc::new(Notify::new());
-                cancels.retain(|_, c| Arc::strong_count(c) > 1);
+                // Those of tasks that have ended go when they may be half of all: looking at each for each job is quadratic.
+                if cancels.len() == cancels.capacity() {
+                    cancels.retain(|_, c| Arc::strong_count(c) > 1);
+                }
                 cancels.insert(job.seq, cancel.clone());
                 let context = context.clone();
                 tokio::spawn(async move {

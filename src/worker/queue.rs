@@ -20,7 +20,7 @@ use super::user_code;
 use crate::statement::{Row, Statement, argument};
 use crate::{instance, settings, snapshot};
 
-/// A claimed job with all that the network thread must know. What is JSON here is read there, where a row that cannot be
+/// A job that was read from the queue, with all that the network thread must know. What is JSON here is read there, where a row that cannot be
 /// read fails alone.
 #[derive(Debug)]
 pub struct Claimed {
@@ -245,7 +245,7 @@ pub fn claim_alone(
             client.select(call, Some(1), &[])?.first().get_one::<i64>()
         });
         let Some(seq) = chosen.map_err(spi)? else { return Ok(None) };
-        match claimed(epoch, 1, seq - 1, None, estimates)?.pop() {
+        match claimed(epoch, 1, seq - 1, None, vec![], estimates)?.pop() {
             Some(job) if job.seq == seq => Ok(Some(job)),
             // Rolled back: it waits on.
             _ => Err(Failed::Error(format!("the job with seq {seq} cannot be claimed"))),
@@ -253,16 +253,17 @@ pub fn claim_alone(
     })
 }
 
-/// Takes ready jobs after the watermark, or by turns of tenants.
+/// Reads ready jobs after the watermark, or by turns of tenants: those that are not in hand already.
 pub fn claim(
     extension: pg_sys::Oid,
     epoch: i64,
     room: usize,
     watermark: i64,
     cursors: Option<&[Cursor]>,
+    in_hand: Vec<i64>,
     estimates: &mut Estimates,
 ) -> Result<Vec<Claimed>, Failed> {
-    within(extension, "claim", || claimed(epoch, room, watermark, cursors, estimates))
+    within(extension, "claim", || claimed(epoch, room, watermark, cursors, in_hand, estimates))
 }
 
 fn claimed(
@@ -270,6 +271,7 @@ fn claimed(
     room: usize,
     watermark: i64,
     cursors: Option<&[Cursor]>,
+    in_hand: Vec<i64>,
     estimates: &mut Estimates,
 ) -> Result<Vec<Claimed>, Failed> {
     let standing = instance::of_worker(false);
@@ -281,8 +283,8 @@ fn claimed(
         CASE WHEN isfinite(deadline) THEN (extract(epoch FROM deadline) * 1000)::bigint END, attempts, progress::text,
         preferences::text, model, provider, max_cost::text, priority, number, sent_to, sent_model, remote_id, poll_url, result_url,
         cancel_url, cost::text, claimed_cost::text, (extract(epoch FROM sent_at) * 1000)::bigint, model_is_open
-        FROM image_gen_internal.claim($1, $2, $3, $4, $5, $6, $7::uuid, $8)";
-    static TYPES: [pg_sys::Oid; 8] = [
+        FROM image_gen_internal.claim($1, $2, $3, $4, $5, $6, $7::uuid, $8, $9)";
+    static TYPES: [pg_sys::Oid; 9] = [
         pg_sys::INT8OID,
         pg_sys::INT4OID,
         pg_sys::INT8OID,
@@ -291,6 +293,7 @@ fn claimed(
         pg_sys::INT8ARRAYOID,
         pg_sys::TEXTOID,
         pg_sys::TEXTOID,
+        pg_sys::INT8ARRAYOID,
     ];
     thread_local!(static STATEMENT: Statement = Statement::new(CLAIM, &TYPES));
     let column = |of: fn(&Cursor) -> i64| cursors.map(|all| all.iter().map(of).collect::<Vec<_>>());
@@ -303,6 +306,7 @@ fn claimed(
         argument(column(|one| one.in_flight as i64)),
         argument(standing.id),
         argument(instance::VERSION),
+        argument(in_hand),
     ];
     let claimed = STATEMENT.with(|claim| claim.run(&arguments, Claimed::read));
     let mut claimed: Vec<Claimed> = claimed.into_iter().flatten().collect();
@@ -376,14 +380,14 @@ pub fn waiting(extension: pg_sys::Oid) -> Result<Vec<(pg_sys::Oid, i64)>, Failed
     })
 }
 
-/// Jobs in flight that a user wants stopped.
-pub fn cancellations(extension: pg_sys::Oid, epoch: i64) -> Result<Vec<i64>, Failed> {
+/// Jobs that a user wants stopped; of those in hand that have not begun, also those that are gone.
+pub fn cancellations(extension: pg_sys::Oid, in_hand: Vec<i64>) -> Result<Vec<i64>, Failed> {
     within(extension, "look for cancels", || {
         Spi::connect(|client| {
             let rows = client.select(
                 "SELECT * FROM image_gen_internal.open_cancel_requests($1)",
                 None,
-                &[epoch.into()],
+                &[in_hand.into()],
             )?;
             rows.map(|row| row.get::<i64>(1)).collect::<Result<Vec<_>, _>>()
         })

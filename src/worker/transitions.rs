@@ -37,6 +37,8 @@ pub enum Verdict {
 /// What came of a flush.
 #[derive(Debug, Default)]
 pub struct Outcome {
+    /// Jobs that are in flight from now on.
+    pub begun: Vec<i64>,
     /// Jobs that ended.
     pub closed: Vec<i64>,
     /// Jobs that wait for their turn again.
@@ -134,6 +136,7 @@ impl Outcome {
             match entry {
                 Entry::Later { after, .. } => self.put_off.push((commit.seq, *after)),
                 Entry::Close { .. } => self.closed.push(commit.seq),
+                Entry::Begin { .. } => self.begun.push(commit.seq),
                 _ => {}
             }
         }

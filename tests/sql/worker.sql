@@ -56,10 +56,12 @@ BEGIN
       END IF;
     END LOOP;
   END LOOP;
+  PERFORM set_config('t.in_hand', ARRAY(SELECT h FROM unnest(t.in_hand()) h WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(items) i WHERE (i ->> 'seq')::bigint = h))::text, false);
   RETURN QUERY SELECT v.key::bigint, v.value FROM jsonb_each_text(verdicts) v;
 END $$;
 
--- Takes jobs into flight: what the worker gets to know of each, as a document.
+-- Reads jobs from the queue: what the worker gets to know of each, as a document. What this session has in hand it remembers, as the worker does.
+CREATE FUNCTION t.in_hand() RETURNS bigint[] LANGUAGE sql AS $$ SELECT coalesce(nullif(current_setting('t.in_hand', true), ''), '{}')::bigint[] $$;
 CREATE FUNCTION t.claimed(this_epoch bigint, at_most integer DEFAULT 100, after_seq bigint DEFAULT 0) RETURNS TABLE (seq bigint, id text, owner regrole, job jsonb) LANGUAGE sql AS $$
   SELECT c.seq, c.id, c.owner, jsonb_build_object(
            'operation', c.operation, 'request', c.parameters || jsonb_build_object('prompt', c.prompt, 'seed', c.seed), 'images', c.inputs,
@@ -68,5 +70,6 @@ CREATE FUNCTION t.claimed(this_epoch bigint, at_most integer DEFAULT 100, after_
            'resume', CASE WHEN c.number IS NOT NULL THEN
              jsonb_build_object('number', c.number, 'provider', c.sent_to, 'model', c.sent_model, 'remote_id', c.remote_id, 'poll_url', c.poll_url, 'result_url', c.result_url,
                                 'cancel_url', c.cancel_url, 'cost', c.cost::text, 'claimed', c.claimed_cost::text, 'sent_at', (extract(epoch FROM c.sent_at) * 1000)::bigint) END)
-    FROM image_gen_internal.claim($1, $2, $3) c
+    FROM image_gen_internal.claim($1, $2, $3, in_hand => t.in_hand()) c
+   WHERE set_config('t.in_hand', (t.in_hand() || c.seq)::text, false) IS NOT NULL
 $$;

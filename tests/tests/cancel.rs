@@ -57,20 +57,23 @@ fn a_cancel_that_is_rolled_back_did_not_happen() {
 }
 
 #[test]
-fn a_job_that_waits_for_its_providers_limit_can_be_canceled() {
-    // worker failure mode 53: claimed, and not sent.
-    let stage = Stage::start();
-    stage.sim.configure(&json!({"render_seconds": 3.0}));
+fn a_job_that_waits_for_its_providers_limit_can_be_canceled_and_leaves_its_room_to_others() {
+    // worker failure mode 53: in the worker's hands, and not sent.
+    let stage = Stage::conf(&["image_gen.max_in_flight = 2", "image_gen.rescan_interval = '1h'"]);
+    stage.sim.configure(&json!({"render_seconds": 10.0}));
     stage.admin().run("UPDATE image_gen.providers SET max_in_flight = 1 WHERE id = 'bfl'");
     let mut alice = stage.alice();
     let first = alice.generate("in flight");
     stage.accepted(1);
-    let second = alice.generate("claimed");
-    wait_until("the second job is claimed", secs(5), || status(&mut alice, &second) == "running");
+    let second = alice.generate("in hand");
+    let third = alice.generate_with("prompt => 'no room', model => 'openai:gpt-image-2'");
+    // Both rooms are taken: the third one is looked at only when the second one is gone.
     cancel(&mut alice, &second);
-    wait_until("it is canceled", secs(1), || status(&mut alice, &second) == "canceled");
-    alice.all_succeed(&[first]);
-    assert_eq!(stage.sim.submits(), 1);
+    assert_eq!(status(&mut alice, &second), "canceled", "at once");
+    wait_until("the third one is sent", secs(5), || stage.sim.submits_of("no room").len() == 1);
+    assert_eq!((status(&mut alice, &first).as_str(), stage.sim.submits_of("in hand").len()), ("running", 0));
+    cancel(&mut alice, &first);
+    alice.run(&format!("SELECT image_gen.wait(ARRAY['{first}', '{third}'])"));
 }
 
 #[test]

@@ -6,11 +6,11 @@ use image_gen_tests::wait::secs;
 use image_gen_tests::{Cluster, Options, Session, Stage, eventually, wait_until};
 use serde_json::json;
 
-/// Bounds of what one image of 200 that are queued together may cost, from queueing to its asset. What it does cost stands in
-/// docs/performance.md.
-const CALLS: f64 = 9.0;
-const ROW_WRITES: f64 = 11.5;
-const WAL_BYTES: f64 = 9_000.0;
+/// Bounds of what one image of 200 that are queued together may cost, from queueing to its asset: for each, and for each
+/// time that the worker writes down what it did. What it does cost stands in docs/performance.md.
+const CALLS: (f64, f64) = (4.0, 12.0);
+const ROW_WRITES: (f64, f64) = (10.1, 2.5);
+const WAL_BYTES: (f64, f64) = (7_000.0, 2_000.0);
 
 /// A stage whose jobs end at once at their provider, at no cost.
 fn stage() -> Stage {
@@ -64,7 +64,7 @@ fn claiming_reads_the_index_whatever_is_dead_or_never_analyzed() {
         (
             "SELECT count(*) FROM image_gen_internal.claim(1000000, 500, 0)",
             "using queue_ready on queue",
-            "FOR UPDATE SKIP LOCKED) p",
+            "q.seq > after_seq AND q.ready_at",
         ),
         (
             &format!("SELECT count(*) FROM image_gen_internal.claim(1000000, 500, 0{turns})"),
@@ -262,6 +262,7 @@ fn a_picture_costs_a_bounded_number_of_calls_row_writes_and_bytes_of_wal() {
         let ids = alice.column(&queue);
         alice.all_succeed(&ids);
     };
+    // Calls of functions in SQL and PL/pgSQL, row writes, bytes of WAL, and how often the worker has written down what it did.
     let mut figures = || {
         // What the worker has done is in the statistics when it sleeps. (Functions in C cost next to nothing, and row security asks one of them at each row that is read.)
         let mut last = vec![];
@@ -272,7 +273,8 @@ fn a_picture_costs_a_bounded_number_of_calls_row_writes_and_bytes_of_wal() {
                         (SELECT sum(s.calls) FROM pg_stat_user_functions s JOIN pg_proc p ON p.oid = s.funcid JOIN pg_language l ON l.oid = p.prolang
                           WHERE s.schemaname LIKE 'image_gen%' AND l.lanname <> 'c'),
                         (SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables WHERE schemaname LIKE 'image_gen%'),
-                        pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')",
+                        pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0'),
+                        (SELECT sum(s.calls) FROM pg_stat_user_functions s WHERE s.funcname IN ('begin', 'finish'))",
             );
             let same = now == last;
             last = now;
@@ -285,10 +287,20 @@ fn a_picture_costs_a_bounded_number_of_calls_row_writes_and_bytes_of_wal() {
     run(200);
     let each: Vec<f64> =
         figures().iter().zip(&before).map(|(now, then)| (now - then) as f64 / 200.0).collect();
-    println!("an image: {} calls of functions, {} row writes, {} bytes of WAL", each[0], each[1], each[2]);
-    assert!(each[0] <= CALLS, "{} calls of functions for an image", each[0]);
-    assert!(each[1] <= ROW_WRITES, "{} row writes for an image", each[1]);
-    assert!(each[2] <= WAL_BYTES, "{} bytes of WAL for an image", each[2]);
+    let rounds = each[3];
+    println!(
+        "an image: {} calls of functions, {} row writes, {} bytes of WAL; {rounds} rounds",
+        each[0], each[1], each[2]
+    );
+    // A busy machine takes fewer jobs together, and a round has its own costs.
+    for (figure, (of_a_job, of_a_round), what) in [
+        (each[0], CALLS, "calls of functions"),
+        (each[1], ROW_WRITES, "row writes"),
+        (each[2], WAL_BYTES, "bytes of WAL"),
+    ] {
+        let bound = of_a_job + of_a_round * rounds;
+        assert!(figure <= bound, "{figure} {what} for an image, the bound is {bound}");
+    }
 }
 
 #[test]

@@ -55,12 +55,14 @@ fn what_runs_or_is_queued_waits_for_its_turn_its_provider_or_its_places() {
     let second = alice.generate("second");
     comes_to(&mut alice, &second, "places bfl");
     let (third, fourth) = (alice.generate("third"), alice.generate("fourth"));
-    comes_to(&mut alice, &third, "turn");
+    comes_to(&mut alice, &third, "places bfl");
     let says = |session: &mut Session, id: &str| {
         session.text(&format!("SELECT (waiting_for).message FROM image_gen.status('{id}')"))
     };
-    assert_eq!(says(&mut alice, &third), "jobs of alice before it in the queue: 0");
-    assert_eq!(says(&mut alice, &fourth), "jobs of alice before it in the queue: 1");
+    let stands =
+        |n| format!("bfl takes 1 at a time, and has as many; jobs of alice before it in the queue: {n}");
+    assert_eq!(says(&mut alice, &third), stands(1));
+    assert_eq!(says(&mut alice, &fourth), stands(2));
     // A job that is over waits for nothing, and what others wait for is not shown.
     alice.run(&format!("SELECT image_gen.cancel(ARRAY['{second}', '{third}', '{fourth}'])"));
     assert_eq!(reason(&mut alice, &third), "");

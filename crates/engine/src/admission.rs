@@ -95,7 +95,7 @@ impl Target {
     fn is_local(&self, snapshot: &Snapshot) -> bool {
         let Some(named) = &self.named else { return false };
         let mut kinds = snapshot.kinds_offering(&named.model, named.provider.as_deref()).peekable();
-        kinds.peek().is_some() && kinds.all(route::is_local)
+        kinds.peek().is_some() && kinds.all(provider::is_local)
     }
 }
 
@@ -377,10 +377,11 @@ fn queued(
 
 /// The stand-in for a model that there is no key for: drawn here, marked as a preview, at no cost.
 fn preview(like: &Candidate) -> Candidate {
+    let kind = provider::TABLE.iter().find(|adapter| adapter.draws()).map_or("", |adapter| adapter.kind());
     Candidate {
-        provider: "preview".into(),
-        kind: "preview".into(),
-        remote_name: "preview".into(),
+        provider: kind.into(),
+        kind: kind.into(),
+        remote_name: kind.into(),
         // Drawn all at once, whatever the model could.
         max_n: crate::job::MAX_N as u32,
         parameters: {

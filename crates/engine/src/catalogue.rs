@@ -1,11 +1,18 @@
-//! Providers, models and prices as published: one data file, `catalogue.toml`, that becomes rows of the database; and those
-//! rows in memory ([`Snapshot`]).
+//! Providers, models and prices as published: a data file beside each adapter (`provider/KIND/catalogue.toml`), which becomes
+//! rows of the database; and those rows in memory ([`Snapshot`]).
+//!
+//! A file has a table `provider`, a table `model` for each model, and `defaults`, of which each model has what it does not
+//! say itself; `false` takes a parameter off. (A retired model, one with a `successor`, has none of it.) A parameter is written
+//! short where that says all: `true`, a range `[1, 50]`, a choice `["low", "high"]`, or the provider's name for it. The long
+//! form is a table: as, range, values, words, default, text, list, invert, times, form, weight, weights, only, required. Prices
+//! are USD list prices; `source` says where a figure comes from and how old it is.
 
 mod resolve;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 pub use resolve::{Choice, Resolved, Wish};
@@ -14,13 +21,16 @@ pub use snapshot::{Need, Provider, RefusalStep, Rows, Snapshot};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use toml::Table;
 
 use crate::candidate::{Candidate, Parameter};
 use crate::cost::{Price, USD, Unit};
 use crate::job::Task;
+use crate::provider;
+use crate::route::Priority;
 use crate::size::SizeRule;
 
-/// The whole data file.
+/// All data files.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
@@ -35,6 +45,7 @@ pub struct Catalogue {
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// Its id, which is also its kind of adapter.
+    #[serde(default)]
     pub id: String,
     /// Lower is tried first.
     pub priority: i32,
@@ -44,6 +55,9 @@ pub struct Endpoint {
     /// Most submissions in a minute, where the provider documents a limit.
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
+    /// How well it serves what a caller may say matters most: 1 is best.
+    #[serde(default)]
+    pub serves: BTreeMap<Priority, u32>,
 }
 
 /// A model at one kind of provider.
@@ -53,6 +67,7 @@ pub struct Model {
     /// Its name in the catalogue; `*` stands for every model of the provider that is not listed.
     pub name: String,
     /// The kind of provider.
+    #[serde(default)]
     pub kind: String,
     /// Its name there; the same when absent.
     #[serde(default)]
@@ -80,7 +95,7 @@ pub struct Model {
     pub max_n: u32,
     /// The parameters it takes.
     #[serde(default)]
-    pub parameters: std::collections::BTreeMap<String, Parameter>,
+    pub parameters: BTreeMap<String, Parameter>,
     /// Fields that every request has.
     #[serde(default)]
     pub fixed: Map<String, Value>,
@@ -130,18 +145,61 @@ fn ten() -> f64 {
     10.0
 }
 
-static SHIPPED: LazyLock<Catalogue> =
-    // The file is part of the program and read by a test: it cannot be wrong at run time.
-    LazyLock::new(|| read(include_str!("../catalogue.toml")).unwrap_or_default());
+/// The data file of one kind of provider.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    provider: Endpoint,
+    #[serde(default)]
+    defaults: Table,
+    model: Vec<Table>,
+}
+
+static SHIPPED: LazyLock<Catalogue> = LazyLock::new(|| {
+    let mut catalogue = Catalogue::default();
+    for adapter in provider::TABLE {
+        // The files are part of the program and read by a test: they cannot be wrong at run time.
+        let (endpoint, models) = read(adapter.kind(), adapter.catalogue()).ok().unzip();
+        catalogue.provider.extend(endpoint);
+        catalogue.model.extend(models.into_iter().flatten());
+    }
+    catalogue
+});
 
 /// The catalogue that comes with this version.
 pub fn shipped() -> &'static Catalogue {
     &SHIPPED
 }
 
-/// Reads a catalogue.
-pub fn read(text: &str) -> Result<Catalogue, String> {
-    toml::from_str(text).map_err(|e| e.to_string())
+/// Reads the data file of a kind of provider.
+pub fn read(kind: &str, text: &str) -> Result<(Endpoint, Vec<Model>), String> {
+    let file: File = toml::from_str(text).map_err(|e| format!("{kind}: {e}"))?;
+    let endpoint = Endpoint { id: kind.into(), ..file.provider };
+    let model = |own: Table| {
+        let whole = if own.contains_key("successor") { own } else { with_defaults(own, &file.defaults) };
+        let model: Model = whole.try_into().map_err(|e| format!("{kind}: {e}"))?;
+        Ok(Model { kind: kind.into(), ..model })
+    };
+    Ok((endpoint, file.model.into_iter().map(model).collect::<Result<_, String>>()?))
+}
+
+/// A model with the defaults that it does not say otherwise.
+fn with_defaults(mut own: Table, defaults: &Table) -> Table {
+    for (key, default) in defaults {
+        match (own.get_mut(key), default) {
+            (Some(toml::Value::Table(own)), toml::Value::Table(default)) => {
+                for (key, value) in default {
+                    own.entry(key).or_insert_with(|| value.clone());
+                }
+            }
+            (Some(_), _) => {}
+            (None, default) => drop(own.insert(key.clone(), default.clone())),
+        }
+    }
+    if let Some(toml::Value::Table(parameters)) = own.get_mut("parameters") {
+        parameters.retain(|_, value| value.as_bool() != Some(false));
+    }
+    own
 }
 
 impl Catalogue {

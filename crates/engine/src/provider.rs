@@ -1,7 +1,7 @@
 //! The trait of an adapter and the one table of adapters.
 //!
 //! An adapter is two pure translations: from a job to an HTTP request, and from an HTTP response to what it
-//! means. To add a provider, write `provider/<name>.rs` and its line in [`TABLE`].
+//! means. To add a provider, write `provider/<name>.rs`, its models in `provider/<name>/catalogue.toml`, and its line in [`TABLE`].
 
 mod a1111;
 mod balance;
@@ -244,6 +244,9 @@ pub trait Provider: Sync {
     /// Its name in `providers.kind`.
     fn kind(&self) -> &'static str;
 
+    /// Its data file: the provider as shipped, its models and their list prices ([`crate::catalogue`]).
+    fn catalogue(&self) -> &'static str;
+
     /// Where the real service is.
     fn base_url(&self) -> &'static str;
 
@@ -329,6 +332,11 @@ pub trait Provider: Sync {
     /// The meaning of the answer to [`Provider::balance`]; `None` where it says none, or the key may not ask.
     fn read_balance(&self, _response: &HttpResponse) -> Option<Balance> {
         None
+    }
+
+    /// Whether it draws its images itself, and so is asked only where it is named or stands in for others.
+    fn draws(&self) -> bool {
+        false
     }
 
     /// Draws the image of a [`Submission::Local`].
@@ -521,6 +529,11 @@ pub fn expected_work(candidate: &Candidate, request: &Request, prepared: &Prepar
 /// Whether a provider of this kind sends no bill: it is one's own machine, or none at all.
 pub fn is_local(kind: &str) -> bool {
     find(kind).is_some_and(|provider| !provider.bills())
+}
+
+/// Whether a provider of this kind draws its images itself.
+pub fn draws(kind: &str) -> bool {
+    find(kind).is_some_and(|provider| provider.draws())
 }
 
 /// Whether a call costs nothing, whatever becomes of it: no bill comes, and no price of one's own says otherwise.

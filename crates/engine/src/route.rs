@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::Candidate;
+use crate::catalogue;
 use crate::input::Inputs;
 use crate::job::{Invalid, Request, Task};
 use crate::provider::{self, Prepared};
@@ -27,7 +28,7 @@ pub struct Preferences {
 }
 
 /// What matters most to a caller who leaves the choice to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
     /// Fidelity, prompt adherence, text in the image.
@@ -57,21 +58,12 @@ impl Priority {
         }
     }
 
-    /// The kinds of providers that serve it best, best first; the others follow in the administrator's order.
-    pub fn kinds(self) -> &'static [&'static str] {
-        match self {
-            Priority::Quality => &["openai", "google", "ideogram", "bfl", "stability"],
-            Priority::Control => &["stability", "a1111", "comfyui", "replicate", "fal"],
-            Priority::Speed => &["bfl", "fal", "replicate"],
-            Priority::Variety => &["replicate", "fal", "openrouter"],
-            Priority::Cost => &[],
-            Priority::Privacy => &["a1111", "comfyui", "preview"],
-        }
-    }
-
-    fn rank(self, candidate: &Candidate) -> usize {
-        let kinds = self.kinds();
-        kinds.iter().position(|kind| *kind == candidate.kind).unwrap_or(kinds.len())
+    /// How well the kind of a candidate serves it, by the catalogue: 1 is best. Those that it does not say that of follow in the
+    /// administrator's order.
+    fn rank(self, candidate: &Candidate) -> u32 {
+        let mut kinds = catalogue::shipped().provider.iter();
+        let kind = kinds.find(|kind| kind.id == candidate.kind);
+        kind.and_then(|kind| kind.serves.get(&self)).copied().unwrap_or(u32::MAX)
     }
 }
 
@@ -267,7 +259,7 @@ impl Order<'_> {
     /// What the caller's wishes and the model's operations say.
     fn permits(&self, candidate: &Candidate) -> Result<(), Exclusion> {
         let (wishes, provider) = (self.wishes, &candidate.provider);
-        let leaves = !is_local(&candidate.kind);
+        let leaves = !provider::is_local(&candidate.kind);
         if wishes.blocked.contains(provider) {
             Err(Exclusion::Blocked)
         } else if wishes.only && !wishes.preferred.contains(provider) {
@@ -283,7 +275,7 @@ impl Order<'_> {
         }
     }
 
-    fn rank(&self, kept: &Kept) -> (bool, usize, usize, Decimal) {
+    fn rank(&self, kept: &Kept) -> (bool, usize, u32, Decimal) {
         let candidate = &kept.candidate;
         let preferred = self.wishes.preferred.iter().position(|p| *p == candidate.provider);
         let cost = match self.priority {
@@ -293,11 +285,6 @@ impl Order<'_> {
         let served = self.priority.map_or(0, |priority| priority.rank(candidate));
         (candidate.stands_in, preferred.unwrap_or(usize::MAX), served, cost)
     }
-}
-
-/// Whether providers of a kind run on the user's own machine.
-pub fn is_local(kind: &str) -> bool {
-    Priority::Privacy.kinds().contains(&kind)
 }
 
 /// What would be sent first to a candidate and what all calls for the request are expected to cost, or why it is out.

@@ -96,21 +96,20 @@ SELECT pg_temp.journal(1, 'simple', pg_temp.ended(1, 'failed', '9', 'reported', 
 SELECT image_gen_internal.close_job((SELECT id FROM image_gen.jobs WHERE prompt = 'simple'), 'failed', 'unknown', 'no');
 SELECT * FROM pg_temp.state;
 
--- An entry of another epoch is ignored: whoever it was, the job is not theirs (N4).
+-- A life whose successor has begun begins nothing, and an entry of another life than that which has the job in flight is ignored (N4).
 SELECT pg_temp.queue('disowned');
 SELECT prompt FROM pg_temp.claim(1);
-SELECT pg_temp.journal(0, 'disowned', pg_temp.begin_('disowned')), pg_temp.journal(2, 'disowned', pg_temp.begin_('disowned'));
-SELECT pg_temp.journal(0, 'disowned', pg_temp.closed('failed', 0, 'unknown'));
--- One that is only waiting belongs to nobody.
+SELECT pg_temp.journal(0, 'disowned', pg_temp.begin_('disowned')), pg_temp.journal(0, 'disowned', pg_temp.closed('failed', 0, 'unknown'));
+SELECT pg_temp.journal(1, 'disowned', pg_temp.begin_('disowned')) AS begun;
+SELECT pg_temp.journal(0, 'disowned', pg_temp.closed('failed', 0, 'unknown')), pg_temp.journal(2, 'disowned', pg_temp.closed('failed', 0, 'unknown'));
 SELECT pg_temp.queue('waiting');
-SELECT pg_temp.journal(1, 'waiting', pg_temp.begin_('waiting'));
 SELECT * FROM pg_temp.state WHERE prompt IN ('disowned', 'waiting');
--- In one flush, each for itself.
-SELECT count(*) AS owned FROM t.record(1, (SELECT jsonb_agg(jsonb_build_object('seq', seq, 'job_id', id, 'begins', true,
-         'entries', jsonb_build_array(pg_temp.begin_(prompt)))) FROM image_gen.jobs WHERE prompt IN ('disowned', 'waiting')));
+-- In one flush, each for itself: one of these is over.
+SELECT count(*) AS owned FROM t.record(1, (SELECT jsonb_agg(jsonb_build_object('seq', seq, 'job_id', id,
+         'entries', jsonb_build_array(pg_temp.accepted()))) FROM image_gen.jobs WHERE prompt IN ('disowned', 'simple')));
 SELECT * FROM pg_temp.state WHERE prompt IN ('disowned', 'waiting');
 
--- Cancelled while waiting: over at once, for nothing. Cancelled between claim and begin: not begun (P8).
+-- Cancelled while waiting: over at once, for nothing. So it is between claim and begin: the worker finds it gone (P8).
 RESET ROLE;
 SELECT image_gen_internal.cancel_job(id) FROM image_gen.jobs WHERE prompt = 'waiting';
 SET LOCAL ROLE image_gen_worker;
@@ -120,15 +119,14 @@ RESET ROLE;
 SELECT image_gen_internal.cancel_job(id) FROM image_gen.jobs WHERE prompt = 'stopped';
 SELECT image_gen_internal.cancel_job(id) FROM image_gen.jobs WHERE prompt = 'simple';
 SET LOCAL ROLE image_gen_worker;
-SELECT prompt FROM image_gen_internal.open_cancel_requests(1) c JOIN image_gen.jobs j ON j.seq = c;
-SELECT count(*) FROM image_gen_internal.open_cancel_requests(2);
+SELECT prompt FROM image_gen_internal.open_cancel_requests(t.in_hand()) c JOIN image_gen.jobs j ON j.seq = c;
 SELECT pg_temp.journal(1, 'stopped', pg_temp.begin_('stopped')) AS not_begun;
 SELECT pg_temp.journal(1, 'stopped', pg_temp.closed('canceled', 0, 'canceled'));
 -- Cancelled in flight: what was begun goes on to its end, and what it cost stays on the bill.
 RESET ROLE;
 SELECT image_gen_internal.cancel_job(id) FROM image_gen.jobs WHERE prompt = 'disowned';
 SET LOCAL ROLE image_gen_worker;
-SELECT pg_temp.journal(1, 'disowned', pg_temp.accepted());
+SELECT prompt FROM image_gen_internal.open_cancel_requests('{}') c JOIN image_gen.jobs j ON j.seq = c;
 SELECT pg_temp.journal(1, 'disowned', pg_temp.ended(1, 'canceled', NULL, 'unknown', 'canceled'), pg_temp.closed('canceled', 0, 'canceled'));
 SELECT * FROM pg_temp.state WHERE prompt IN ('waiting', 'stopped', 'disowned');
 
@@ -249,7 +247,7 @@ INSERT INTO image_gen_internal.cancel_requests (seq) SELECT j.seq FROM image_gen
 SET LOCAL ROLE image_gen_worker;
 SAVEPOINT before;
 SELECT * FROM pg_temp.state WHERE NOT done;
-SELECT image_gen_internal.start_epoch(4712, 'dynamic', 50, 'open files', '{}', 'review') AS epoch;
+SELECT image_gen_internal.start_epoch(4712, 'dynamic', 50, 'open files', '{}', 'review') AS epoch, set_config('t.in_hand', '', true) AS in_hand;
 -- Accepted: resumed by its remote id. Sent, fate unknown: a person decides. Not sent: again. A preview was sent nowhere.
 SELECT * FROM pg_temp.state WHERE prompt IN ('accepted', 'sent', 'not sent', 'put off', 'stop wanted', 'drawing', 'never claimed', 'after learning');
 SELECT error_message FROM image_gen.jobs WHERE prompt = 'sent';
@@ -263,10 +261,11 @@ SELECT prompt, job -> 'attempts' AS attempts, nullif(job -> 'resume', 'null') - 
 SELECT pg_temp.journal(1, 'accepted', pg_temp.ended(1, 'failed', '0', 'priced', 'unknown'), pg_temp.closed('failed', 0, 'unknown'));
 SELECT pg_temp.journal(2, 'accepted', pg_temp.ended(1, 'succeeded', '0.04', 'reported'), pg_temp.closed('succeeded', 1));
 SELECT pg_temp.journal(2, 'stop wanted', pg_temp.begin_('stop wanted')) AS not_begun;
+SELECT image_gen_internal.rescue_jobs(2, ARRAY(SELECT j.seq FROM image_gen.jobs j WHERE j.prompt = 'stop wanted'), 'review');
 SELECT * FROM pg_temp.state WHERE prompt IN ('accepted', 'stop wanted');
 -- Where the administrator has decided for it: sent again, with the uncertain attempt on record.
 ROLLBACK TO before;
-SELECT image_gen_internal.start_epoch(4712, 'dynamic', 50, 'open files', '{}', 'retry') AS epoch;
+SELECT image_gen_internal.start_epoch(4712, 'dynamic', 50, 'open files', '{}', 'retry') AS epoch, set_config('t.in_hand', '', true) AS in_hand;
 SELECT * FROM pg_temp.state WHERE prompt = 'sent';
 SELECT prompt, job -> 'attempts' AS attempts, job -> 'resume' AS resume FROM pg_temp.claim(2) WHERE prompt = 'sent';
 SELECT pg_temp.journal(2, 'sent', pg_temp.begin_('sent', 2), pg_temp.ended(2, 'succeeded', '0.04', 'reported'), pg_temp.closed('succeeded', 1));
@@ -355,8 +354,8 @@ SELECT j.prompt FROM image_gen.jobs j
    AND (j.known_cost IS DISTINCT FROM (SELECT sum(billed_cost) FROM image_gen.attempts WHERE job_id = j.id)
         OR j.status = 'succeeded' AND j.known_cost IS DISTINCT FROM (SELECT sum(known_cost) FROM image_gen.campaign_assets WHERE job_id = j.id));
 
--- Claiming stays fast: the query of _claim itself reads the partial index of what is ready, also in its generic plan (N19).
-SELECT 'PREPARE claim (bigint, int, uuid) AS ' || replace(replace(replace(substring(p.prosrc FROM 'INTO places FROM \((.*?)\) p;'), 'after_seq', '$1'), 'at_most', '$2'), 'this_instance', '$3') AS prepare
+-- Claiming stays fast: the query of claim() itself reads the partial index of what is ready, also in its generic plan (N19).
+SELECT 'PREPARE claim (bigint, int, uuid, bigint[]) AS ' || replace(replace(replace(replace(substring(p.prosrc FROM 'chosen := ARRAY\((.*?)\);'), 'after_seq', '$1'), 'at_most', '$2'), 'this_instance', '$3'), 'in_hand', '$4') AS prepare
   FROM pg_proc p WHERE p.oid = 'image_gen_internal.claim'::regproc \gset
 :prepare;
 CREATE FUNCTION pg_temp.plan_of_claim(mode text) RETURNS text LANGUAGE plpgsql AS $$
@@ -364,7 +363,7 @@ DECLARE
   plan json;
 BEGIN
   PERFORM set_config('plan_cache_mode', mode, true);
-  EXECUTE 'EXPLAIN (FORMAT JSON) EXECUTE claim (0, 100, image_gen_internal.instance_id())' INTO plan;
+  EXECUTE 'EXPLAIN (FORMAT JSON) EXECUTE claim (0, 100, image_gen_internal.instance_id(), ''{7}'')' INTO plan;
   RETURN (SELECT string_agg(m[1], ' < ') FROM regexp_matches(plan::text, '"(?:Node Type|Index Name)": "([^"]+)"', 'g') m);
 END $$;
 DELETE FROM image_gen_internal.queue;

@@ -249,7 +249,7 @@ fn a_job_for_a_model_of_ones_own_machine_does_not_leave_it() {
         let admission = case.admit(&snapshot(), &all).unwrap();
         admission.route.iter().map(|c| c.kind.clone()).collect()
     };
-    let leaves = |kinds: &[String]| kinds.iter().any(|kind| !route::is_local(kind));
+    let leaves = |kinds: &[String]| kinds.iter().any(|kind| !provider::is_local(kind));
     for model in ["sd-local", "a1111:sd-local", "comfyui:sd-xl-base"] {
         for purpose in [Purpose::Run, Purpose::Explain] {
             let named = Case { model: Some(model), ..Case::new(purpose) };

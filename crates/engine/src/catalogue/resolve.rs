@@ -2,6 +2,7 @@
 
 use super::snapshot::{Model, Provider, Snapshot};
 use crate::job::{Invalid, PRIORITIES, Warning};
+use crate::provider;
 
 /// What a model's name stands for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -187,8 +188,9 @@ impl Snapshot {
             m.successor.is_none() && m.name != "*" && m.operations.contains(&crate::job::Task::Generate)
         });
         let priced = offers.filter_map(|m| Some((self.lowest_price(m)?, m)));
-        let ready =
-            |p: &&Provider| p.enabled && p.kind != "preview" && p.has_access(&|name| self.has_key(name));
+        let ready = |p: &&Provider| {
+            p.enabled && !provider::draws(&p.kind) && p.has_access(&|name| self.has_key(name))
+        };
         let all =
             priced.flat_map(|(amount, m)| self.of_kind(&m.kind).filter(ready).map(move |p| (amount, p, m)));
         let best = all.min_by(|(a, p, m), (b, q, n)| (a, p.priority, &m.name).cmp(&(b, q.priority, &n.name)));

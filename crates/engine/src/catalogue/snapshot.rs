@@ -476,7 +476,7 @@ impl Snapshot {
             None => vec![],
         };
         let own = candidates.len();
-        for p in self.providers.iter().filter(|p| p.enabled && p.kind != "preview") {
+        for p in self.providers.iter().filter(|p| p.enabled && !provider::draws(&p.kind)) {
             let asked = provider.is_none_or(|id| id == p.id);
             let offers = candidates[..own].iter().any(|c| c.provider == p.id);
             if asked

@@ -41,6 +41,10 @@ impl Provider for A1111 {
         "a1111"
     }
 
+    fn catalogue(&self) -> &'static str {
+        include_str!("a1111/catalogue.toml")
+    }
+
     fn base_url(&self) -> &'static str {
         "http://127.0.0.1:7860"
     }

@@ -24,6 +24,10 @@ impl Provider for Bfl {
         "bfl"
     }
 
+    fn catalogue(&self) -> &'static str {
+        include_str!("bfl/catalogue.toml")
+    }
+
     fn base_url(&self) -> &'static str {
         "https://api.bfl.ai"
     }

@@ -35,6 +35,10 @@ impl Provider for ComfyUi {
         "comfyui"
     }
 
+    fn catalogue(&self) -> &'static str {
+        include_str!("comfyui/catalogue.toml")
+    }
+
     fn base_url(&self) -> &'static str {
         "http://127.0.0.1:8188"
     }

@@ -34,6 +34,10 @@ impl Provider for Fal {
         "fal"
     }
 
+    fn catalogue(&self) -> &'static str {
+        include_str!("fal/catalogue.toml")
+    }
+
     fn base_url(&self) -> &'static str {
         "https://queue.fal.run"
     }

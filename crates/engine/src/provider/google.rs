@@ -28,6 +28,10 @@ impl Provider for Google {
         "google"
     }
 
+    fn catalogue(&self) -> &'static str {
+        include_str!("google/catalogue.toml")
+    }
+
     fn base_url(&self) -> &'static str {
         "https://generativelanguage.googleapis.com/v1beta"
     }

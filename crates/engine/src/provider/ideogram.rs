@@ -55,6 +55,10 @@ impl Provider for Ideogram {
         "ideogram"
     }
 
+    fn catalogue(&self) -> &'static str {
+        include_str!("ideogram/catalogue.toml")
+    }
+
     fn base_url(&self) -> &'static str {
         "https://api.ideogram.ai"
     }

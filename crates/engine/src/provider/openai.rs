@@ -24,6 +24,10 @@ impl Provider for OpenAi {
         "openai"
     }
 
+    fn catalogue(&self) -> &'static str {
+        include_str!("openai/catalogue.toml")
+    }
+
     fn base_url(&self) -> &'static str {
         "https://api.openai.com/v1"
     }

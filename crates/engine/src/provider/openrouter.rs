@@ -31,6 +31,10 @@ impl Provider for OpenRouter {
         "openrouter"
     }
 
+    fn catalogue(&self) -> &'static str {
+        include_str!("openrouter/catalogue.toml")
+    }
+
     fn base_url(&self) -> &'static str {
         "https://openrouter.ai/api/v1"
     }

@@ -19,6 +19,10 @@ impl Provider for Preview {
         "preview"
     }
 
+    fn catalogue(&self) -> &'static str {
+        include_str!("preview/catalogue.toml")
+    }
+
     fn base_url(&self) -> &'static str {
         ""
     }
@@ -43,6 +47,10 @@ impl Provider for Preview {
         false
     }
 
+    fn draws(&self) -> bool {
+        true
+    }
+
     fn draw(&self, call: &Call<'_>) -> Result<Output, Rejection> {
         let made = crate::size::choose(&call.candidate.sizes, call.request, None)
             .map_err(|invalid| Rejection::free(Failure::Invalid, invalid.message))?;
@@ -61,7 +69,7 @@ impl Provider for Preview {
         let seeds = (0..call.request.n).map(|index| call.request.seed + i64::from(index)).collect();
         let seed = Some(call.request.seed);
         let model = &call.candidate.model;
-        let stands_in = (model != "preview").then(|| {
+        let stands_in = (call.candidate.kind != *model).then(|| {
             let message =
                 format!("no provider of {model} has a key here: this drawing stands in for its image");
             Warning::new("preview", message)

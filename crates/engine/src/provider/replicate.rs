@@ -37,6 +37,10 @@ impl Provider for Replicate {
         "replicate"
     }
 
+    fn catalogue(&self) -> &'static str {
+        include_str!("replicate/catalogue.toml")
+    }
+
     fn base_url(&self) -> &'static str {
         "https://api.replicate.com/v1"
     }

@@ -39,6 +39,10 @@ impl Provider for Stability {
         "stability"
     }
 
+    fn catalogue(&self) -> &'static str {
+        include_str!("stability/catalogue.toml")
+    }
+
     fn base_url(&self) -> &'static str {
         "https://api.stability.ai"
     }
