@@ -136,10 +136,10 @@ CREATE FUNCTION image_gen_internal.open_cancel_requests(in_hand bigint[]) RETURN
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT c.seq FROM image_gen_internal.cancel_requests c
   UNION
-  -- One that had not begun was canceled without the worker.
-  SELECT h.seq FROM unnest($1) AS h(seq) WHERE NOT EXISTS (SELECT FROM image_gen_internal.queue q WHERE q.seq = h.seq)
+  -- One that had not begun is canceled without the worker. (Whether it has a row in the queue says nothing: that may have been truncated.)
+  SELECT h.seq FROM unnest($1) AS h(seq) WHERE NOT EXISTS (SELECT FROM image_gen.jobs j WHERE j.seq = h.seq AND j.finished_at IS NULL)
 $$;
-COMMENT ON FUNCTION image_gen_internal.open_cancel_requests(bigint[]) IS 'Jobs that a user wants stopped; of those that the worker has read and not begun (in_hand), also those that are gone.';
+COMMENT ON FUNCTION image_gen_internal.open_cancel_requests(bigint[]) IS 'Jobs that a user wants stopped; of those that the worker has read and not begun (in_hand), also those that are over.';
 
 CREATE FUNCTION image_gen_internal.blob_bytes(hash text) RETURNS bytea
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

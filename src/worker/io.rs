@@ -335,7 +335,7 @@ impl Drop for SignalMask {
 /// What all tasks share.
 struct IoContext {
     driver: Driver,
-    config: watch::Receiver<Config>,
+    config: watch::Receiver<Arc<Config>>,
     stop: watch::Receiver<bool>,
     outbox: mpsc::Sender<Report>,
     wake_handle: WakeHandle,
@@ -391,7 +391,7 @@ async fn dispatch(
         }
     };
     driver.redact(Redactor::new(config.keys.all()));
-    let (configure, config) = watch::channel(config);
+    let (configure, config) = watch::channel(Arc::new(config));
     let (halt, stop) = watch::channel(false);
     let pictures = Arc::new(Semaphore::new(PICTURES_AT_ONCE));
     let access = access::Access::default();
@@ -455,7 +455,7 @@ async fn dispatch(
                 if !changes.is_empty() {
                     context.report(Report::Health(changes)).await;
                 }
-                configure.send_replace(*config);
+                configure.send_replace(Arc::from(config));
             }
             Command::Stop => {
                 halt.send_replace(true);

@@ -380,7 +380,7 @@ pub fn waiting(extension: pg_sys::Oid) -> Result<Vec<(pg_sys::Oid, i64)>, Failed
     })
 }
 
-/// Jobs that a user wants stopped; of those in hand that have not begun, also those that are gone.
+/// Jobs that a user wants stopped; of those in hand that have not begun, also those that are over.
 pub fn cancellations(extension: pg_sys::Oid, in_hand: Vec<i64>) -> Result<Vec<i64>, Failed> {
     within(extension, "look for cancels", || {
         Spi::connect(|client| {

@@ -13,7 +13,7 @@ pub struct Unfinished {
     pub accepted: String,
     /// Sent, and what became of it is unknown.
     pub unknown: String,
-    /// Claimed, and not sent.
+    /// Not sent: its provider has no place for it.
     pub unsent: String,
     /// Waits for the image of the accepted one.
     pub waiting: String,
@@ -37,10 +37,6 @@ impl Unfinished {
         stage.submitted(2);
         let unsent = alice.generate("unsent");
         let waiting = alice.text(&format!("SELECT id FROM image_gen.edit('job:{accepted}', 'waiting')"));
-        let mut admin = stage.admin();
-        crate::wait_until("it is claimed", crate::wait::secs(5), || {
-            admin.truth(&format!("SELECT status = 'running' FROM image_gen.jobs WHERE id = '{unsent}'"))
-        });
         Unfinished { accepted, unknown, unsent, waiting }
     }
 
