@@ -415,7 +415,9 @@ impl Worker {
     /// A step of what can wait.
     fn maintain(&mut self) {
         self.upkeep.prune(self.extension, &mut self.complaints);
-        let in_flight = || self.in_flight.keys().copied().collect();
+        // A job that was put off is in the queue again, also while its task still says good-bye.
+        let in_flight =
+            || self.in_flight.iter().filter(|(_, flight)| !flight.durable).map(|(seq, _)| *seq).collect();
         match self.upkeep.sweep(self.extension, self.epoch, in_flight) {
             Ok(Some(found)) => self.scheduler.go_back_to(found),
             Ok(None) => {}

@@ -44,7 +44,7 @@ fn a_standby_shows_everything_and_calls_no_provider() {
         alice.run(reading);
     }
     let waited = alice.column(&format!("SELECT status FROM image_gen.wait('{{{}}}', '50 ms')", jobs.unsent));
-    assert_eq!(waited, ["running"]);
+    assert_eq!(waited, ["queued"]);
     let status = alice.rows("SELECT running, fenced FROM image_gen.worker_status");
     assert_eq!(status, [["f", "this server is a standby"]]);
     for writing in [
