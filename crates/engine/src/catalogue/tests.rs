@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 #[test]
 fn the_data_files_are_well_formed() {
-    for adapter in crate::provider::TABLE {
+    for adapter in provider::TABLE {
         let (_, models) = read(adapter.kind(), adapter.catalogue()).unwrap();
         assert!(!models.is_empty(), "{}", adapter.kind());
     }
@@ -15,7 +15,7 @@ fn the_data_files_are_well_formed() {
     for model in &catalogue.model {
         let name = (model.kind.as_str(), model.name.as_str());
         assert!(seen.insert(name), "{name:?} is there twice");
-        assert!(crate::provider::find(&model.kind).is_some(), "{name:?}: no such adapter");
+        assert!(provider::find(&model.kind).is_some(), "{name:?}: no such adapter");
         assert_eq!(model.successor.is_none(), model.sizes.is_some(), "{name:?}: sizes or a successor");
         for task in &model.default_for {
             let known = task == "character" || model.operations.iter().any(|t| t.as_str() == task);
@@ -27,9 +27,9 @@ fn the_data_files_are_well_formed() {
         }
     }
     for provider in &catalogue.provider {
-        assert!(crate::provider::find(&provider.id).is_some(), "{}", provider.id);
+        assert!(provider::find(&provider.id).is_some(), "{}", provider.id);
     }
-    for adapter in crate::provider::TABLE {
+    for adapter in provider::TABLE {
         assert!(catalogue.provider.iter().any(|p| p.id == adapter.kind()), "{}", adapter.kind());
         for task in Task::ALL {
             let defaults = catalogue
