@@ -4,8 +4,8 @@
 //! A file has a table `provider`, a table `model` for each model, and `defaults`, of which each model has what it does not
 //! say itself; `false` takes a parameter off. (A retired model, one with a `successor`, has none of it.) A parameter is written
 //! short where that says all: `true`, a range `[1, 50]`, a choice `["low", "high"]`, or the provider's name for it. The long
-//! form is a table: as, range, values, words, default, text, list, invert, times, form, weight, weights, only, required. Prices
-//! are USD list prices; `source` says where a figure comes from and how old it is.
+//! form is a table: as, range, values, words, default, text, list, invert, times, form, weight, weights, only, required,
+//! assumed. Prices are USD list prices; `source` says where a figure comes from and how old it is.
 
 mod resolve;
 mod snapshot;
