@@ -9,6 +9,7 @@ use image_gen_engine::egress::Destination;
 use image_gen_engine::input::{Reference, Role};
 use image_gen_engine::job::{Invalid, Operation, RawRequest, Request, is_blank};
 use image_gen_engine::route::Priority;
+use image_gen_engine::style::Style;
 use image_gen_engine::{catalogue, http, input, policy, prompt_hints, provider, render_class, seed};
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -211,6 +212,20 @@ pub fn parsed<T: serde::de::DeserializeOwned>(what: &str, json: &str) -> Result<
     serde_json::from_str(json).map_err(|e| {
         Invalid::new(format!("{what} is not understood: {e}"), "Compare it with the documentation.")
     })
+}
+
+/// A prompt with a style in it: what a job with that style has as its prompt.
+#[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
+pub fn styled_prompt(prompt: &str, style: &str) -> String {
+    let styled = parsed::<Style>("the style", style).and_then(|style| {
+        let asked =
+            RawRequest { prompt: Some(prompt.to_owned()), style: Some(style), ..RawRequest::default() };
+        asked.check(Operation::Generate, 0)
+    });
+    match styled {
+        Ok(request) => request.prompt,
+        Err(invalid) => fail(Code::Argument, &invalid.message, &invalid.hint),
+    }
 }
 
 /// What some work costs by some prices, as {"amount", "currency"}; NULL when they do not say.

@@ -58,6 +58,7 @@ extension_sql_file!(
         plan::price_usage,
         plan::provider_kinds,
         plan::shipped_catalogue,
+        plan::styled_prompt,
         image_gen_internal::catalogue_changed,
         image_gen_internal::estimates_changed,
         submit::estimate_request,
@@ -82,7 +83,8 @@ extension_sql_file!("../sql/schema/worker.sql", name = "schema_worker", requires
 extension_sql_file!("../sql/schema/instance.sql", name = "schema_instance", requires = ["schema_worker"]);
 extension_sql_file!("../sql/schema/budgets.sql", name = "schema_budgets", requires = ["schema_instance"]);
 extension_sql_file!("../sql/schema/policies.sql", name = "schema_policies", requires = ["schema_budgets"]);
-extension_sql_file!("../sql/schema/callbacks.sql", name = "schema_callbacks", requires = ["schema_policies"]);
+extension_sql_file!("../sql/schema/styles.sql", name = "schema_styles", requires = ["schema_policies"]);
+extension_sql_file!("../sql/schema/callbacks.sql", name = "schema_callbacks", requires = ["schema_styles"]);
 extension_sql_file!("../sql/schema/reuses.sql", name = "schema_reuses", requires = ["schema_callbacks"]);
 extension_sql_file!("../sql/schema/spending.sql", name = "schema_spending", requires = ["schema_reuses"]);
 extension_sql_file!("../sql/schema/invoices.sql", name = "schema_invoices", requires = ["schema_spending"]);
@@ -122,13 +124,15 @@ extension_sql_file!("../sql/queue/reuse.sql", name = "queue_reuse", requires = [
 extension_sql_file!("../sql/queue/waiting.sql", name = "queue_waiting", requires = ["queue_reuse"]);
 extension_sql_file!("../sql/queue/retention.sql", name = "queue_retention", requires = ["queue_waiting"]);
 extension_sql_file!("../sql/queue/reviewed.sql", name = "queue_reviewed", requires = ["queue_retention"]);
-extension_sql_file!("../sql/api/operations.sql", name = "api_operations", requires = ["queue_reviewed"]);
+extension_sql_file!("../sql/queue/styles.sql", name = "queue_styles", requires = ["queue_reviewed"]);
+extension_sql_file!("../sql/api/operations.sql", name = "api_operations", requires = ["queue_styles"]);
 extension_sql_file!("../sql/api/status.sql", name = "api_status", requires = ["api_operations"]);
 extension_sql_file!("../sql/api/choose.sql", name = "api_choose", requires = ["api_status"]);
 extension_sql_file!("../sql/api/batch.sql", name = "api_batch", requires = ["api_choose"]);
 extension_sql_file!("../sql/api/tools.sql", name = "api_tools", requires = ["api_batch"]);
 extension_sql_file!("../sql/api/sets.sql", name = "api_sets", requires = ["api_tools"]);
-extension_sql_file!("../sql/api/prompts.sql", name = "api_prompts", requires = ["api_sets"]);
+extension_sql_file!("../sql/api/styles.sql", name = "api_styles", requires = ["api_sets"]);
+extension_sql_file!("../sql/api/prompts.sql", name = "api_prompts", requires = ["api_styles"]);
 extension_sql_file!("../sql/api/budgets.sql", name = "api_budgets", requires = ["api_prompts"]);
 extension_sql_file!("../sql/api/policies.sql", name = "api_policies", requires = ["api_budgets"]);
 extension_sql_file!("../sql/api/callbacks.sql", name = "api_callbacks", requires = ["api_policies"]);

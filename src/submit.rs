@@ -6,6 +6,7 @@ mod derived;
 mod rights;
 mod row;
 pub mod shots;
+pub mod styles;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -63,6 +64,7 @@ pub struct Submission {
     request: RawRequest,
     /// The model as the caller wrote it.
     model: Option<String>,
+    style: Option<styles::Wish>,
     metadata: Metadata,
     /// `provider_preferences`, as JSON.
     preferences: Option<String>,
@@ -134,6 +136,7 @@ impl Submission {
             operation,
             request,
             model: None,
+            style: None,
             metadata,
             preferences: None,
             key: None,
@@ -192,6 +195,7 @@ impl Submission {
             self.operation,
             self.request,
             self.model,
+            self.style,
             self.metadata.text,
             self.preferences,
             self.deadline,
@@ -232,7 +236,8 @@ impl Submission {
             max_cost,
             allow_unpriced: self.allow_unpriced,
         };
-        let answer = answered(wanted.ask(snapshot, Purpose::Queue));
+        let mut answer = answered(wanted.ask(snapshot, Purpose::Queue));
+        answer.admission.warnings.extend(styles::left_out(&checked.request));
         Draft { job_id, checked, answer }
     }
 }
@@ -301,6 +306,8 @@ fn queue(mut submissions: Vec<Submission>, identity: &Identity) -> Queued {
             let message = format!("it waits: {why}; an administrator must call image_gen.resume()");
             Warning::new("fenced", message)
         });
+        let open = submissions.iter_mut().zip(&receipts).filter(|(_, receipt)| receipt.is_none());
+        styles::resolve(owner, open.map(|(submission, _)| submission));
         let (mut rights, mut inputs, mut references) = (Rights::of(owner), RowInputs::default(), vec![]);
         let mut jobs: Vec<(usize, NewJob)> = vec![];
         for (at, submission) in submissions.iter_mut().enumerate().filter(|(at, _)| receipts[*at].is_none()) {
@@ -595,6 +602,7 @@ pub fn estimate_request(
     let mut submission = Submission::new(operation, request, Metadata::new(None));
     submission.model = arguments.get("model").copied().and_then(arguments::text);
     submission.preferences = arguments::preferences(&arguments);
+    submission.request.style = styles::of_caller(&arguments);
     submission.allow_unpriced = true;
     let Draft { checked, answer, .. } = submission.draft(&snapshot::current(), &mut Rights::of(caller()));
     let references: Vec<_> = references_of(&checked).map(|reference| (0, reference, None)).collect();

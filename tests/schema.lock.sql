@@ -370,7 +370,7 @@ TABLE image_gen.models (
   ends_on date,
   origin image_gen.origin NOT NULL DEFAULT 'admin'::text
 )
-  models_default_for_check CHECK ((default_for <@ '{generate,img2img,inpaint,outpaint,upscale,variate,transfer_style,character}'::text[]))
+  models_default_for_check CHECK ((default_for <@ '{generate,img2img,inpaint,outpaint,upscale,variate,transfer_style,character,reference_images}'::text[]))
   models_max_n_check CHECK (((max_n >= 1) AND (max_n <= 10)))
   models_name_check CHECK ((name ~ '^([a-z0-9][a-z0-9._/-]{0,127}|[*])$'::text))
   models_operations_check CHECK ((operations <@ '{generate,img2img,inpaint,outpaint,upscale,variate,transfer_style}'::text[]))
@@ -543,6 +543,29 @@ TABLE image_gen.role_policies (
 )
   role_policies_allowed_options_check CHECK (((array_position(allowed_options, NULL::text) IS NULL) AND (cardinality(allowed_options) <= 1000)))
   role_policies_pkey PRIMARY KEY (role)
+
+TABLE image_gen.styles (
+  owner regrole NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  prefix text,
+  suffix text,
+  negative text,
+  palette text,
+  reference_images text[] NOT NULL DEFAULT '{}'::text[],
+  models text[] NOT NULL DEFAULT '{}'::text[],
+  changed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  styles_models_check CHECK (((cardinality(models) <= 100) AND (array_position(models, NULL::text) IS NULL)))
+  styles_name_check CHECK (((name <> ''::text) AND (length(name) <= 100)))
+  styles_negative_check CHECK ((length(negative) <= 4000))
+  styles_palette_check CHECK ((length(palette) <= 4000))
+  styles_pkey PRIMARY KEY (owner, name)
+  styles_prefix_check CHECK ((length(prefix) <= 4000))
+  styles_reference_images_check CHECK (((cardinality(reference_images) <= 16) AND (array_position(reference_images, NULL::text) IS NULL)))
+  styles_suffix_check CHECK ((length(suffix) <= 4000))
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING pg_has_role((owner)::oid, 'member'::text)
 
 TABLE image_gen.webhook_deliveries (
   id text COLLATE "C" NOT NULL DEFAULT ('msg_'::text || substr(image_gen_internal.new_job_id(), 5)),
@@ -922,11 +945,12 @@ FUNCTION image_gen.derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE
 FUNCTION image_gen.detach(attachment bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_on_finish(id bigint) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_role_policy(role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen.edit(image text, prompt text DEFAULT NULL::text, mask text DEFAULT NULL::text, mode text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, border_top integer DEFAULT NULL::integer, border_right integer DEFAULT NULL::integer, border_bottom integer DEFAULT NULL::integer, border_left integer DEFAULT NULL::integer, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.drop_style(name text) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.edit(image text, prompt text DEFAULT NULL::text, mask text DEFAULT NULL::text, mode text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, border_top integer DEFAULT NULL::integer, border_right integer DEFAULT NULL::integer, border_bottom integer DEFAULT NULL::integer, border_left integer DEFAULT NULL::integer, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, reference_images text[] DEFAULT NULL::text[], style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen.estimate(operation text DEFAULT 'generate'::text, arguments jsonb DEFAULT NULL::jsonb, OUT model text, OUT provider text, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT currency text, OUT estimated_seconds numeric, OUT warnings jsonb) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.estimate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT needed numeric, OUT currency text, OUT unpriced integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.explain(operation text, arguments jsonb) RETURNS TABLE("position" integer, provider text, model text, included boolean, reason text, probability numeric, estimated_cost numeric, estimated_seconds numeric, warnings jsonb, request jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen.generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, reference_images text[] DEFAULT NULL::text[], style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen.generate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
 FUNCTION image_gen.generate_image(arguments jsonb) RETURNS jsonb VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.generate_variants(prompt text, n integer DEFAULT NULL::integer, vary text DEFAULT 'seed'::text, choices text[] DEFAULT NULL::text[], model text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, arguments jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric) RETURNS TABLE(variant text, id text, status text, model_name text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, set_id text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -956,15 +980,17 @@ FUNCTION image_gen.revoke_campaign(campaign text, role text DEFAULT NULL::text) 
 FUNCTION image_gen.rewrite_prompt(prompt text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.set_budget(scope text, key text, amount numeric, period text DEFAULT 'total'::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT 'UTC'::text, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.set_role_policy(role text, allow_unpriced boolean DEFAULT false, allowed_options text[] DEFAULT '{*}'::text[], note text DEFAULT NULL::text) RETURNS image_gen.role_policies VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.set_style(name text, prefix text DEFAULT NULL::text, suffix text DEFAULT NULL::text, negative text DEFAULT NULL::text, palette text DEFAULT NULL::text, reference_images text[] DEFAULT NULL::text[], models text[] DEFAULT NULL::text[]) RETURNS image_gen.styles VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.settle(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.settle_batch(batch text, timeout interval DEFAULT '@ 5 mins'::interval) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.settle_cost(job_id text, number integer, billed_cost numeric, note text DEFAULT NULL::text, force boolean DEFAULT false) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.status(id text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.status(ids text[]) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.styled_prompt(prompt text, style text) RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.tool_schemas() RETURNS TABLE(tool text, description text, input_schema jsonb, output_schema jsonb) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen.transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen.upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen.variate(image text, n integer DEFAULT 3, variance double precision DEFAULT NULL::double precision, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS SETOF image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.variate(image text, n integer DEFAULT 3, variance double precision DEFAULT NULL::double precision, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS SETOF image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.wait(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS SETOF image_gen.job_status VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.abbreviate(words text, characters integer) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.add_manual_asset(brought_id text, bringer regrole, cost numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1031,6 +1057,7 @@ FUNCTION image_gen_internal.estimates_changed() RETURNS trigger VOLATILE
 FUNCTION image_gen_internal.explain_request(operation text, arguments text, max_cost numeric) RETURNS jsonb VOLATILE
 FUNCTION image_gen_internal.fence(pid integer, mode text) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.fence_reason() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.find_styles(caller regrole, names text[]) RETURNS TABLE(name text, style text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.finish(this_epoch bigint, seqs bigint[], statuses text[], codes text[], messages text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.finished_up_to() RETURNS bigint STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.fold_spending(at_most integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off SET jit=off
@@ -1040,6 +1067,7 @@ FUNCTION image_gen_internal.generation(job image_gen.job_status) RETURNS jsonb V
 FUNCTION image_gen_internal.goes_with(class oid, object oid, relation oid, "column" integer) RETURNS void VOLATILE STRICT
 FUNCTION image_gen_internal.inherit_inputs(new_jobs text[], parents text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.input_location(reference text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.input_references(parameters jsonb) RETURNS TABLE(role text, reference text) IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.insert_assets(ids text[], positions integer[], urls text[], lifetimes bigint[], seeds bigint[], widths integer[], heights integer[], content_types text[], byte_sizes bigint[], hashes text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.instance_id() RETURNS uuid STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.instance_identity() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
@@ -1098,7 +1126,7 @@ FUNCTION image_gen_internal.queue_callbacks(ids text[]) RETURNS void VOLATILE SE
 FUNCTION image_gen_internal.queue_deliveries(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.queue_derived(requests jsonb, batch text, max_cost numeric) RETURNS TABLE(label text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch_id text) VOLATILE SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
 FUNCTION image_gen_internal.queue_standing() RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen_internal.queue_variation(image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text, seed bigint, guidance double precision, steps integer, quality text, metadata jsonb, provider_preferences jsonb, options jsonb, priority text, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.queue_variation(image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text, seed bigint, guidance double precision, steps integer, quality text, style text, metadata jsonb, provider_preferences jsonb, options jsonb, priority text, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.raise_append_only() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.raise_budget_exceeded(balance image_gen_internal.budget_standing, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.raise_no_such_batch(batch text) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1149,6 +1177,7 @@ FUNCTION image_gen_internal.start_epoch(pid integer, mode text, in_flight_cap in
 FUNCTION image_gen_internal.start_worker() RETURNS void VOLATILE STRICT
 FUNCTION image_gen_internal.store_blob(hash text, media_type text, image bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.store_job_input(new_job text, hash text, media_type text, image bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.styled_prompt(prompt text, style text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.suspects() RETURNS TABLE(seq bigint, ready_in double precision) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT removed integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.take_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner regrole, OUT event jsonb) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1205,6 +1234,7 @@ GRANT EXECUTE ON FUNCTION image_gen.derive_seed TO image_gen_admin, image_gen_us
 GRANT EXECUTE ON FUNCTION image_gen.detach TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.drop_on_finish TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.drop_role_policy TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.drop_style TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.edit TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.estimate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.estimate_batch TO image_gen_admin, image_gen_user
@@ -1239,11 +1269,13 @@ GRANT EXECUTE ON FUNCTION image_gen.revoke_campaign TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.rewrite_prompt TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen.set_budget TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.set_role_policy TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.set_style TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.settle TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.settle_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.settle_cost TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.status(id text) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.status(ids text[]) TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.styled_prompt TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.tool_schemas TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.transfer_style TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.upscale TO image_gen_admin, image_gen_user
@@ -1314,6 +1346,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.estimates_changed TO image_gen_work
 GRANT EXECUTE ON FUNCTION image_gen_internal.explain_request TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.fence TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.fence_reason TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.find_styles TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.finish TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.finished_up_to TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.fold_spending TO image_gen_worker
@@ -1323,6 +1356,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.generation TO image_gen_admin, imag
 GRANT EXECUTE ON FUNCTION image_gen_internal.goes_with TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.inherit_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.input_location TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.input_references TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.insert_assets TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.instance_id TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.instance_identity TO image_gen_worker
@@ -1432,6 +1466,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.start_epoch TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.start_worker TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.store_blob TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.store_job_input TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.styled_prompt TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.suspects TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.sweep_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.take_callback TO image_gen_worker
@@ -1516,6 +1551,7 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.rewrite_rules TO image_gen_adm
 GRANT SELECT ON image_gen.rewrite_rules TO image_gen_user, image_gen_worker
 GRANT SELECT ON image_gen.role_policies TO image_gen_admin
 GRANT SELECT ON image_gen.spending TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.styles TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.variants TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.webhook_deliveries TO image_gen_worker
 GRANT SELECT ON image_gen.webhook_deliveries TO image_gen_admin

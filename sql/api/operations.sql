@@ -6,7 +6,7 @@ CREATE FUNCTION image_gen.generate(
   prompt text, model text DEFAULT NULL, negative_prompt text DEFAULT NULL, width integer DEFAULT NULL,
   height integer DEFAULT NULL, aspect_ratio text DEFAULT NULL, seed bigint DEFAULT NULL,
   guidance double precision DEFAULT NULL, steps integer DEFAULT NULL, n integer DEFAULT NULL,
-  quality text DEFAULT NULL, reference_image text DEFAULT NULL, consistency_mode text DEFAULT NULL,
+  quality text DEFAULT NULL, reference_image text DEFAULT NULL, consistency_mode text DEFAULT NULL, reference_images text[] DEFAULT NULL, style text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
   max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL)
@@ -18,6 +18,9 @@ prompt: what should be in the image. model: a name or alias of image_gen.models,
 quotes more than one word, a fast one for quality => ''draft'', what serves the priority best, else image_gen.default_model.
 width, height: pixels, both or none. aspect_ratio: W:H, where no size is given. seed: 0 to 2147483647, chosen and recorded when NULL.
 guidance, steps, quality, negative_prompt: sent where the model has them, else a warning. n: 1 to 10 images; a model that makes fewer in a call is called several times, one after the other.
+reference_image: an image whose subject should reappear, as closely as consistency_mode says: strict, balanced or loose. reference_images: up to 16 further images to look at, such as product
+photography or a palette, the most important first; a model takes as many as it can, else a warning. Images are https URLs, data: URIs, asset:ID or job:gen_... (the job waits for that one).
+style: a row of image_gen.styles, by its name; its words, images and models are put into the request, and kept with the job.
 metadata: a JSON object of the caller''s own, never sent; campaign, shot and ticket (at most 255 characters each) become columns of the asset.
 provider_preferences: {"preferred": [], "only": false, "weights": {}, "blocked": []}, merged with the setting image_gen.provider_preferences.
 priority: quality, control, speed, variety, cost or privacy (own back ends only). options: parameters of one provider, by name.
@@ -33,7 +36,7 @@ CREATE FUNCTION image_gen.edit(
   border_left integer DEFAULT NULL, model text DEFAULT NULL, negative_prompt text DEFAULT NULL, width integer DEFAULT NULL,
   height integer DEFAULT NULL, aspect_ratio text DEFAULT NULL, seed bigint DEFAULT NULL,
   guidance double precision DEFAULT NULL, steps integer DEFAULT NULL, n integer DEFAULT NULL, quality text DEFAULT NULL,
-  reference_image text DEFAULT NULL, consistency_mode text DEFAULT NULL,
+  reference_image text DEFAULT NULL, consistency_mode text DEFAULT NULL, reference_images text[] DEFAULT NULL, style text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
   max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL)
@@ -47,7 +50,7 @@ strength: 0 keeps everything, 1 nothing. The other arguments are those of genera
 
 CREATE FUNCTION image_gen.upscale(
   image text, scale integer DEFAULT 2, prompt text DEFAULT NULL, model text DEFAULT NULL, negative_prompt text DEFAULT NULL,
-  seed bigint DEFAULT NULL,
+  seed bigint DEFAULT NULL, style text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
   max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL)
@@ -59,7 +62,7 @@ The other arguments are those of generate() and edit().';
 
 CREATE FUNCTION image_gen_internal.queue_variation(
   image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text,
-  seed bigint, guidance double precision, steps integer, quality text, metadata jsonb, provider_preferences jsonb, options jsonb,
+  seed bigint, guidance double precision, steps integer, quality text, style text, metadata jsonb, provider_preferences jsonb, options jsonb,
   priority text, idempotency_key text, deadline timestamptz, max_cost numeric, allow_unpriced boolean)
 RETURNS image_gen.receipt
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'image_gen_variation';
@@ -68,7 +71,7 @@ COMMENT ON FUNCTION image_gen_internal.queue_variation IS 'Queues one of the var
 CREATE FUNCTION image_gen.variate(
   image text, n integer DEFAULT 3, variance double precision DEFAULT NULL, prompt text DEFAULT NULL, model text DEFAULT NULL,
   negative_prompt text DEFAULT NULL, width integer DEFAULT NULL, height integer DEFAULT NULL, aspect_ratio text DEFAULT NULL,
-  seed bigint DEFAULT NULL, guidance double precision DEFAULT NULL, steps integer DEFAULT NULL, quality text DEFAULT NULL,
+  seed bigint DEFAULT NULL, guidance double precision DEFAULT NULL, steps integer DEFAULT NULL, quality text DEFAULT NULL, style text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
   max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false)
@@ -84,8 +87,8 @@ BEGIN
   END IF;
   -- A job each: they are drawn side by side, and each has a seed, a cost and an end of its own.
   FOR i IN 1..n LOOP
-    RETURN NEXT image_gen_internal.queue_variation($1, $3, $4, $5, $6, $7, $8, $9, image_gen.derive_seed($10, 'variation ' || i), $11, $12, $13, $14, $15, $16, $17,
-                                     $18 || '#' || i, $19, $20, $21);
+    RETURN NEXT image_gen_internal.queue_variation($1, $3, $4, $5, $6, $7, $8, $9, image_gen.derive_seed($10, 'variation ' || i), $11, $12, $13, $14, $15, $16, $17, $18,
+                                     $19 || '#' || i, $20, $21, $22);
   END LOOP;
 END $$;
 COMMENT ON FUNCTION image_gen.variate IS
@@ -97,7 +100,7 @@ CREATE FUNCTION image_gen.transfer_style(
   image text, style_image text, prompt text DEFAULT NULL, strength double precision DEFAULT NULL, model text DEFAULT NULL,
   negative_prompt text DEFAULT NULL, width integer DEFAULT NULL, height integer DEFAULT NULL, aspect_ratio text DEFAULT NULL,
   seed bigint DEFAULT NULL, guidance double precision DEFAULT NULL, steps integer DEFAULT NULL, n integer DEFAULT NULL,
-  quality text DEFAULT NULL,
+  quality text DEFAULT NULL, style text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
   max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL)

@@ -73,7 +73,7 @@ INSERT INTO image_gen.lint_rules (position, rule, pattern, unless, models, param
    'below 20 steps images are softer, above 40 they take longer and gain little', '28', 'catalogue'),
   (31, 'steps_fast', NULL, NULL, '{%lightning%,%schnell%,%klein%,%turbo%}', 'steps', 1, 12, NULL, 'a fast model gains nothing from more steps', '4', 'catalogue'),
   (40, 'character_by_seed', '\m((character|expression|turnaround) sheet|(same|identical) (character|face|person|woman|man|girl|boy|mascot))\M', NULL, NULL, NULL, NULL, NULL,
-   '{reference_image,references,image}', 'a seed and words alone do not keep a face the same across images', 'reference_image with consistency_mode strict', 'catalogue'),
+   '{reference_image,reference_images,image}', 'a seed and words alone do not keep a face the same across images', 'reference_image with consistency_mode strict', 'catalogue'),
   (50, 'regulated', '\m(diagnos(is|es|tic)|x-ray|ct scan|mri|surgery|ballot|election|court(room)?|verdict|politician|president|prime minister|senator|celebrity)\M', NULL, NULL, NULL, NULL, NULL,
    NULL, 'medical, legal and political images, and those of real people, are for a person to decide', NULL, 'catalogue'),
   (60, 'negation', '\m(no|without|not) (text|words|watermarks?|logos?|people|hands)\M', NULL, '{sdxl%,sd3%,sd-%,stable-image%}', NULL, NULL, NULL, '{negative_prompt}',
@@ -89,6 +89,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
   one record;
+  own_prompt text := prompt;
   left_over text := prompt;
   given jsonb := coalesce(parameters, '{}');
   known text;
@@ -96,6 +97,9 @@ DECLARE
 BEGIN
   IF jsonb_typeof(given) <> 'object' THEN
     RAISE EXCEPTION 'parameters is not a JSON object' USING ERRCODE = 'invalid_parameter_value', HINT = 'Write for example ''{"guidance": 3.5, "steps": 28}''.';
+  ELSIF given ->> 'style' IS NOT NULL THEN
+    prompt := image_gen.styled_prompt(own_prompt, given ->> 'style');
+    left_over := prompt;
   END IF;
   -- What a rule has replaced the ones after it do not see, as in rewrite_prompt().
   FOR one IN SELECT r.pattern, r.replacement, r.note FROM image_gen.rewrite_rules r WHERE r.enabled ORDER BY r.position LOOP
@@ -108,7 +112,7 @@ BEGIN
     -- Resolved, and held against what the model takes: as generate() would, but that it says all and raises nothing.
     BEGIN
       SELECT e.model, e.warnings INTO STRICT one
-        FROM image_gen.estimate('generate', given - '{approvers}'::text[] || jsonb_build_object('prompt', prompt, 'model', model)) e;
+        FROM image_gen.estimate('generate', given - '{approvers}'::text[] || jsonb_build_object('prompt', own_prompt, 'model', model)) e;
       known := one.model;
       RETURN QUERY SELECT w ->> 'code', NULL::text, NULL::text, w ->> 'message' FROM jsonb_array_elements(one.warnings) w WHERE w ->> 'code' <> 'unpriced';
     EXCEPTION WHEN invalid_parameter_value OR feature_not_supported OR program_limit_exceeded THEN
@@ -130,7 +134,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen.lint_prompt(text, text, jsonb) IS
 'What may go wrong with a prompt, before any money is spent: words that safety filters are nervous about (risky_word, see image_gen.rewrite_rules), rows of image_gen.lint_rules that apply, and, where a model
-is named, what it does not take, or for what generate() would refuse the request (refused). parameters: other arguments of generate(), by name, and approvers: how many must agree. word: what
+is named, what it does not take, or for what generate() would refuse the request (refused). parameters: other arguments of generate(), by name (with a style the whole prompt is looked at), and approvers: how many must agree. word: what
 it is about, softer: what to write instead.';
 
 CREATE TABLE image_gen.request_rules (

@@ -21,12 +21,22 @@ COMMENT ON FUNCTION image_gen_internal.inherit_inputs(text[], text[]) IS 'Keeps 
 
 CREATE FUNCTION image_gen_internal.arguments_of(job image_gen.jobs) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  style jsonb := job.parameters -> 'style';
+  arguments jsonb := job.parameters - 'borders' || coalesce(job.parameters -> 'borders', '{}')
+                     || jsonb_strip_nulls(jsonb_build_object(
+                          'prompt', job.prompt, 'seed', job.seed, 'priority', job.priority, 'provider_preferences', job.preferences, 'max_cost', job.max_cost,
+                          'allow_unpriced', nullif(job.allow_unpriced, false),
+                          'model', CASE WHEN NOT job.model_is_open THEN concat_ws(':', job.provider, job.model) END));
 BEGIN
-  RETURN job.parameters - 'borders' || coalesce(job.parameters -> 'borders', '{}')
-         || jsonb_strip_nulls(jsonb_build_object(
-              'prompt', job.prompt, 'seed', job.seed, 'priority', job.priority, 'provider_preferences', job.preferences, 'max_cost', job.max_cost,
-              'allow_unpriced', nullif(job.allow_unpriced, false),
-              'model', CASE WHEN NOT job.model_is_open THEN concat_ws(':', job.provider, job.model) END));
+  IF style IS NOT NULL THEN
+    -- What the caller wrote: with what is kept of the style it comes to the same again.
+    arguments := arguments - '{prompt,negative_prompt,reference_images}'::text[] || (style -> 'own') - 'reference_images'
+                 || jsonb_build_object('reference_images', coalesce((
+                      SELECT jsonb_agg(r.reference ORDER BY r.place) FROM jsonb_array_elements(job.parameters -> 'reference_images') WITH ORDINALITY AS r(reference, place)
+                       WHERE r.place <= (style -> 'own' ->> 'reference_images')::integer), '[]'));
+  END IF;
+  RETURN arguments;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.arguments_of(image_gen.jobs) IS 'The arguments with which the operation of a job queues the same again; neither its deadline nor its idempotency key.';
 
@@ -96,6 +106,8 @@ BEGIN
   ELSIF $2 IS NULL THEN
     RAISE EXCEPTION 'a draft is promoted to a model' USING ERRCODE = 'null_value_not_allowed',
       HINT = 'SELECT * FROM image_gen.choose_model(photoreal => true) names one.';
+  ELSIF jsonb_typeof($3 -> 'style') NOT IN ('string', 'null') THEN
+    RAISE EXCEPTION 'style is not the name of a style' USING ERRCODE = 'invalid_parameter_value', HINT = 'Name one of image_gen.styles, or write null for none.';
   ELSIF jsonb_typeof($3) <> 'object' THEN
     RAISE EXCEPTION 'changed is not a JSON object' USING ERRCODE = 'invalid_parameter_value', HINT = 'Write for example ''{"width": 1536, "height": 1024}''.';
   END IF;

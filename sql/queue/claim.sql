@@ -23,6 +23,17 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen_internal.input_location(text) IS 'Where the bytes of an image are that a job refers to: stored under a hash, at a URL, or both.';
 
+CREATE FUNCTION image_gen_internal.input_references(parameters jsonb) RETURNS TABLE (role text, reference text)
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  SELECT i.role, parameters ->> i.role FROM unnest('{image,mask,style_image,reference_image}'::text[]) AS i(role) WHERE parameters ? i.role
+  UNION ALL
+  SELECT 'reference_images_' || r.place, r.reference FROM jsonb_array_elements_text(parameters -> 'reference_images') WITH ORDINALITY AS r(reference, place);
+END $$;
+COMMENT ON FUNCTION image_gen_internal.input_references(jsonb) IS 'The images that a request refers to, each by what it is for.';
+
 CREATE FUNCTION image_gen_internal.waiting_tenants() RETURNS TABLE (owner regrole, first bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
@@ -116,9 +127,8 @@ BEGIN
   END IF;
   RETURN QUERY
   SELECT q.seq, j.id::text, j.owner, j.operation::text, j.prompt, j.seed::bigint, j.parameters,
-         CASE WHEN j.parameters ?| '{image,mask,style_image,reference_image}' THEN
-           (SELECT jsonb_object_agg(i.role, image_gen_internal.input_location(j.parameters ->> i.role))
-              FROM unnest('{image,mask,style_image,reference_image}'::text[]) AS i(role) WHERE j.parameters ? i.role) END,
+         CASE WHEN j.parameters ?| '{image,mask,style_image,reference_image,reference_images}' THEN
+           (SELECT jsonb_object_agg(i.role, image_gen_internal.input_location(i.reference)) FROM image_gen_internal.input_references(j.parameters) i) END,
          j.deadline, q.attempts, q.progress::jsonb, j.preferences, j.model, j.model_is_open, j.provider, j.max_cost::numeric, j.priority::text,
          a.number::integer, a.provider, a.model, a.remote_id, a.poll_url, a.result_url, a.cancel_url, a.billed_cost::numeric, a.claimed_cost::numeric, a.sent_at
     FROM unnest(chosen) AS c(seq)

@@ -61,13 +61,12 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   -- The job that one waits for is in its request, too.
   INSERT INTO image_gen_internal.job_dependencies (needs, seq)
-  SELECT DISTINCT substr(r.value, 5), q.seq
+  SELECT DISTINCT substr(r.reference, 5), q.seq
     FROM image_gen_internal.queue q
     JOIN image_gen.jobs j ON j.seq = q.seq
-   CROSS JOIN LATERAL unnest(ARRAY[j.parameters ->> 'image', j.parameters ->> 'mask', j.parameters ->> 'style_image',
-                                   j.parameters ->> 'reference_image']) AS r(value)
-   WHERE q.seq = ANY (seqs) AND q.attempts = 0 AND r.value LIKE 'job:%'
-     AND NOT EXISTS (SELECT FROM image_gen.jobs o WHERE o.id = substr(r.value, 5) AND o.status = 'succeeded')
+   CROSS JOIN LATERAL image_gen_internal.input_references(j.parameters) AS r
+   WHERE q.seq = ANY (seqs) AND q.attempts = 0 AND r.reference LIKE 'job:%'
+     AND NOT EXISTS (SELECT FROM image_gen.jobs o WHERE o.id = substr(r.reference, 5) AND o.status = 'succeeded')
   ON CONFLICT DO NOTHING;
   UPDATE image_gen_internal.queue q SET state = CASE WHEN EXISTS (SELECT FROM image_gen_internal.job_dependencies w WHERE w.seq = q.seq) THEN 'waiting' WHEN q.deaths < 2 THEN 'ready' ELSE 'alone' END
    WHERE q.seq = ANY (seqs) AND q.attempts = 0 AND q.state <> 'running';

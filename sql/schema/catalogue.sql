@@ -42,7 +42,7 @@ CREATE TABLE image_gen.models (
   operations      text[] NOT NULL DEFAULT '{generate}'
                     CHECK (operations <@ '{generate,img2img,inpaint,outpaint,upscale,variate,transfer_style}'),
   default_for     text[] NOT NULL DEFAULT '{}'
-                    CHECK (default_for <@ '{generate,img2img,inpaint,outpaint,upscale,variate,transfer_style,character}'),
+                    CHECK (default_for <@ '{generate,img2img,inpaint,outpaint,upscale,variate,transfer_style,character,reference_images}'),
   sizes           jsonb,
   prompt_chars    image_gen.positive,
   max_n           integer NOT NULL DEFAULT 1 CHECK (max_n BETWEEN 1 AND 10),
@@ -60,7 +60,7 @@ COMMENT ON TABLE image_gen.models IS 'The catalogue: one row for each model at e
 COMMENT ON COLUMN image_gen.models.provider IS 'The only provider that has it, such as a gateway of the same kind; NULL is every provider of the kind.';
 COMMENT ON COLUMN image_gen.models.remote_name IS 'The model''s name at the provider.';
 COMMENT ON COLUMN image_gen.models.api IS 'Which of the adapter''s protocols it speaks, where there are several; NULL is the usual one.';
-COMMENT ON COLUMN image_gen.models.default_for IS 'The tasks for which it is its provider''s usual choice; character is a reference image with consistency_mode strict.';
+COMMENT ON COLUMN image_gen.models.default_for IS 'The tasks for which it is its provider''s usual choice; character is a reference image with consistency_mode strict, reference_images is an image from several references.';
 COMMENT ON COLUMN image_gen.models.fixed IS 'Fields that every request of this model has. Of comfyui, workflow is a graph as its API takes it, with {{prompt}}, {{seed}}, {{width}}, {{height}}, {{image}} and what else parameters write in the places that a request fills.';
 COMMENT ON COLUMN image_gen.models.sizes IS '{"free": {"min", "max", "step", "min_pixels", "max_pixels", "max_ratio", "default": [w, h]}} in pixels, {"fixed": [[w, h], ...]} or {"ratios": {"ratios": ["1:1", ...], "pixels": n}}, the default first, or "source": that of the image that goes in.';
 COMMENT ON COLUMN image_gen.models.prompt_chars IS 'Longest prompt, in characters; NULL is the general limit of 32000.';

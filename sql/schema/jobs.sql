@@ -61,7 +61,7 @@ COMMENT ON COLUMN image_gen.jobs.seq IS 'The order of the queue.';
 COMMENT ON COLUMN image_gen.jobs.model_is_open IS 'No model was named: its route is that of explain(), and begins with the providers of model only where the caller prefers no others.';
 COMMENT ON COLUMN image_gen.jobs.provider IS 'Set when the caller named one (provider:model).';
 COMMENT ON COLUMN image_gen.jobs.seed IS 'The caller''s, or one derived from the job''s id.';
-COMMENT ON COLUMN image_gen.jobs.parameters IS 'The checked request without prompt and seed.';
+COMMENT ON COLUMN image_gen.jobs.parameters IS 'The checked request without prompt and seed. style: its name, what was used of it, and what the caller wrote without it.';
 COMMENT ON COLUMN image_gen.jobs.metadata IS 'The caller''s own; never sent to a provider. campaign, shot and ticket are copied to the asset.';
 COMMENT ON COLUMN image_gen.jobs.owner IS 'The role in effect in the session that queued it (SET ROLE, else the login), by oid: it survives ALTER ROLE ... RENAME, and a new role of an old name has none of it. Of a role that was dropped the oid is shown: see reassign_jobs().';
 COMMENT ON COLUMN image_gen.jobs.login IS 'The role that the session was logged in as: its budgets count too.';
@@ -71,7 +71,7 @@ COMMENT ON COLUMN image_gen.jobs.cost_source IS 'unknown when the cost of any at
 COMMENT ON COLUMN image_gen.jobs.operation IS 'generate, edit, upscale, variate or transfer_style.';
 COMMENT ON COLUMN image_gen.jobs.task IS 'What a model must be able to do: the operation, for an edit its mode, and character for a strict reference image.';
 COMMENT ON COLUMN image_gen.jobs.status IS 'queued, running, succeeded, failed, needs_review or canceled.';
-COMMENT ON COLUMN image_gen.jobs.prompt IS 'As the caller wrote it; what was really sent is in attempts.';
+COMMENT ON COLUMN image_gen.jobs.prompt IS 'As the caller wrote it, with its style; what was really sent is in attempts.';
 COMMENT ON COLUMN image_gen.jobs.model IS 'models.name, aliases and retired names resolved; where model_is_open, that of the first candidate when it was queued.';
 COMMENT ON COLUMN image_gen.jobs.preferences IS 'provider_preferences, merged with the setting image_gen.provider_preferences.';
 COMMENT ON COLUMN image_gen.jobs.priority IS 'What mattered most to the caller, where the choice was left open.';

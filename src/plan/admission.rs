@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::{check, new_job_id, parsed};
 use crate::errors::{Code, fail};
-use crate::submit::arguments;
+use crate::submit::{arguments, styles};
 use crate::{settings, snapshot};
 
 /// The catalogue as this session sees it, with the keys that the worker has said it has, and measured times.
@@ -143,7 +143,9 @@ pub fn explain_request(
     let (operation, arguments) = arguments::operation_named(operation, arguments);
     let explained = || -> Result<Value, Rejection> {
         let job_id = new_job_id();
-        let checked = check(&job_id, operation, arguments::described("the request", &arguments)?)?;
+        let mut request = arguments::described("the request", &arguments)?;
+        request.style = styles::of_caller(&arguments);
+        let checked = check(&job_id, operation, request)?;
         let model = arguments.get("model").copied().and_then(arguments::text);
         let preferences = arguments::preferences(&arguments);
         let wanted = Wanted {

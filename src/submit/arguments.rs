@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::styles::Wish;
 use super::{Metadata as Own, Submission, json_text, submit};
 use crate::errors::{Code, fail, without_context};
 use crate::plan::parsed;
@@ -31,6 +32,8 @@ enum Parameter {
     StyleImage,
     ReferenceImage,
     ConsistencyMode,
+    ReferenceImages,
+    Style,
     Mode,
     Strength,
     Variance,
@@ -72,7 +75,9 @@ const GENERATE: &[Parameter] = with_terms![
     N,
     Quality,
     ReferenceImage,
-    ConsistencyMode
+    ConsistencyMode,
+    ReferenceImages,
+    Style
 ];
 const EDIT: &[Parameter] = with_terms![
     Image,
@@ -95,9 +100,11 @@ const EDIT: &[Parameter] = with_terms![
     N,
     Quality,
     ReferenceImage,
-    ConsistencyMode
+    ConsistencyMode,
+    ReferenceImages,
+    Style
 ];
-const UPSCALE: &[Parameter] = with_terms![Image, Scale, Prompt, Model, NegativePrompt, Seed];
+const UPSCALE: &[Parameter] = with_terms![Image, Scale, Prompt, Model, NegativePrompt, Seed, Style];
 const VARIATE: &[Parameter] = with_terms![
     Image,
     Variance,
@@ -110,7 +117,8 @@ const VARIATE: &[Parameter] = with_terms![
     Seed,
     Guidance,
     Steps,
-    Quality
+    Quality,
+    Style
 ];
 const TRANSFER_STYLE: &[Parameter] = with_terms![
     Image,
@@ -126,7 +134,8 @@ const TRANSFER_STYLE: &[Parameter] = with_terms![
     Guidance,
     Steps,
     N,
-    Quality
+    Quality,
+    Style
 ];
 
 /// A function of SQL that queues a job and returns its receipt.
@@ -167,7 +176,7 @@ unsafe fn read(operation: Operation, parameters: &[Parameter], call: pg_sys::Fun
     // SAFETY: there are as many as the call says.
     let values = unsafe { (*call).args.as_slice((*call).nargs as usize) };
     let mut r = RawRequest::default();
-    let (mut model, mut metadata, mut preferences, mut key) = (None, None, None, None);
+    let (mut model, mut style, mut metadata, mut preferences, mut key) = (None, None, None, None, None);
     let (mut deadline, mut max_cost, mut allow_unpriced, mut reuse) = (None, None, false, None);
     for (parameter, value) in parameters.iter().zip(values) {
         if value.isnull {
@@ -196,6 +205,9 @@ unsafe fn read(operation: Operation, parameters: &[Parameter], call: pg_sys::Fun
             StyleImage => r.style_image = text(),
             ReferenceImage => r.reference_image = text(),
             ConsistencyMode => r.consistency_mode = text(),
+            // SAFETY: an array of text that is not NULL.
+            ReferenceImages => r.reference_images = references(unsafe { Vec::from_datum(datum, false) }),
+            Style => style = text().map(Wish::Named),
             Mode => r.mode = text(),
             Strength => r.strength = number("strength"),
             Variance => r.variance = number("variance"),
@@ -218,6 +230,7 @@ unsafe fn read(operation: Operation, parameters: &[Parameter], call: pg_sys::Fun
     }
     Submission {
         model,
+        style,
         preferences,
         key,
         deadline,
@@ -226,6 +239,19 @@ unsafe fn read(operation: Operation, parameters: &[Parameter], call: pg_sys::Fun
         reuse,
         ..Submission::new(operation, r, Own::new(metadata))
     }
+}
+
+/// An empty array is none.
+fn references(given: Option<Vec<Option<String>>>) -> Option<Vec<String>> {
+    let given: Option<Vec<String>> = given?.into_iter().collect();
+    if given.is_none() {
+        fail(
+            Code::Argument,
+            "one of reference_images is NULL",
+            "Leave it out: array_remove(reference_images, NULL) does.",
+        );
+    }
+    given.filter(|given| !given.is_empty())
 }
 
 /// The moment that lies so far back.
@@ -301,8 +327,9 @@ pub fn operation_named<'a>(name: Option<&str>, arguments: Option<&'a str>) -> (O
 }
 
 /// The arguments that say what is to be done with a job. All others describe the image.
-const TERMS: [&str; 8] = [
+const TERMS: [&str; 9] = [
     "model",
+    "style",
     "metadata",
     "provider_preferences",
     "idempotency_key",
@@ -360,6 +387,7 @@ impl Submission {
         let given = |name: &str| arguments.get(name).copied().and_then(text);
         Submission {
             model: given("model"),
+            style: arguments.get("style").copied().and_then(Wish::read),
             preferences: preferences(arguments),
             deadline: given("deadline")
                 .and_then(|text| input(pg_sys::timestamptz_in, &text))

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::arguments::{self, described, object};
 use super::batch::{cap_batch, into_rows};
-use super::{Identity, Submission, json_text, queue, reserve, rights};
+use super::{Identity, Submission, json_text, queue, reserve, rights, styles};
 use crate::errors::{Code, fail};
 use crate::plan::admission::answered;
 use crate::statement::{Element, Statement, argument};
@@ -85,6 +85,9 @@ impl Derived<'_> {
         submission.batch = batch.map(str::to_owned);
         submission.parent = self.parent.clone();
         submission.relation = self.relation.clone();
+        if self.relation.is_some() {
+            submission.style = named.get("style").copied().and_then(styles::Wish::read_kept);
+        }
         submission
     }
 }

@@ -14,7 +14,7 @@ use std::process::Command;
 use image_gen_tests::{Cluster, Options};
 
 /// In this order, in one database: the first creates the extension.
-const GOLDEN: [&str; 11] = [
+const GOLDEN: [&str; 12] = [
     "install",
     "schema_lock",
     "comments",
@@ -23,6 +23,7 @@ const GOLDEN: [&str; 11] = [
     "operations",
     "decide",
     "prompts",
+    "styles",
     "money",
     "state_machine",
     "tools",
@@ -82,6 +83,7 @@ fn a_dump_can_be_restored() {
          UPDATE image_gen.rewrite_rules SET enabled = false WHERE position = 50;
          UPDATE image_gen.palettes SET enabled = false WHERE position = 20;
          INSERT INTO image_gen.lint_rules (position, rule, pattern, message) VALUES (20, 'house', 'acme', 'write ACME');
+         SELECT image_gen.set_style('acme', suffix => 'soft light', models => '{flux-2-pro}');
          INSERT INTO image_gen.request_rules (position, rule, pattern, operation, reason) VALUES (1, 'ours', 'banner', 'generate', 'ours')",
     );
     let kept = old.generate_with("prompt => 'kept', model => 'preview', idempotency_key => 'k'");
@@ -124,6 +126,7 @@ fn a_dump_can_be_restored() {
         "SELECT * FROM image_gen.lint_rules ORDER BY 1",
         "SELECT * FROM image_gen.request_rules ORDER BY 1",
         "SELECT * FROM image_gen.picks",
+        "SELECT * FROM image_gen.styles",
         "SELECT set_id, asset_id, state FROM image_gen.variants ORDER BY 2",
         "SELECT * FROM image_gen.reviews ORDER BY 1",
         "SELECT * FROM image_gen.review_queue ORDER BY 1",

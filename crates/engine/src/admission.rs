@@ -55,8 +55,11 @@ impl Target {
             return named(asked);
         }
         let need = Need::of(request, operation);
-        // What serves a priority, and who is the same character again, is each provider's own to say.
-        let plain = operation == Operation::Generate && priority.is_none() && !need.character;
+        // What serves a priority, who is the same character again, and who takes references, is each provider's own to say.
+        let plain =
+            operation == Operation::Generate && priority.is_none() && !need.character && !need.references;
+        // A style that allows some models only leaves the choice to them.
+        let plain = plain && request.style.as_ref().is_none_or(|style| style.models.is_empty());
         if !plain {
             return Ok(Target::default());
         }
@@ -191,6 +194,12 @@ pub fn admit(
     if candidates.is_empty() {
         return Err(Rejection::not_offered(query));
     }
+    if let Some(allowed) = allowed(snapshot, query.request) {
+        candidates.retain(|candidate| is_allowed(candidate, &allowed));
+        if candidates.is_empty() {
+            return Err(Rejection::not_allowed(query));
+        }
+    }
     if let Some(own) = &query.own {
         own.place(&mut candidates);
     }
@@ -218,6 +227,7 @@ pub fn admit(
         wishes,
         priority: query.priority,
         task: query.need.task,
+        request: query.request,
         job_id: query.job_id,
         all: query.purpose == Purpose::Explain,
         // What is queued is queued for what was named alone.
@@ -262,6 +272,9 @@ pub fn ladder(
         let lacks =
             |c: &Candidate| provider::find(&c.kind).is_none() || missing_key(c, surroundings).is_some();
         let mut offers = offers;
+        if let Some(allowed) = allowed(snapshot, query.request) {
+            offers.retain(|candidate| is_allowed(candidate, &allowed));
+        }
         if let Some(own) = &query.own {
             own.place(&mut offers);
         }
@@ -269,6 +282,7 @@ pub fn ladder(
             wishes,
             priority: query.priority,
             task: query.need.task,
+            request: query.request,
             job_id: query.job_id,
             all: true,
             keep_local,
@@ -309,6 +323,17 @@ pub fn accepted(
     offers.into_iter().next()
 }
 
+/// The models that the request's style allows; `None` where it has none, or allows any.
+fn allowed(snapshot: &Snapshot, request: &Request) -> Option<Vec<Resolved>> {
+    let style = request.style.as_ref().filter(|style| !style.models.is_empty())?;
+    Some(style.allowed(snapshot))
+}
+
+fn is_allowed(candidate: &Candidate, allowed: &[Resolved]) -> bool {
+    let at = |provider: &Option<String>| provider.as_ref().is_none_or(|id| *id == candidate.provider);
+    allowed.iter().any(|one| one.model == candidate.model && at(&one.provider))
+}
+
 fn candidates(
     snapshot: &Snapshot,
     query: &Query<'_>,
@@ -319,6 +344,16 @@ fn candidates(
     // What is asked for by name is queued for it alone; that others stand in is decided when it is sent.
     if let (Purpose::Queue, Some(named)) = (query.purpose, named) {
         return snapshot.offers(&named.model, provider, false);
+    }
+    // Of an open choice, the models of a style are all that there is, in its order.
+    if let (None, Some(allowed)) = (named, allowed(snapshot, query.request)) {
+        let mut candidates: Vec<Candidate> = vec![];
+        for one in &allowed {
+            let mut offers = snapshot.offers(&one.model, one.provider.as_deref(), false)?;
+            offers.retain(|c| candidates.iter().all(|other| other.name() != c.name()));
+            candidates.append(&mut offers);
+        }
+        return Ok(candidates);
     }
     let model = named.map(|n| n.model.as_str()).or(query.target.usual.as_deref());
     // None stands in without a key; what was asked for is listed without one, so that it can be said.

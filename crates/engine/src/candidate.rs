@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::cost::Price;
-use crate::job::{Task, Warning};
+use crate::input::{MAX_REFERENCES, Role};
+use crate::job::{Request, Task, Warning};
 use crate::size::SizeRule;
 
 /// A provider's row joined with a model's row: all that an adapter must know to build a request. What is large is shared with
@@ -115,8 +116,9 @@ pub struct Parameter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<f64>,
     /// How it is written: of a size `sides` (its name stands before `width` and `height`), `custom` (sides, and its name says
-    /// `custom`), `asked` (as the caller gave it: sides, or a ratio in `aspect_ratio`), `text`, `object`, `ratio` or `ratio_x`; of a mask `white`, `black` or `transparent`; of an image `object`
-    /// for `{"image_url": …}`; of borders as the adapter says.
+    /// `custom`), `asked` (as the caller gave it: sides, or a ratio in `aspect_ratio`), `text`, `object`, `ratio` or `ratio_x`; of
+    /// a mask `white`, `black` or `transparent`; of an image `object` for `{"image_url": …}`, or `numbered` where the second
+    /// image of the request is called `…_2` and so on; of borders as the adapter says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub form: Option<String>,
     /// For a reference image: the field that says how much it counts, for strict, balanced and loose.
@@ -125,6 +127,9 @@ pub struct Parameter {
     /// The three weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<(f64, f64, f64)>,
+    /// For `reference_images`: the most images that the model takes in all, a mask apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub most: Option<u32>,
     /// An image without which the model does nothing.
     #[serde(skip_serializing_if = "is_false")]
     pub required: bool,
@@ -181,6 +186,7 @@ struct Full {
     form: Option<String>,
     weight: Option<String>,
     weights: Option<(f64, f64, f64)>,
+    most: Option<u32>,
     required: bool,
     assumed: bool,
     only: Vec<Task>,
@@ -207,6 +213,7 @@ impl From<Written> for Parameter {
                 form: f.form,
                 weight: f.weight,
                 weights: f.weights,
+                most: f.most,
                 required: f.required,
                 assumed: f.assumed,
                 only: f.only,
@@ -219,6 +226,26 @@ impl Candidate {
     /// How the model takes a parameter in a task; `None` when it does not.
     pub fn parameter(&self, name: &str, task: Task) -> Option<&Parameter> {
         self.parameters.get(name).filter(|p| p.only.is_empty() || p.only.contains(&task))
+    }
+
+    /// How many of a request's `reference_images` the model takes in a task: the first ones, as many as there is room for
+    /// beside the other images.
+    pub fn references_taken(&self, task: Task, request: &Request) -> usize {
+        let Some(parameter) = self.parameter(Role::Reference(0).parameter(), task) else { return 0 };
+        let others = [Role::Image, Role::StyleImage, Role::ReferenceImage];
+        let taken = |role: &&Role| {
+            role.reference(request).is_some() && self.parameter(role.parameter(), task).is_some()
+        };
+        let room = parameter.most.map_or(MAX_REFERENCES, |most| most as usize);
+        request.reference_images.len().min(room.saturating_sub(others.iter().filter(taken).count()))
+    }
+
+    /// Whether the model takes the image of a role in a task.
+    pub fn takes(&self, role: Role, task: Task, request: &Request) -> bool {
+        match role {
+            Role::Reference(at) => usize::from(at) < self.references_taken(task, request),
+            _ => self.parameter(role.parameter(), task).is_some(),
+        }
     }
 
     /// The warning for a parameter that this model does not have.

@@ -17,7 +17,7 @@ use crate::provider::{self, Call, Prepared, Source, Submission};
 
 /// Our parameters, in the order of the documentation. `size` is width and height or an aspect ratio, `borders` the four
 /// of an outpainting.
-pub const PARAMETERS: [&str; 17] = [
+pub const PARAMETERS: [&str; 18] = [
     "prompt",
     "negative_prompt",
     "size",
@@ -33,6 +33,7 @@ pub const PARAMETERS: [&str; 17] = [
     "mask",
     "style_image",
     "reference_image",
+    "reference_images",
     "consistency_mode",
     "borders",
 ];
@@ -212,6 +213,7 @@ impl Prober<'_> {
             "mask" => two.map(|p| with(&|a| a.mask = text(p))).into(),
             "style_image" => two.map(|p| with(&|a| a.style_image = text(p))).into(),
             "reference_image" => two.map(|p| with(&|a| a.reference_image = text(p))).into(),
+            "reference_images" => two.map(|p| with(&|a| a.reference_images = Some(vec![p.into()]))).into(),
             "consistency_mode" => {
                 ["strict", "balanced", "loose"].map(|mode| with(&|a| a.consistency_mode = text(mode))).into()
             }
@@ -295,7 +297,7 @@ fn is_asked(task: Task, parameter: &str) -> bool {
         "image" => task != Task::Generate,
         "mask" => task == Task::Inpaint,
         "style_image" => task == Task::TransferStyle,
-        "reference_image" | "consistency_mode" => is_edit || task == Task::Generate,
+        "reference_image" | "reference_images" | "consistency_mode" => is_edit || task == Task::Generate,
         "strength" => is_edit || task == Task::TransferStyle,
         "variance" => task == Task::Variate,
         "scale" => task == Task::Upscale,

@@ -4,8 +4,8 @@
 //! A file has a table `provider`, a table `model` for each model, and `defaults`, of which each model has what it does not
 //! say itself; `false` takes a parameter off. (A retired model, one with a `successor`, has none of it.) A parameter is written
 //! short where that says all: `true`, a range `[1, 50]`, a choice `["low", "high"]`, or the provider's name for it. The long
-//! form is a table: as, range, values, words, default, text, list, invert, times, form, weight, weights, only, required,
-//! assumed. Prices are USD list prices; `source` says where a figure comes from and how old it is.
+//! form is a table: as, range, values, words, default, text, list, invert, times, form, weight, weights, most, only,
+//! required, assumed. Prices are USD list prices; `source` says where a figure comes from and how old it is.
 
 mod resolve;
 mod snapshot;
@@ -81,7 +81,7 @@ pub struct Model {
     /// What it can do.
     #[serde(default)]
     pub operations: Vec<Task>,
-    /// For which tasks (or `character`, a strict reference) it is the provider's usual choice.
+    /// For which tasks (or `character`, a strict reference, or `reference_images`) it is the provider's usual choice.
     #[serde(default)]
     pub default_for: Vec<String>,
     /// Which sizes it makes.

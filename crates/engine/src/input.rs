@@ -11,6 +11,10 @@ use crate::size::Size;
 
 /// The largest input image, in bytes: what the most generous provider takes.
 pub const MAX_INPUT_BYTES: usize = 25 << 20;
+/// The most bytes of all input images of one job together: they are in the worker's memory at once.
+pub const MAX_INPUTS_BYTES: usize = 64 << 20;
+/// The most `reference_images` of one job: as many images as the most generous model takes.
+pub const MAX_REFERENCES: usize = 16;
 /// The longest URL that is taken.
 const MAX_URL: usize = 4096;
 
@@ -100,31 +104,86 @@ pub enum Role {
     StyleImage,
     /// Its subject should reappear.
     ReferenceImage,
+    /// The model is to look at it: one of `reference_images`, by its place among them.
+    Reference(u8),
 }
+
+const SINGLE: [Role; 4] = [Role::Image, Role::Mask, Role::StyleImage, Role::ReferenceImage];
+const ROLES: usize = SINGLE.len() + MAX_REFERENCES;
+const REFERENCE_NAMES: [&str; MAX_REFERENCES] = [
+    "reference_images_1",
+    "reference_images_2",
+    "reference_images_3",
+    "reference_images_4",
+    "reference_images_5",
+    "reference_images_6",
+    "reference_images_7",
+    "reference_images_8",
+    "reference_images_9",
+    "reference_images_10",
+    "reference_images_11",
+    "reference_images_12",
+    "reference_images_13",
+    "reference_images_14",
+    "reference_images_15",
+    "reference_images_16",
+];
 
 impl Role {
     /// All of them, in the order in which they are sent.
-    pub const ALL: [Role; 4] = [Role::Image, Role::Mask, Role::StyleImage, Role::ReferenceImage];
+    pub const ALL: [Role; ROLES] = {
+        let mut all = [Role::Image; ROLES];
+        let mut at = 0;
+        while at < ROLES {
+            all[at] = if at < SINGLE.len() { SINGLE[at] } else { Role::Reference((at - SINGLE.len()) as u8) };
+            at += 1;
+        }
+        all
+    };
 
-    /// The argument's name.
+    /// What it is called: the argument's name, with its place in a list.
     pub fn name(self) -> &'static str {
+        match self {
+            Role::Reference(at) => REFERENCE_NAMES.get(usize::from(at)).copied().unwrap_or(self.parameter()),
+            _ => self.parameter(),
+        }
+    }
+
+    /// The argument's name, and the catalogue's.
+    pub fn parameter(self) -> &'static str {
         match self {
             Role::Image => "image",
             Role::Mask => "mask",
             Role::StyleImage => "style_image",
             Role::ReferenceImage => "reference_image",
+            Role::Reference(_) => "reference_images",
+        }
+    }
+
+    /// Its place in [`Role::ALL`].
+    fn index(self) -> usize {
+        match self {
+            Role::Image => 0,
+            Role::Mask => 1,
+            Role::StyleImage => 2,
+            Role::ReferenceImage => 3,
+            Role::Reference(at) => SINGLE.len() + usize::from(at),
         }
     }
 
     /// Lets the request refer to another image.
     pub fn refer(self, request: &mut Request, reference: String) {
-        let place = match self {
-            Role::Image => &mut request.image,
-            Role::Mask => &mut request.mask,
-            Role::StyleImage => &mut request.style_image,
-            Role::ReferenceImage => &mut request.reference_image,
-        };
-        *place = Some(reference);
+        match self {
+            Role::Image => request.image = Some(reference),
+            Role::Mask => request.mask = Some(reference),
+            Role::StyleImage => request.style_image = Some(reference),
+            Role::ReferenceImage => request.reference_image = Some(reference),
+            Role::Reference(at) => {
+                if let Some(place) = request.reference_images.get_mut(usize::from(at)) {
+                    *place = reference;
+                }
+            }
+        }
     }
 
     /// How the request refers to it.
@@ -134,6 +193,7 @@ impl Role {
             Role::Mask => request.mask.as_deref(),
             Role::StyleImage => request.style_image.as_deref(),
             Role::ReferenceImage => request.reference_image.as_deref(),
+            Role::Reference(at) => request.reference_images.get(usize::from(at)).map(String::as_str),
         }
     }
 }
@@ -201,7 +261,7 @@ const STAND_IN: &[u8] = &[
 
 /// The images of a job.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Inputs([Option<Input>; 4]);
+pub struct Inputs([Option<Input>; ROLES]);
 
 impl Inputs {
     /// One stand-in for each image that the request refers to.
@@ -211,12 +271,19 @@ impl Inputs {
 
     /// The image of a role.
     pub fn get(&self, role: Role) -> Option<&Input> {
-        self.0[role as usize].as_ref()
+        self.0.get(role.index())?.as_ref()
     }
 
     /// Puts an image in.
     pub fn set(&mut self, role: Role, input: Input) {
-        self.0[role as usize] = Some(input);
+        if let Some(place) = self.0.get_mut(role.index()) {
+            *place = Some(input);
+        }
+    }
+
+    /// The size of all files together.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().flatten().map(|input| input.bytes.len()).sum()
     }
 
     /// True when there is none.
@@ -258,6 +325,21 @@ mod tests {
         ] {
             assert!(!Reference::parse(bad).unwrap_err().hint.is_empty(), "{bad}");
         }
+    }
+
+    #[test]
+    fn every_role_has_a_name_and_a_place_of_its_own() {
+        let mut inputs = Inputs::default();
+        for (at, role) in Role::ALL.into_iter().enumerate() {
+            assert_eq!(role.index(), at);
+            assert!(inputs.get(role).is_none());
+            inputs.set(role, Input::stand_in());
+            assert!(inputs.get(role).is_some());
+        }
+        let names: std::collections::BTreeSet<_> = Role::ALL.map(Role::name).into();
+        assert_eq!(names.len(), ROLES);
+        assert_eq!(Role::Reference(15).name(), "reference_images_16");
+        assert_eq!(inputs.bytes(), ROLES * STAND_IN.len());
     }
 
     #[test]

@@ -5,10 +5,11 @@ mod check;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub(crate) use check::REFERENCES;
+pub(crate) use check::{REFERENCES, takes_references};
 pub use check::{RawRequest, is_blank};
 
 use crate::size::Size;
+use crate::style::Style;
 
 /// What a job does to images: one for each function that users call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -212,6 +213,12 @@ pub struct Request {
     /// How closely it should.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency_mode: Option<Consistency>,
+    /// Further images to look at, at most [`crate::input::MAX_REFERENCES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reference_images: Vec<String>,
+    /// The style that was put into it, as it was then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub style: Option<Style>,
     /// How an edit works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,

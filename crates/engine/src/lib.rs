@@ -68,5 +68,6 @@ pub mod scheduler;
 pub mod secret;
 pub mod seed;
 pub mod size;
+pub mod style;
 pub mod verdict;
 pub mod webhook;

@@ -181,6 +181,8 @@ pub struct Order<'a> {
     pub priority: Option<Priority>,
     /// What a model must be able to do.
     pub task: Task,
+    /// What is wanted: who takes more of its references comes first.
+    pub request: &'a Request,
     /// The draw by weights depends on it alone, so it can be replayed.
     pub job_id: &'a str,
     /// Prepare a request for each candidate, not for the head alone.
@@ -275,7 +277,7 @@ impl Order<'_> {
         }
     }
 
-    fn rank(&self, kept: &Kept) -> (bool, usize, u32, Decimal) {
+    fn rank(&self, kept: &Kept) -> (bool, usize, usize, u32, Decimal) {
         let candidate = &kept.candidate;
         let preferred = self.wishes.preferred.iter().position(|p| *p == candidate.provider);
         let cost = match self.priority {
@@ -283,7 +285,9 @@ impl Order<'_> {
             _ => Decimal::ZERO,
         };
         let served = self.priority.map_or(0, |priority| priority.rank(candidate));
-        (candidate.stands_in, preferred.unwrap_or(usize::MAX), served, cost)
+        let given = self.request.reference_images.len();
+        let lost = given.saturating_sub(candidate.references_taken(self.task, self.request));
+        (candidate.stands_in, preferred.unwrap_or(usize::MAX), lost, served, cost)
     }
 }
 
@@ -357,6 +361,7 @@ fn draw(candidates: &[Kept], wishes: &Preferences, fraction: f64) -> Option<usiz
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::sync::LazyLock;
 
     fn candidates(providers: &[&str]) -> Vec<Candidate> {
         let one = |p: &&str| {
@@ -391,8 +396,12 @@ mod tests {
 
     /// The order of an image that is asked for without more wishes.
     fn plain<'a>(wishes: &'a Preferences, job_id: &'a str) -> Order<'a> {
-        Order { wishes, priority: None, task: Task::Generate, job_id, all: false, keep_local: false }
+        let request = &PLAIN;
+        Order { wishes, priority: None, task: Task::Generate, request, job_id, all: false, keep_local: false }
     }
+
+    static PLAIN: LazyLock<Request> =
+        LazyLock::new(|| serde_json::from_value(json!({"prompt": "a kettle", "seed": 7})).unwrap());
 
     #[test]
     fn preferred_is_first_the_others_follow_and_blocked_never() {

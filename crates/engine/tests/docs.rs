@@ -12,8 +12,9 @@ use image_gen_engine::job::Task;
 use image_gen_engine::provider::{OUT_OF_CREDIT, OUT_OF_CREDIT_WORDS, TABLE, can, refusal};
 use image_gen_engine::verdict::{self, Documented, Outcome, Phase, Reason, Verdict, Voice};
 
-/// A reference image with `consistency_mode` strict: no task, but some models are made for it.
+/// A reference image with `consistency_mode` strict, and several references: no tasks, but some models are made for them.
 const CHARACTER: &str = "character";
+const REFERENCES: &str = "reference_images";
 const NOT_OFFERED: &str = "–";
 
 #[test]
@@ -169,7 +170,7 @@ fn with_table(page: &str, name: &str, table: &str) -> String {
 /// A row for each task, a column for each adapter.
 fn operations() -> String {
     let mut table = header("operation");
-    for name in Task::ALL.map(Task::as_str).into_iter().chain([CHARACTER]) {
+    for name in Task::ALL.map(Task::as_str).into_iter().chain([CHARACTER, REFERENCES]) {
         table += &row(name, |kind| match usual(kind, name) {
             Some(model) => format!("`{}`", model.name),
             None if name == Task::Outpaint.as_str() && pads(kind) => "padding + inpaint".into(),
@@ -200,6 +201,11 @@ fn parameters() -> String {
             task => format!("`{parameter}` ({})", task.as_str()),
         };
         let state = |kind: &str| {
+            // Where there is a model for them, that one.
+            if let Some(model) = usual(kind, parameter).and_then(Model::candidate) {
+                let own = capability::of(&model).into_iter();
+                return own.filter(|c| c.task == task).find(|c| c.parameter == parameter).map(|c| c.state);
+            }
             let known = &known.iter().find(|(k, t, _)| *k == kind && *t == task)?.2;
             known.iter().find(|c| c.parameter == parameter).map(|c| c.state.clone())
         };

@@ -1,5 +1,6 @@
 //! The arguments of the tools.
 
+use image_gen_engine::input::MAX_REFERENCES;
 use image_gen_engine::job::{MAX_N, MAX_PROMPT_CHARS, MAX_SIDE, PRIORITIES};
 use image_gen_engine::seed::MAX_SEED;
 use jiff::Timestamp;
@@ -53,6 +54,12 @@ pub struct GenerateImage {
     /// How closely it should.
     #[schemars(extend("enum" = ["strict", "balanced", "loose", null]))]
     pub consistency_mode: Option<String>,
+    /// Further images to look at, such as product photography or a palette, the most important first.
+    #[schemars(length(max = MAX_REFERENCES))]
+    pub reference_images: Option<Vec<String>>,
+    /// A style of the caller's, by its name: its words, images and models are put into the request.
+    #[schemars(length(min = 1, max = 100))]
+    pub style: Option<String>,
     /// The caller's own; never sent to a provider. campaign, shot and ticket become columns of the asset.
     pub metadata: Option<Map<String, Value>>,
     /// {"preferred": [], "only": false, "weights": {}, "blocked": []}, by the ids of providers.

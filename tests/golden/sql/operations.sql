@@ -94,7 +94,7 @@ SELECT g.c AS call, j.operation, j.task, j.prompt, j.model, j.estimated_cost, j.
   ]) WITH ORDINALITY g(c, o) CROSS JOIN LATERAL pg_temp.job(g.c) j ORDER BY o;
 -- Each usual model is one that can do its task, and each kind of provider has one at most for each.
 SELECT m.name, m.provider_kind, t FROM image_gen.models m CROSS JOIN LATERAL unnest(m.default_for) t
- WHERE t <> 'character' AND NOT t = ANY (m.operations) OR m.successor IS NOT NULL;
+ WHERE t NOT IN ('character', 'reference_images') AND NOT t = ANY (m.operations) OR m.successor IS NOT NULL;
 SELECT m.provider_kind, t, count(*) FROM image_gen.models m CROSS JOIN LATERAL unnest(m.default_for) t GROUP BY 1, 2 HAVING count(*) > 1;
 
 -- All arguments are kept.

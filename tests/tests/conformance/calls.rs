@@ -43,6 +43,9 @@ impl Pictures {
         match task {
             "generate" => vec![],
             "character" => vec![("reference_image", &self.reference)],
+            "reference_images" => {
+                vec![("reference_images", &self.reference), ("reference_images", &self.style)]
+            }
             "inpaint" => vec![("image", &self.image), ("mask", &self.mask.png)],
             "transfer_style" => vec![("image", &self.image), ("style_image", &self.style)],
             _ => vec![("image", &self.image)],
@@ -59,15 +62,27 @@ impl Pictures {
     pub fn call_scaled(&self, offer: &Offer, target: &str, prompt: &str, scale: i64) -> String {
         let mut arguments = vec![format!("model => '{target}'"), format!("seed => {SEED}")];
         let pictures = self.of(&offer.task);
-        arguments.extend(pictures.iter().map(|(name, png)| format!("{name} => '{}'", data_uri(png))));
+        let several = |name: &str| name == "reference_images";
+        let single = pictures.iter().filter(|(name, _)| !several(name));
+        arguments.extend(single.map(|(name, png)| format!("{name} => '{}'", data_uri(png))));
+        let list: Vec<String> = pictures
+            .iter()
+            .filter(|(name, _)| several(name))
+            .map(|(_, png)| format!("'{}'", data_uri(png)))
+            .collect();
+        if !list.is_empty() {
+            arguments.push(format!("reference_images => ARRAY[{}]", list.join(", ")));
+        }
         let function = match offer.task.as_str() {
-            "generate" | "character" => "generate",
+            "generate" | "character" | "reference_images" => "generate",
             "img2img" | "inpaint" | "outpaint" => "edit",
             other => other,
         };
         let (width, height) = asked(offer);
         match offer.task.as_str() {
-            "generate" => arguments.push(format!("width => {width}, height => {height}")),
+            "generate" | "reference_images" => {
+                arguments.push(format!("width => {width}, height => {height}"))
+            }
             "character" => {
                 arguments.push(format!("width => {width}, height => {height}, consistency_mode => 'strict'"))
             }
@@ -76,7 +91,7 @@ impl Pictures {
             "variate" => arguments.push("n => 1".into()),
             _ => {}
         }
-        let needed = matches!(offer.task.as_str(), "generate" | "character" | "img2img");
+        let needed = matches!(offer.task.as_str(), "generate" | "character" | "reference_images" | "img2img");
         if needed || !prompt.is_empty() {
             arguments.push(format!("prompt => '{}'", if prompt.is_empty() { "a teapot" } else { prompt }));
         }

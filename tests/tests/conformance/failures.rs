@@ -59,7 +59,9 @@ fn expected(class: &str, offer: &Offer) -> Expected {
         // Nor does OpenAI say that a drawing which it then refuses costs nothing.
         ("refused image", "google" | "replicate" | "openai") => review("safety_filter").unknown(),
         // A blackened image is one that was made; partners' models refuse without one.
-        ("refused image", "fal") => review("safety_filter").known_if(per_pixel && task != "outpaint"),
+        ("refused image", "fal") => {
+            review("safety_filter").known_if(per_pixel && !["outpaint", "reference_images"].contains(&task))
+        }
         ("refused prompt" | "refused image", _) => review("safety_filter"),
 
         ("429 once", _) => done(2),
@@ -108,7 +110,12 @@ fn expected(class: &str, offer: &Offer) -> Expected {
         ("image: 503", _) => done(1),
         // Paid for and there, but this server does not know how large it is; it is billed by the size that was asked for.
         ("image: gone", "bfl") => done(1),
-        ("image: gone", "fal") if ["generate", "character", "variate"].contains(&task) => done(1),
+        ("image: gone", "replicate") if task == "reference_images" => done(1),
+        ("image: gone", "fal")
+            if ["generate", "character", "reference_images", "variate"].contains(&task) =>
+        {
+            done(1)
+        }
         ("image: gone", _) => done(1).known_if(!per_pixel),
         _ => panic!("nothing is expected of {class} at {kind}"),
     }

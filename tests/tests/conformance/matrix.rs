@@ -27,7 +27,8 @@ impl Offer {
     /// Whether the model takes a parameter in this task.
     pub fn takes(&self, parameter: &str) -> bool {
         let parameter = &self.row["parameters"][parameter];
-        let task = if self.task == "character" { "generate" } else { &self.task };
+        let of_generate = ["character", "reference_images"].contains(&self.task.as_str());
+        let task = if of_generate { "generate" } else { &self.task };
         match &parameter["only"] {
             Value::Array(only) => only.iter().any(|t| t == task),
             _ => !parameter.is_null(),

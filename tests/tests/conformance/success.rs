@@ -144,7 +144,7 @@ fn check_size(wrong: &mut Wrong, offer: &Offer, stored: &Value) {
         wrong.unless(offer, (width, height) == exact, || format!("{width}x{height}, not {exact:?}"));
         return;
     }
-    let from_source = !matches!(task, "generate" | "character");
+    let from_source = !matches!(task, "generate" | "character" | "reference_images");
     if from_source && (width, height) == source {
         return;
     }

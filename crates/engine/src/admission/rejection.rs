@@ -52,6 +52,9 @@ impl Rejection {
         let named = query.target.named.as_ref();
         let at = named.and_then(|n| n.provider.as_ref());
         let at = at.map(|id| format!(" at provider '{id}'")).unwrap_or_default();
+        if named.is_none() && query.request.style.as_ref().is_some_and(|style| !style.models.is_empty()) {
+            return Rejection::not_allowed(query);
+        }
         let invalid = match named {
             Some(named) => Invalid::new(
                 format!("model '{}' is not offered{at}", named.model),
@@ -63,6 +66,24 @@ impl Rejection {
             ),
         };
         Rejection { kind: Kind::NotSupported, invalid, excluded: vec![] }
+    }
+
+    /// A style allows none of the candidates.
+    pub(super) fn not_allowed(query: &Query<'_>) -> Self {
+        let style = query.request.style.as_ref();
+        let (name, models) =
+            style.map(|style| (style.name.as_str(), style.models.join(", "))).unwrap_or_default();
+        let what = match &query.target.named {
+            Some(named) => format!("style '{name}' does not allow model '{}'", named.model),
+            None => format!("no enabled provider offers what style '{name}' allows"),
+        };
+        let invalid = Invalid::new(
+            what,
+            format!(
+                "It allows {models}: name one of them, leave the style out, or change it with set_style()."
+            ),
+        );
+        Rejection { kind: Kind::Argument, invalid, excluded: vec![] }
     }
 
     /// There are candidates, and each is out.
@@ -96,7 +117,16 @@ impl Rejection {
             let out = if able_kind(name) { Exclusion::NotConfigured } else { Exclusion::NotSupported };
             format!("{name}: {}", out.as_str())
         }));
+        let allowed = query.request.style.as_ref().filter(|style| !style.models.is_empty());
         let hint = match why.iter().any(|why| why.ends_with("not_supported")) {
+            _ if allowed.is_some() => {
+                let style = allowed.cloned().unwrap_or_default();
+                let models = style.models.join(", ");
+                format!(
+                    "Style '{}' allows only {models}: change it with set_style(), or leave it out.",
+                    style.name
+                )
+            }
             // S137, S138
             true => format!("Models that can: {}.", able(task)),
             false => "Change provider_preferences or priority, or name another model.".to_owned(),

@@ -325,3 +325,62 @@ fn what_follows_a_refusal_has_the_candidates_of_the_models_that_it_names() {
     assert_eq!(candidates(json!({})), [Some(1), Some(0), None]);
     assert_eq!(candidates(json!({"blocked": ["openai"]})), [Some(0), Some(0), None]);
 }
+
+#[test]
+fn several_references_go_to_who_takes_most_of_them() {
+    let snapshot = Snapshot::from(rows(&[], &[]));
+    let three = || request(json!({"reference_images": ["asset:1", "asset:2", "asset:3"]}));
+    let first = |known: &Known, case: &Case| {
+        let admission = case.admit(&snapshot, known).unwrap();
+        let ignored = admission.warnings.iter().any(|w| w.code == "reference_ignored");
+        (admission.first().unwrap().name(), ignored)
+    };
+    let open = Case { request: three(), ..Case::new(Purpose::Queue) };
+    // A provider's usual model is another one then, and who ignores them comes last.
+    assert_eq!(first(&keys(&["BFL_API_KEY"]), &open), ("bfl:flux-2-pro".into(), false));
+    let both = keys(&["STABILITY_API_KEY", "GEMINI_API_KEY"]);
+    assert_eq!(first(&both, &open), ("google:gemini-nano-banana-2.1".into(), false));
+    assert!(first(&keys(&["STABILITY_API_KEY"]), &open).1);
+    // What is named is named, and of its providers the one that takes most comes first; a wish weighs more.
+    let named =
+        Case { model: Some("flux-kontext-pro"), ..Case { request: three(), ..Case::new(Purpose::Queue) } };
+    let all = keys(&["FAL_API_KEY", "BFL_API_KEY"]);
+    assert_eq!(first(&all, &named), ("bfl:flux-kontext-pro".into(), false));
+    let wished = Case { wishes: json!({"preferred": ["fal"]}), ..named };
+    assert_eq!(first(&all, &wished), ("fal:flux-kontext-pro".into(), true));
+}
+
+#[test]
+fn a_style_narrows_the_route_to_what_it_allows() {
+    let snapshot = Snapshot::from(rows(&[], &[]));
+    let styled = |models: &[&str], purpose: Purpose| Case {
+        request: request(json!({"style": {"name": "acme", "models": models}})),
+        ..Case::new(purpose)
+    };
+    let all = Known::default();
+    let route = |case: &Case| -> Vec<String> {
+        let admission = case.admit(&snapshot, &all).unwrap();
+        admission.route.iter().map(Candidate::name).collect()
+    };
+    let allowed = ["openai:gpt-image-2", "flux-kontext-pro"];
+    let expected =
+        ["openai:gpt-image-2", "bfl:flux-kontext-pro", "fal:flux-kontext-pro", "replicate:flux-kontext-pro"];
+    assert_eq!(route(&styled(&allowed, Purpose::Explain)), expected);
+    let first = styled(&allowed, Purpose::Queue).admit(&snapshot, &all).unwrap();
+    assert_eq!(first.first().unwrap().name(), "openai:gpt-image-2");
+    // What is named must be among them, and only what is allowed stands in.
+    let named = Case { model: Some("flux-kontext-pro"), ..styled(&allowed, Purpose::Run) };
+    assert!(route(&named).iter().all(|name| name.ends_with("flux-kontext-pro")));
+    let other = Case { model: Some("flux-1.1-pro"), ..styled(&allowed, Purpose::Queue) };
+    let refused = other.admit(&snapshot, &all).unwrap_err();
+    assert_eq!(refused.kind, Kind::Argument);
+    assert_eq!(refused.invalid.message, "style 'acme' does not allow model 'flux-1.1-pro'");
+    assert!(refused.invalid.hint.contains("openai:gpt-image-2, flux-kontext-pro"));
+    // One that is gone since is passed over; where none is left it is said.
+    assert_eq!(route(&styled(&["no-such-model", "bfl:flux-2-pro"], Purpose::Run)), ["bfl:flux-2-pro"]);
+    let none = styled(&["no-such-model"], Purpose::Run).admit(&snapshot, &all).unwrap_err();
+    assert_eq!(none.invalid.message, "no enabled provider offers what style 'acme' allows");
+    let blocked = Case { wishes: json!({"blocked": ["bfl"]}), ..styled(&["bfl:flux-2-pro"], Purpose::Queue) };
+    let blocked = blocked.admit(&snapshot, &all).unwrap_err();
+    assert!(blocked.invalid.hint.starts_with("Style 'acme' allows only bfl:flux-2-pro"), "{blocked:?}");
+}

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::candidate::{Candidate, Parameter};
 use crate::cost::{Price, USD, Unit};
+use crate::input::Role;
 use crate::job::{Invalid, Operation, Request, Task};
 use crate::provider;
 use crate::size::SizeRule;
@@ -119,6 +120,8 @@ pub struct Need {
     pub task: Task,
     /// The subject of a reference image must reappear exactly: a task of its own where a provider has a model for it.
     pub character: bool,
+    /// There are `reference_images`: a provider can have another usual model for them.
+    pub references: bool,
 }
 
 impl Need {
@@ -126,7 +129,9 @@ impl Need {
     pub fn of(request: &Request, operation: Operation) -> Need {
         let task = request.task(operation);
         let strict = request.consistency_mode == Some(crate::job::Consistency::Strict);
-        Need { task, character: task == Task::Generate && strict && request.reference_image.is_some() }
+        let character = task == Task::Generate && strict && request.reference_image.is_some();
+        let references = task == Task::Generate && !request.reference_images.is_empty();
+        Need { task, character, references }
     }
 
     /// As `image_gen.jobs.task` and `models.default_for` have it.
@@ -498,6 +503,10 @@ impl Snapshot {
             models.filter(|m| m.is_at(provider))
         };
         let exact = of_kind().find(|m| m.is_default_for(need.as_str()));
+        let exact = match need.references && !need.character {
+            true => of_kind().find(|m| m.is_default_for(Role::Reference(0).parameter())).or(exact),
+            false => exact,
+        };
         let near = || match need.task {
             Task::Outpaint => of_kind().find(|m| m.is_default_for("inpaint")),
             task => of_kind().find(|m| m.is_default_for(task.as_str())),

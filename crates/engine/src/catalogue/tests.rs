@@ -18,7 +18,8 @@ fn the_data_files_are_well_formed() {
         assert!(provider::find(&model.kind).is_some(), "{name:?}: no such adapter");
         assert_eq!(model.successor.is_none(), model.sizes.is_some(), "{name:?}: sizes or a successor");
         for task in &model.default_for {
-            let known = task == "character" || model.operations.iter().any(|t| t.as_str() == task);
+            let special = ["character", "reference_images"].contains(&task.as_str());
+            let known = special || model.operations.iter().any(|t| t.as_str() == task);
             assert!(known, "{name:?} is the default for {task}, which it does not do");
         }
         if let Some(successor) = &model.successor {
@@ -103,7 +104,7 @@ fn names(candidates: &[Candidate]) -> Vec<String> {
     candidates.iter().map(Candidate::name).collect()
 }
 
-const GENERATE: Need = Need { task: Task::Generate, character: false };
+const GENERATE: Need = Need { task: Task::Generate, character: false, references: false };
 
 #[test]
 fn a_name_an_alias_and_a_retired_name_are_the_model_that_is_used() {

@@ -7,8 +7,9 @@ use super::{
     Borders, Consistency, Invalid, MAX_BORDER, MAX_N, MAX_OPTIONS_BYTES, MAX_OPTIONS_DEPTH, MAX_PROMPT_CHARS,
     MAX_SIDE, Mode, Operation, PRIORITIES, Request, Task,
 };
-use crate::input::Reference;
+use crate::input::{MAX_INPUTS_BYTES, MAX_REFERENCES, Reference};
 use crate::seed::MAX_SEED;
+use crate::style::Style;
 
 /// What a caller asked for, in the wide types of SQL, not yet checked.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -44,6 +45,12 @@ pub struct RawRequest {
     pub reference_image: Option<String>,
     /// `strict`, `balanced` or `loose`.
     pub consistency_mode: Option<String>,
+    /// Further images to look at: product photography, a palette, a style.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference_images: Option<Vec<String>>,
+    /// A style, as its row says or as an earlier job had it. No caller writes it down in a request.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub style: Option<Style>,
     /// `img2img`, `inpaint` or `outpaint`.
     pub mode: Option<String>,
     /// 0 to 1.
@@ -78,9 +85,27 @@ impl RawRequest {
         let mode = self.mode(operation, &borders)?;
         let task = Task::of(operation, mode);
         self.check_pictures(operation)?;
-        let prompt = self.prompt(task)?;
-        if let Some(negative) = &self.negative_prompt {
+        let mut prompt = self.prompt(task)?;
+        let mut negative_prompt = self.negative_prompt.filter(|p| !is_blank(p));
+        if let Some(negative) = &negative_prompt {
             not_too_long("negative_prompt", negative)?;
+        }
+        let mut reference_images = self.reference_images.unwrap_or_default();
+        let mut style = self.style;
+        if let Some(style) = &mut style {
+            let is_own = task.usual_prompt() != Some(prompt.as_str());
+            style.apply(&mut prompt, is_own, &mut negative_prompt, &mut reference_images, operation);
+            not_too_long("prompt with its style", &prompt)?;
+            if let Some(negative) = &negative_prompt {
+                not_too_long("negative_prompt with its style", negative)?;
+            }
+        }
+        if reference_images.len() > MAX_REFERENCES {
+            let of_style = style.as_ref().map(|s| format!(" with those of style '{}'", s.name));
+            return Err(Invalid::new(
+                format!("reference_images are {}{}", reference_images.len(), of_style.unwrap_or_default()),
+                format!("Give at most {MAX_REFERENCES}, the most important first."),
+            ));
         }
         let options = self.options.unwrap_or_default();
         let size = serde_json::to_string(&options).map_or(usize::MAX, |text| text.len());
@@ -138,7 +163,7 @@ impl RawRequest {
         };
         Ok(Request {
             prompt,
-            negative_prompt: self.negative_prompt.filter(|p| !is_blank(p)),
+            negative_prompt,
             width,
             height,
             aspect_ratio: self.aspect_ratio,
@@ -152,6 +177,8 @@ impl RawRequest {
             style_image: self.style_image,
             reference_image: self.reference_image,
             consistency_mode: consistency(self.consistency_mode.as_deref())?,
+            reference_images,
+            style,
             mode,
             strength: number("strength", self.strength, 1.0, "0.75")?,
             variance: number("variance", self.variance, 1.0, "0.5")?,
@@ -227,13 +254,39 @@ impl RawRequest {
         if operation == Operation::TransferStyle && self.style_image.is_none() {
             return Err(Invalid::new("the image with the style is missing", REFERENCES));
         }
-        for reference in
-            [&self.image, &self.mask, &self.style_image, &self.reference_image].into_iter().flatten()
-        {
-            Reference::parse(reference)?;
+        let several = self.reference_images.as_deref().unwrap_or_default();
+        if !several.is_empty() && !takes_references(operation) {
+            return Err(Invalid::new(
+                format!("{} takes no reference_images", operation.as_str()),
+                "Use generate or edit, or leave them out.",
+            ));
+        }
+        if several.len() > MAX_REFERENCES {
+            return Err(Invalid::new(
+                format!("reference_images are {}", several.len()),
+                format!("Give at most {MAX_REFERENCES}, the most important first."),
+            ));
+        }
+        let single = [&self.image, &self.mask, &self.style_image, &self.reference_image];
+        let mut bytes = 0;
+        for reference in single.into_iter().flatten().chain(several) {
+            if let Reference::Data { bytes: file, .. } = Reference::parse(reference)? {
+                bytes += file.len();
+            }
+        }
+        if bytes > MAX_INPUTS_BYTES {
+            return Err(Invalid::new(
+                format!("the images in data: URIs are larger than {} MB together", MAX_INPUTS_BYTES >> 20),
+                "Give URLs instead, or fewer images.",
+            ));
         }
         Ok(())
     }
+}
+
+/// Whether the function of an operation has `reference_images`.
+pub(crate) fn takes_references(operation: Operation) -> bool {
+    matches!(operation, Operation::Generate | Operation::Edit)
 }
 
 /// Whether nothing of a text can be seen: white space, control characters, and what Unicode says has no shape by itself
@@ -385,6 +438,8 @@ mod tests {
             (json!({"prompt": "x", "consistency_mode": "exact"}), "exact"),
             (json!({"prompt": "x", "image": "https://a.example/x.png"}), "no source image"),
             (json!({"prompt": "x", "reference_image": "me.png"}), "me.png"),
+            (json!({"prompt": "x", "reference_images": ["asset:1", "me.png"]}), "me.png"),
+            (json!({"prompt": "x", "reference_images": vec!["asset:1"; 17]}), "reference_images are 17"),
         ] {
             let error = asked(Operation::Generate, bad.clone()).unwrap_err();
             assert!(error.message.contains(word), "{bad}: {}", error.message);

@@ -181,7 +181,7 @@ fn endpoint(remote_name: &str) -> Result<&str, Invalid> {
 /// What stands behind the endpoint's name for a task. `api` says which family of endpoints it is.
 fn branch(call: &Call<'_>) -> &'static str {
     let candidate = call.candidate;
-    let takes = |role: &Role| candidate.parameter(role.name(), call.task).is_some();
+    let takes = |role: &Role| candidate.takes(*role, call.task, call.request);
     let pictures = Role::ALL.iter().filter(|r| takes(r)).any(|r| call.inputs.get(*r).is_some());
     match (candidate.api.as_deref(), call.task) {
         (Some("edit"), _) if pictures => "/edit",

@@ -201,19 +201,23 @@ impl<'a> RequestBuilder<'a> {
 
     /// All images, written into the JSON fields.
     pub fn pictures(&mut self, encoding: Encoding) -> Result<&mut Self, Invalid> {
+        let mut sent = 0;
         for (role, input) in self.taken_pictures()? {
+            sent += usize::from(role != Role::Mask);
             let encoded = match self.call.found(role.name()) {
                 Some(elsewhere) => elsewhere.to_owned(),
                 None if encoding == Encoding::Base64 => input.base64(),
                 None => input.data_uri(),
             };
-            let object = self
-                .call
-                .candidate
-                .parameter(role.name(), self.call.task)
-                .is_some_and(|p| p.form.as_deref() == Some("object"));
-            let value = if object { json!({"image_url": encoded}) } else { json!(encoded) };
-            self.put(role.name(), value);
+            let parameter = self.call.candidate.parameter(role.parameter(), self.call.task);
+            match parameter.and_then(|p| p.form.as_deref()) {
+                Some("object") => self.put(role.parameter(), json!({"image_url": encoded})),
+                Some("numbered") if sent > 1 => {
+                    let name = parameter.and_then(|p| p.wire.as_deref()).unwrap_or(role.parameter());
+                    self.set(&format!("{name}_{sent}"), json!(encoded));
+                }
+                _ => self.put(role.parameter(), json!(encoded)),
+            }
         }
         Ok(self)
     }
@@ -221,8 +225,8 @@ impl<'a> RequestBuilder<'a> {
     /// All images, as files of a form.
     pub fn picture_files(&mut self) -> Result<&mut Self, Invalid> {
         for (role, input) in self.taken_pictures()? {
-            let parameter = self.call.candidate.parameter(role.name(), self.call.task);
-            let name = parameter.and_then(|p| p.wire.clone()).unwrap_or_else(|| role.name().into());
+            let parameter = self.call.candidate.parameter(role.parameter(), self.call.task);
+            let name = parameter.and_then(|p| p.wire.clone()).unwrap_or_else(|| role.parameter().into());
             self.files.push(file(&name, role.name(), &input));
         }
         Ok(self)
@@ -231,11 +235,13 @@ impl<'a> RequestBuilder<'a> {
     /// The images that the model takes in this task, masks in its colours; a warning for each of the others.
     pub fn taken_pictures(&mut self) -> Result<Vec<(Role, Input)>, Invalid> {
         let mut taken = vec![];
+        let Call { candidate, task, request, .. } = self.call;
         for role in Role::ALL {
-            let parameter = self.call.candidate.parameter(role.name(), self.call.task);
+            let parameter = candidate.parameter(role.parameter(), task);
+            let parameter = parameter.filter(|_| candidate.takes(role, task, request));
             let Some(input) = self.call.inputs.get(role).cloned() else {
                 if parameter.is_some_and(|p| p.required) {
-                    let (name, role) = (self.call.candidate.name(), role.name());
+                    let (name, role) = (candidate.name(), role.parameter());
                     let hint = format!("Give {role}, or choose another model.");
                     return Err(Invalid::new(format!("{name} needs a {role}"), hint));
                 }
@@ -259,6 +265,8 @@ impl<'a> RequestBuilder<'a> {
                     let message = format!("{} does not use a reference image", self.call.candidate.name());
                     self.warnings.push(Warning::new("reference_ignored", message));
                 }
+                // One warning for all of them.
+                (Role::Reference(_), None) => {}
                 (_, None) => {
                     return Err(Invalid::new(
                         format!("{} takes no {}", self.call.candidate.name(), role.name()),
@@ -269,6 +277,14 @@ impl<'a> RequestBuilder<'a> {
             if role == Role::ReferenceImage {
                 self.weigh();
             }
+        }
+        let (sent, given) = (candidate.references_taken(task, request), request.reference_images.len());
+        if sent < given {
+            let message = match sent {
+                0 => format!("{} does not use reference_images", candidate.name()),
+                _ => format!("{} uses the first {sent} of {given} reference_images", candidate.name()),
+            };
+            self.warnings.push(Warning::new("reference_ignored", message));
         }
         Ok(taken)
     }

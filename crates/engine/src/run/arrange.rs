@@ -9,7 +9,7 @@ use super::{Entry, Event, Run, State, Step};
 use crate::canvas;
 use crate::failure::{Failure, excerpt};
 use crate::http::{HttpRequest, HttpResponse, TransportError};
-use crate::input::{Input, MAX_INPUT_BYTES, Role};
+use crate::input::{Input, MAX_INPUT_BYTES, MAX_INPUTS_BYTES, Role};
 use crate::job::{Invalid, Task, Warning};
 use crate::provider::{Charge, Rejection};
 use crate::size::Size;
@@ -37,7 +37,8 @@ impl Run {
 
     /// Whether the candidate does without an image that the caller gave: whether it can be had is beside the point.
     fn passes_over(&self, role: Role) -> bool {
-        role == Role::ReferenceImage && self.candidate.parameter(role.name(), self.task).is_none()
+        matches!(role, Role::ReferenceImage | Role::Reference(_))
+            && !self.candidate.takes(role, self.task, &self.job.request)
     }
 
     fn fetch(&mut self, index: usize, tries: u32) -> Step {
@@ -97,6 +98,11 @@ impl Run {
         match Input::read(bytes) {
             Ok(input) => {
                 self.inputs.set(role, input);
+                if self.inputs.bytes() > MAX_INPUTS_BYTES {
+                    let most = MAX_INPUTS_BYTES >> 20;
+                    return self
+                        .no_input(index, &format!("with it the images are larger than {most} MB together"));
+                }
                 self.gather(index + 1, now)
             }
             Err(flaw) => self.no_input(index, &flaw.to_string()),

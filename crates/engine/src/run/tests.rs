@@ -564,6 +564,36 @@ fn a_reference_that_the_candidate_does_not_use_is_not_fetched() {
 }
 
 #[test]
+fn references_beyond_what_the_candidate_takes_are_not_fetched_and_all_together_are_bounded() {
+    let mut several = job();
+    let url = |at: usize| format!("http://cdn:2/{at}.png");
+    several.request.reference_images = (0..3).map(url).collect();
+    several.pictures = (0..3)
+        .map(|at| (Role::Reference(at as u8), InputLocation { stored: None, url: Some(url(at)) }))
+        .collect();
+    let model = |most: u32| {
+        let flux = crate::catalogue::shipped().candidate("bfl", "flux-2-pro").unwrap();
+        let mut parameters = (*flux.parameters).clone();
+        parameters.get_mut("reference_images").unwrap().most = Some(most);
+        Candidate { base_url: Some("http://sim:1".into()), parameters: parameters.into(), ..flux }
+    };
+    let answers = vec![bytes(png()), bytes(png()), accepted()];
+    let mut world = World::of(Run::new(several.clone(), plan_of(model(2)), 0).unwrap(), answers);
+    world.from(Event::Start, "checkpoint");
+    assert_eq!(world.log, ["get /0.png", "get /1.png", "begin", "post /v1/flux-2-pro", "checkpoint"]);
+    // What is padded is an image still.
+    let large = || {
+        let mut file = png();
+        file.resize(24 << 20, 0);
+        bytes(file)
+    };
+    let answers = vec![large(), large(), large()];
+    let mut world = World::of(Run::new(several, plan_of(model(8)), 0).unwrap(), answers);
+    world.go();
+    assert_eq!(world.log, ["get /0.png", "get /1.png", "get /2.png", "close failed"]);
+}
+
+#[test]
 fn a_job_that_is_no_longer_ours_is_dropped_before_it_is_sent() {
     let mut run = alone(candidate("bfl"));
     assert_eq!(run.on(Event::Start, 0), Step::Enter);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::candidate::Parameter;
-use crate::input::Role;
+use crate::input::{MAX_REFERENCES, Role};
 use crate::job::Invalid;
 
 /// The name of the field.
@@ -66,6 +66,10 @@ fn fields_of(name: &str, parameter: &Parameter) -> Vec<String> {
         "size" if parameter.form.as_deref() == Some("sides") => {
             let prefix = parameter.wire.clone().unwrap_or_default();
             vec![format!("{prefix}width"), format!("{prefix}height")]
+        }
+        "reference_images" => {
+            let most = parameter.most.map_or(MAX_REFERENCES, |most| most as usize).min(MAX_REFERENCES);
+            (0..most).map(|at| Role::Reference(at as u8).name().to_owned()).collect()
         }
         // Images are files, by what they are for.
         _ if Role::ALL.iter().any(|role| role.name() == name) => vec![name.to_owned()],

@@ -1,0 +1,31 @@
+-- The styles that requests name.
+
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+CREATE FUNCTION image_gen_internal.find_styles(caller regrole, names text[]) RETURNS TABLE (name text, style text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  missing text;
+  others text;
+BEGIN
+  RETURN QUERY
+  SELECT DISTINCT ON (s.name) s.name,
+         jsonb_strip_nulls(jsonb_build_object('name', s.name, 'prefix', s.prefix, 'suffix', s.suffix, 'negative', s.negative, 'palette', s.palette,
+                                              'reference_images', s.reference_images, 'models', s.models))::text
+    FROM image_gen.styles s
+   WHERE s.name = ANY (names) AND (s.owner = caller OR pg_has_role(caller, s.owner::oid, 'member'))
+   ORDER BY s.name, s.owner = caller DESC, image_gen_internal.role_name(s.owner);
+  SELECT n INTO missing
+    FROM unnest(names) n
+   WHERE NOT EXISTS (SELECT FROM image_gen.styles s WHERE s.name = n AND (s.owner = caller OR pg_has_role(caller, s.owner::oid, 'member')))
+   LIMIT 1;
+  IF FOUND THEN
+    SELECT string_agg(DISTINCT s.name, ', ') INTO others FROM image_gen.styles s WHERE s.owner = caller OR pg_has_role(caller, s.owner::oid, 'member');
+    RAISE EXCEPTION 'style "%" does not exist', left(missing, 100) USING ERRCODE = 'invalid_parameter_value',
+      HINT = coalesce('There are: ' || left(others, 1000) || '.', 'There is none yet: image_gen.set_style() makes one.');
+  END IF;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.find_styles(regrole, text[]) IS 'Styles that a role may use, by name, each as JSON; its own come before those of roles that it is a member of. An error (22023) for one that is not there.';
+
+SET LOCAL search_path = image_gen, pg_temp;
