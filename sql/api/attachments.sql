@@ -109,10 +109,11 @@ BEGIN
   ELSIF into_column = ANY (used.names) OR asset_column = ANY (used.names) THEN
     RAISE EXCEPTION 'the prompt reads the column that its image is written to' USING ERRCODE = 'invalid_column_reference', HINT = 'Each image would ask for another one.';
   END IF;
-  EXECUTE format('CREATE FUNCTION %I.%I(%s, OUT key pg_catalog.jsonb, OUT filled pg_catalog.bool) LANGUAGE sql STABLE BEGIN ATOMIC
+  -- Their argument has a name: a dump cannot say one without beside those that have.
+  EXECUTE format('CREATE FUNCTION %I.%I(image_gen_record %s, OUT key pg_catalog.jsonb, OUT filled pg_catalog.bool) LANGUAGE sql STABLE BEGIN ATOMIC
                   SELECT pg_catalog.jsonb_build_array(%s), ($1).%I IS NOT NULL; END',
                  target.schema, 'image_gen_row_' || id, target.called, keys.made, into_column);
-  EXECUTE format('CREATE FUNCTION %I.%I(%s) RETURNS pg_catalog.text LANGUAGE sql STABLE BEGIN ATOMIC
+  EXECUTE format('CREATE FUNCTION %I.%I(image_gen_record %s) RETURNS pg_catalog.text LANGUAGE sql STABLE BEGIN ATOMIC
                   SELECT (%s)::pg_catalog.text FROM (SELECT %s) AS image_gen_row; END',
                  target.schema, 'image_gen_prompt_' || id, target.called, expression, used.shown);
   EXECUTE format('CREATE FUNCTION %I.%I(event pg_catalog.jsonb) RETURNS pg_catalog.int8 LANGUAGE sql BEGIN ATOMIC

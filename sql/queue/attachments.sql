@@ -192,7 +192,9 @@ BEGIN
        FROM (SELECT p.refobjsubid FROM pg_depend p
               WHERE p.classid = part.class AND p.objid = part.id AND p.deptype = 'n' AND p.refclassid = 'pg_class'::regclass AND p.refobjid = d.relation
              UNION SELECT 0) e
-      WHERE part.id IS NOT NULL;
+      WHERE part.id IS NOT NULL
+        AND NOT EXISTS (SELECT FROM pg_depend p WHERE p.classid = part.class AND p.objid = part.id AND p.deptype = 'a'
+                                                  AND p.refclassid = 'pg_class'::regclass AND p.refobjid = d.relation AND p.refobjsubid = e.refobjsubid);
   END LOOP;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.bind_attachment(bigint) IS 'Lets the functions and triggers of an attachment go when its table, or a column that they need, is dropped.';

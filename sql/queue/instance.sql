@@ -104,6 +104,8 @@ BEGIN
   END IF;
   -- A restore may have brought any jobs, in any order.
   PERFORM image_gen_internal.reset_spending();
+  -- A dump has what attachments are made of, and not that it goes with their tables and columns.
+  PERFORM image_gen_internal.bind_attachment(d.id) FROM image_gen.attachment_definitions d;
   adopted := image_gen_internal.adopt_foreign_jobs(kept);
   why := image_gen_internal.fence_reason();
   IF why IS NOT NULL THEN

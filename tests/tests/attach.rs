@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 
+use image_gen_tests::stage::DATABASE;
 use image_gen_tests::wait::secs;
 use image_gen_tests::{Options, Session, Stage, wait_until};
 
@@ -344,4 +345,125 @@ fn a_paused_attachment_waits_and_goes_on_where_it_was() {
         cms.text("SELECT image_url FROM cms.articles WHERE title = 'has one'"),
         "https://cdn.example.com/1.png"
     );
+}
+
+/// Every built-in type that can be a key, and types of one's own; under settings that change how values are written.
+#[test]
+fn keys_of_every_type_find_their_row() {
+    let (_stage, mut admin, mut cms) = with_articles(&[]);
+    cms.run("CREATE TYPE cms.status AS ENUM ('new', 'Old one'); CREATE DOMAIN cms.slug AS text CHECK (VALUE <> ''); CREATE TYPE cms.pair AS (a int, b text)");
+    let types = [
+        ("smallint", "'-7'", "'7'"),
+        ("integer", "'-7'", "'2147483647'"),
+        ("numeric", "'1.50'", "'123456789012345678901234567890.5'"),
+        ("numeric(6,2)", "'1.5'", "'-0.25'"),
+        ("double precision", "'0.1'", "'1e300'"),
+        ("real", "'0.1'", "'3.4e38'"),
+        ("timestamptz", "'2026-03-29 02:30:00+00'", "'infinity'"),
+        ("timestamp(3)", "'2026-03-29 02:30:00.125'", "'0044-03-15 12:00 BC'"),
+        ("date", "'2026-03-04'", "'2026-04-03'"),
+        ("time", "'23:59:59.5'", "'00:00'"),
+        ("interval", "'1 year 2 days 03:04:05'", "'-1 day'"),
+        ("boolean", "true", "false"),
+        ("char(5)", "'ab'", "'a''\"{'"),
+        ("varchar(9)", "'ab '", "'ÄÖ'"),
+        ("text", "E'a\\n,\"}\\\\'", "''"),
+        ("name", "'ab'", "'x'"),
+        ("bytea", "'\\x00ff'", "'\\x'"),
+        ("uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", "'b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'"),
+        ("inet", "'10.0.0.1/8'", "'::1'"),
+        ("macaddr", "'08:00:2b:01:02:03'", "'08:00:2b:01:02:04'"),
+        ("money", "'12.50'", "'-1'"),
+        ("bit(4)", "'1010'", "'0101'"),
+        ("text[]", "'{a,\"b,c\",NULL}'", "'{}'"),
+        ("jsonb", "'{\"a\": [1, null]}'", "'\"x\"'"),
+        ("int4range", "'[1,5)'", "'empty'"),
+        ("cms.status", "'new'", "'Old one'"),
+        ("cms.slug", "'ab'", "'c d'"),
+        ("cms.pair", "'(1,\"x y\")'", "'(2,)'"),
+        ("oid", "'7'", "'4294967295'"),
+    ];
+    for (number, (of_type, ..)) in types.iter().enumerate() {
+        cms.run(&format!(
+            "CREATE TABLE cms.keyed_{number} (k {of_type} PRIMARY KEY, title text, url text);
+             SELECT image_gen.attach('cms.keyed_{number}', template => '{{title}}', into_column => 'url', arguments => '{{\"model\": \"preview\"}}')"
+        ));
+    }
+    cms.run("SET TimeZone = 'Asia/Kathmandu'; SET DateStyle = 'German'; SET IntervalStyle = 'sql_standard'; SET bytea_output = 'escape'; SET extra_float_digits = -3; SET lc_monetary = 'C'");
+    for (number, (_, one, two)) in types.iter().enumerate() {
+        cms.run(&format!(
+            "INSERT INTO cms.keyed_{number} VALUES ({one}, 'one of {number}'), ({two}, 'two of {number}')"
+        ));
+    }
+    for (number, (of_type, ..)) in types.iter().enumerate() {
+        // Each row has the image of its own prompt.
+        let right = format!(
+            "SELECT count(*) FROM cms.keyed_{number} k JOIN image_gen.campaign_assets a ON a.url = k.url AND a.prompt = k.title"
+        );
+        wait_until(&format!("a key of type {of_type}"), secs(60), || admin.number(&right) == 2);
+    }
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen.jobs"), 2 * types.len() as i64);
+}
+
+#[test]
+fn row_security_of_the_table_holds_for_the_role_that_writes_back() {
+    let (_stage, mut admin, mut cms) = with_articles(&[]);
+    admin.run("CREATE ROLE images; GRANT image_gen_user TO images; GRANT images TO cms; GRANT USAGE, CREATE ON SCHEMA cms TO images");
+    cms.run(
+        "ALTER TABLE cms.articles ENABLE ROW LEVEL SECURITY; GRANT SELECT, UPDATE ON cms.articles TO images;
+         CREATE POLICY published ON cms.articles TO images USING (body = 'published');
+         CREATE POLICY editors ON cms.articles TO editor USING (true) WITH CHECK (true)",
+    );
+    cms.run(&ATTACH.replace("asset_column", "run_as => 'images', asset_column"));
+    admin.run("SET ROLE editor; INSERT INTO cms.articles (title, body) VALUES ('seen', 'published'), ('hidden', 'draft'); RESET ROLE");
+    wait_until("both have come to an end", secs(30), || {
+        admin.number("SELECT count(*) FROM image_gen.attachment_rows WHERE state IN ('written', 'gone')") == 2
+    });
+    // Of the other one there is nothing to write to, and nothing else is touched.
+    assert_eq!(states(&mut admin), [["[1]", "written", ""], ["[2]", "gone", ""]]);
+    assert_eq!(admin.column("SELECT title FROM cms.articles WHERE image_url IS NOT NULL"), ["seen"]);
+}
+
+#[test]
+fn an_attachment_survives_dump_and_restore() {
+    let (stage, mut admin, mut cms) = with_articles(&[]);
+    cms.run(
+        "CREATE TABLE cms.events (day date, slug text, title text, url text, PRIMARY KEY (day, slug)) PARTITION BY RANGE (day);
+         CREATE TABLE cms.events_2026 PARTITION OF cms.events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+         SELECT image_gen.attach('cms.events', prompt => 'upper(title)', into_column => 'url')",
+    );
+    cms.run(ATTACH);
+    cms.run("INSERT INTO cms.articles (title) VALUES ('foxes'), (NULL); INSERT INTO cms.events VALUES ('2026-05-05', 'a', 'fair')");
+    written(&mut cms, 1);
+    wait_until("the event is written", secs(30), || cms.number("SELECT count(url) FROM cms.events") == 1);
+    let shown = "SELECT id, relation, into_column, asset_column, key_columns, prompt, owner, state, problem, rows, written, refused FROM image_gen.attachments ORDER BY id";
+    let before = cms.rows(shown);
+    let dump = stage.cluster.dump(DATABASE, &[]);
+    admin.run("CREATE DATABASE restored");
+    stage.cluster.restore("restored", &dump);
+    let (mut new, mut cms) = (stage.cluster.admin("restored"), stage.cluster.connect("cms", "restored"));
+    // Restoring asks for nothing, and every attachment is what it was.
+    assert_eq!(new.number("SELECT count(*) FROM image_gen.jobs"), 2);
+    assert_eq!(cms.rows(shown), before);
+    // A copy sends nothing until it is resumed: rows are saved and their jobs wait, which is said.
+    let submits = stage.sim.submits();
+    cms.run("INSERT INTO cms.articles (title) VALUES ('owls'); INSERT INTO cms.events VALUES ('2026-06-06', 'b', 'market')");
+    assert!(new.text("SELECT fenced FROM image_gen.worker_status").contains("resume"));
+    assert_eq!(stage.sim.submits(), submits);
+    new.run("SELECT image_gen.resume()");
+    written(&mut cms, 2);
+    wait_until("the event is written", secs(30), || cms.number("SELECT count(url) FROM cms.events") == 2);
+    assert_eq!(new.column("SELECT prompt FROM image_gen.jobs ORDER BY seq DESC LIMIT 1"), ["MARKET"]);
+    assert_eq!(stage.sim.submits(), submits + 2);
+    cms.run("UPDATE cms.articles SET title = 'red foxes' WHERE title = 'foxes'");
+    wait_until("the changed row has its new image", secs(30), || {
+        cms.truth("SELECT s.prompt LIKE '%red foxes' FROM cms.articles a JOIN image_gen.campaign_assets s ON s.url = a.image_url WHERE a.title = 'red foxes'")
+    });
+    // What was made for a column still goes with it, and nothing stands in the way of who drops it.
+    cms.run("ALTER TABLE cms.articles RENAME COLUMN title TO headline; INSERT INTO cms.articles (headline) VALUES ('hares')");
+    written(&mut cms, 3);
+    cms.run("ALTER TABLE cms.articles DROP COLUMN headline; DROP TABLE cms.events");
+    assert_eq!(cms.column("SELECT state FROM image_gen.attachments ORDER BY id"), ["broken", "broken"]);
+    cms.run("SELECT image_gen.detach(id) FROM image_gen.attachments");
+    assert_eq!(new.number("SELECT count(*) FROM pg_proc WHERE pronamespace = 'cms'::regnamespace"), 0);
 }
