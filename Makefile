@@ -30,6 +30,10 @@ unit: ## run the tests that need no server
 mcp: ## call the four tools through an MCP server from npm (URL=postgresql://user@host/database, with the extension)
 	scripts/mcp "$(URL)"
 
+.PHONY: directus
+directus: install ## let a real CMS (Directus, from npm) fill an attached table through its REST API, in a throw-away server
+	scripts/directus
+
 .PHONY: matrix
 matrix: setup install ## kill everything everywhere: all places, then KILLS=500 random ones (SEED=n to repeat)
 	PG_CONFIG="$$(scripts/pg-config)" KILLS="$(KILLS)" SEED="$(SEED)" cargo test -q -p image_gen_tests --bench matrix
