@@ -58,13 +58,15 @@ GRANT EXECUTE ON FUNCTION
   image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.build_prompt, image_gen_internal.is_blank_prompt, image_gen.classify_request, image_gen.needs_text,
   image_gen.tool_schemas, image_gen.generate_image, image_gen.get_generation, image_gen.list_recent_generations, image_gen.get_credits, image_gen.settle, image_gen.settle_batch,
   image_gen.set_style, image_gen.drop_style, image_gen.styled_prompt,
+  image_gen.create_character, image_gen.drop_character, image_gen.character_sheet, image_gen.sheet_report,
+  image_gen_internal.sheet_jobs, image_gen_internal.sheet_shots, image_gen_internal.image_distance, image_gen_internal.cosine_distance, image_gen_internal.perceptual_hash,
   image_gen.rerun_batch, image_gen.promote, image_gen.generate_variants, image_gen.pick, image_gen.lineage,
   image_gen_internal.raise_no_such_batch, image_gen_internal.set_of,
   image_gen_internal.tool_list, image_gen_internal.list_arguments, image_gen_internal.next_poll_ms, image_gen_internal.iso_time, image_gen_internal.tool_status, image_gen_internal.generation,
   image_gen.claim_review, image_gen.resolve_review, image_gen_internal.pending_approvals, image_gen_internal.model_capabilities, image_gen_internal.provider_kinds, image_gen.derive_seed, image_gen_internal.completions, image_gen_internal.await_completion, image_gen_internal.is_uncommitted, image_gen_internal.is_worker, image_gen_internal.fence_reason, image_gen_internal.current_role_oid, image_gen_internal.role_name, image_gen_internal.is_configured
   TO image_gen_user, image_gen_admin;
 
-GRANT SELECT ON image_gen.reuses, image_gen.styles TO image_gen_user, image_gen_admin;
+GRANT SELECT ON image_gen.reuses, image_gen.styles, image_gen.characters, image_gen.character_sheets TO image_gen_user, image_gen_admin;
 
 -- Attached tables. Triggers need no right to fire; to make one needs it.
 GRANT SELECT ON image_gen.attachment_definitions, image_gen.attachment_entries, image_gen.attachments, image_gen.attachment_rows TO image_gen_user, image_gen_admin;
@@ -130,6 +132,8 @@ ALTER TABLE image_gen_internal.spending_days ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen_internal.spending_totals ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.reuses ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.styles ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.characters ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.character_sheets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.attachment_definitions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.attachment_entries ENABLE ROW LEVEL SECURITY;
 
@@ -144,6 +148,8 @@ CREATE POLICY own ON image_gen_internal.blobs FOR SELECT TO image_gen_user
 
 -- As with privileges, a role has the styles of roles that it is a member of.
 CREATE POLICY own ON image_gen.styles FOR SELECT TO image_gen_user USING (pg_has_role(owner::oid, 'member'));
+CREATE POLICY own ON image_gen.characters FOR SELECT TO image_gen_user USING (owner = image_gen_internal.current_role_oid());
+CREATE POLICY own ON image_gen.character_sheets FOR SELECT TO image_gen_user USING (owner = image_gen_internal.current_role_oid());
 CREATE POLICY own ON image_gen.reuses FOR SELECT TO image_gen_user USING (owner = image_gen_internal.current_role_oid());
 CREATE POLICY own ON image_gen.attachment_definitions FOR SELECT TO image_gen_user USING (owner = image_gen_internal.current_role_oid());
 CREATE POLICY own ON image_gen.attachment_entries FOR SELECT TO image_gen_user
@@ -161,6 +167,8 @@ CREATE POLICY reviewed ON image_gen.attempts FOR SELECT TO image_gen_reviewer
 CREATE POLICY reviewed ON image_gen.reviews FOR SELECT TO image_gen_reviewer
   USING (EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = reviews.job_id AND j.status = 'needs_review'));
 
+CREATE POLICY every ON image_gen.characters FOR SELECT TO image_gen_admin USING (true);
+CREATE POLICY every ON image_gen.character_sheets FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.styles FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.reuses FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.attachment_definitions FOR SELECT TO image_gen_admin USING (true);

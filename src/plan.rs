@@ -10,7 +10,7 @@ use image_gen_engine::input::{Reference, Role};
 use image_gen_engine::job::{Invalid, Operation, RawRequest, Request, is_blank};
 use image_gen_engine::route::Priority;
 use image_gen_engine::style::Style;
-use image_gen_engine::{catalogue, http, input, policy, prompt_hints, provider, render_class, seed};
+use image_gen_engine::{catalogue, http, input, picture, policy, prompt_hints, provider, render_class, seed};
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
@@ -225,6 +225,19 @@ pub fn styled_prompt(prompt: &str, style: &str) -> String {
     match styled {
         Ok(request) => request.prompt,
         Err(invalid) => fail(Code::Argument, &invalid.message, &invalid.hint),
+    }
+}
+
+/// How an image looks, in 64 bits: of two that look alike few differ.
+#[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
+pub fn perceptual_hash(image: &[u8]) -> i64 {
+    match picture::perceptual_hash(image) {
+        Ok(hash) => hash as i64,
+        Err(flaw) => fail(
+            Code::Argument,
+            &format!("the image cannot be read: {flaw}"),
+            "Give the bytes of a PNG, JPEG, WebP or GIF.",
+        ),
     }
 }
 

@@ -55,6 +55,7 @@ extension_sql_file!(
         plan::is_local_kind,
         plan::needs_text,
         plan::new_job_id,
+        plan::perceptual_hash,
         plan::price_usage,
         plan::provider_kinds,
         plan::shipped_catalogue,
@@ -84,7 +85,12 @@ extension_sql_file!("../sql/schema/instance.sql", name = "schema_instance", requ
 extension_sql_file!("../sql/schema/budgets.sql", name = "schema_budgets", requires = ["schema_instance"]);
 extension_sql_file!("../sql/schema/policies.sql", name = "schema_policies", requires = ["schema_budgets"]);
 extension_sql_file!("../sql/schema/styles.sql", name = "schema_styles", requires = ["schema_policies"]);
-extension_sql_file!("../sql/schema/callbacks.sql", name = "schema_callbacks", requires = ["schema_styles"]);
+extension_sql_file!("../sql/schema/characters.sql", name = "schema_characters", requires = ["schema_styles"]);
+extension_sql_file!(
+    "../sql/schema/callbacks.sql",
+    name = "schema_callbacks",
+    requires = ["schema_characters"]
+);
 extension_sql_file!("../sql/schema/reuses.sql", name = "schema_reuses", requires = ["schema_callbacks"]);
 extension_sql_file!("../sql/schema/spending.sql", name = "schema_spending", requires = ["schema_reuses"]);
 extension_sql_file!("../sql/schema/invoices.sql", name = "schema_invoices", requires = ["schema_spending"]);
@@ -132,7 +138,8 @@ extension_sql_file!("../sql/api/batch.sql", name = "api_batch", requires = ["api
 extension_sql_file!("../sql/api/tools.sql", name = "api_tools", requires = ["api_batch"]);
 extension_sql_file!("../sql/api/sets.sql", name = "api_sets", requires = ["api_tools"]);
 extension_sql_file!("../sql/api/styles.sql", name = "api_styles", requires = ["api_sets"]);
-extension_sql_file!("../sql/api/prompts.sql", name = "api_prompts", requires = ["api_styles"]);
+extension_sql_file!("../sql/api/characters.sql", name = "api_characters", requires = ["api_styles"]);
+extension_sql_file!("../sql/api/prompts.sql", name = "api_prompts", requires = ["api_characters"]);
 extension_sql_file!("../sql/api/budgets.sql", name = "api_budgets", requires = ["api_prompts"]);
 extension_sql_file!("../sql/api/policies.sql", name = "api_policies", requires = ["api_budgets"]);
 extension_sql_file!("../sql/api/callbacks.sql", name = "api_callbacks", requires = ["api_policies"]);

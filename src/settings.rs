@@ -43,6 +43,8 @@ pub static ON_UNCERTAIN: GucSetting<OnUncertain> = GucSetting::<OnUncertain>::ne
 pub static MAX_REFUSALS: GucSetting<i32> = GucSetting::<i32>::new(3);
 pub static BREAKER_FAILURES: GucSetting<i32> = GucSetting::<i32>::new(5);
 pub static OUTAGE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(3600);
+/// Read by SQL alone.
+static EMBEDDING_FUNCTION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static PROMPT_REWRITER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static BALANCE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(600);
 pub static RETAIN_JOBS: GucSetting<i32> = GucSetting::<i32>::new(0);
@@ -243,6 +245,14 @@ pub fn define() {
         604_800,
         GucContext::Sighup,
         GucFlags::UNIT_S,
+    );
+    GucRegistry::define_string_guc(
+        c"image_gen.embedding_function",
+        c"Function (bytea) returns double precision[] that sheet_report() measures how alike images are with.",
+        c"Its name, with its schema. It runs with the rights of who asks for the report. NULL: images are compared as a whole, by a perceptual hash.",
+        &EMBEDDING_FUNCTION,
+        GucContext::Suset,
+        GucFlags::default(),
     );
     GucRegistry::define_string_guc(
         c"image_gen.prompt_rewriter",

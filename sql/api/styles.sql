@@ -20,12 +20,7 @@ BEGIN
   ELSIF cardinality($6) > 16 OR cardinality($7) > 100 OR array_position($6, NULL) IS NOT NULL OR array_position($7, NULL) IS NOT NULL THEN
     RAISE EXCEPTION 'a style has at most 16 reference_images and 100 models, and none that is NULL' USING ERRCODE = 'invalid_parameter_value', HINT = 'Name the most important.';
   END IF;
-  SELECT r.reference INTO bad FROM unnest($6) AS r(reference)
-   WHERE r.reference !~ '^(asset:[1-9][0-9]{0,17}|job:gen_[0-9A-Z]{26}|https?://[^ ]+)$' OR length(r.reference) > 4096 LIMIT 1;
-  IF FOUND THEN
-    RAISE EXCEPTION 'style reference ''%'' is not kept with a style', left(bad, 80) USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Give an https URL, ''asset:ID'' of a row in campaign_assets, or ''job:gen_...''.';
-  END IF;
+  PERFORM image_gen_internal.check_kept_reference('reference_images', r.reference) FROM unnest($6) AS r(reference);
   -- A name that does not exist is said now, and not by each request.
   PERFORM image_gen_internal.resolve_model(m.name) FROM unnest($7) AS m(name);
   INSERT INTO image_gen.styles AS s (owner, name, prefix, suffix, negative, palette, reference_images, models)

@@ -2,6 +2,16 @@
 
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+CREATE FUNCTION image_gen_internal.check_kept_reference(argument text, reference text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF reference !~ '^(asset:[1-9][0-9]{0,17}|job:gen_[0-9A-Z]{26}|https?://[^ ]+)$' OR length(reference) > 4096 THEN
+    RAISE EXCEPTION '%: ''%'' is no image that can be kept by its name', argument, left(reference, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Give an https URL, ''asset:ID'' of a row in campaign_assets, or ''job:gen_...''.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.check_kept_reference(text, text) IS 'An error for an image that a row cannot keep: one that came along as a data: URI.';
+
 CREATE FUNCTION image_gen_internal.find_styles(caller regrole, names text[]) RETURNS TABLE (name text, style text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column

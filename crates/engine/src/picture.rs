@@ -2,6 +2,7 @@
 //! before the pixels have been decoded to the end, in bounded memory.
 
 mod decode;
+mod perceptual;
 mod whole;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use image::ImageFormat;
 use sha2::{Digest, Sha256};
 
 pub(crate) use decode::{Pixels, buffer, decode, is_turned};
+pub use perceptual::perceptual_hash;
 
 /// The longest side, in pixels, of an image that is decoded: the longest that WebP can have, and twice what any listed
 /// model draws.
