@@ -9,7 +9,7 @@ async function call(method, path, body) {
   const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
   const answer = await fetch(base + path, { method, headers, body: body && JSON.stringify(body) });
   const text = await answer.text();
-  console.log(`${method} ${path} ${body ? JSON.stringify(body).slice(0, 90) : ""} -> ${answer.status}`);
+  if (method !== "GET") console.log(`${method} ${path} ${body ? JSON.stringify(body).slice(0, 90) : ""} -> ${answer.status}`);
   if (!answer.ok) throw new Error(`${answer.status} ${text}`);
   return text ? JSON.parse(text).data : null;
 }

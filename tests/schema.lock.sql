@@ -195,6 +195,39 @@ TABLE image_gen.campaign_grants (
   CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.campaign_grants FOR EACH ROW EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
   CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.campaign_grants FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
 
+TABLE image_gen.character_sheets (
+  id text COLLATE "C" NOT NULL,
+  owner regrole NOT NULL,
+  character_name text COLLATE "C" NOT NULL,
+  description text NOT NULL,
+  reference_image text,
+  seed image_gen.seed NOT NULL,
+  expressions text[] NOT NULL,
+  arguments image_gen.json_object NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  character_sheets_pkey PRIMARY KEY (id)
+  CREATE INDEX character_sheets_character ON image_gen.character_sheets USING btree (owner, character_name, created_at)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING ((owner)::oid = (image_gen_internal.current_role_oid())::oid)
+
+TABLE image_gen.characters (
+  owner regrole NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  description text NOT NULL,
+  reference_image text,
+  seed image_gen.seed NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  characters_description_check CHECK (((description <> ''::text) AND (length(description) <= 8000)))
+  characters_name_check CHECK (((name <> ''::text) AND (length(name) <= 100)))
+  characters_pkey PRIMARY KEY (owner, name)
+  characters_reference_image_check CHECK ((length(reference_image) <= 4096))
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING ((owner)::oid = (image_gen_internal.current_role_oid())::oid)
+
 TABLE image_gen.cost_corrections (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   job_id text COLLATE "C" NOT NULL,
@@ -935,14 +968,17 @@ FUNCTION image_gen.backfill(attachment bigint, n integer DEFAULT 100, max_cost n
 FUNCTION image_gen.build_prompt(subject text, style text DEFAULT NULL::text, composition text DEFAULT NULL::text, lighting text DEFAULT NULL::text, atmosphere text DEFAULT NULL::text, palette text DEFAULT NULL::text, details text DEFAULT NULL::text, words text DEFAULT NULL::text, OUT prompt text, OUT missing text[], OUT advice text) RETURNS record IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.cancel(ids text[]) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.character_sheet(name text, expressions text[] DEFAULT '{happy,sad,angry,surprised}'::text[], model text DEFAULT NULL::text, arguments jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric) RETURNS TABLE(sheet text, stage text, shot text, id text, status text, seed bigint, estimated_cost numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.check_budgets() RETURNS TABLE(budget text, problem text, booked numeric, computed numeric, job_id text) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.choose_model(needs_text boolean DEFAULT false, photoreal boolean DEFAULT false, draft boolean DEFAULT false, stylized boolean DEFAULT false, editing boolean DEFAULT false, priority text DEFAULT NULL::text, OUT model text, OUT rule text, OUT reason text, OUT configured boolean) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.claim_review(n integer DEFAULT 1, stale interval DEFAULT '@ 30 mins'::interval) RETURNS SETOF image_gen.review_queue VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.classify_request(request text, OUT operation text, OUT arguments jsonb, OUT needs text[], OUT rule text, OUT phrase text, OUT reason text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET work_mem=64MB SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.create_character(name text, description text, reference_image text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint) RETURNS image_gen.characters VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean, period text, since timestamp with time zone, until timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen.detach(attachment bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.drop_character(name text) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_on_finish(id bigint) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_role_policy(role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_style(name text) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -984,6 +1020,7 @@ FUNCTION image_gen.set_style(name text, prefix text DEFAULT NULL::text, suffix t
 FUNCTION image_gen.settle(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.settle_batch(batch text, timeout interval DEFAULT '@ 5 mins'::interval) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.settle_cost(job_id text, number integer, billed_cost numeric, note text DEFAULT NULL::text, force boolean DEFAULT false) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.sheet_report(sheet text) RETURNS TABLE(stage text, shot text, id text, status text, error_code text, asset_id bigint, url text, model text, seed bigint, billed_cost numeric, consistency_mode text, measured_by text, distance numeric, note text) VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.status(id text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.status(ids text[]) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.styled_prompt(prompt text, style text) RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1027,6 +1064,7 @@ FUNCTION image_gen_internal.check_amount(what text, amount numeric, hint text) R
 FUNCTION image_gen_internal.check_attachment(wanted bigint) RETURNS image_gen.attachment_definitions STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.check_campaign(caller regrole, metadata jsonb) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_dependencies(every_one boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.check_kept_reference(argument text, reference text) RETURNS void IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_model(kind text, parameters text, fixed text) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.check_options(options text, allowed text[]) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.check_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1045,6 +1083,7 @@ FUNCTION image_gen_internal.close_job(closed_id text, new_status text, code text
 FUNCTION image_gen_internal.close_jobs(ids text[], statuses text[], codes text[], messages text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.close_review(concluded_id text, new_status text, code text, message text, image_url text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.completions() RETURNS bigint VOLATILE STRICT
+FUNCTION image_gen_internal.cosine_distance(one double precision[], other double precision[]) RETURNS double precision IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.cost_discrepancies() RETURNS TABLE(kind text, problem text, booked numeric, computed numeric, job_id text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.cost_share(total numeric, images bigint, "position" bigint) RETURNS numeric IMMUTABLE
 FUNCTION image_gen_internal.current_role_oid() RETURNS regrole STABLE STRICT PARALLEL SAFE
@@ -1065,6 +1104,7 @@ FUNCTION image_gen_internal.format_usd(amount numeric) RETURNS text IMMUTABLE SE
 FUNCTION image_gen_internal.generate_image(arguments jsonb) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
 FUNCTION image_gen_internal.generation(job image_gen.job_status) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.goes_with(class oid, object oid, relation oid, "column" integer) RETURNS void VOLATILE STRICT
+FUNCTION image_gen_internal.image_distance(one bytea, other bytea, OUT measured_by text, OUT distance numeric, OUT note text) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.inherit_inputs(new_jobs text[], parents text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.input_location(reference text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.input_references(parameters jsonb) RETURNS TABLE(role text, reference text) IMMUTABLE SET search_path=pg_catalog, pg_temp
@@ -1111,6 +1151,7 @@ FUNCTION image_gen_internal.on_spending_loss() RETURNS trigger VOLATILE SECURITY
 FUNCTION image_gen_internal.on_webhook_change() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.open_cancel_requests(in_hand bigint[]) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.pending_approvals() RETURNS TABLE(id image_gen.job_id, operation image_gen.operation, url text, key jsonb, relation text, metadata jsonb, prompt text, model text, seed image_gen.seed, known_cost numeric, cost_source image_gen.cost_source, currency text, owner regrole, claimed_by regrole, claimed_at timestamp with time zone, created_at timestamp with time zone, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.perceptual_hash(image bytea) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.period_end(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.period_start(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.plan_route(job_id text, operation text, request text, model text, model_is_open boolean, provider text, priority text, preferences text, max_cost numeric) RETURNS text[] VOLATILE
@@ -1125,6 +1166,7 @@ FUNCTION image_gen_internal.pruned_job_id(owner regrole) RETURNS text STABLE SET
 FUNCTION image_gen_internal.queue_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.queue_deliveries(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.queue_derived(requests jsonb, batch text, max_cost numeric) RETURNS TABLE(label text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch_id text) VOLATILE SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
+FUNCTION image_gen_internal.queue_sheet(sheet image_gen.character_sheets, first boolean, portrait text, cap numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.queue_standing() RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.queue_variation(image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text, seed bigint, guidance double precision, steps integer, quality text, style text, metadata jsonb, provider_preferences jsonb, options jsonb, priority text, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.raise_append_only() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1171,6 +1213,8 @@ FUNCTION image_gen_internal.rolling_period(asked text) RETURNS interval IMMUTABL
 FUNCTION image_gen_internal.sees_budget(caller regrole, budget image_gen.budgets) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.set_of(job_id text, batch text) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.share_costs(ids text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.sheet_jobs(sheet image_gen.character_sheets) RETURNS TABLE(place integer, shot text, stage text, consistency text, prompt text, job_id text, job_state text) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.sheet_shots(sheet image_gen.character_sheets) RETURNS TABLE(place integer, shot text, stage text, consistency text, prompt text) IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.shipped_catalogue() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.spending_discrepancies() RETURNS TABLE(problem text, booked numeric, computed numeric) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1224,14 +1268,17 @@ GRANT EXECUTE ON FUNCTION image_gen.backfill TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.build_prompt TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.cancel(id text) TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.cancel(ids text[]) TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.character_sheet TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.check_budgets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.choose_model TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.claim_review TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.classify_request TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.cost_report TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.create_character TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.credits TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.derive_seed TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.detach TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.drop_character TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.drop_on_finish TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.drop_role_policy TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.drop_style TO image_gen_admin, image_gen_user
@@ -1273,6 +1320,7 @@ GRANT EXECUTE ON FUNCTION image_gen.set_style TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.settle TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.settle_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.settle_cost TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.sheet_report TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.status(id text) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.status(ids text[]) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.styled_prompt TO image_gen_admin, image_gen_user
@@ -1316,6 +1364,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.check_amount TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_attachment TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_campaign TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_dependencies TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.check_kept_reference TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_model TO image_gen_admin, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_options TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_pattern TO image_gen_worker
@@ -1334,6 +1383,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.close_job TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.close_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.close_review TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.completions TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.cosine_distance TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.cost_discrepancies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.cost_share TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.current_role_oid TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
@@ -1354,6 +1404,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.format_usd TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.generate_image TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.generation TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.goes_with TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.image_distance TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.inherit_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.input_location TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.input_references TO image_gen_worker
@@ -1400,6 +1451,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.on_spending_loss TO image_gen_worke
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_webhook_change TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.open_cancel_requests TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.pending_approvals TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.perceptual_hash TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.period_end TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.period_start TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.plan_route TO image_gen_worker
@@ -1414,6 +1466,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.pruned_job_id TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_callbacks TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_deliveries TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_derived TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.queue_sheet TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_standing TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_variation TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_append_only TO image_gen_worker
@@ -1460,6 +1513,8 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.rolling_period TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.sees_budget TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.set_of TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.share_costs TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.sheet_jobs TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.sheet_shots TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.shipped_catalogue TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.spending_discrepancies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.start_epoch TO image_gen_worker
@@ -1504,6 +1559,8 @@ GRANT INSERT, SELECT ON image_gen.campaign_assets TO image_gen_worker
 GRANT SELECT ON image_gen.campaign_assets TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT SELECT ON image_gen.campaign_grants TO image_gen_admin, image_gen_worker
 GRANT SELECT ON image_gen.capabilities TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.character_sheets TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.characters TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.cost_by_campaign TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.cost_by_set TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.cost_by_ticket TO image_gen_admin, image_gen_user
@@ -1596,6 +1653,7 @@ SETTING image_gen.callback_timeout integer = '2000' (sighup)
 SETTING image_gen.cost_sanity_ceiling real = '10' (sighup)
 SETTING image_gen.cost_sanity_factor real = '10' (sighup)
 SETTING image_gen.default_model string = 'flux-1.1-pro' (user)
+SETTING image_gen.embedding_function string = NULL (superuser)
 SETTING image_gen.keep_bytes enum = 'inline' (sighup)
 SETTING image_gen.max_in_flight integer = '2000' (sighup)
 SETTING image_gen.max_queued_per_role integer = '0' (superuser)

@@ -448,7 +448,9 @@ fn an_attachment_survives_dump_and_restore() {
     // A copy sends nothing until it is resumed: rows are saved and their jobs wait, which is said.
     let submits = stage.sim.submits();
     cms.run("INSERT INTO cms.articles (title) VALUES ('owls'); INSERT INTO cms.events VALUES ('2026-06-06', 'b', 'market')");
-    assert!(new.text("SELECT fenced FROM image_gen.worker_status").contains("resume"));
+    wait_until("it is held", secs(20), || {
+        new.text("SELECT fenced FROM image_gen.worker_status WHERE running").contains("dump")
+    });
     assert_eq!(stage.sim.submits(), submits);
     new.run("SELECT image_gen.resume()");
     written(&mut cms, 2);

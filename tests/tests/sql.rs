@@ -84,6 +84,7 @@ fn a_dump_can_be_restored() {
          UPDATE image_gen.palettes SET enabled = false WHERE position = 20;
          INSERT INTO image_gen.lint_rules (position, rule, pattern, message) VALUES (20, 'house', 'acme', 'write ACME');
          SELECT image_gen.set_style('acme', suffix => 'soft light', models => '{flux-2-pro}');
+         SELECT image_gen.create_character('mira', 'a girl with red braids');
          INSERT INTO image_gen.request_rules (position, rule, pattern, operation, reason) VALUES (1, 'ours', 'banner', 'generate', 'ours')",
     );
     let kept = old.generate_with("prompt => 'kept', model => 'preview', idempotency_key => 'k'");
@@ -127,6 +128,7 @@ fn a_dump_can_be_restored() {
         "SELECT * FROM image_gen.request_rules ORDER BY 1",
         "SELECT * FROM image_gen.picks",
         "SELECT * FROM image_gen.styles",
+        "SELECT * FROM image_gen.characters",
         "SELECT set_id, asset_id, state FROM image_gen.variants ORDER BY 2",
         "SELECT * FROM image_gen.reviews ORDER BY 1",
         "SELECT * FROM image_gen.review_queue ORDER BY 1",

@@ -56,7 +56,9 @@ mod tests {
     #[test]
     fn images_that_look_alike_differ_in_few_bits() {
         let waves = |width: u32, height: u32, shift: u32, bright: u8| {
-            png(width, height, move |x, y| ((x * 900 / width + y * 300 / height + shift) % 200) as u8 / 2 + bright)
+            png(width, height, move |x, y| {
+                ((x * 900 / width + y * 300 / height + shift) % 200) as u8 / 2 + bright
+            })
         };
         let hash = |file: &[u8]| perceptual_hash(file).unwrap();
         let one = hash(&waves(360, 240, 0, 10));
