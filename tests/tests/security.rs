@@ -171,6 +171,7 @@ fn users_write_through_the_functions_only() {
             "next_poll_ms",
             "pending_approvals",
             "perceptual_hash",
+            "provider_kinds",
             "queue_standing",
             "raise_no_such_batch",
             "raise_no_such_job",
