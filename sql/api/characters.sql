@@ -56,30 +56,37 @@ END $$;
 COMMENT ON FUNCTION image_gen_internal.sheet_shots(image_gen.character_sheets) IS 'The images of a sheet, in the order in which they are made.';
 
 CREATE FUNCTION image_gen_internal.sheet_jobs(sheet image_gen.character_sheets)
-RETURNS TABLE (place integer, shot text, stage text, consistency text, prompt text, job_id text, job_state text)
+RETURNS TABLE (place integer, shot text, stage text, consistency text, prompt text, job_id text, job_state text, asset_id bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  -- An image stays when its job is pruned, and is not made again.
   RETURN QUERY
-  SELECT s.place, s.shot, s.stage, s.consistency, s.prompt, j.id::text, j.status::text
+  SELECT s.place, s.shot, s.stage, s.consistency, s.prompt, coalesce(a.job_id, j.id::text), CASE WHEN a.id IS NOT NULL THEN 'succeeded' ELSE j.status::text END, a.id
     FROM image_gen_internal.sheet_shots(sheet) s
+    LEFT JOIN LATERAL (SELECT c.id, c.job_id FROM image_gen.campaign_assets c WHERE c.batch = sheet.id AND c.shot = s.shot ORDER BY c.id DESC LIMIT 1) a ON true
     LEFT JOIN LATERAL (SELECT t.id, t.status FROM image_gen.jobs t WHERE t.batch = sheet.id AND t.metadata ->> 'shot' = s.shot ORDER BY t.seq DESC LIMIT 1) j ON true
    ORDER BY s.place;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.sheet_jobs(image_gen.character_sheets) IS 'The images of a sheet, each with its last job, where there is one that the caller sees.';
+COMMENT ON FUNCTION image_gen_internal.sheet_jobs(image_gen.character_sheets) IS 'The images of a sheet, each with its last job and its asset, where there are any that the caller sees.';
 
-CREATE FUNCTION image_gen_internal.queue_sheet(sheet image_gen.character_sheets, first boolean, portrait text, cap numeric) RETURNS void
+CREATE FUNCTION image_gen_internal.queue_sheet(sheet image_gen.character_sheets, first boolean, cap numeric) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   asked jsonb;
+  portrait text;
+  portrait_image text;
 BEGIN
+  IF NOT first THEN
+    SELECT s.job_id, coalesce('asset:' || s.asset_id, 'job:' || s.job_id) INTO portrait, portrait_image FROM image_gen_internal.sheet_jobs(sheet) s WHERE s.stage = 'portrait';
+  END IF;
   -- What is there or under way stays; what is missing, has failed or was canceled is asked for, once more.
-  SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('operation', 'generate', 'label', s.shot, 'parent', coalesce(s.job_id, portrait),
+  SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('operation', 'generate', 'label', s.shot, 'parent', CASE WHEN s.job_id IS NOT NULL THEN s.job_id WHEN NOT first THEN portrait END,
                      'relation', CASE WHEN s.job_id IS NOT NULL THEN 'rerun' END))
                    || jsonb_build_object(
                         'metadata', coalesce(sheet.arguments -> 'metadata', '{}') || jsonb_build_object('shot', s.shot),
                         'arguments', (sheet.arguments - 'metadata')
                                      || jsonb_strip_nulls(jsonb_build_object('prompt', s.prompt, 'seed', sheet.seed, 'consistency_mode', s.consistency,
-                                          'reference_image', CASE WHEN first THEN sheet.reference_image ELSE 'job:' || portrait END))) ORDER BY s.place)
+                                          'reference_image', CASE WHEN first THEN sheet.reference_image ELSE portrait_image END))) ORDER BY s.place)
     INTO asked
     FROM image_gen_internal.sheet_jobs(sheet) s
    WHERE (s.stage = 'portrait') = first AND coalesce(s.job_state, 'failed') IN ('failed', 'canceled');
@@ -87,7 +94,7 @@ BEGIN
     PERFORM FROM image_gen_internal.queue_derived(asked, sheet.id, cap);
   END IF;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.queue_sheet(image_gen.character_sheets, boolean, text, numeric) IS 'Queues what a sheet lacks: its portrait (first), or what is made from that.';
+COMMENT ON FUNCTION image_gen_internal.queue_sheet(image_gen.character_sheets, boolean, numeric) IS 'Queues what a sheet lacks: its portrait (first), or what is made from that.';
 
 CREATE FUNCTION image_gen.character_sheet(name text, expressions text[] DEFAULT '{happy,sad,angry,surprised}', model text DEFAULT NULL, arguments jsonb DEFAULT NULL,
   max_cost numeric DEFAULT NULL)
@@ -126,16 +133,16 @@ BEGIN
     RETURNING s.* INTO found_sheet;
     cap := $5;
   END IF;
-  PERFORM image_gen_internal.queue_sheet(found_sheet, true, NULL, cap);
-  PERFORM image_gen_internal.queue_sheet(found_sheet, false, (SELECT s.job_id FROM image_gen_internal.sheet_jobs(found_sheet) s WHERE s.stage = 'portrait'), NULL);
+  PERFORM image_gen_internal.queue_sheet(found_sheet, true, cap);
+  PERFORM image_gen_internal.queue_sheet(found_sheet, false, NULL);
   RETURN QUERY
-  SELECT found_sheet.id, s.stage, s.shot, j.id::text, j.status::text, j.seed::bigint, j.estimated_cost
-    FROM image_gen_internal.sheet_jobs(found_sheet) s JOIN image_gen.jobs j ON j.id = s.job_id ORDER BY s.place;
+  SELECT found_sheet.id, s.stage, s.shot, s.job_id, s.job_state, found_sheet.seed::bigint, j.estimated_cost
+    FROM image_gen_internal.sheet_jobs(found_sheet) s LEFT JOIN image_gen.jobs j ON j.id = s.job_id ORDER BY s.place;
 END $$;
 COMMENT ON FUNCTION image_gen.character_sheet IS
 'Queues the sheet of a character of the caller''s, all or none: a portrait, from it each of the expressions (reference_image, consistency_mode strict) and a full body (balanced), with one seed and the
 description in each prompt; returns a row for each image. What needs the portrait waits for it. The same call once more queues only what is missing, has failed or was canceled. arguments: others of
-generate(), by name, for all of them. max_cost: USD for the whole sheet. sheet_report() says how it stands. Errors: 42704 no such character, 22023, and those of generate().';
+generate(), by name, for all of them. max_cost: USD for the whole sheet, however often it goes on; that of its first call counts. sheet_report() says how it stands. Errors: 42704 no such character, 22023, and those of generate().';
 
 CREATE FUNCTION image_gen_internal.cosine_distance(one double precision[], other double precision[]) RETURNS double precision
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -160,7 +167,10 @@ BEGIN
     note := 'not measured: the bytes of both images are needed, see image_gen.keep_bytes';
     RETURN;
   END IF;
-  IF named IS NOT NULL THEN
+  IF named IS NOT NULL AND embedding IS NULL THEN
+    note := format('not measured: there is no function %s(bytea)', named);
+    RETURN;
+  ELSIF named IS NOT NULL THEN
     -- As the caller, and whatever it does the report goes on.
     BEGIN
       EXECUTE format('SELECT %1$s($1)::pg_catalog.float8[], %1$s($2)::pg_catalog.float8[]', embedding::regproc) INTO first, second USING one, other;
@@ -198,10 +208,11 @@ BEGIN
   END IF;
   RETURN QUERY
   WITH images AS MATERIALIZED (
-    SELECT s.*, j.error_code, a.id AS asset_id, a.url, coalesce(a.model, j.model) AS model, coalesce(a.seed, j.seed::bigint) AS seed, j.billed_cost, image_gen.asset_bytes(a.id) AS bytes
+    SELECT s.*, j.error_code, a.url, coalesce(a.model, j.model) AS model, coalesce(a.seed, j.seed::bigint) AS seed, coalesce(a.billed_cost, j.billed_cost) AS billed_cost,
+           image_gen.asset_bytes(a.id) AS bytes
       FROM image_gen_internal.sheet_jobs(of_sheet) s
       LEFT JOIN LATERAL (SELECT t.* FROM image_gen.jobs t WHERE t.id = s.job_id OFFSET 0) j ON true
-      LEFT JOIN LATERAL (SELECT c.* FROM image_gen.campaign_assets c WHERE c.job_id = s.job_id AND c.position = 1 OFFSET 0) a ON true
+      LEFT JOIN LATERAL (SELECT c.* FROM image_gen.campaign_assets c WHERE c.id = s.asset_id OFFSET 0) a ON true
   )
   SELECT i.stage, i.shot, i.job_id, i.job_state, i.error_code, i.asset_id, i.url, i.model, i.seed, i.billed_cost::numeric, i.consistency, d.measured_by, d.distance,
          coalesce(d.note, CASE WHEN i.job_id IS NULL THEN 'missing: character_sheet() queues it' WHEN i.job_state IN ('failed', 'canceled') THEN 'character_sheet() queues it once more' END)

@@ -196,10 +196,14 @@ fn a_job_that_is_stopped_or_late_between_two_rungs_makes_no_further_call() {
         ("stopped", "", "canceled", "canceled"),
         ("late", ", deadline => clock_timestamp() + interval '1.2 s'", "failed", "deadline_exceeded"),
     ] {
+        let mut sleeps = || {
+            let asleep = "SELECT wait_event IS NOT DISTINCT FROM 'PgSleep' FROM pg_stat_activity WHERE pid =";
+            admin.truth(&format!("{asleep} {worker}"))
+        };
+        // A job that was stopped is over before the function is.
+        wait_until("the function does not sleep any more", secs(20), || !sleeps());
         let id = alice.generate_with(&format!("prompt => 'a woman [{tag}]', {size}{more}"));
-        wait_until("the function sleeps", secs(20), || {
-            admin.truth(&format!("SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = {worker}"))
-        });
+        wait_until("the function sleeps", secs(20), sleeps);
         if tag == "stopped" {
             alice.run(&format!("SELECT image_gen.cancel('{id}')"));
         }
