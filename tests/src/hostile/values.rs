@@ -24,6 +24,7 @@ impl Values {
         let mut pictures = pictures();
         pictures.extend(theirs.iter().map(|reference| format!("'{reference}'")));
         let decks = [
+            ("text[]", lists(&pictures)),
             ("picture", pictures),
             ("text", texts()),
             ("jsonb", documents()),
@@ -185,6 +186,25 @@ fn documents() -> Vec<String> {
             "jsonb_build_object('x', (repeat('{{\"a\":', {depth}) || '1' || repeat('}}', {depth}))::jsonb)"
         ));
     }
+    all
+}
+
+/// Each image alone and beside another one, and what is no list of images at all.
+fn lists(pictures: &[String]) -> Vec<String> {
+    let one = |picture: &String| format!("ARRAY[{picture}]::text[]");
+    let two = |pair: &[String]| format!("ARRAY[{}, {}]::text[]", pair[0], pair[1]);
+    let mut all = owned(&[
+        "NULL",
+        "'{}'::text[]",
+        "'{NULL}'::text[]",
+        "'{asset:1,NULL}'::text[]",
+        "array_fill('asset:1'::text, ARRAY[1000000])",
+        "array_fill('asset:1'::text, ARRAY[2, 2, 2])",
+        "'[7:8]={asset:1,asset:1}'::text[]",
+        "array_fill(repeat('x', 1000), ARRAY[1000])",
+    ]);
+    all.extend(pictures.iter().map(one));
+    all.extend(pictures.chunks_exact(2).map(two));
     all
 }
 

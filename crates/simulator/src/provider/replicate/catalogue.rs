@@ -303,7 +303,7 @@ pub(super) static MODELS: [Model; 25] = [
             ],
         ],
         size: Size::Sides(("width", 1024), ("height", 1024)),
-        price: Price::Run(14),
+        price: Price::Picture(14),
         list: true,
         format: Format::Png,
         ..COMMUNITY
@@ -329,7 +329,7 @@ pub(super) static MODELS: [Model; 25] = [
             ],
         ],
         size: Size::Sides(("width", 1024), ("height", 1024)),
-        price: Price::Run(30),
+        price: Price::Picture(30),
         list: true,
         format: Format::Png,
         ..COMMUNITY

@@ -95,7 +95,7 @@ pub(super) enum Size {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Price {
     Picture(i64),
-    /// Once, however many images.
+    /// Once: seconds of computing, for one image.
     Run(i64),
     /// First output megapixel; each further one, and each input megapixel.
     Stepped(i64, i64),
