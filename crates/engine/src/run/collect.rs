@@ -288,7 +288,7 @@ impl Run {
         };
         let pictures = collection.done;
         self.state = State::Closing;
-        let asked = self.asked().n.max(made);
+        let asked = if self.asks_again() { made } else { self.asked().n.max(made) };
         if asked >= self.job.request.n {
             let close = Entry::Close { status: JobStatus::Succeeded, failed: None, pictures };
             return Step::Commit(vec![end, close]);

@@ -32,7 +32,7 @@ impl Run {
         output.render_seconds = output.render_seconds.filter(|s| (0.0..86_400.0).contains(s));
         self.warnings.append(&mut output.warnings);
         let (made, asked) = (output.pictures.len() as u64 + u64::from(output.withheld), self.asked().n);
-        if made < u64::from(asked) {
+        if made < u64::from(asked) && !self.asks_again() {
             let message = format!("{made} of {asked} images were made");
             self.warnings.push(Warning::new("fewer_pictures", message));
         }
@@ -41,6 +41,12 @@ impl Run {
         self.state = State::Collecting(Box::new(collection));
         // Hashing megabytes of inline images is not for the network thread.
         Step::Compute
+    }
+
+    /// Whether images that did not come are asked for in a further call: where that costs nothing. Servers of one's own may know no
+    /// number of images.
+    pub(super) fn asks_again(&self) -> bool {
+        provider::is_free(&self.candidate)
     }
 
     /// The provider said no, and what that costs.

@@ -123,3 +123,26 @@ fn the_whole_is_what_a_ceiling_and_an_estimate_are_about() {
     assert_eq!(told, Some("bfl:m makes one image in a call: 2 calls are made, one after the other"));
     assert_eq!(fits(3).unwrap_err(), crate::route::Exclusion::TooDear);
 }
+
+#[test]
+fn a_server_of_ones_own_that_knows_no_number_is_asked_again_for_the_rest() {
+    use base64::Engine as _;
+    let mut own = Candidate { remote_name: "sd-local".into(), ..candidate("a1111") };
+    own.prices = Arc::new(vec![]);
+    Arc::make_mut(&mut own.parameters).insert("n".into(), serde_json::from_value(json!("n_iter")).unwrap());
+    let one = || {
+        let png = base64::engine::general_purpose::STANDARD.encode(png());
+        vec![json_answer(200, json!({"images": [png], "info": ""}))]
+    };
+    let mut world = World::of(life(&Progress::default(), 0, own.clone(), 2), one());
+    world.go();
+    let (progress, pictures) = put_off(&world);
+    assert_eq!((pictures[0].position, progress.asked, progress.delivered), (1, 1, 1));
+    let told = |world: &World| {
+        world.entries.iter().any(|e| matches!(e, Entry::End { warnings, .. } if warnings.iter().any(|w| w.code == "fewer_pictures")))
+    };
+    assert!(!told(&world), "{:?}", world.entries);
+    let mut world = World::of(life(&progress, 1, own, 2), one());
+    world.go();
+    assert_eq!((begun(&world).0, world.log.last().unwrap().as_str()), (8, "close succeeded"));
+}
