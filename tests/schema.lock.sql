@@ -657,11 +657,16 @@ TABLE image_gen_internal.budget_charges (
   spent numeric NOT NULL,
   posted_reserved numeric NOT NULL,
   posted_spent numeric NOT NULL,
-  pruned boolean NOT NULL DEFAULT false
+  pruned boolean NOT NULL DEFAULT false,
+  unposted bigint DEFAULT 
+CASE
+    WHEN ((reserved <> posted_reserved) OR (spent <> posted_spent)) THEN budget_id
+    ELSE NULL::bigint
+END
 ) WITH (fillfactor=70)
   budget_charges_pkey PRIMARY KEY (job_id, budget_id)
   CREATE INDEX budget_charges_pruned ON image_gen_internal.budget_charges USING btree (budget_id, at) WHERE pruned
-  CREATE INDEX budget_charges_unposted ON image_gen_internal.budget_charges USING btree (budget_id) WHERE ((reserved <> posted_reserved) OR (spent <> posted_spent))
+  CREATE INDEX budget_charges_unposted ON image_gen_internal.budget_charges USING btree (unposted) WHERE (unposted IS NOT NULL)
   CREATE INDEX budget_charges_window ON image_gen_internal.budget_charges USING btree (budget_id, at)
 
 TABLE image_gen_internal.budget_totals (

@@ -57,7 +57,7 @@ BEGIN
   END IF;
   SELECT array_agg(DISTINCT a.id) INTO wanted
     FROM image_gen.jobs j CROSS JOIN LATERAL image_gen_internal.budgets_of_job(j.owner, j.metadata, j.batch, j.login) AS a(id)
-   WHERE j.id = ANY (ids) AND NOT EXISTS (SELECT FROM image_gen_internal.budget_charges c WHERE c.job_id = j.id AND c.budget_id = a.id);
+   WHERE j.id = ANY (ids) AND (SELECT c.at FROM image_gen_internal.budget_charges c WHERE c.job_id = j.id AND c.budget_id = a.id) IS NULL;
   IF wanted IS NULL THEN
     RETURN;
   END IF;
@@ -115,7 +115,7 @@ BEGIN
    WHERE j.id = charged_id
      -- What is right already is not even locked.
      AND EXISTS (SELECT FROM image_gen.budgets b WHERE b.id = a.id)
-     AND NOT EXISTS (SELECT FROM image_gen_internal.budget_charges o WHERE o.job_id = j.id AND o.budget_id = a.id AND o.reserved = w.reserved AND o.spent = w.spent)
+     AND (SELECT o.at FROM image_gen_internal.budget_charges o WHERE o.job_id = j.id AND o.budget_id = a.id AND o.reserved = w.reserved AND o.spent = w.spent) IS NULL
   ON CONFLICT ON CONSTRAINT budget_charges_pkey DO UPDATE SET reserved = excluded.reserved, spent = excluded.spent
    WHERE c.reserved <> excluded.reserved OR c.spent <> excluded.spent;
 END $$;
@@ -125,27 +125,30 @@ CREATE FUNCTION image_gen_internal.post_charges() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   fresh record;
+  lowest bigint;
+  highest bigint;
 BEGIN
   -- While set_budget() counted, jobs began and ended that it could not see, and that did not see it. Now both can be seen.
   FOR fresh IN SELECT t.budget_id, t.unsure, t.newer FROM image_gen_internal.budget_totals t WHERE t.newer IS NOT NULL FOR UPDATE SKIP LOCKED LOOP
     PERFORM image_gen_internal.charge_job(j.id) FROM image_gen.jobs j WHERE j.seq = ANY (fresh.unsure) OR j.seq > fresh.newer;
     UPDATE image_gen_internal.budget_totals t SET unsure = NULL, newer = NULL WHERE t.budget_id = fresh.budget_id;
   END LOOP;
-  IF NOT EXISTS (SELECT FROM image_gen_internal.budget_charges c WHERE c.reserved <> c.posted_reserved OR c.spent <> c.posted_spent) THEN
+  -- The ends of the index, a range of it, and each budget by itself: whatever the planner believes, nothing that is posted is read.
+  SELECT min(c.unposted), max(c.unposted) INTO lowest, highest FROM image_gen_internal.budget_charges c;
+  IF lowest IS NULL THEN
     RETURN;
   END IF;
   WITH free AS MATERIALIZED (
     SELECT t.budget_id, t.since FROM image_gen_internal.budget_totals t
-     WHERE t.budget_id IN (SELECT c.budget_id FROM image_gen_internal.budget_charges c WHERE c.reserved <> c.posted_reserved OR c.spent <> c.posted_spent)
+     WHERE t.budget_id = ANY (ARRAY(SELECT DISTINCT c.unposted FROM image_gen_internal.budget_charges c WHERE c.unposted BETWEEN lowest AND highest))
        FOR UPDATE SKIP LOCKED
   ), due AS MATERIALIZED (
-    SELECT c.job_id, c.budget_id, c.reserved - c.posted_reserved AS reserved, c.spent - c.posted_spent AS spent, c.at >= f.since AS counts
-      FROM image_gen_internal.budget_charges c JOIN free f ON f.budget_id = c.budget_id
-     WHERE c.reserved <> c.posted_reserved OR c.spent <> c.posted_spent
-       FOR UPDATE OF c SKIP LOCKED
+    SELECT c.place, c.budget_id, c.reserved - c.posted_reserved AS reserved, c.spent - c.posted_spent AS spent, c.at >= f.since AS counts
+      FROM free f
+     CROSS JOIN LATERAL (SELECT u.ctid AS place, u.* FROM image_gen_internal.budget_charges u WHERE u.unposted = f.budget_id FOR UPDATE SKIP LOCKED) c
   ), booked AS (
     UPDATE image_gen_internal.budget_charges c SET posted_reserved = c.reserved, posted_spent = c.spent
-      FROM due d WHERE d.job_id = c.job_id AND d.budget_id = c.budget_id
+      FROM due d WHERE c.ctid = d.place
   )
   UPDATE image_gen_internal.budget_totals t SET reserved = t.reserved + s.reserved, spent = t.spent + s.spent
     FROM (SELECT d.budget_id, sum(d.reserved) AS reserved, sum(d.spent) AS spent FROM due d WHERE d.counts GROUP BY 1) s

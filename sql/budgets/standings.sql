@@ -165,7 +165,7 @@ BEGIN
     LEFT JOIN LATERAL (SELECT sum(c.posted_spent) AS spent, sum(c.posted_reserved) AS reserved FROM image_gen_internal.budget_charges c
                         WHERE s.since > t.since AND c.budget_id = b.id AND c.at >= t.since AND c.at < s.since) old ON true
     LEFT JOIN LATERAL (SELECT sum(c.spent - c.posted_spent) AS spent, sum(c.reserved - c.posted_reserved) AS reserved FROM image_gen_internal.budget_charges c
-                        WHERE c.budget_id = b.id AND (c.reserved <> c.posted_reserved OR c.spent <> c.posted_spent) AND c.at >= s.since) new ON true
+                        WHERE c.unposted = b.id AND c.at >= s.since) new ON true
    CROSS JOIN LATERAL (SELECT t.spent - coalesce(old.spent, 0) + coalesce(new.spent, 0) AS spent,
                               t.reserved - coalesce(old.reserved, 0) + coalesce(new.reserved, 0) AS reserved) u
    WHERE b.id = ANY ($1)

@@ -88,12 +88,15 @@ CREATE TABLE image_gen_internal.budget_charges (
   posted_reserved  numeric NOT NULL,
   posted_spent numeric NOT NULL,
   pruned       boolean NOT NULL DEFAULT false,
+  unposted     bigint GENERATED ALWAYS AS (CASE WHEN reserved <> posted_reserved OR spent <> posted_spent THEN budget_id END) STORED,
   PRIMARY KEY (job_id, budget_id)
 ) WITH (fillfactor = 70);
 CREATE INDEX budget_charges_window ON image_gen_internal.budget_charges (budget_id, at);
-CREATE INDEX budget_charges_unposted ON image_gen_internal.budget_charges (budget_id) WHERE reserved <> posted_reserved OR spent <> posted_spent;
+CREATE INDEX budget_charges_unposted ON image_gen_internal.budget_charges (unposted) WHERE unposted IS NOT NULL;
 CREATE INDEX budget_charges_pruned ON image_gen_internal.budget_charges (budget_id, at) WHERE pruned;
 COMMENT ON TABLE image_gen_internal.budget_charges IS 'What each job holds and has spent in each budget that it counts in, and how much of that is in budget_totals already.';
+COMMENT ON COLUMN image_gen_internal.budget_charges.unposted IS
+'budget_id, as long as budget_totals does not have it. A column of its own, because the planner takes a comparison of two columns for true of nearly every row, and reads all that was ever charged.';
 COMMENT ON COLUMN image_gen_internal.budget_charges.pruned IS 'Its job was pruned. For a total: all pruned jobs of an owner.';
 
 SELECT pg_catalog.pg_extension_config_dump('image_gen.budgets', '');

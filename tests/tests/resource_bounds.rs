@@ -423,3 +423,36 @@ fn neither_sessions_nor_the_worker_grow_with_the_number_of_transactions() {
     assert!(after.1 - before.1 < 16_000, "the worker grows: {before:?}, {after:?}");
     assert!(after.2 < before.2 + 8_000, "the worker grows: {before:?}, {after:?}");
 }
+
+#[test]
+fn queueing_under_a_budget_does_not_read_what_was_charged_before() {
+    let cluster = Cluster::start(Options {
+        preload: false,
+        ..Options::conf(&["max_worker_processes = 0", "autovacuum = off"])
+    });
+    cluster.admin("postgres").run("CREATE DATABASE shop");
+    let mut admin = cluster.admin("shop");
+    admin.run("CREATE EXTENSION image_gen; SELECT image_gen.set_budget('workspace', NULL, 1000000, 'month')");
+    // Fifty thousand charges of this month, all of them in the totals; not analyzed.
+    admin.run(
+        "INSERT INTO image_gen_internal.budget_charges (job_id, budget_id, owner, at, reserved, spent, posted_reserved, posted_spent)
+         SELECT 'gen_0' || lpad(n::text, 25, '0'), b.id, 'image_gen_user', now(), 0, 0.04, 0, 0.04
+           FROM generate_series(1, 50000) n, image_gen.budgets b",
+    );
+    // What each job and call of a transaction leaves to be posted is not read again by the next one, either.
+    let mut read = |jobs: u32| {
+        // Its own session: the plans are made now.
+        let mut session = cluster.admin("shop");
+        session.run("BEGIN");
+        let tuples = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'budget_charges'";
+        for n in 0..jobs {
+            session.run(&format!("SELECT image_gen.generate('cup {n}', model => 'flux-1.1-pro')"));
+        }
+        let read = session.number(tuples);
+        session.run("COMMIT");
+        println!("{jobs} jobs read {read} rows of charges");
+        read
+    };
+    let (few, many) = (read(10), read(40));
+    assert!(few <= 100 && many <= 400, "{few} and {many} rows of charges were read");
+}
