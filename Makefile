@@ -18,13 +18,17 @@ demo: setup install ## launch four shots against a simulated provider, in a thro
 	@demo/run
 
 .PHONY: test
-test: setup unit install ## run all tests, installing the extension first
+test: setup unit inside install ## run all tests, installing the extension first
 	@# They wait more than they work, so more of them than processors run at a time.
 	PG_CONFIG="$$(scripts/pg-config)" RUST_TEST_THREADS=4 cargo test --no-fail-fast -p image_gen_tests
 
 .PHONY: unit
 unit: ## run the tests that need no server
 	cargo test -p image_gen_engine --all-features -p image_gen_simulator -p image_gen_tools
+
+.PHONY: inside
+inside: setup ## run the tests inside a back end; a build with them is installed, which make install replaces
+	@scripts/inside
 
 .PHONY: mcp
 mcp: ## call the four tools through an MCP server from npm (URL=postgresql://user@host/database, with the extension)

@@ -23,6 +23,7 @@
 //! | [`keys`] | provider keys, in the worker's memory only |
 //! | [`settings`] | `image_gen.*` settings |
 //! | [`expansion`] | a call that the parser copied |
+//! | `inside` | tests that run inside a back end |
 //! | [`errors`] | what is wrong with a request → SQLSTATE, message, hint |
 //! | [`plain_errors`] | an error without the lines of what is inside |
 
@@ -45,6 +46,8 @@ mod attach;
 mod attempt;
 mod errors;
 mod expansion;
+#[cfg(any(test, feature = "pg_test"))]
+mod inside;
 mod instance;
 mod keys;
 mod launcher;
@@ -84,5 +87,17 @@ pub extern "C-unwind" fn _PG_init() {
     if unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
         shared::request();
         launcher::register();
+    }
+}
+
+/// What the test framework of pgrx asks for.
+#[cfg(test)]
+pub mod pg_test {
+    /// Nothing to be set up.
+    pub fn setup(_options: Vec<&str>) {}
+
+    /// Lines of the server's configuration.
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        crate::inside::settings()
     }
 }

@@ -440,7 +440,7 @@ fn queueing_under_a_budget_does_not_read_what_was_charged_before() {
            FROM generate_series(1, 50000) n, image_gen.budgets b",
     );
     // What each job and call of a transaction leaves to be posted is not read again by the next one, either.
-    let mut read = |jobs: u32| {
+    let read = |jobs: u32| {
         // Its own session: the plans are made now.
         let mut session = cluster.admin("shop");
         session.run("BEGIN");
