@@ -34,6 +34,10 @@ inside: setup ## run the tests inside a back end; a build with them is installed
 mcp: ## call the four tools through an MCP server from npm (URL=postgresql://user@host/database, with the extension)
 	scripts/mcp "$(URL)"
 
+.PHONY: webhooks
+webhooks: setup install ## send webhooks to a receiver in Python that verifies them with the published library (PyPI)
+	@scripts/webhooks
+
 .PHONY: directus
 directus: install ## let a real CMS (Directus, from npm) fill an attached table through its REST API, in a throw-away server
 	scripts/directus

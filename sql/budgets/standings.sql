@@ -161,7 +161,8 @@ BEGIN
     FROM image_gen.budgets b
     JOIN image_gen_internal.budget_totals t ON t.budget_id = b.id
    CROSS JOIN LATERAL image_gen_internal.limit_at(b, $2) AS l(amount)
-   CROSS JOIN LATERAL (SELECT greatest(t.since, image_gen_internal.period_start(b, $2))) AS s(since)
+   -- Once a budget, and not for each of its charges.
+   CROSS JOIN LATERAL (SELECT greatest(t.since, image_gen_internal.period_start(b, $2)) OFFSET 0) AS s(since)
     LEFT JOIN LATERAL (SELECT sum(c.posted_spent) AS spent, sum(c.posted_reserved) AS reserved FROM image_gen_internal.budget_charges c
                         WHERE s.since > t.since AND c.budget_id = b.id AND c.at >= t.since AND c.at < s.since) old ON true
     LEFT JOIN LATERAL (SELECT sum(c.spent - c.posted_spent) AS spent, sum(c.reserved - c.posted_reserved) AS reserved FROM image_gen_internal.budget_charges c
