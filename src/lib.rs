@@ -60,6 +60,7 @@ mod settings;
 mod shared;
 mod snapshot;
 mod statement;
+mod stores;
 mod submit;
 mod tools;
 mod wake;

@@ -62,6 +62,9 @@ extension_sql_file!(
         plan::styled_prompt,
         image_gen_internal::catalogue_changed,
         image_gen_internal::estimates_changed,
+        stores::read_object,
+        stores::sign_object,
+        stores::store_identity,
         submit::estimate_request,
         submit::shots::read_shots,
         tools::tool_list,
@@ -94,7 +97,8 @@ extension_sql_file!(
 extension_sql_file!("../sql/schema/reuses.sql", name = "schema_reuses", requires = ["schema_callbacks"]);
 extension_sql_file!("../sql/schema/spending.sql", name = "schema_spending", requires = ["schema_reuses"]);
 extension_sql_file!("../sql/schema/invoices.sql", name = "schema_invoices", requires = ["schema_spending"]);
-extension_sql_file!("../sql/catalogue/load.sql", name = "catalogue_load", requires = ["schema_invoices"]);
+extension_sql_file!("../sql/schema/stores.sql", name = "schema_stores", requires = ["schema_invoices"]);
+extension_sql_file!("../sql/catalogue/load.sql", name = "catalogue_load", requires = ["schema_stores"]);
 extension_sql_file!("../sql/catalogue/rules.sql", name = "catalogue_rules", requires = ["catalogue_load"]);
 extension_sql_file!(
     "../sql/catalogue/changes.sql",
@@ -131,7 +135,8 @@ extension_sql_file!("../sql/queue/waiting.sql", name = "queue_waiting", requires
 extension_sql_file!("../sql/queue/retention.sql", name = "queue_retention", requires = ["queue_waiting"]);
 extension_sql_file!("../sql/queue/reviewed.sql", name = "queue_reviewed", requires = ["queue_retention"]);
 extension_sql_file!("../sql/queue/styles.sql", name = "queue_styles", requires = ["queue_reviewed"]);
-extension_sql_file!("../sql/api/operations.sql", name = "api_operations", requires = ["queue_styles"]);
+extension_sql_file!("../sql/queue/copies.sql", name = "queue_copies", requires = ["queue_styles"]);
+extension_sql_file!("../sql/api/operations.sql", name = "api_operations", requires = ["queue_copies"]);
 extension_sql_file!("../sql/api/status.sql", name = "api_status", requires = ["api_operations"]);
 extension_sql_file!("../sql/api/choose.sql", name = "api_choose", requires = ["api_status"]);
 extension_sql_file!("../sql/api/batch.sql", name = "api_batch", requires = ["api_choose"]);
@@ -162,4 +167,5 @@ extension_sql_file!(
     requires = ["schema_attachments"]
 );
 extension_sql_file!("../sql/api/attachments.sql", name = "api_attachments", requires = ["queue_attachments"]);
+extension_sql_file!("../sql/api/stores.sql", name = "api_stores", requires = ["api_attachments"]);
 extension_sql_file!("../sql/grants.sql", name = "grants", finalize);

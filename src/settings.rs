@@ -3,6 +3,8 @@
 use std::ffi::{CStr, CString, c_char, c_void};
 
 use image_gen_engine::egress::{AllowedHosts, Egress};
+use image_gen_engine::http::origin;
+use image_gen_store::{Address, Template};
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
@@ -35,6 +37,9 @@ pub static SECRETS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CStri
 pub static ALLOWED_PROVIDER_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static ALLOWED_IMAGE_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static ALLOWED_WEBHOOK_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+pub static ASSET_STORE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+pub static ASSET_NAME: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+pub static ASSET_PUBLIC_URL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static DEFAULT_MODEL: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"flux-1.1-pro"));
 pub static PREVIEW_WHEN_UNCONFIGURED: GucSetting<bool> = GucSetting::<bool>::new(false);
@@ -83,9 +88,57 @@ unsafe extern "C-unwind" fn check_hosts(
     _extra: *mut *mut c_void,
     _source: pg_sys::GucSource::Type,
 ) -> bool {
-    // SAFETY: Postgres gives a pointer to the new value, which is NULL or NUL-terminated.
-    let list = unsafe { (*value).as_ref().map(|text| CStr::from_ptr(text).to_string_lossy().into_owned()) };
-    let Err(why) = AllowedHosts::parse(&list.unwrap_or_default()) else { return true };
+    // SAFETY: Postgres gives a pointer to the new value.
+    unsafe { check(value, |list| AllowedHosts::parse(list).map(drop)) }
+}
+
+/// Refuses the address of a store that cannot be read, and says why.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_store(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    let read = |text: &str| if text.is_empty() { Ok(()) } else { Address::parse(text).map(drop) };
+    // SAFETY: Postgres gives a pointer to the new value.
+    unsafe { check(value, read) }
+}
+
+/// Refuses a template of names that could give two images one name.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_asset_name(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: Postgres gives a pointer to the new value.
+    unsafe { check(value, |text| Template::parse(text).map(drop)) }
+}
+
+/// Refuses what is no beginning of a URL.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_public_url(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    let read = |text: &str| {
+        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#');
+        let fine = text.is_empty() || origin(text).is_some() && !text.contains(odd) && text.len() <= 1000;
+        if fine { Ok(()) } else { Err("it is not like https://host/folder".to_owned()) }
+    };
+    // SAFETY: Postgres gives a pointer to the new value.
+    unsafe { check(value, read) }
+}
+
+/// Whether a new value can be read; why not is the detail of the error.
+///
+/// # Safety
+/// The value is NULL or NUL-terminated.
+unsafe fn check(value: *mut *mut c_char, read: impl FnOnce(&str) -> Result<(), String>) -> bool {
+    // SAFETY: as above.
+    let text = unsafe { (*value).as_ref().map(|text| CStr::from_ptr(text).to_string_lossy().into_owned()) };
+    let Err(why) = read(&text.unwrap_or_default()) else { return true };
     let why = CString::new(why).unwrap_or_default();
     // SAFETY: a copy in the current memory context, as Postgres's own macro makes it.
     unsafe { pg_sys::GUC_check_errdetail_string = pg_sys::pstrdup(why.as_ptr()) };
@@ -183,6 +236,42 @@ pub fn define() {
                 None,
             );
         }
+    }
+    // SAFETY: the check hooks have the signature that Postgres calls, and do not unwind.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"image_gen.asset_store",
+            c"Where finished images are copied to: s3://bucket/folder, gs://bucket, az://container?account=name or file:///folder; empty keeps none.",
+            c"Options: endpoint, region, style=virtual, keys. Its keys are in image_gen.secrets_file, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for instance.",
+            &ASSET_STORE,
+            GucContext::Sighup,
+            GucFlags::SUPERUSER_ONLY,
+            Some(check_store),
+            None,
+            None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            c"image_gen.asset_name",
+            c"What images are called in image_gen.asset_store; empty is {campaign}/{shot}/{job}.{ext}.",
+            c"Places: campaign, shot, ticket, job, position, sha256, provider, model, date, ext; one of job and sha256 must be there.",
+            &ASSET_NAME,
+            GucContext::Sighup,
+            GucFlags::SUPERUSER_ONLY,
+            Some(check_asset_name),
+            None,
+            None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            c"image_gen.asset_public_url",
+            c"Where everyone can read what is in image_gen.asset_store: what mirror_url begins with.",
+            c"Empty where there is no such place: then asset_url() gives URLs that are good for a while.",
+            &ASSET_PUBLIC_URL,
+            GucContext::Sighup,
+            GucFlags::SUPERUSER_ONLY,
+            Some(check_public_url),
+            None,
+            None,
+        );
     }
     GucRegistry::define_string_guc(
         c"image_gen.default_model",

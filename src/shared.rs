@@ -24,6 +24,8 @@ pub const CALLBACKS: u32 = 8;
 pub const WEBHOOKS: u32 = 16;
 /// Bit of [`Slot::wake`]: the catalogue was changed.
 pub const CATALOGUE: u32 = 32;
+/// Bit of [`Slot::wake`]: an image may have to be copied to a store.
+pub const COPIES: u32 = 64;
 
 /// What a database's sessions and its worker share.
 pub struct Slot {

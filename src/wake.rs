@@ -9,7 +9,7 @@ use std::ffi::c_void;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::shared::{self, CALLBACKS, CANCEL, CATALOGUE, RECONCILE, WEBHOOKS, WORK};
+use crate::shared::{self, CALLBACKS, CANCEL, CATALOGUE, COPIES, RECONCILE, WEBHOOKS, WORK};
 
 /// What this transaction has to tell at COMMIT.
 #[derive(Clone, Copy)]
@@ -117,7 +117,7 @@ pub fn wake(seq: Option<i64>) {
 }
 
 /// Tells the worker at COMMIT that something else has happened: `reconcile`, jobs may have lost their row in the queue;
-/// `callbacks`, one may be due; `webhooks`, a message may be.
+/// `callbacks`, one may be due; `webhooks`, a message may be; `copies`, an image may have to be copied.
 #[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
 fn tell_worker(what: &str) {
     let mut pending = PENDING.get();
@@ -125,6 +125,7 @@ fn tell_worker(what: &str) {
         "reconcile" => RECONCILE,
         "callbacks" => CALLBACKS,
         "webhooks" => WEBHOOKS,
+        "copies" => COPIES,
         _ => 0,
     };
     PENDING.set(pending);

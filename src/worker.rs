@@ -8,6 +8,7 @@ mod callbacks;
 mod clock_jump;
 mod complaints;
 mod config;
+mod copies;
 mod fence;
 mod fold;
 mod helper;
@@ -37,11 +38,12 @@ use image_gen_engine::scheduler::Scheduler;
 use pgrx::prelude::*;
 
 use crate::settings;
-use crate::shared::{CALLBACKS, CANCEL, CATALOGUE, RECONCILE, Slot, WEBHOOKS, WORK};
+use crate::shared::{CALLBACKS, CANCEL, CATALOGUE, COPIES, RECONCILE, Slot, WEBHOOKS, WORK};
 use clock_jump::ClockJump;
 use complaints::Complaints;
 use config::{config, load_keys};
 use helper::Helper;
+pub use io::SignalMask;
 use io::{Command, Io, Load, Report};
 use quarantine::{Quarantine, Turn};
 use queue::{Estimates, Note};
@@ -123,6 +125,8 @@ struct Worker {
     callbacks: Helper,
     /// The process that sends messages to webhooks.
     webhooks: Helper,
+    /// The process that copies images to a store.
+    copies: Helper,
     wall: ClockJump,
 }
 
@@ -153,6 +157,7 @@ impl Worker {
             fenced: None,
             callbacks: callbacks::helper(now),
             webhooks: webhooks::helper(now),
+            copies: copies::helper(now),
             wall: ClockJump::new(),
         }
     }
@@ -193,6 +198,7 @@ impl Worker {
             self.quarantine.wakes(),
             self.callbacks.due(),
             self.webhooks.due(),
+            self.copies.due(),
             self.rewriter.due(),
         ];
         let due = due.into_iter().flatten().fold(self.scheduler.due(), Instant::min);
@@ -342,6 +348,7 @@ impl Worker {
         }
         self.callbacks.tend(now);
         self.webhooks.tend(now);
+        self.copies.tend(now);
         if self.look_for_suspects || rescan {
             self.quarantine.seen(queue::suspects(self.extension)?, now);
             self.look_for_suspects = false;
@@ -384,6 +391,9 @@ impl Worker {
         if told & WEBHOOKS != 0 {
             self.webhooks.want();
         }
+        if told & COPIES != 0 {
+            self.copies.want();
+        }
         if told & RECONCILE != 0 {
             self.upkeep.look_for_lost_rows(1, now);
         }
@@ -407,6 +417,9 @@ impl Worker {
             }
             if webhooks::due(self.extension)?.is_some_and(|due| due < FIRST_RESCAN) {
                 self.webhooks.want();
+            }
+            if copies::due(self.extension)?.is_some_and(|due| due < FIRST_RESCAN) {
+                self.copies.want();
             }
         }
         Ok(())

@@ -168,15 +168,18 @@ TABLE image_gen.campaign_assets (
   parent text COLLATE "C",
   relation text,
   owner regrole NOT NULL,
-  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  mirrored_at timestamp with time zone
 )
   campaign_assets_job_id_position_key UNIQUE (job_id, "position")
   campaign_assets_pkey PRIMARY KEY (id)
   CREATE INDEX campaign_assets_batch ON image_gen.campaign_assets USING btree (batch) WHERE (batch IS NOT NULL)
   CREATE INDEX campaign_assets_campaign ON image_gen.campaign_assets USING btree (campaign, shot)
+  CREATE INDEX campaign_assets_expiring ON image_gen.campaign_assets USING btree (url_expires_at) WHERE ((mirror_url IS NULL) AND (url_expires_at IS NOT NULL))
   CREATE INDEX campaign_assets_parent ON image_gen.campaign_assets USING btree (parent) WHERE (parent IS NOT NULL)
   CREATE INDEX campaign_assets_sha256 ON image_gen.campaign_assets USING btree (sha256)
   CREATE INDEX campaign_assets_ticket ON image_gen.campaign_assets USING btree (ticket)
+  CREATE TRIGGER forget_copies AFTER DELETE ON image_gen.campaign_assets REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.on_assets_deleted()
   CREATE TRIGGER spending_changes BEFORE DELETE ON image_gen.campaign_assets FOR EACH ROW EXECUTE FUNCTION image_gen_internal.on_spending_change() ALWAYS
   CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.campaign_assets FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.on_spending_loss() ALWAYS
   ROW LEVEL SECURITY
@@ -703,6 +706,28 @@ TABLE image_gen_internal.cancel_requests (
 )
   cancel_requests_pkey PRIMARY KEY (seq)
 
+TABLE image_gen_internal.copy_queue (
+  asset_id bigint NOT NULL,
+  policy text NOT NULL DEFAULT 'both'::text,
+  expires_at timestamp with time zone NOT NULL DEFAULT 'infinity'::timestamp with time zone,
+  moves_from bigint,
+  lost boolean NOT NULL DEFAULT false,
+  told boolean NOT NULL DEFAULT false,
+  tries integer NOT NULL DEFAULT 0,
+  due_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  last_error text,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor=70)
+  copy_queue_pkey PRIMARY KEY (asset_id)
+  copy_queue_policy_check CHECK ((policy = ANY (ARRAY['copy'::text, 'both'::text])))
+  CREATE INDEX copy_queue_order ON image_gen_internal.copy_queue USING btree (expires_at, asset_id) WHERE (NOT lost)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING (EXISTS ( SELECT
+   FROM image_gen.campaign_assets a
+  WHERE ((a.id = copy_queue.asset_id) AND ((a.owner)::oid = (image_gen_internal.current_role_oid())::oid))))
+  POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
+
 TABLE image_gen_internal.instance (
   id uuid NOT NULL DEFAULT gen_random_uuid(),
   system text NOT NULL,
@@ -875,6 +900,35 @@ TABLE image_gen_internal.spending_totals (
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING ((owner)::oid = (image_gen_internal.current_role_oid())::oid)
 
+TABLE image_gen_internal.stored_objects (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  store integer NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  sha256 text COLLATE "C" NOT NULL,
+  byte_size bigint NOT NULL,
+  content_type text,
+  instance uuid NOT NULL,
+  stored_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  doomed_at timestamp with time zone,
+  due_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  tries integer NOT NULL DEFAULT 0,
+  last_error text
+)
+  stored_objects_pkey PRIMARY KEY (id)
+  stored_objects_store_fkey FOREIGN KEY (store) REFERENCES image_gen_internal.stores(id)
+  stored_objects_store_name_key UNIQUE (store, name)
+  CREATE INDEX stored_objects_doomed ON image_gen_internal.stored_objects USING btree (due_at) WHERE (doomed_at IS NOT NULL)
+  CREATE INDEX stored_objects_sha256 ON image_gen_internal.stored_objects USING btree (sha256)
+
+TABLE image_gen_internal.stores (
+  id integer NOT NULL GENERATED ALWAYS AS IDENTITY,
+  identity text COLLATE "C" NOT NULL,
+  address text NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  stores_identity_key UNIQUE (identity)
+  stores_pkey PRIMARY KEY (id)
+
 TABLE image_gen_internal.worker_state (
   one boolean NOT NULL DEFAULT true,
   epoch bigint NOT NULL DEFAULT 0,
@@ -903,6 +957,8 @@ VIEW image_gen.callbacks (id bigint, hook bigint, function text, owner regrole, 
 
 VIEW image_gen.capabilities (provider text, model text, task text, parameter text, state text, sent_as text)
 
+VIEW image_gen.copies (asset_id bigint, state text, tries integer, due_at timestamp with time zone, url_expires_at timestamp with time zone, last_error text, created_at timestamp with time zone) WITH (security_invoker=true)
+
 VIEW image_gen.cost_by_campaign (campaign text, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
 
 VIEW image_gen.cost_by_set (set_id text, variants bigint, images bigint, open bigint, final_asset bigint, billed numeric, known_cost numeric, cost_per_final numeric, currency text) WITH (security_invoker=true)
@@ -912,6 +968,8 @@ VIEW image_gen.cost_by_ticket (ticket text, currency text, jobs bigint, images b
 VIEW image_gen.cost_reviews (job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, reserved numeric, owner regrole, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone, age interval)
 
 VIEW image_gen.estimate_calibration (provider text, model text, decile integer, renders bigint, predicted_seconds numeric, taken_seconds numeric, within numeric) WITH (security_invoker=true)
+
+VIEW image_gen.expiring_assets (id bigint, job_id text, campaign text, shot text, provider text, url text, url_expires_at timestamp with time zone, expires_in interval, state text, tries integer, last_error text) WITH (security_invoker=true)
 
 VIEW image_gen.invoice_diff (invoice_id bigint, provider text, period_from timestamp with time zone, period_to timestamp with time zone, remote_id text, job_id text, number integer, what text, invoiced numeric, booked numeric, difference numeric, unknown_costs bigint, currency image_gen.currency) WITH (security_invoker=true)
 
@@ -928,6 +986,8 @@ VIEW image_gen.reservations (job_id text, reserved numeric, reason text, since t
 VIEW image_gen.review_queue (id image_gen.job_id, operation image_gen.operation, why text, error_message text, campaign text, shot text, prompt text, model text, seed image_gen.seed, prompts_tried text[], calls jsonb, spent numeric, cost_source image_gen.cost_source, currency text, owner regrole, claimed_by regrole, claimed_at timestamp with time zone, created_at timestamp with time zone, waiting_since timestamp with time zone) WITH (security_invoker=true)
 
 VIEW image_gen.spending (at timestamp with time zone, owner regrole, campaign text, ticket text, shot text, metadata image_gen.json_object, batch text, operation image_gen.operation, provider text, model text, job_id text, number image_gen.positive, status image_gen.attempt_state, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source image_gen.cost_source, estimated_cost numeric, tokens jsonb, usage jsonb, remote_id text, calls bigint, retries bigint) WITH (security_invoker=true)
+
+VIEW image_gen.stores (id integer, address text, objects bigint, bytes numeric, to_remove bigint, last_error text, created_at timestamp with time zone)
 
 VIEW image_gen.variants (set_id text, asset_id bigint, job_id text, position image_gen.positive, state text, url text, model text, seed bigint, prompt text, billed_cost image_gen.cost, known_cost numeric, currency text, created_at timestamp with time zone) WITH (security_invoker=true)
 
@@ -966,6 +1026,7 @@ DOMAIN image_gen.seed bigint CONSTRAINT seed_check CHECK (((VALUE >= 0) AND (VAL
 DOMAIN image_gen.task text CONSTRAINT task_check CHECK ((VALUE = ANY (ARRAY['generate'::text, 'character'::text, 'img2img'::text, 'inpaint'::text, 'outpaint'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
 
 FUNCTION image_gen.asset_bytes(asset_id bigint) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.asset_url(asset_id bigint, expires interval DEFAULT '@ 1 hour'::interval) RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.attach(relation regclass, prompt text DEFAULT NULL::text, into_column name DEFAULT NULL::name, template text DEFAULT NULL::text, asset_column name DEFAULT NULL::name, key_columns name[] DEFAULT NULL::name[], arguments jsonb DEFAULT '{}'::jsonb, approve boolean DEFAULT false, run_as name DEFAULT NULL::name) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.attached_row() RETURNS trigger VOLATILE
 FUNCTION image_gen.attached_statement() RETURNS trigger VOLATILE
@@ -978,6 +1039,7 @@ FUNCTION image_gen.check_budgets() RETURNS TABLE(budget text, problem text, book
 FUNCTION image_gen.choose_model(needs_text boolean DEFAULT false, photoreal boolean DEFAULT false, draft boolean DEFAULT false, stylized boolean DEFAULT false, editing boolean DEFAULT false, priority text DEFAULT NULL::text, OUT model text, OUT rule text, OUT reason text, OUT configured boolean) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.claim_review(n integer DEFAULT 1, stale interval DEFAULT '@ 30 mins'::interval) RETURNS SETOF image_gen.review_queue VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.classify_request(request text, OUT operation text, OUT arguments jsonb, OUT needs text[], OUT rule text, OUT phrase text, OUT reason text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.copy_assets(at_most bigint DEFAULT NULL::bigint) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET work_mem=64MB SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.create_character(name text, description text, reference_image text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint) RETURNS image_gen.characters VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean, period text, since timestamp with time zone, until timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1101,6 +1163,7 @@ FUNCTION image_gen_internal.estimates_changed() RETURNS trigger VOLATILE
 FUNCTION image_gen_internal.explain_request(operation text, arguments text, max_cost numeric) RETURNS jsonb VOLATILE
 FUNCTION image_gen_internal.fence(pid integer, mode text) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.fence_reason() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.find_object(asset_id bigint, OUT found_id bigint, OUT asset_url text, OUT asset_expires_at timestamp with time zone, OUT address text, OUT name text, OUT byte_size bigint) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.find_styles(caller regrole, names text[]) RETURNS TABLE(name text, style text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.finish(this_epoch bigint, seqs bigint[], statuses text[], codes text[], messages text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.finished_up_to() RETURNS bigint STABLE SET search_path=pg_catalog, pg_temp
@@ -1146,10 +1209,12 @@ FUNCTION image_gen_internal.new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION image_gen_internal.newest_jobs(most integer, statuses text[], of_campaign text, matching jsonb, of_model text, before text) RETURNS TABLE(id text, seq bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_seqscan=off SET enable_bitmapscan=off SET enable_sort=off SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.next_callback_in() RETURNS double precision STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.next_candidates(job image_gen.jobs, progress jsonb) RETURNS TABLE(rank bigint, provider text, circuit text, error_code text, turned_away boolean) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.next_copy_in() RETURNS double precision STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.next_delivery_in() RETURNS double precision STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.next_poll_ms(estimate double precision, elapsed double precision) RETURNS integer IMMUTABLE PARALLEL SAFE
 FUNCTION image_gen_internal.note_attached(of_id bigint, keys jsonb[], states text[], hashes bytea[], jobs text[], codes text[], messages text[], replaced text[], reused boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.note_cost_change() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.on_assets_deleted() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.on_queue_truncate() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.on_spending_change() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.on_spending_loss() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1169,6 +1234,7 @@ FUNCTION image_gen_internal.prune_deliveries() RETURNS void VOLATILE SET search_
 FUNCTION image_gen_internal.prune_jobs(older_than timestamp with time zone, after_seq bigint, at_most integer, OUT pruned integer, OUT last_seq bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET lock_timeout=200ms
 FUNCTION image_gen_internal.pruned_job_id(owner regrole) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.queue_callbacks(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.queue_copies(ids text[], positions integer[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.queue_deliveries(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.queue_derived(requests jsonb, batch text, max_cost numeric) RETURNS TABLE(label text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch_id text) VOLATILE SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
 FUNCTION image_gen_internal.queue_sheet(sheet image_gen.character_sheets, first boolean, cap numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1179,16 +1245,21 @@ FUNCTION image_gen_internal.raise_budget_exceeded(balance image_gen_internal.bud
 FUNCTION image_gen_internal.raise_no_such_batch(batch text) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.raise_no_such_job(id text) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.raise_rule_violation() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.read_object(address text, name text, most bigint) RETURNS bytea STABLE STRICT PARALLEL RESTRICTED
 FUNCTION image_gen_internal.read_shots(shots text, defaults text) RETURNS TABLE(shot text, operation text, arguments text) STABLE
 FUNCTION image_gen_internal.recompute_cost(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.reconcile(this_epoch bigint, in_flight bigint[], after_seq bigint, at_most integer, on_uncertain text, OUT last_seq bigint, OUT first_open bigint, OUT lost bigint[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_account_balance(provider text, amount numeric, credits numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_breakers(rows jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_copies(this_store integer, ids bigint[], names text[], urls text[], hashes text[], sizes bigint[], types text[], widths integer[], heights integer[], were_there boolean[], moved bigint[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_cost(settled_id text, settled_number integer, amount numeric, way text, note text, force boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_deaths(in_hand bigint[]) RETURNS TABLE(seq bigint, job_id text, deaths smallint) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_deliveries(ids text[], statuses integer[], errors text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_failed_copies(ids bigint[], errors text[], gone boolean[]) RETURNS SETOF bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_finished_up_to(to_seq bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_removed(ids bigint[], errors text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_reuses(ids text[], metadata jsonb[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_store(identity text, address text) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_worker_state(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.release_charges(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.release_dependents(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1221,16 +1292,21 @@ FUNCTION image_gen_internal.share_costs(ids text[]) RETURNS void VOLATILE SECURI
 FUNCTION image_gen_internal.sheet_jobs(sheet image_gen.character_sheets) RETURNS TABLE(place integer, shot text, stage text, consistency text, prompt text, job_id text, job_state text, asset_id bigint) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.sheet_shots(sheet image_gen.character_sheets) RETURNS TABLE(place integer, shot text, stage text, consistency text, prompt text) IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.shipped_catalogue() RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION image_gen_internal.sign_object(address text, name text, seconds double precision) RETURNS text STABLE STRICT PARALLEL RESTRICTED
 FUNCTION image_gen_internal.spending_discrepancies() RETURNS TABLE(problem text, booked numeric, computed numeric) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.start_epoch(pid integer, mode text, in_flight_cap integer, cap_reason text, configured text[], on_uncertain text) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.start_worker() RETURNS void VOLATILE STRICT
 FUNCTION image_gen_internal.store_blob(hash text, media_type text, image bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.store_identity(address text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.store_job_input(new_job text, hash text, media_type text, image bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.stored_bytes(asset_id bigint) RETURNS bytea STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.styled_prompt(prompt text, style text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.suspects() RETURNS TABLE(seq bigint, ready_in double precision) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT removed integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.take_callback(OUT id bigint, OUT hook bigint, OUT signature text, OUT owner regrole, OUT event jsonb) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.take_copies(this_store integer, busy bigint[], busy_hashes text[], most integer) RETURNS TABLE(asset_id bigint, job_id text, "position" integer, campaign text, shot text, ticket text, provider text, model text, made_on text, url text, base_url text, sha256 text, content_type text, kept boolean, name text, moves_from bigint, from_address text, from_name text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.take_deliveries(busy bigint[], counts integer[], most integer, each integer) RETURNS TABLE(id text, webhook bigint, url text, key_name text, payload text) VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.take_doomed(busy bigint[], most integer) RETURNS TABLE(id bigint, address text, name text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.take_up(this_epoch bigint, seqs bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.tell_worker(what text) RETURNS void VOLATILE STRICT
 FUNCTION image_gen_internal.template_expression(template text) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1266,6 +1342,7 @@ GRANT USAGE ON DOMAIN image_gen.queue_state TO image_gen_admin, image_gen_review
 GRANT USAGE ON DOMAIN image_gen.seed TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.task TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.asset_bytes TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.asset_url TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.attach TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.attached_row TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.attached_statement TO image_gen_admin, image_gen_user
@@ -1278,6 +1355,7 @@ GRANT EXECUTE ON FUNCTION image_gen.check_budgets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.choose_model TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.claim_review TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.classify_request TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.copy_assets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.cost_report TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.create_character TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.credits TO image_gen_admin, image_gen_user
@@ -1401,6 +1479,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.estimates_changed TO image_gen_work
 GRANT EXECUTE ON FUNCTION image_gen_internal.explain_request TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.fence TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.fence_reason TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.find_object TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.find_styles TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.finish TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.finished_up_to TO image_gen_worker
@@ -1446,10 +1525,12 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.new_job_id TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.newest_jobs TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.next_callback_in TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.next_candidates TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.next_copy_in TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.next_delivery_in TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.next_poll_ms TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.note_attached TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.note_cost_change TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.on_assets_deleted TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_queue_truncate TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_spending_change TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_spending_loss TO image_gen_worker
@@ -1469,6 +1550,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.prune_deliveries TO image_gen_worke
 GRANT EXECUTE ON FUNCTION image_gen_internal.prune_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.pruned_job_id TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_callbacks TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.queue_copies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_deliveries TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_derived TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_sheet TO image_gen_worker
@@ -1479,16 +1561,21 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.raise_budget_exceeded TO image_gen_
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_no_such_batch TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_no_such_job TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_rule_violation TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.read_object TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.read_shots TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.recompute_cost TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.reconcile TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_account_balance TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_breakers TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.record_copies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_cost TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_deaths TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_deliveries TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.record_failed_copies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_finished_up_to TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.record_removed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_reuses TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.record_store TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_worker_state TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.release_charges TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.release_dependents TO image_gen_worker
@@ -1521,16 +1608,21 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.share_costs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.sheet_jobs TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.sheet_shots TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.shipped_catalogue TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.sign_object TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.spending_discrepancies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.start_epoch TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.start_worker TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.store_blob TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.store_identity TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.store_job_input TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.stored_bytes TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.styled_prompt TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.suspects TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.sweep_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.take_callback TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.take_copies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.take_deliveries TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.take_doomed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.take_up TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.tell_worker TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.template_expression TO image_gen_admin, image_gen_user, image_gen_worker
@@ -1566,12 +1658,14 @@ GRANT SELECT ON image_gen.campaign_grants TO image_gen_admin, image_gen_worker
 GRANT SELECT ON image_gen.capabilities TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.character_sheets TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.characters TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.copies TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.cost_by_campaign TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.cost_by_set TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.cost_by_ticket TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.cost_corrections TO image_gen_admin
 GRANT SELECT ON image_gen.cost_reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT SELECT ON image_gen.estimate_calibration TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.expiring_assets TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.finish_hooks TO image_gen_admin
 GRANT SELECT, UPDATE ON image_gen.finish_hooks TO image_gen_worker
 GRANT SELECT ON image_gen.invoice_diff TO image_gen_admin
@@ -1613,6 +1707,7 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.rewrite_rules TO image_gen_adm
 GRANT SELECT ON image_gen.rewrite_rules TO image_gen_user, image_gen_worker
 GRANT SELECT ON image_gen.role_policies TO image_gen_admin
 GRANT SELECT ON image_gen.spending TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.stores TO image_gen_admin
 GRANT SELECT ON image_gen.styles TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.variants TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.webhook_deliveries TO image_gen_worker
@@ -1629,6 +1724,8 @@ GRANT SELECT, UPDATE ON image_gen_internal.budget_totals TO image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen_internal.callback_queue TO image_gen_worker
 GRANT DELETE, SELECT ON image_gen_internal.cancel_requests TO image_gen_worker
 GRANT SELECT ON image_gen_internal.cancel_requests TO image_gen_admin
+GRANT INSERT, SELECT ON image_gen_internal.copy_queue TO image_gen_worker
+GRANT SELECT ON image_gen_internal.copy_queue TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen_internal.counted_attempts TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen_internal.instance TO image_gen_admin
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen_internal.job_dependencies TO image_gen_worker
@@ -1645,12 +1742,17 @@ GRANT SELECT ON image_gen_internal.spending_left_out TO image_gen_admin
 GRANT SELECT ON image_gen_internal.spending_mark TO image_gen_admin
 GRANT SELECT ON image_gen_internal.spending_rows TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen_internal.spending_totals TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen_internal.stored_objects TO image_gen_admin
+GRANT SELECT ON image_gen_internal.stores TO image_gen_admin
 GRANT SELECT ON image_gen_internal.worker_state TO image_gen_admin
 GRANT SELECT, UPDATE ON image_gen_internal.worker_state TO image_gen_worker
 
 SETTING image_gen.allowed_image_hosts string = NULL (sighup)
 SETTING image_gen.allowed_provider_hosts string = NULL (sighup)
 SETTING image_gen.allowed_webhook_hosts string = NULL (sighup)
+SETTING image_gen.asset_name string = NULL (sighup)
+SETTING image_gen.asset_public_url string = NULL (sighup)
+SETTING image_gen.asset_store string = NULL (sighup)
 SETTING image_gen.balance_interval integer = '600' (sighup)
 SETTING image_gen.breaker_failures integer = '5' (sighup)
 SETTING image_gen.budget_lock_timeout integer = '10000' (user)

@@ -166,10 +166,4 @@ COMMENT ON FUNCTION image_gen.cancel(text[]) IS
 'Stops these jobs, as cancel(id) stops one, and returns one row for each id, in the order given. When any of them does not exist, or is another''s and the caller is no administrator, it is
 error 42704 and none is stopped. Jobs that wait for the image of another one of them are canceled as well.';
 
-CREATE FUNCTION image_gen.asset_bytes(asset_id bigint) RETURNS bytea
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT b.bytes FROM image_gen.campaign_assets a JOIN image_gen_internal.blobs b ON b.sha256 = a.sha256 WHERE a.id = $1
-$$;
-COMMENT ON FUNCTION image_gen.asset_bytes(bigint) IS 'The bytes of an asset, or NULL when they are not kept in the database (image_gen.keep_bytes).';
-
 SET LOCAL search_path = image_gen, pg_temp;

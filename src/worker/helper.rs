@@ -8,6 +8,8 @@ use pgrx::prelude::*;
 
 /// Between two starts of it.
 const BETWEEN: Duration = Duration::from_secs(1);
+/// What a process is told so shortly before it ends, it may not have seen.
+const UNSEEN: Duration = Duration::from_secs(3);
 /// While there is no place for another process.
 const NO_PLACE: Duration = Duration::from_secs(60);
 
@@ -19,13 +21,15 @@ pub struct Helper {
     process: Option<DynamicBackgroundWorker>,
     /// There may be something to do.
     wanted: bool,
+    /// When it was last started or woken.
+    told: Instant,
     not_before: Instant,
 }
 
 impl Helper {
     /// None runs.
     pub fn new(name: &'static str, function: &'static str, now: Instant) -> Self {
-        Helper { name, function, process: None, wanted: false, not_before: now }
+        Helper { name, function, process: None, wanted: false, told: now, not_before: now }
     }
 
     /// There may be something to do.
@@ -43,6 +47,7 @@ impl Helper {
         match self.process.as_ref().map(DynamicBackgroundWorker::pid) {
             Some(Ok(pid)) if self.wanted => {
                 self.wanted = false;
+                self.told = now;
                 // SAFETY: the process is looked up under a lock; a latch in PGPROC outlives its process.
                 unsafe {
                     let process = pg_sys::BackendPidGetProc(pid);
@@ -53,8 +58,8 @@ impl Helper {
             }
             Some(Err(BackgroundWorkerStatus::Stopped)) => {
                 self.process = None;
-                // What came while it was ending is found by the next one.
-                self.wanted = true;
+                // What came while it was ending is found by the next one; one that has ended for want of work is not followed by another.
+                self.wanted |= now.saturating_duration_since(self.told) < UNSEEN;
                 self.not_before = now + BETWEEN;
             }
             _ => {}
@@ -78,6 +83,7 @@ impl Helper {
         match process {
             Ok(process) => {
                 self.process = Some(process);
+                self.told = now;
                 self.wanted = false;
             }
             Err(_) => {

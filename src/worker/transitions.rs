@@ -18,8 +18,8 @@ use serde::Serialize;
 use super::io::{Commit, Omission};
 use super::transaction::{Failed, within};
 use super::{trace, user_code};
-use crate::pause;
 use crate::statement::{Argument, Row, Statement, argument};
+use crate::{pause, settings};
 
 /// What the database says to what is to be made durable for a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -597,6 +597,7 @@ fn deliver(jobs: Vec<(&str, &[Picture])>) {
     ];
     thread_local! {
         static DELIVER: Statement = function("insert_assets", &TYPES);
+        static COPY: Statement = function("queue_copies", &[TEXTARRAYOID, INT4ARRAYOID]);
         static KEEP: Statement = function("store_blob", &[TEXTOID, TEXTOID, BYTEAOID]);
     }
     let pictures: Vec<(&str, &Picture)> =
@@ -623,6 +624,13 @@ fn deliver(jobs: Vec<(&str, &[Picture])>) {
         argument(facts().map(|f| f.map(|f| Text(&f.sha256))).collect::<Vec<_>>()),
     ];
     DELIVER.with(|deliver| deliver.run(&arguments, |_| ()));
+    if !settings::text(&settings::ASSET_STORE).is_empty() {
+        let arguments = [
+            argument(pictures.iter().map(|(job, _)| Text(job)).collect::<Vec<_>>()),
+            argument(pictures.iter().map(|(_, picture)| picture.position as i32).collect::<Vec<_>>()),
+        ];
+        COPY.with(|copy| copy.run(&arguments, |_| ()));
+    }
     for (_, picture) in &pictures {
         if let (Some(facts), Some(bytes)) = (&picture.facts, &picture.bytes) {
             let arguments = [

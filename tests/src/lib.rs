@@ -10,6 +10,7 @@
 //! | [`unfinished`] | one job in each state before its end, and how each must end elsewhere |
 //! | [`hostile`] | arguments that mean harm |
 //! | [`history`] | finished jobs of the past, many |
+//! | [`s3`] | a server that speaks S3, and verifies signatures |
 //! | [`sample`] | figures of what was measured |
 //! | [`matrix`] | all kills at all places |
 //! | [`process`] | a process of the server, seen from outside |
@@ -24,6 +25,7 @@ pub mod hostile;
 pub mod matrix;
 pub mod picture;
 pub mod process;
+pub mod s3;
 pub mod sample;
 pub mod session;
 pub mod sim;
@@ -33,6 +35,7 @@ pub mod unfinished;
 pub mod wait;
 
 pub use cluster::{Cluster, Copy, Mode, Options};
+pub use s3::S3;
 pub use session::{Job, Session};
 pub use sim::Sim;
 pub use stage::Stage;

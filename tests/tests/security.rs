@@ -181,6 +181,7 @@ fn users_write_through_the_functions_only() {
             "set_of",
             "sheet_jobs",
             "sheet_shots",
+            "stored_bytes",
             "template_expression",
             "tool_list",
             "tool_status",

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::departure::Departure;
 use super::{Auth, Body, Content, HttpRequest, HttpResponse, Method, Part, TransportError, origin};
-use crate::egress::{Egress, Reach, is_public};
+use crate::egress::{Destination, Egress, Reach, is_public};
 use crate::redact::Redactor;
 use crate::secret::Key;
 
@@ -67,7 +67,7 @@ impl Driver {
         key: Option<&Key>,
         departure: &Departure,
     ) -> Result<HttpResponse, TransportError> {
-        let client = self.client_for(request).map_err(TransportError::Forbidden)?;
+        let client = self.client(request.destination, &request.url).map_err(TransportError::Forbidden)?;
         let mut builder = match request.method {
             Method::Get => client.get(&request.url),
             Method::Post => client.post(&request.url),
@@ -136,13 +136,14 @@ impl Driver {
         response
     }
 
-    /// Refuses what the resolver never sees: other schemes, plain text to strangers, literal addresses.
-    fn client_for(&self, request: &HttpRequest) -> Result<&reqwest::Client, String> {
-        let origin = origin(&request.url).ok_or("not an http(s) URL without user information")?;
+    /// The client for a URL, for those who need more of it than [`Driver::send`]. Refuses what the resolver never sees: other
+    /// schemes, plain text to strangers, literal addresses.
+    pub fn client(&self, destination: Destination, url: &str) -> Result<reqwest::Client, String> {
+        let origin = origin(url).ok_or("not an http(s) URL without user information")?;
         let egress = self.egress.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(match egress.check(request.destination, &origin)? {
-            Reach::Public => &self.public,
-            Reach::Any => &self.any,
+        Ok(match egress.check(destination, &origin)? {
+            Reach::Public => self.public.clone(),
+            Reach::Any => self.any.clone(),
         })
     }
 }

@@ -1,0 +1,131 @@
+-- Where images last: URLs and bytes of what is in a store, what is still to be copied, and moving from one store to another.
+
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+CREATE VIEW image_gen.copies WITH (security_invoker = true) AS
+SELECT c.asset_id, CASE WHEN c.lost THEN 'lost' WHEN c.last_error IS NOT NULL THEN 'failing' ELSE 'waiting' END AS state, c.tries, c.due_at,
+       nullif(c.expires_at, 'infinity') AS url_expires_at, c.last_error, c.created_at
+  FROM image_gen_internal.copy_queue c;
+COMMENT ON VIEW image_gen.copies IS
+'Images that are to be copied to image_gen.asset_store and are not there yet: waiting, failing (tried again at due_at; last_error says why) or lost (nothing is at their URL any more). A copy that is there
+leaves no row: campaign_assets.mirrored_at says since when.';
+
+CREATE VIEW image_gen.expiring_assets WITH (security_invoker = true) AS
+SELECT a.id, a.job_id, a.campaign, a.shot, a.provider, a.url, a.url_expires_at, a.url_expires_at - clock_timestamp() AS expires_in,
+       CASE WHEN c.lost THEN 'lost' WHEN a.url_expires_at <= clock_timestamp() THEN 'expired' WHEN c.asset_id IS NULL THEN 'not_queued'
+            WHEN c.last_error IS NOT NULL THEN 'failing' ELSE 'waiting' END AS state, c.tries, c.last_error
+  FROM image_gen.campaign_assets a LEFT JOIN image_gen_internal.copy_queue c ON c.asset_id = a.id
+ WHERE a.mirror_url IS NULL AND a.url_expires_at IS NOT NULL AND NOT EXISTS (SELECT FROM image_gen_internal.blobs b WHERE b.sha256 = a.sha256);
+COMMENT ON VIEW image_gen.expiring_assets IS
+'Images whose only place is a provider''s URL that ends: waiting for a copy, failing to be copied, not_queued (no store, or made before there was one: see copy_assets()), expired, or lost. Those of the caller.';
+
+CREATE VIEW image_gen.stores AS
+SELECT s.id, s.address, o.objects, o.bytes, o.to_remove, o.last_error, s.created_at
+  FROM image_gen_internal.stores s
+ CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE d.doomed_at IS NULL) AS objects, coalesce(sum(d.byte_size) FILTER (WHERE d.doomed_at IS NULL), 0) AS bytes,
+                            count(*) FILTER (WHERE d.doomed_at IS NOT NULL) AS to_remove, max(d.last_error) AS last_error
+                       FROM image_gen_internal.stored_objects d WHERE d.store = s.id) o;
+COMMENT ON VIEW image_gen.stores IS 'The stores that were ever used: how many objects and bytes are in each, how many are to be removed, and what went wrong with that. For administrators.';
+
+CREATE FUNCTION image_gen_internal.find_object(asset_id bigint, OUT found_id bigint, OUT asset_url text, OUT asset_expires_at timestamptz, OUT address text, OUT name text, OUT byte_size bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  caller regrole := image_gen_internal.caller();
+BEGIN
+  SELECT a.id, a.url, a.url_expires_at, s.address, o.name, o.byte_size INTO found_id, asset_url, asset_expires_at, address, name, byte_size
+    FROM image_gen.campaign_assets a
+    LEFT JOIN image_gen_internal.stored_objects o ON o.sha256 = a.sha256 AND o.doomed_at IS NULL
+    LEFT JOIN image_gen_internal.stores s ON s.id = o.store
+   WHERE a.id = asset_id AND (a.owner = caller OR pg_has_role(caller, 'image_gen_admin', 'member'))
+   ORDER BY o.id DESC LIMIT 1;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.find_object(bigint) IS 'An asset of the caller (or, for administrators, of any role), and where its copy is.';
+
+CREATE FUNCTION image_gen.asset_url(asset_id bigint, expires interval DEFAULT '1 hour') RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  seconds double precision := extract(epoch FROM expires);
+  found record;
+BEGIN
+  IF seconds IS NULL OR seconds < 1 OR seconds > 604800 THEN
+    RAISE EXCEPTION 'expires is %', coalesce(expires::text, 'NULL') USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time from one second to seven days.';
+  END IF;
+  SELECT f.* INTO found FROM image_gen_internal.find_object(asset_id) f;
+  IF found.found_id IS NULL THEN
+    RAISE EXCEPTION 'asset % does not exist, or is not yours', coalesce(asset_id::text, 'NULL') USING ERRCODE = 'undefined_object',
+      HINT = 'SELECT id, shot, url FROM image_gen.campaign_assets lists your images.';
+  ELSIF found.name IS NOT NULL THEN
+    RETURN image_gen_internal.sign_object(found.address, found.name, seconds);
+  ELSIF found.asset_url ~ '^https?://' AND coalesce(found.asset_expires_at, 'infinity') > clock_timestamp() THEN
+    RETURN found.asset_url;
+  END IF;
+  RAISE EXCEPTION 'asset % is in no store', asset_id USING ERRCODE = 'object_not_in_prerequisite_state',
+    HINT = 'image_gen.asset_bytes(id) has its bytes where they are kept in the database; image_gen.copies says whether it is still to be copied.';
+END $$;
+COMMENT ON FUNCTION image_gen.asset_url(bigint, interval) IS
+'A URL with which anyone can read the image of an asset for so long (at most seven days), without a key: signed for its store. While there is no copy, the provider''s own URL. Errors: 42704, 55000.';
+
+CREATE FUNCTION image_gen.asset_bytes(asset_id bigint) RETURNS bytea
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  kept bytea;
+BEGIN
+  SELECT b.bytes INTO kept FROM image_gen.campaign_assets a JOIN image_gen_internal.blobs b ON b.sha256 = a.sha256 WHERE a.id = $1;
+  RETURN coalesce(kept, image_gen_internal.stored_bytes($1));
+END $$;
+COMMENT ON FUNCTION image_gen.asset_bytes(bigint) IS
+'The bytes of an asset: from the database, or else from its store, which may take up to half a minute. NULL when they are in neither (image_gen.keep_bytes, image_gen.asset_store). Error 58030 when the store cannot be read.';
+
+CREATE FUNCTION image_gen_internal.stored_bytes(asset_id bigint) RETURNS bytea
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  found record;
+BEGIN
+  SELECT f.* INTO found FROM image_gen_internal.find_object(asset_id) f;
+  IF found.name IS NULL THEN
+    RETURN NULL;
+  END IF;
+  RETURN image_gen_internal.read_object(found.address, found.name, found.byte_size);
+END $$;
+COMMENT ON FUNCTION image_gen_internal.stored_bytes(bigint) IS 'The bytes of an asset of the caller, from its store; NULL when it is in none.';
+
+CREATE FUNCTION image_gen.copy_assets(at_most bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  address text := current_setting('image_gen.asset_store', true);
+  target integer;
+  queued bigint;
+BEGIN
+  PERFORM image_gen_internal.require_admin(image_gen_internal.caller());
+  IF coalesce(address, '') = '' THEN
+    RAISE EXCEPTION 'there is no store to copy to' USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Set image_gen.asset_store first, and reload.';
+  ELSIF at_most < 1 THEN
+    RAISE EXCEPTION 'at_most is %', at_most USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a number from 1 up, or leave it out.';
+  END IF;
+  target := image_gen_internal.record_store(image_gen_internal.store_identity(address), address);
+  WITH here AS (
+    SELECT o.sha256 FROM image_gen_internal.stored_objects o WHERE o.store = target AND o.doomed_at IS NULL
+  ), elsewhere AS (
+    -- What is in another store is copied once, whoever has it.
+    SELECT min(a.id) AS id, o.id AS moves_from
+      FROM image_gen_internal.stored_objects o JOIN image_gen.campaign_assets a ON a.sha256 = o.sha256
+     WHERE o.store <> target AND o.doomed_at IS NULL GROUP BY o.id
+  ), missing AS (
+    SELECT e.id, e.moves_from, NULL::timestamptz AS ends FROM elsewhere e
+    UNION ALL
+    SELECT a.id, NULL, a.url_expires_at FROM image_gen.campaign_assets a
+     WHERE a.mirrored_at IS NULL AND NOT EXISTS (SELECT FROM image_gen_internal.stored_objects o WHERE o.sha256 = a.sha256 AND o.store <> target AND o.doomed_at IS NULL)
+       AND (a.url_expires_at IS NULL OR a.url_expires_at > clock_timestamp() OR EXISTS (SELECT FROM image_gen_internal.blobs b WHERE b.sha256 = a.sha256))
+  )
+  INSERT INTO image_gen_internal.copy_queue AS c (asset_id, moves_from, expires_at)
+  SELECT DISTINCT ON (m.id) m.id, m.moves_from, coalesce(m.ends, 'infinity') FROM missing m ORDER BY m.id, m.moves_from LIMIT at_most
+  ON CONFLICT ON CONSTRAINT copy_queue_pkey DO UPDATE SET due_at = clock_timestamp(), lost = false, tries = 0, moves_from = excluded.moves_from;
+  GET DIAGNOSTICS queued = ROW_COUNT;
+  PERFORM image_gen_internal.tell_worker('copies');
+  RETURN queued;
+END $$;
+COMMENT ON FUNCTION image_gen.copy_assets(bigint) IS
+'Queues copies of all images that are not in image_gen.asset_store (at most so many), and returns how many: those made before there was a store, those whose copy failed, and those in another store, where each is
+removed after its copy was read back. Can be called again at any time; what is copied stays copied. For administrators.';
+
+SET LOCAL search_path = image_gen, pg_temp;

@@ -1,0 +1,102 @@
+//! What a session asks of a store: a signed URL, and the bytes of an object. Keys are read for the moment, and forgotten.
+//!
+//! A session must be able to stop waiting, and no library of ours may run Postgres's signal handlers: the work is done by a thread of
+//! its own with all signals blocked, and the session waits on its latch meanwhile.
+
+use std::sync::mpsc::{TryRecvError, channel};
+use std::time::Duration;
+
+use image_gen_engine::http::driver::Driver;
+use image_gen_store::{Address, Store};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::keys::Keys;
+use crate::settings;
+use crate::worker::SignalMask;
+
+/// How long a session waits for a store.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Between two looks whether the thread has ended. (It cannot set a latch.)
+const STEP_MS: i64 = 5;
+
+/// What tells a store from others, however it is opened.
+#[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
+pub fn store_identity(address: &str) -> String {
+    Address::parse(address).map_or_else(|why| fail(address, &why), |address| address.identity())
+}
+
+/// A URL with which anyone can read an object for so many seconds.
+#[pg_extern(schema = "image_gen_internal", stable, strict, parallel_restricted)]
+pub fn sign_object(address: &str, name: &str, seconds: f64) -> String {
+    let (lasts, object) = (Duration::from_secs_f64(seconds.clamp(1.0, 604_800.0)), name.to_owned());
+    let signed = with_store(address, move |store| Box::pin(async move { store.sign(&object, lasts).await }));
+    signed.unwrap_or_else(|why| fail(address, &why))
+}
+
+/// The bytes of an object, which has at most so many.
+#[pg_extern(schema = "image_gen_internal", stable, strict, parallel_restricted)]
+pub fn read_object(address: &str, name: &str, most: i64) -> Vec<u8> {
+    let (most, object) = (u64::try_from(most).unwrap_or(0), name.to_owned());
+    let read = with_store(address, move |store| {
+        Box::pin(async move {
+            let read = tokio::time::timeout(LONGEST, store.read(&object, most)).await;
+            read.map_err(|_| format!("no answer within {} s", LONGEST.as_secs()))?
+                .map_err(|why| why.message())
+        })
+    });
+    read.unwrap_or_else(|why| fail(address, &why))
+}
+
+type Work<T> = std::pin::Pin<Box<dyn Future<Output = Result<T, String>>>>;
+
+fn with_store<T: Send + 'static>(
+    address: &str,
+    work: impl FnOnce(Store) -> Work<T> + Send + 'static,
+) -> Result<T, String> {
+    let address = Address::parse(address)?;
+    let keys = Keys::load(&settings::text(&settings::SECRETS_FILE)).0;
+    let driver = Driver::new(settings::egress())?;
+    let store = Store::open(&address, |name| keys.get(name), &driver)?;
+    let (done, result) = channel();
+    let all = SignalMask::block_all();
+    let thread = std::thread::Builder::new().name("image_gen store".into()).spawn(move || {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build();
+        let worked = match runtime {
+            Ok(runtime) => runtime.block_on(work(store)),
+            Err(why) => Err(why.to_string()),
+        };
+        // A session that has given up hears nothing.
+        let _ = done.send(worked);
+    });
+    drop(all);
+    thread.map_err(|e| e.to_string())?;
+    loop {
+        match result.try_recv() {
+            Ok(worked) => {
+                let redactor = driver.redactor();
+                return worked.map_err(|mut why| {
+                    redactor.clean_excerpt(&mut why);
+                    why
+                });
+            }
+            Err(TryRecvError::Disconnected) => return Err("it ended without a word".into()),
+            // SAFETY: this session's own latch, on its main thread.
+            Err(TryRecvError::Empty) => unsafe {
+                let events = (pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH) as i32;
+                pg_sys::WaitLatch(pg_sys::MyLatch, events, STEP_MS as _, pg_sys::PG_WAIT_EXTENSION);
+                pg_sys::ResetLatch(pg_sys::MyLatch);
+                pg_sys::check_for_interrupts!();
+            },
+        }
+    }
+}
+
+fn fail(address: &str, why: &str) -> ! {
+    let place = address.split('?').next().unwrap_or_default();
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_IO_ERROR, format!("{place} cannot be asked: {why}"), "image_gen")
+        .set_hint("An administrator can look at image_gen.asset_store, its keys in image_gen.secrets_file, and image_gen.allowed_provider_hosts.")
+        .report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
+}
