@@ -53,7 +53,7 @@ GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, i
                 image_gen.estimate_calibration, image_gen.batches, image_gen.variants, image_gen.cost_by_set, image_gen.palettes, image_gen.picks, image_gen.lint_rules, image_gen.request_rules TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
   image_gen.generate, image_gen.edit, image_gen.upscale, image_gen.variate, image_gen.transfer_style,
-  image_gen.status(text), image_gen.status(text[]), image_gen_internal.raise_no_such_job, image_gen_internal.queue_standing, image_gen_internal.waiting_for, image_gen_internal.metadata_entry, image_gen_internal.abbreviate, image_gen_internal.newest_jobs, image_gen.recent, image_gen.wait, image_gen.cancel(text), image_gen.cancel(text[]), image_gen.credits, image_gen.asset_bytes, image_gen.asset_url, image_gen_internal.stored_bytes,
+  image_gen.status(text), image_gen.status(text[]), image_gen_internal.raise_no_such_job, image_gen_internal.queue_standing, image_gen_internal.waiting_for, image_gen_internal.metadata_entry, image_gen_internal.abbreviate, image_gen_internal.newest_jobs, image_gen.recent, image_gen.wait, image_gen.cancel(text), image_gen.cancel(text[]), image_gen.credits, image_gen.asset_bytes, image_gen.asset_url, image_gen.store_image, image_gen.drop_image, image_gen_internal.stored_bytes,
   image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen_internal.restate_cost, image_gen_internal.unfolded_jobs, image_gen_internal.unfolded_attempts, image_gen_internal.visible_spending_days, image_gen_internal.edge_attempts, image_gen_internal.visible_reservations, image_gen_internal.visible_cost_reviews,
   image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.build_prompt, image_gen_internal.is_blank_prompt, image_gen.classify_request, image_gen.needs_text,
   image_gen.tool_schemas, image_gen.generate_image, image_gen.get_generation, image_gen.list_recent_generations, image_gen.get_credits, image_gen.settle, image_gen.settle_batch,
@@ -77,7 +77,7 @@ GRANT EXECUTE ON FUNCTION
   TO image_gen_user, image_gen_admin;
 
 -- What is copied to a store.
-GRANT SELECT ON image_gen.copies, image_gen.expiring_assets, image_gen_internal.copy_queue TO image_gen_user, image_gen_admin;
+GRANT SELECT ON image_gen.stored_images, image_gen.copies, image_gen.expiring_assets, image_gen_internal.copy_queue TO image_gen_user, image_gen_admin;
 GRANT SELECT ON image_gen.stores, image_gen_internal.stored_objects, image_gen_internal.stores TO image_gen_admin;
 GRANT EXECUTE ON FUNCTION image_gen.copy_assets TO image_gen_admin;
 GRANT SELECT, INSERT ON image_gen_internal.copy_queue TO image_gen_worker;
@@ -131,6 +131,7 @@ ALTER TABLE image_gen.jobs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.attempts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.campaign_assets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen_internal.blobs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.stored_images ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen_internal.copy_queue ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.reviews ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.picks ENABLE ROW LEVEL SECURITY;
@@ -176,6 +177,8 @@ CREATE POLICY reviewed ON image_gen.reviews FOR SELECT TO image_gen_reviewer
 
 CREATE POLICY own ON image_gen_internal.copy_queue FOR SELECT TO image_gen_user
   USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.id = asset_id AND a.owner = image_gen_internal.current_role_oid()));
+CREATE POLICY own ON image_gen.stored_images FOR SELECT TO image_gen_user USING (owner = image_gen_internal.current_role_oid());
+CREATE POLICY every ON image_gen.stored_images FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen_internal.copy_queue FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY worker ON image_gen_internal.copy_queue TO image_gen_worker USING (true) WITH CHECK (true);
 

@@ -62,6 +62,7 @@ extension_sql_file!(
         plan::styled_prompt,
         image_gen_internal::catalogue_changed,
         image_gen_internal::estimates_changed,
+        stores::inspect_image,
         stores::read_object,
         stores::sign_object,
         stores::store_identity,

@@ -7,10 +7,13 @@ use std::sync::mpsc::{TryRecvError, channel};
 use std::time::Duration;
 
 use image_gen_engine::http::driver::Driver;
+use image_gen_engine::input::{MAX_INPUT_BYTES, STORED};
+use image_gen_engine::picture;
 use image_gen_store::{Address, Store};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::errors::{self, Code};
 use crate::keys::Keys;
 use crate::settings;
 use crate::worker::SignalMask;
@@ -24,6 +27,41 @@ const STEP_MS: i64 = 5;
 #[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
 pub fn store_identity(address: &str) -> String {
     Address::parse(address).map_or_else(|why| fail(address, &why), |address| address.identity())
+}
+
+/// What the bytes of an image are, and what it is called when it is kept.
+#[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
+#[allow(clippy::type_complexity)] // the columns of a row
+pub fn inspect_image(
+    image: &[u8],
+) -> TableIterator<
+    'static,
+    (
+        name!(reference, String),
+        name!(sha256, String),
+        name!(content_type, String),
+        name!(width, Option<i32>),
+        name!(height, Option<i32>),
+    ),
+> {
+    if image.len() > MAX_INPUT_BYTES {
+        let message = format!("the image has {} bytes, and may have {MAX_INPUT_BYTES} at most", image.len());
+        errors::fail(Code::TooLarge, &message, "Store a smaller one: providers take no larger ones.");
+    }
+    match picture::inspect(image) {
+        Ok(facts) => TableIterator::once((
+            format!("{STORED}{}", facts.sha256),
+            facts.sha256,
+            facts.content_type,
+            facts.width.map(|w| w as i32),
+            facts.height.map(|h| h as i32),
+        )),
+        Err(flaw) => errors::fail(
+            Code::Argument,
+            &format!("the image cannot be read: {flaw}"),
+            "Give the bytes of a PNG, JPEG, WebP or GIF.",
+        ),
+    }
 }
 
 /// A URL with which anyone can read an object for so many seconds.

@@ -222,6 +222,14 @@ impl Worker {
                     }
                 }
                 Report::Load(load) => self.loads.push(load),
+                Report::Label(label) => {
+                    let labels = match queue::labels(self.extension, &label.job_id) {
+                        Ok(labels) => labels,
+                        Err(why) => self.note(why),
+                    };
+                    // Without them its bytes go where they always went.
+                    let _ = label.done.send(labels);
+                }
                 Report::Ended { seq, number } => ended.push((seq, number)),
             }
         }
@@ -278,7 +286,7 @@ impl Worker {
     /// only its own job suffers.
     fn load(&mut self) {
         for mut load in std::mem::take(&mut self.loads) {
-            let bytes = match queue::bytes(self.extension, &load.sha256) {
+            let bytes = match queue::image(self.extension, &load.sha256) {
                 Ok(bytes) => bytes,
                 Err(Failed::Error(_)) if load.failures < LOAD_TRIES => {
                     load.failures += 1;

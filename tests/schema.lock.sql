@@ -580,6 +580,22 @@ TABLE image_gen.role_policies (
   role_policies_allowed_options_check CHECK (((array_position(allowed_options, NULL::text) IS NULL) AND (cardinality(allowed_options) <= 1000)))
   role_policies_pkey PRIMARY KEY (role)
 
+TABLE image_gen.stored_images (
+  owner regrole NOT NULL,
+  sha256 text COLLATE "C" NOT NULL,
+  reference text NOT NULL DEFAULT ('image-gen:sha256:'::text || sha256),
+  content_type text NOT NULL,
+  width integer,
+  height integer,
+  byte_size bigint NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  stored_images_pkey PRIMARY KEY (sha256, owner)
+  CREATE INDEX stored_images_owner ON image_gen.stored_images USING btree (owner, created_at)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING ((owner)::oid = (image_gen_internal.current_role_oid())::oid)
+
 TABLE image_gen.styles (
   owner regrole NOT NULL,
   name text COLLATE "C" NOT NULL,
@@ -1046,6 +1062,7 @@ FUNCTION image_gen.credits() RETURNS TABLE(scope text, currency text, spent nume
 FUNCTION image_gen.derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen.detach(attachment bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_character(name text) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.drop_image(reference text) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_on_finish(id bigint) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_role_policy(role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_style(name text) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1090,6 +1107,7 @@ FUNCTION image_gen.settle_cost(job_id text, number integer, billed_cost numeric,
 FUNCTION image_gen.sheet_report(sheet text) RETURNS TABLE(stage text, shot text, id text, status text, error_code text, asset_id bigint, url text, model text, seed bigint, billed_cost numeric, consistency_mode text, measured_by text, distance numeric, note text) VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.status(id text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.status(ids text[]) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.store_image(image bytea) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.styled_prompt(prompt text, style text) RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.tool_schemas() RETURNS TABLE(tool text, description text, input_schema jsonb, output_schema jsonb) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -1177,6 +1195,7 @@ FUNCTION image_gen_internal.inherit_inputs(new_jobs text[], parents text[]) RETU
 FUNCTION image_gen_internal.input_location(reference text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.input_references(parameters jsonb) RETURNS TABLE(role text, reference text) IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.insert_assets(ids text[], positions integer[], urls text[], lifetimes bigint[], seeds bigint[], widths integer[], heights integer[], content_types text[], byte_sizes bigint[], hashes text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.inspect_image(image bytea) RETURNS TABLE(reference text, sha256 text, content_type text, width integer, height integer) IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.instance_id() RETURNS uuid STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.instance_identity() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
 FUNCTION image_gen_internal.is_blank_prompt(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
@@ -1214,6 +1233,7 @@ FUNCTION image_gen_internal.next_delivery_in() RETURNS double precision STABLE S
 FUNCTION image_gen_internal.next_poll_ms(estimate double precision, elapsed double precision) RETURNS integer IMMUTABLE PARALLEL SAFE
 FUNCTION image_gen_internal.note_attached(of_id bigint, keys jsonb[], states text[], hashes bytea[], jobs text[], codes text[], messages text[], replaced text[], reused boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.note_cost_change() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.object_place(hash text, OUT address text, OUT name text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.on_assets_deleted() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.on_queue_truncate() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.on_spending_change() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1251,7 +1271,7 @@ FUNCTION image_gen_internal.recompute_cost(recounted_id text) RETURNS void VOLAT
 FUNCTION image_gen_internal.reconcile(this_epoch bigint, in_flight bigint[], after_seq bigint, at_most integer, on_uncertain text, OUT last_seq bigint, OUT first_open bigint, OUT lost bigint[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_account_balance(provider text, amount numeric, credits numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_breakers(rows jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.record_copies(this_store integer, ids bigint[], names text[], urls text[], hashes text[], sizes bigint[], types text[], widths integer[], heights integer[], were_there boolean[], moved bigint[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_copies(this_store integer, ids bigint[], names text[], urls text[], hashes text[], sizes bigint[], types text[], widths integer[], heights integer[], were_there boolean[], moved bigint[], keeps_bytes boolean) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_cost(settled_id text, settled_number integer, amount numeric, way text, note text, force boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_deaths(in_hand bigint[]) RETURNS TABLE(seq bigint, job_id text, deaths smallint) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_deliveries(ids text[], statuses integer[], errors text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1260,6 +1280,7 @@ FUNCTION image_gen_internal.record_finished_up_to(to_seq bigint) RETURNS void VO
 FUNCTION image_gen_internal.record_removed(ids bigint[], errors text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_reuses(ids text[], metadata jsonb[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_store(identity text, address text) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_upload(made_by text, identity text, address text, object_name text, object_url text, number integer) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_worker_state(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.release_charges(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.release_dependents(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1362,6 +1383,7 @@ GRANT EXECUTE ON FUNCTION image_gen.credits TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.derive_seed TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.detach TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.drop_character TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.drop_image TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.drop_on_finish TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.drop_role_policy TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.drop_style TO image_gen_admin, image_gen_user
@@ -1406,6 +1428,7 @@ GRANT EXECUTE ON FUNCTION image_gen.settle_cost TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.sheet_report TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.status(id text) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.status(ids text[]) TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.store_image TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.styled_prompt TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.tool_schemas TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.transfer_style TO image_gen_admin, image_gen_user
@@ -1493,6 +1516,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.inherit_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.input_location TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.input_references TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.insert_assets TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.inspect_image TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.instance_id TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.instance_identity TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_blank_prompt TO image_gen_admin, image_gen_user, image_gen_worker
@@ -1530,6 +1554,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.next_delivery_in TO image_gen_worke
 GRANT EXECUTE ON FUNCTION image_gen_internal.next_poll_ms TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.note_attached TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.note_cost_change TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.object_place TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_assets_deleted TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_queue_truncate TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_spending_change TO image_gen_worker
@@ -1576,6 +1601,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.record_finished_up_to TO image_gen_
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_removed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_reuses TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_store TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.record_upload TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_worker_state TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.release_charges TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.release_dependents TO image_gen_worker
@@ -1707,6 +1733,7 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.rewrite_rules TO image_gen_adm
 GRANT SELECT ON image_gen.rewrite_rules TO image_gen_user, image_gen_worker
 GRANT SELECT ON image_gen.role_policies TO image_gen_admin
 GRANT SELECT ON image_gen.spending TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.stored_images TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.stores TO image_gen_admin
 GRANT SELECT ON image_gen.styles TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.variants TO image_gen_admin, image_gen_user

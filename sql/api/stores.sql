@@ -89,6 +89,51 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen_internal.stored_bytes(bigint) IS 'The bytes of an asset of the caller, from its store; NULL when it is in none.';
 
+CREATE FUNCTION image_gen.store_image(image bytea) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  caller regrole := image_gen_internal.caller();
+  looked record;
+BEGIN
+  IF image IS NULL THEN
+    RAISE EXCEPTION 'image is NULL' USING ERRCODE = 'null_value_not_allowed', HINT = 'Give the bytes of a PNG, JPEG, WebP or GIF.';
+  END IF;
+  SELECT i.* INTO looked FROM image_gen_internal.inspect_image(image) i;
+  INSERT INTO image_gen.stored_images (owner, sha256, content_type, width, height, byte_size)
+  VALUES (caller, looked.sha256, looked.content_type, looked.width, looked.height, octet_length(image)) ON CONFLICT ON CONSTRAINT stored_images_pkey DO NOTHING;
+  LOOP
+    PERFORM image_gen_internal.store_blob(looked.sha256, looked.content_type, image);
+    -- Those that are there already may be about to go: held until COMMIT, or written again.
+    PERFORM FROM image_gen_internal.blobs b WHERE b.sha256 = looked.sha256 FOR KEY SHARE;
+    EXIT WHEN FOUND;
+  END LOOP;
+  RETURN looked.reference;
+END $$;
+COMMENT ON FUNCTION image_gen.store_image(bytea) IS
+'Keeps an image of one''s own (PNG, JPEG, WebP or GIF of at most 25 MB) for jobs, and returns its reference: image => image_gen.store_image(...), or in any later call. The same image is kept once. drop_image() removes
+it. Errors: 22023 for what is no image, 54000 for one that is too large.';
+
+CREATE FUNCTION image_gen.drop_image(reference text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  hash text := CASE WHEN drop_image.reference LIKE 'image-gen:sha256:%' THEN substr(drop_image.reference, 18) END;
+BEGIN
+  DELETE FROM image_gen.stored_images i WHERE i.sha256 = hash AND i.owner = image_gen_internal.caller();
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  -- As images that came with jobs: they go when those jobs were canceled or pruned. The first row is seen to at once.
+  INSERT INTO image_gen_internal.job_inputs (sha256, job_id)
+  SELECT hash, u.job FROM (SELECT 'dropped' AS job
+                           UNION ALL
+                           SELECT q.job_id FROM image_gen_internal.queue q JOIN image_gen.jobs j ON j.id = q.job_id
+                            WHERE q.owner = image_gen_internal.caller() AND strpos(j.parameters::text, hash) > 0) u
+  ON CONFLICT ON CONSTRAINT job_inputs_pkey DO NOTHING;
+  RETURN true;
+END $$;
+COMMENT ON FUNCTION image_gen.drop_image(text) IS
+'Removes an image that store_image() has kept for the caller; false when there is none. Its bytes go when nothing else has them: no other role, no asset, and no job in the queue.';
+
 CREATE FUNCTION image_gen.copy_assets(at_most bigint DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

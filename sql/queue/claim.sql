@@ -11,7 +11,8 @@ BEGIN
     RETURN jsonb_build_object('stored', substr(reference, 18));
   ELSIF reference LIKE 'asset:%' OR reference LIKE 'job:%' THEN
     SELECT jsonb_strip_nulls(jsonb_build_object(
-             'stored', (SELECT b.sha256 FROM image_gen_internal.blobs b WHERE b.sha256 = a.sha256),
+             'stored', CASE WHEN EXISTS (SELECT FROM image_gen_internal.blobs b WHERE b.sha256 = a.sha256)
+                              OR (image_gen_internal.object_place(a.sha256)).name IS NOT NULL THEN a.sha256 END,
              'url', (SELECT u FROM unnest(ARRAY[a.mirror_url, a.url]) u WHERE u ~ '^https?://' LIMIT 1)))
       INTO place
       FROM image_gen.campaign_assets a

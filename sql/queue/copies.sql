@@ -31,6 +31,26 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen_internal.queue_copies(text[], integer[]) IS 'Queues copies of images in the transaction that writes their assets.';
 
+CREATE FUNCTION image_gen_internal.record_upload(made_by text, identity text, address text, object_name text, object_url text, number integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO image_gen_internal.stored_objects AS o (store, name, sha256, byte_size, content_type, instance)
+  SELECT image_gen_internal.record_store(identity, address), object_name, a.sha256, a.byte_size, a.content_type, image_gen_internal.instance_id()
+    FROM image_gen.campaign_assets a WHERE a.job_id = made_by AND a.position = number
+  ON CONFLICT ON CONSTRAINT stored_objects_store_name_key DO UPDATE SET doomed_at = NULL, last_error = NULL WHERE o.doomed_at IS NOT NULL;
+  UPDATE image_gen.campaign_assets a SET mirror_url = object_url, mirrored_at = clock_timestamp() WHERE a.job_id = made_by AND a.position = number;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.record_upload(text, text, text, text, text, integer) IS 'Writes down that an image was in a store, and read back, before its job ended: in the transaction that ends it.';
+
+CREATE FUNCTION image_gen_internal.object_place(hash text, OUT address text, OUT name text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  SELECT s.address, o.name INTO address, name
+    FROM image_gen_internal.stored_objects o JOIN image_gen_internal.stores s ON s.id = o.store
+   WHERE o.sha256 = hash AND o.doomed_at IS NULL ORDER BY o.id DESC LIMIT 1;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.object_place(text) IS 'Where an image is in a store.';
+
 CREATE FUNCTION image_gen_internal.next_copy_in() RETURNS double precision
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -87,8 +107,10 @@ COMMENT ON FUNCTION image_gen_internal.take_copies(integer, bigint[], text[], in
 'Takes images that are to be copied, those first whose URL ends first, and none that are under way (busy, or of busy_hashes). name: what the store has it as already. The next try is written down before this one.';
 
 CREATE FUNCTION image_gen_internal.record_copies(this_store integer, ids bigint[], names text[], urls text[], hashes text[], sizes bigint[], types text[], widths integer[], heights integer[],
-                                   were_there boolean[], moved bigint[]) RETURNS void
+                                   were_there boolean[], moved bigint[], keeps_bytes boolean) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  idle text[];
 BEGIN
   INSERT INTO image_gen_internal.stored_objects AS o (store, name, sha256, byte_size, content_type, instance, doomed_at)
   -- An asset that was deleted meanwhile has no use for it.
@@ -112,9 +134,17 @@ BEGIN
     FROM unnest(moved, were_there) AS i(moved, was_there) WHERE o.id = i.moved AND NOT i.was_there AND o.store <> this_store;
   DELETE FROM image_gen_internal.stored_objects o USING unnest(moved, were_there) AS i(moved, was_there) WHERE o.id = i.moved AND i.was_there AND o.store <> this_store;
   DELETE FROM image_gen_internal.copy_queue c WHERE c.asset_id = ANY (ids);
+  IF NOT keeps_bytes THEN
+    -- They were here because the store was out. A session that is just queueing a job with one of them holds it.
+    idle := ARRAY(SELECT l.sha256 FROM image_gen_internal.blobs l WHERE l.sha256 = ANY (hashes) ORDER BY l.sha256 FOR UPDATE SKIP LOCKED);
+    DELETE FROM image_gen_internal.blobs b
+     WHERE b.sha256 = ANY (idle)
+       AND NOT EXISTS (SELECT FROM image_gen_internal.job_inputs i WHERE i.sha256 = b.sha256)
+       AND NOT EXISTS (SELECT FROM image_gen.stored_images s WHERE s.sha256 = b.sha256);
+  END IF;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.record_copies(integer, bigint[], text[], text[], text[], bigint[], text[], integer[], integer[], boolean[], bigint[]) IS
-'Writes down copies that were read back and found right. moved: the objects that they replace, which are removed unless the copy was there before.';
+COMMENT ON FUNCTION image_gen_internal.record_copies(integer, bigint[], text[], text[], text[], bigint[], text[], integer[], integer[], boolean[], bigint[], boolean) IS
+'keeps_bytes: the database keeps all bytes as well. Writes down copies that were read back and found right. moved: the objects that they replace, which are removed unless the copy was there before.';
 
 CREATE FUNCTION image_gen_internal.record_failed_copies(ids bigint[], errors text[], gone boolean[]) RETURNS SETOF bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

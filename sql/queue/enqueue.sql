@@ -38,6 +38,7 @@ BEGIN
       IF NOT FOUND
          -- What came along with the job that is made again.
          AND NOT EXISTS (SELECT FROM image_gen_internal.job_inputs i WHERE i.job_id = one.parent AND one.reference = 'image-gen:sha256:' || i.sha256)
+         AND NOT EXISTS (SELECT FROM image_gen.stored_images s WHERE s.sha256 = substr(one.reference, 18) AND (s.owner = caller OR sees_all) AND one.reference LIKE 'image-gen:sha256:%')
       THEN
         RAISE EXCEPTION '%: "%" does not exist, or is not yours', one.role, one.reference USING ERRCODE = 'undefined_object',
           HINT = 'SELECT id, shot, url FROM image_gen.campaign_assets lists your images.';

@@ -96,10 +96,11 @@ BEGIN
    WHERE i.sha256 = ANY (candidates) AND NOT EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = i.job_id AND j.status <> 'canceled');
   DELETE FROM image_gen_internal.blobs b
    WHERE b.sha256 = ANY (candidates) AND NOT EXISTS (SELECT FROM image_gen_internal.job_inputs i WHERE i.sha256 = b.sha256)
-     AND NOT EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = b.sha256);
+     AND NOT EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = b.sha256)
+     AND NOT EXISTS (SELECT FROM image_gen.stored_images s WHERE s.sha256 = b.sha256);
   GET DIAGNOSTICS removed = ROW_COUNT;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.sweep_inputs(text, integer) IS
-'Removes the bytes of images that came with jobs that were canceled or pruned, where no other job and no asset has the same. Looks at so many after a hash; last_hash is NULL when there are none.';
+'Removes the bytes of images that came with jobs that were canceled or pruned, where no other job, no asset and no role (store_image) has the same. Looks at so many after a hash; last_hash is NULL when there are none.';
 
 SET LOCAL search_path = image_gen, pg_temp;

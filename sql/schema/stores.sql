@@ -74,6 +74,29 @@ COMMENT ON COLUMN image_gen_internal.copy_queue.due_at IS 'Not tried before: 5 s
 COMMENT ON COLUMN image_gen_internal.copy_queue.last_error IS 'Of the last try.';
 COMMENT ON COLUMN image_gen_internal.copy_queue.created_at IS 'When it was queued.';
 
+CREATE TABLE image_gen.stored_images (
+  owner        regrole NOT NULL,
+  sha256       text COLLATE "C" NOT NULL,
+  reference    text NOT NULL GENERATED ALWAYS AS ('image-gen:sha256:' || sha256) STORED,
+  content_type text NOT NULL,
+  width        integer,
+  height       integer,
+  byte_size    bigint NOT NULL,
+  created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (sha256, owner)
+);
+CREATE INDEX stored_images_owner ON image_gen.stored_images (owner, created_at);
+COMMENT ON TABLE image_gen.stored_images IS 'Images of one''s own that are kept for jobs: see store_image().';
+COMMENT ON COLUMN image_gen.stored_images.owner IS 'The role that stored it.';
+COMMENT ON COLUMN image_gen.stored_images.sha256 IS 'Of the bytes, hexadecimal.';
+COMMENT ON COLUMN image_gen.stored_images.reference IS 'What a job is given, as its image or reference image.';
+COMMENT ON COLUMN image_gen.stored_images.content_type IS 'From the bytes.';
+COMMENT ON COLUMN image_gen.stored_images.width IS 'Pixels, from the bytes.';
+COMMENT ON COLUMN image_gen.stored_images.height IS 'Pixels, from the bytes.';
+COMMENT ON COLUMN image_gen.stored_images.byte_size IS 'Bytes.';
+COMMENT ON COLUMN image_gen.stored_images.created_at IS 'When it was first stored.';
+
+SELECT pg_catalog.pg_extension_config_dump('image_gen.stored_images', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen_internal.stores', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen_internal.stores_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen_internal.stored_objects', '');

@@ -22,7 +22,8 @@ use crate::keys::Keys;
 use crate::{pause, settings};
 use queue::Taken;
 pub use queue::due;
-use work::{Hands, Outcome, Target, Task};
+pub use work::Target;
+use work::{Hands, Outcome, Task};
 
 /// Images that are on their way at a time: of each a few megabytes are in memory, or all of it where the database has it.
 const MOST: usize = 4;

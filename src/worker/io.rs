@@ -8,6 +8,7 @@ mod follow;
 mod local;
 mod rate_limiter;
 mod renders;
+mod uploads;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use super::trace::Watched;
 use super::transitions::Verdict;
 use super::wait_set::{WaitSet, WakeHandle};
 use crate::keys::Keys;
+pub use uploads::{Label, Labels};
 
 /// From the main thread to the network thread.
 #[derive(Debug)]
@@ -60,6 +62,8 @@ pub enum Report {
     Commit(Commit),
     /// Read the bytes of an image.
     Load(Load),
+    /// Read what names of objects are made from.
+    Label(Label),
     /// Look for a softer prompt.
     Rewrite(Rewrite),
     /// The health of these has changed.
@@ -107,7 +111,21 @@ pub struct Load {
     /// How often reading it has failed.
     pub failures: u32,
     /// Told the bytes, or that there are none.
-    pub done: oneshot::Sender<Option<Vec<u8>>>,
+    pub done: oneshot::Sender<Option<Loaded>>,
+}
+
+/// Where an image is that a job needs.
+#[derive(Debug)]
+pub enum Loaded {
+    /// Here.
+    Bytes(Vec<u8>),
+    /// In a store.
+    Object {
+        /// Of the store.
+        address: String,
+        /// Of the object.
+        name: String,
+    },
 }
 
 /// What can be left out of entries that cannot be written.
@@ -243,6 +261,12 @@ pub struct Config {
     pub egress: Egress,
     /// `image_gen.keep_bytes` = all
     pub keep_all_bytes: bool,
+    /// `image_gen.asset_store`
+    pub asset_store: String,
+    /// `image_gen.asset_name`
+    pub asset_name: String,
+    /// `image_gen.asset_public_url`
+    pub asset_public_url: String,
     /// `image_gen.preview_when_unconfigured`
     pub preview_when_unconfigured: bool,
     /// `image_gen.on_uncertain` = retry
@@ -346,6 +370,7 @@ struct IoContext {
     computing: Arc<Semaphore>,
     local: local::Local,
     renders: renders::History,
+    uploads: uploads::Uploads,
 }
 
 impl IoContext {
@@ -412,6 +437,7 @@ async fn dispatch(
         computing,
         local,
         renders: renders::History::default(),
+        uploads: uploads::Uploads::default(),
     });
     let mut cancels: HashMap<i64, Arc<Notify>> = HashMap::new();
     while let Some(command) = inbox.recv().await {
@@ -451,6 +477,7 @@ async fn dispatch(
                 context.driver.redact(context.driver.redactor().with(config.keys.all()));
                 context.local.forget();
                 context.balances.forget();
+                context.uploads.forget();
                 let changes = context.access.forget_accounts();
                 if !changes.is_empty() {
                     context.report(Report::Health(changes)).await;

@@ -4,11 +4,11 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use image_gen_engine::run::{Entry, JobStatus, Picture};
+use image_gen_engine::run::{Entry, JobStatus, Picture, Stored};
 use pgrx::JsonB;
 use pgrx::datum::IntoDatum;
 use pgrx::pg_sys::{
-    BOOLARRAYOID, BYTEAOID, FLOAT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8OID, JSONBARRAYOID,
+    BOOLARRAYOID, BYTEAOID, FLOAT8ARRAYOID, INT4ARRAYOID, INT4OID, INT8ARRAYOID, INT8OID, JSONBARRAYOID,
     NUMERICARRAYOID, TEXTARRAYOID, TEXTOID,
 };
 use pgrx::prelude::*;
@@ -598,6 +598,8 @@ fn deliver(jobs: Vec<(&str, &[Picture])>) {
     thread_local! {
         static DELIVER: Statement = function("insert_assets", &TYPES);
         static COPY: Statement = function("queue_copies", &[TEXTARRAYOID, INT4ARRAYOID]);
+        static UPLOADED: Statement =
+            function("record_upload", &[TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID]);
         static KEEP: Statement = function("store_blob", &[TEXTOID, TEXTOID, BYTEAOID]);
     }
     let pictures: Vec<(&str, &Picture)> =
@@ -624,10 +626,19 @@ fn deliver(jobs: Vec<(&str, &[Picture])>) {
         argument(facts().map(|f| f.map(|f| Text(&f.sha256))).collect::<Vec<_>>()),
     ];
     DELIVER.with(|deliver| deliver.run(&arguments, |_| ()));
-    if !settings::text(&settings::ASSET_STORE).is_empty() {
+    for (job, picture) in &pictures {
+        if let Some(Stored { identity, address, name, url }) = &picture.stored {
+            let texts = [Text(job), Text(identity), Text(address), Text(name), Text(url)];
+            let mut arguments: Vec<Argument> = texts.into_iter().map(argument).collect();
+            arguments.push(argument(picture.position as i32));
+            UPLOADED.with(|uploaded| uploaded.run(&arguments, |_| ()));
+        }
+    }
+    let rest = || pictures.iter().filter(|(_, picture)| picture.stored.is_none());
+    if rest().next().is_some() && !settings::text(&settings::ASSET_STORE).is_empty() {
         let arguments = [
-            argument(pictures.iter().map(|(job, _)| Text(job)).collect::<Vec<_>>()),
-            argument(pictures.iter().map(|(_, picture)| picture.position as i32).collect::<Vec<_>>()),
+            argument(rest().map(|(job, _)| Text(job)).collect::<Vec<_>>()),
+            argument(rest().map(|(_, picture)| picture.position as i32).collect::<Vec<_>>()),
         ];
         COPY.with(|copy| copy.run(&arguments, |_| ()));
     }

@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use image::{ImageFormat, Rgb, RgbImage};
 use image_gen_tests::cluster::give_to_server;
 use image_gen_tests::process::kill9;
 use image_gen_tests::s3::{BUCKET, REGION, SECRET, files};
@@ -123,7 +127,8 @@ fn a_launch_is_copied_to_a_store_that_verifies_signatures_and_nothing_is_rendere
 #[test]
 fn a_wrong_key_a_wrong_region_a_wrong_clock_and_an_outage_delay_copies_and_nothing_else() {
     let s3 = S3::start();
-    let mut wrong = options(&s3.address().replace(REGION, "us-east-1"), &[]);
+    let nameless = format!("{}&keys=R2", s3.address());
+    let mut wrong = options(&nameless, &[]);
     for (name, value) in &mut wrong.env {
         if name == "AWS_SECRET_ACCESS_KEY" {
             value.push('x');
@@ -142,6 +147,13 @@ fn a_wrong_key_a_wrong_region_a_wrong_clock_and_an_outage_delay_copies_and_nothi
             errors.first().filter(|error| error.contains(what)).cloned()
         })
     };
+    // Without a key nothing is asked of anyone.
+    says("there is no key R2_ACCESS_KEY_ID");
+    assert_eq!(s3.requests(), 0);
+    stage
+        .cluster
+        .configure(&format!("image_gen.asset_store = '{}'", s3.address().replace(REGION, "us-east-1")));
+    stage.cluster.reload();
     says("AuthorizationHeaderMalformed");
     stage.cluster.configure(&format!("image_gen.asset_store = '{}'", s3.address()));
     stage.cluster.reload();
@@ -330,4 +342,141 @@ fn a_setting_that_cannot_be_right_is_refused_with_the_reason() {
     stage.sentinel();
     assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.copy_queue"), 0);
     assert_eq!(admin.text("SELECT state FROM image_gen.expiring_assets"), "not_queued");
+}
+
+/// A PNG of about so many bytes that nothing makes smaller, another one for each seed.
+fn noise(bytes: u32, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let side = (f64::from(bytes) / 3.0).sqrt() as u32;
+    let picture = RgbImage::from_fn(side, side, |_, _| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        Rgb([state as u8, (state >> 8) as u8, (state >> 16) as u8])
+    });
+    let mut file = Cursor::new(vec![]);
+    picture.write_to(&mut file, ImageFormat::Png).unwrap();
+    file.into_inner()
+}
+
+/// OpenAI answers prompts of these numbers with images of this size.
+fn answer_with_noise(stage: &Stage, numbers: std::ops::Range<u64>, bytes: u32) {
+    for n in numbers {
+        let image = STANDARD.encode(noise(bytes, n + 1));
+        stage.sim.rule(json!({"provider": "openai", "phase": "submit", "prompt_contains": format!("noise {n}."), "times": 1,
+            "fault": {"kind": "status", "code": 200, "body": {"created": 1, "data": [{"b64_json": image}]}}}));
+    }
+}
+
+#[test]
+fn bytes_that_came_inline_go_to_the_store_without_passing_through_the_wal() {
+    const IMAGES: i64 = 12;
+    let s3 = S3::start();
+    let stage = Stage::with(options(&s3.address(), &["autovacuum = off"]));
+    let (mut admin, mut alice) = (stage.admin(), stage.alice());
+    answer_with_noise(&stage, 0..12, 1_500_000);
+    // The first job after a checkpoint writes whole pages.
+    let id = alice.generate_with("prompt => 'warm', model => 'gpt-image'");
+    alice.all_succeed(&[id]);
+    let before = admin.text("SELECT pg_current_wal_lsn()");
+    let ids: Vec<String> = (0..IMAGES)
+        .map(|n| alice.generate_with(&format!("prompt => 'noise {n}.', model => 'gpt-image'")))
+        .collect();
+    alice.all_succeed(&ids);
+    let wal = admin.number(&format!("SELECT (pg_current_wal_lsn() - '{before}'::pg_lsn)::bigint")) / IMAGES;
+    println!(
+        "{wal} bytes of WAL for an image of {} bytes",
+        admin.text("SELECT max(byte_size) FROM image_gen.campaign_assets")
+    );
+    assert!(wal <= 30_000, "{wal} bytes of WAL an image");
+    // They were there when their jobs ended.
+    assert_eq!(
+        alice.number("SELECT count(*) FROM image_gen.campaign_assets WHERE mirrored_at IS NOT NULL"),
+        IMAGES + 1
+    );
+    assert_eq!(
+        alice.number("SELECT count(*) FROM image_gen.campaign_assets WHERE byte_size > 1400000"),
+        IMAGES
+    );
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.blobs"), 0);
+    same_bytes(&mut admin, &s3.objects());
+    // Those that are nowhere else can be read, and go into other jobs.
+    let asset = alice.text("SELECT max(id) FROM image_gen.campaign_assets WHERE byte_size > 1400000");
+    let sum = format!(
+        "SELECT encode(sha256(image_gen.asset_bytes({asset})), 'hex') = sha256 FROM image_gen.campaign_assets WHERE id = {asset}"
+    );
+    assert!(alice.truth(&sum));
+    let next =
+        alice.text(&format!("SELECT id FROM image_gen.variate('asset:{asset}', model => 'gpt-image')"));
+    alice.all_succeed(&[next]);
+}
+
+#[test]
+fn a_store_that_is_out_holds_up_no_image_that_came_inline_and_gets_it_later() {
+    let s3 = S3::start();
+    s3.out(true);
+    let stage = Stage::with(options(&s3.address(), &[]));
+    let (mut admin, mut alice) = (stage.admin(), stage.alice());
+    let ids: Vec<String> =
+        (0..6).map(|n| alice.generate_with(&format!("prompt => 'cup {n}', model => 'gpt-image'"))).collect();
+    alice.all_succeed(&ids);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.blobs"), 6);
+    assert_eq!(alice.number("SELECT count(*) FROM image_gen.copies"), 6);
+    assert_eq!(alice.number("SELECT count(*) FROM image_gen.expiring_assets"), 0, "they do not expire");
+    s3.out(false);
+    admin.run("UPDATE image_gen_internal.copy_queue SET due_at = clock_timestamp(); SELECT image_gen_internal.tell_worker('copies')");
+    copied(&mut alice, 6);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.blobs"), 0, "they are not kept twice");
+    same_bytes(&mut admin, &s3.objects());
+    assert_eq!(alice.number("SELECT count(*) FROM image_gen.campaign_assets WHERE length(image_gen.asset_bytes(id)) = byte_size"), 6);
+    assert_eq!(stage.sim.submits(), 6);
+    // What cannot be read is said.
+    s3.out(true);
+    let error = alice.error("SELECT image_gen.asset_bytes(min(id)) FROM image_gen.campaign_assets");
+    assert_eq!(error.code().code(), "58030");
+    assert!(error.message().contains("503") && error.hint().is_some(), "{error:?}");
+    stage.check_money();
+}
+
+#[test]
+fn an_image_of_ones_own_is_kept_once_and_goes_into_jobs_of_its_owner_only() {
+    let stage = Stage::conf(&[QUICK]);
+    let (mut admin, mut alice, mut bob) = (stage.admin(), stage.alice(), stage.bob());
+    let bytes: String = noise(30_000, 7).iter().map(|b| format!("{b:02x}")).collect();
+    let store = format!("SELECT image_gen.store_image('\\x{bytes}')");
+    let reference = alice.text(&store);
+    assert!(reference.starts_with("image-gen:sha256:"));
+    assert_eq!(alice.text(&store), reference);
+    let edit = format!("SELECT id FROM image_gen.edit('{reference}', 'in snow', model => 'gpt-image')");
+    assert_eq!(bob.sqlstate(&edit), "42704", "a hash alone is not enough");
+    assert_eq!(bob.text(&store), reference);
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.blobs"), 1);
+    assert_eq!(
+        alice.rows("SELECT content_type, width, byte_size > 30000 FROM image_gen.stored_images"),
+        [["image/png", "100", "t"]]
+    );
+    let first = alice.text(&edit);
+    alice.all_succeed(&[first]);
+    assert_eq!(alice.sqlstate("SELECT image_gen.store_image('\\x00')"), "22023");
+    assert_eq!(alice.sqlstate("SELECT image_gen.store_image(NULL)"), "22004");
+    assert_eq!(
+        alice.sqlstate("SELECT image_gen.store_image(convert_to(repeat('x', 26300000), 'UTF8'))"),
+        "54000"
+    );
+    // It stays while another has it, or a job in the queue needs it.
+    stage.sim.configure(&json!({"render_seconds": 2.0}));
+    assert!(bob.truth(&format!("SELECT image_gen.drop_image('{reference}')")));
+    let second = alice.text(&edit);
+    assert!(alice.truth(&format!("SELECT image_gen.drop_image('{reference}')")));
+    assert!(!alice.truth(&format!("SELECT image_gen.drop_image('{reference}')")));
+    assert_eq!(alice.sqlstate(&edit), "42704");
+    admin.run("SELECT image_gen_internal.sweep_inputs('', 100)");
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.blobs WHERE content_type = 'image/png' AND length(bytes) > 30000 AND length(bytes) < 31000"), 1);
+    alice.all_succeed(&[second]);
+    admin.run("SELECT image_gen.prune('0 s'); SELECT image_gen_internal.sweep_inputs('', 100)");
+    let hash = reference.rsplit(':').next().unwrap();
+    assert_eq!(
+        admin.number(&format!("SELECT count(*) FROM image_gen_internal.blobs WHERE sha256 = '{hash}'")),
+        0
+    );
 }

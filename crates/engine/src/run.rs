@@ -25,7 +25,7 @@ use rust_decimal::Decimal;
 
 use collect::Collection;
 pub use finish::lost;
-pub use journal::{AttemptStatus, Entry, JobStatus, Picture};
+pub use journal::{AttemptStatus, Entry, JobStatus, Picture, Stored};
 
 use crate::candidate::Candidate;
 use crate::cost::{Cost, Sanity};

@@ -197,6 +197,15 @@ impl Store {
         Ok(bytes)
     }
 
+    /// The image with this hash.
+    pub async fn read_image(&self, name: &str, sha256: &str) -> Result<Vec<u8>, Failed> {
+        let bytes = self.read(name, MAX_PICTURE_BYTES as u64).await?;
+        match hex(Sha256::new_with_prefix(&bytes)) == sha256 {
+            true => Ok(bytes),
+            false => Err(Failed::Different(format!("{name} is another image than the one that was stored"))),
+        }
+    }
+
     /// Removes an object; that it is not there is as good.
     pub async fn delete(&self, name: &str) -> Result<(), Failed> {
         match self.objects.delete(&self.path(name)).await {

@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 
 use super::super::transaction::{Failed, as_worker};
 use super::work::Outcome;
+use crate::settings;
 
 /// An image that is to be copied.
 pub struct Taken {
@@ -218,9 +219,10 @@ impl Copied {
                     self.height.into(),
                     self.was_there.into(),
                     self.moved.into(),
+                    (settings::KEEP_BYTES.get() == settings::KeepBytes::All).into(),
                 ];
                 let call =
-                    "SELECT image_gen_internal.record_copies($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+                    "SELECT image_gen_internal.record_copies($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
                 client.update(call, None, &arguments).map(drop)
             })
             .map_err(spi)

@@ -20,6 +20,7 @@ use image_gen_engine::run::{
     self, AttemptStatus, Entry, Event, InputLocation, Job, JobStatus, Plan, Run, Step,
 };
 use image_gen_engine::secret::Key;
+use image_gen_store::{Address, Store};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -29,7 +30,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use super::access::{Caller, Decision};
 use super::balances::Occasion;
 use super::clock::{self, now};
-use super::{Commit, Config, IoContext, Load, Report, Rewrite};
+use super::{Commit, Config, IoContext, Load, Loaded, Report, Rewrite, uploads};
 use crate::pause;
 use crate::worker::queue::{Catalogue, Claimed};
 use crate::worker::trace;
@@ -274,7 +275,10 @@ impl Task {
                         context.renders.learn(run.candidate(), seen);
                     }
                     self.learn(run.candidate(), &entries).await;
-                    match self.commit(self.keep(entries)).await {
+                    let mut entries = self.keep(entries);
+                    let (provider, model) = (run.candidate().provider.clone(), run.candidate().model.clone());
+                    uploads::upload(context, &self.job_id, &provider, &model, &mut entries).await;
+                    match self.commit(entries).await {
                         Verdict::Written => {
                             if begins {
                                 pause::at("begun", &self.job_id, &stop).await;
@@ -418,11 +422,20 @@ impl Task {
         entries
     }
 
-    /// Asks the main thread for the bytes of an image.
+    /// Asks the main thread for the bytes of an image, or where they are.
     async fn load(&self, sha256: String) -> Option<Vec<u8>> {
         let (done, answer) = oneshot::channel();
-        self.context.report(Report::Load(Load { sha256, failures: 0, done })).await;
-        answer.await.ok().flatten()
+        self.context.report(Report::Load(Load { sha256: sha256.clone(), failures: 0, done })).await;
+        match answer.await.ok().flatten()? {
+            Loaded::Bytes(bytes) => Some(bytes),
+            Loaded::Object { address, name } => {
+                let config = self.context.config.borrow().clone();
+                let (address, driver) = (Address::parse(&address).ok()?, &self.context.driver);
+                let store = Store::open(&address, |name| config.keys.get(name), driver).ok()?;
+                let read = store.read_image(&name, &sha256);
+                tokio::time::timeout(Duration::from_secs(60), read).await.ok()?.ok()
+            }
+        }
     }
 
     /// Asks the main thread to make entries durable.

@@ -82,6 +82,21 @@ pub struct Picture {
     pub inline: bool,
     /// Its own seed, where the images of a call have one each; `None` is that of the attempt.
     pub seed: Option<i64>,
+    /// Where it is already; then its bytes are not here.
+    pub stored: Option<Stored>,
+}
+
+/// An object in a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// What tells the store from others.
+    pub identity: String,
+    /// How it is opened.
+    pub address: String,
+    /// What the object is called in it.
+    pub name: String,
+    /// Where it is, for those who look at the asset.
+    pub url: String,
 }
 
 /// One durable fact about a job. Entries of one commit are written in order, all or none.
@@ -230,7 +245,9 @@ impl Entry {
 }
 
 fn texts_of_pictures(pictures: &mut [Picture], each: &mut dyn FnMut(&mut String)) {
-    for Picture { position: _, url, lifetime: _, facts: _, bytes: _, inline: _, seed: _ } in pictures {
+    for Picture { position: _, url, lifetime: _, facts: _, bytes: _, inline: _, seed: _, stored: _ } in
+        pictures
+    {
         url.iter_mut().for_each(&mut *each);
     }
 }
