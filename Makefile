@@ -38,6 +38,10 @@ mcp: ## call the four tools through an MCP server from npm (URL=postgresql://use
 webhooks: setup install ## send webhooks to a receiver in Python that verifies them with the published library (PyPI)
 	@scripts/webhooks
 
+.PHONY: store
+store: setup install ## copy images to two real servers that speak S3, s3s-fs and Garage (crates.io), with all that can be wrong with a store
+	@scripts/store
+
 .PHONY: directus
 directus: install ## let a real CMS (Directus, from npm) fill an attached table through its REST API, in a throw-away server
 	scripts/directus

@@ -78,8 +78,8 @@ GRANT EXECUTE ON FUNCTION
 
 -- What is copied to a store.
 GRANT SELECT ON image_gen.stored_images, image_gen.copies, image_gen.expiring_assets, image_gen_internal.copy_queue TO image_gen_user, image_gen_admin;
-GRANT SELECT ON image_gen.stores, image_gen_internal.stored_objects, image_gen_internal.stores TO image_gen_admin;
-GRANT EXECUTE ON FUNCTION image_gen.copy_assets TO image_gen_admin;
+GRANT SELECT ON image_gen.store_sweeps, image_gen.store_orphans, image_gen.stores, image_gen_internal.stored_objects, image_gen_internal.stores TO image_gen_admin;
+GRANT EXECUTE ON FUNCTION image_gen.copy_assets, image_gen.sweep_store TO image_gen_admin;
 GRANT SELECT, INSERT ON image_gen_internal.copy_queue TO image_gen_worker;
 
 -- Reviewers: what waits for a person, of all roles, and calls of unknown cost.

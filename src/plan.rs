@@ -168,6 +168,10 @@ pub struct Kept {
 pub fn check(job_id: &str, operation: Operation, raw: RawRequest) -> Result<Checked, Invalid> {
     let priority = raw.priority.clone();
     let mut request = raw.check(operation, seed::for_job(job_id))?;
+    let usual = settings::STORE.get();
+    if request.store.is_none() && usual != settings::Storing::Both {
+        request.store = Some(usual.into());
+    }
     let priority = priority.map(|word| parsed("priority", &json!(word).to_string())).transpose()?;
     let mut kept = vec![];
     for role in Role::ALL {

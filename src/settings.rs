@@ -19,6 +19,30 @@ pub enum KeepBytes {
     All,
 }
 
+/// What becomes of images where there is a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub enum Storing {
+    /// They are copied, and keep the provider's URL as well.
+    #[name = c"both"]
+    Both,
+    /// They are copied, and their URL is that of the copy.
+    #[name = c"copy"]
+    Copy,
+    /// They stay where they are.
+    #[name = c"url"]
+    Url,
+}
+
+impl From<Storing> for image_gen_engine::job::Storing {
+    fn from(storing: Storing) -> Self {
+        match storing {
+            Storing::Both => Self::Both,
+            Storing::Copy => Self::Copy,
+            Storing::Url => Self::Url,
+        }
+    }
+}
+
 /// What follows a send whose fate is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
 pub enum OnUncertain {
@@ -38,6 +62,7 @@ pub static ALLOWED_PROVIDER_HOSTS: GucSetting<Option<CString>> = GucSetting::<Op
 pub static ALLOWED_IMAGE_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static ALLOWED_WEBHOOK_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static ASSET_STORE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+pub static STORE: GucSetting<Storing> = GucSetting::<Storing>::new(Storing::Both);
 pub static ASSET_NAME: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static ASSET_PUBLIC_URL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static DEFAULT_MODEL: GucSetting<Option<CString>> =
@@ -273,6 +298,14 @@ pub fn define() {
             None,
         );
     }
+    GucRegistry::define_enum_guc(
+        c"image_gen.store",
+        c"What becomes of the images of jobs whose caller does not say it: both, copy, or url.",
+        c"Where there is an image_gen.asset_store. both: a copy is made, and the provider's URL kept. copy: the URL becomes that of the copy. url: none is made.",
+        &STORE,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
     GucRegistry::define_string_guc(
         c"image_gen.default_model",
         c"The model of a job whose caller names none.",

@@ -580,6 +580,32 @@ TABLE image_gen.role_policies (
   role_policies_allowed_options_check CHECK (((array_position(allowed_options, NULL::text) IS NULL) AND (cardinality(allowed_options) <= 1000)))
   role_policies_pkey PRIMARY KEY (role)
 
+TABLE image_gen.store_orphans (
+  store integer NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  byte_size bigint NOT NULL,
+  modified_at timestamp with time zone NOT NULL,
+  found_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  store_orphans_pkey PRIMARY KEY (store, name)
+
+TABLE image_gen.store_sweeps (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  store integer NOT NULL,
+  remove boolean NOT NULL,
+  requested_by regrole NOT NULL,
+  requested_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  finished_at timestamp with time zone,
+  seen bigint NOT NULL DEFAULT 0,
+  orphans bigint NOT NULL DEFAULT 0,
+  removed bigint NOT NULL DEFAULT 0,
+  missing bigint NOT NULL DEFAULT 0,
+  after_name text COLLATE "C" NOT NULL DEFAULT ''::text,
+  due_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  last_error text
+)
+  store_sweeps_pkey PRIMARY KEY (id)
+
 TABLE image_gen.stored_images (
   owner regrole NOT NULL,
   sha256 text COLLATE "C" NOT NULL,
@@ -928,7 +954,8 @@ TABLE image_gen_internal.stored_objects (
   doomed_at timestamp with time zone,
   due_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   tries integer NOT NULL DEFAULT 0,
-  last_error text
+  last_error text,
+  seen_at timestamp with time zone
 )
   stored_objects_pkey PRIMARY KEY (id)
   stored_objects_store_fkey FOREIGN KEY (store) REFERENCES image_gen_internal.stores(id)
@@ -1066,11 +1093,11 @@ FUNCTION image_gen.drop_image(reference text) RETURNS boolean VOLATILE SECURITY 
 FUNCTION image_gen.drop_on_finish(id bigint) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_role_policy(role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_style(name text) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen.edit(image text, prompt text DEFAULT NULL::text, mask text DEFAULT NULL::text, mode text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, border_top integer DEFAULT NULL::integer, border_right integer DEFAULT NULL::integer, border_bottom integer DEFAULT NULL::integer, border_left integer DEFAULT NULL::integer, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, reference_images text[] DEFAULT NULL::text[], style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.edit(image text, prompt text DEFAULT NULL::text, mask text DEFAULT NULL::text, mode text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, border_top integer DEFAULT NULL::integer, border_right integer DEFAULT NULL::integer, border_bottom integer DEFAULT NULL::integer, border_left integer DEFAULT NULL::integer, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, reference_images text[] DEFAULT NULL::text[], style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen.estimate(operation text DEFAULT 'generate'::text, arguments jsonb DEFAULT NULL::jsonb, OUT model text, OUT provider text, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT currency text, OUT estimated_seconds numeric, OUT warnings jsonb) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.estimate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT needed numeric, OUT currency text, OUT unpriced integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.explain(operation text, arguments jsonb) RETURNS TABLE("position" integer, provider text, model text, included boolean, reason text, probability numeric, estimated_cost numeric, estimated_seconds numeric, warnings jsonb, request jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen.generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, reference_images text[] DEFAULT NULL::text[], style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, reference_images text[] DEFAULT NULL::text[], style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen.generate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
 FUNCTION image_gen.generate_image(arguments jsonb) RETURNS jsonb VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.generate_variants(prompt text, n integer DEFAULT NULL::integer, vary text DEFAULT 'seed'::text, choices text[] DEFAULT NULL::text[], model text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, arguments jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric) RETURNS TABLE(variant text, id text, status text, model_name text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, set_id text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1109,9 +1136,10 @@ FUNCTION image_gen.status(id text) RETURNS SETOF image_gen.job_status STABLE SET
 FUNCTION image_gen.status(ids text[]) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.store_image(image bytea) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.styled_prompt(prompt text, style text) RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.sweep_store(remove boolean DEFAULT false) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.tool_schemas() RETURNS TABLE(tool text, description text, input_schema jsonb, output_schema jsonb) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen.transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen.upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen.variate(image text, n integer DEFAULT 3, variance double precision DEFAULT NULL::double precision, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS SETOF image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.wait(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS SETOF image_gen.job_status VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.abbreviate(words text, characters integer) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
@@ -1184,6 +1212,7 @@ FUNCTION image_gen_internal.fence_reason() RETURNS text STABLE SECURITY DEFINER 
 FUNCTION image_gen_internal.find_object(asset_id bigint, OUT found_id bigint, OUT asset_url text, OUT asset_expires_at timestamp with time zone, OUT address text, OUT name text, OUT byte_size bigint) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.find_styles(caller regrole, names text[]) RETURNS TABLE(name text, style text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.finish(this_epoch bigint, seqs bigint[], statuses text[], codes text[], messages text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.finish_sweep(this_sweep bigint) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.finished_up_to() RETURNS bigint STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.fold_spending(at_most integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off SET jit=off
 FUNCTION image_gen_internal.format_usd(amount numeric) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp
@@ -1280,6 +1309,7 @@ FUNCTION image_gen_internal.record_finished_up_to(to_seq bigint) RETURNS void VO
 FUNCTION image_gen_internal.record_removed(ids bigint[], errors text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_reuses(ids text[], metadata jsonb[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_store(identity text, address text) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_sweep(this_sweep bigint, names text[], sizes bigint[], modified double precision[], whole boolean, error text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_upload(made_by text, identity text, address text, object_name text, object_url text, number integer) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_worker_state(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.release_charges(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1328,6 +1358,7 @@ FUNCTION image_gen_internal.take_callback(OUT id bigint, OUT hook bigint, OUT si
 FUNCTION image_gen_internal.take_copies(this_store integer, busy bigint[], busy_hashes text[], most integer) RETURNS TABLE(asset_id bigint, job_id text, "position" integer, campaign text, shot text, ticket text, provider text, model text, made_on text, url text, base_url text, sha256 text, content_type text, kept boolean, name text, moves_from bigint, from_address text, from_name text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.take_deliveries(busy bigint[], counts integer[], most integer, each integer) RETURNS TABLE(id text, webhook bigint, url text, key_name text, payload text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.take_doomed(busy bigint[], most integer) RETURNS TABLE(id bigint, address text, name text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.take_sweep(this_store integer, OUT id bigint, OUT after_name text) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.take_up(this_epoch bigint, seqs bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.tell_worker(what text) RETURNS void VOLATILE STRICT
 FUNCTION image_gen_internal.template_expression(template text) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1430,6 +1461,7 @@ GRANT EXECUTE ON FUNCTION image_gen.status(id text) TO image_gen_admin, image_ge
 GRANT EXECUTE ON FUNCTION image_gen.status(ids text[]) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.store_image TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.styled_prompt TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.sweep_store TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.tool_schemas TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.transfer_style TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.upscale TO image_gen_admin, image_gen_user
@@ -1505,6 +1537,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.fence_reason TO image_gen_admin, im
 GRANT EXECUTE ON FUNCTION image_gen_internal.find_object TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.find_styles TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.finish TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.finish_sweep TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.finished_up_to TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.fold_spending TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.format_usd TO image_gen_worker
@@ -1601,6 +1634,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.record_finished_up_to TO image_gen_
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_removed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_reuses TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_store TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.record_sweep TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_upload TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_worker_state TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.release_charges TO image_gen_worker
@@ -1649,6 +1683,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.take_callback TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.take_copies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.take_deliveries TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.take_doomed TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.take_sweep TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.take_up TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.tell_worker TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.template_expression TO image_gen_admin, image_gen_user, image_gen_worker
@@ -1733,6 +1768,8 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.rewrite_rules TO image_gen_adm
 GRANT SELECT ON image_gen.rewrite_rules TO image_gen_user, image_gen_worker
 GRANT SELECT ON image_gen.role_policies TO image_gen_admin
 GRANT SELECT ON image_gen.spending TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.store_orphans TO image_gen_admin
+GRANT SELECT ON image_gen.store_sweeps TO image_gen_admin
 GRANT SELECT ON image_gen.stored_images TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.stores TO image_gen_admin
 GRANT SELECT ON image_gen.styles TO image_gen_admin, image_gen_user
@@ -1804,3 +1841,4 @@ SETTING image_gen.retain_jobs integer = '0' (sighup)
 SETTING image_gen.retry_buffer real = '0.1' (superuser)
 SETTING image_gen.secrets_file string = NULL (sighup)
 SETTING image_gen.shutdown_grace integer = '700' (sighup)
+SETTING image_gen.store enum = 'both' (user)

@@ -9,7 +9,7 @@ CREATE FUNCTION image_gen.generate(
   quality text DEFAULT NULL, reference_image text DEFAULT NULL, consistency_mode text DEFAULT NULL, reference_images text[] DEFAULT NULL, style text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
-  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL)
+  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL, store text DEFAULT NULL)
 RETURNS image_gen.receipt
 LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'image_gen_generate';
 COMMENT ON FUNCTION image_gen.generate IS
@@ -28,6 +28,7 @@ idempotency_key: the same key returns the same job. deadline: not sent after it.
 allow_unpriced: take a model of unknown price although a budget or max_cost applies.
 reuse: where the caller has made the same request (model, prompt, seed or none, parameters, inputs; with reuse, too) within so long, and its image is there or under way, that job is
 returned and costs nothing more; image_gen.reuses counts what is saved.
+store: both (the default where there is an image_gen.asset_store), copy (its URL becomes that of the copy) or url (no copy is made); NULL: the setting image_gen.store.
 Errors: 22023 bad argument, 42704 unknown model or provider, 0A000 not supported, 53400 max_cost or a budget exceeded, 23505 key with other arguments.';
 
 CREATE FUNCTION image_gen.edit(
@@ -39,7 +40,7 @@ CREATE FUNCTION image_gen.edit(
   reference_image text DEFAULT NULL, consistency_mode text DEFAULT NULL, reference_images text[] DEFAULT NULL, style text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
-  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL)
+  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL, store text DEFAULT NULL)
 RETURNS image_gen.receipt
 LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'image_gen_edit';
 COMMENT ON FUNCTION image_gen.edit IS
@@ -53,7 +54,7 @@ CREATE FUNCTION image_gen.upscale(
   seed bigint DEFAULT NULL, style text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
-  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL)
+  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL, store text DEFAULT NULL)
 RETURNS image_gen.receipt
 LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'image_gen_upscale';
 COMMENT ON FUNCTION image_gen.upscale IS
@@ -103,7 +104,7 @@ CREATE FUNCTION image_gen.transfer_style(
   quality text DEFAULT NULL, style text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
-  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL)
+  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL, store text DEFAULT NULL)
 RETURNS image_gen.receipt
 LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'image_gen_transfer_style';
 COMMENT ON FUNCTION image_gen.transfer_style IS

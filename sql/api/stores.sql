@@ -173,4 +173,23 @@ COMMENT ON FUNCTION image_gen.copy_assets(bigint) IS
 'Queues copies of all images that are not in image_gen.asset_store (at most so many), and returns how many: those made before there was a store, those whose copy failed, and those in another store, where each is
 removed after its copy was read back. Can be called again at any time; what is copied stays copied. For administrators.';
 
+CREATE FUNCTION image_gen.sweep_store(remove boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  address text := current_setting('image_gen.asset_store', true);
+  sweep bigint;
+BEGIN
+  PERFORM image_gen_internal.require_admin(image_gen_internal.caller());
+  IF coalesce(address, '') = '' THEN
+    RAISE EXCEPTION 'there is no store to sweep' USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Set image_gen.asset_store first, and reload.';
+  END IF;
+  INSERT INTO image_gen.store_sweeps (store, remove, requested_by)
+  VALUES (image_gen_internal.record_store(image_gen_internal.store_identity(address), address), coalesce(sweep_store.remove, false), image_gen_internal.caller()) RETURNING id INTO sweep;
+  PERFORM image_gen_internal.tell_worker('copies');
+  RETURN sweep;
+END $$;
+COMMENT ON FUNCTION image_gen.sweep_store(boolean) IS
+'Compares image_gen.asset_store with the database, both ways, and returns the number of the sweep, which image_gen.store_sweeps shows. What the database says is there and is not is copied again, from where it still is. What is
+there and no row has (older than an hour) is listed in image_gen.store_orphans; remove: that of it which jobs of this very database have made is removed, and nothing else. For administrators.';
+
 SET LOCAL search_path = image_gen, pg_temp;

@@ -20,10 +20,12 @@ COMMENT ON FUNCTION image_gen_internal.record_store(text, text) IS 'The number o
 CREATE FUNCTION image_gen_internal.queue_copies(ids text[], positions integer[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  INSERT INTO image_gen_internal.copy_queue (asset_id, expires_at)
-  SELECT a.id, coalesce(a.url_expires_at, 'infinity')
+  INSERT INTO image_gen_internal.copy_queue (asset_id, policy, expires_at)
+  SELECT a.id, coalesce(j.policy, 'both'), coalesce(a.url_expires_at, 'infinity')
     FROM unnest(ids, positions) AS i(id, position)
    CROSS JOIN LATERAL (SELECT c.id, c.url_expires_at FROM image_gen.campaign_assets c WHERE c.job_id = i.id AND c.position = i.position AND c.mirrored_at IS NULL OFFSET 0) a
+   CROSS JOIN LATERAL (SELECT o.parameters ->> 'store' AS policy FROM image_gen.jobs o WHERE o.id = i.id OFFSET 0) j
+   WHERE j.policy IS DISTINCT FROM 'url'
   ON CONFLICT ON CONSTRAINT copy_queue_pkey DO NOTHING;
   IF FOUND THEN
     PERFORM image_gen_internal.tell_worker('copies');
@@ -56,6 +58,8 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 BEGIN
   RETURN (SELECT min(greatest(extract(epoch FROM d.due_at - clock_timestamp()), 0))
             FROM (SELECT min(c.due_at) AS due_at FROM image_gen_internal.copy_queue c WHERE NOT c.lost
+                  UNION ALL
+                  SELECT min(w.due_at) FROM image_gen.store_sweeps w WHERE w.finished_at IS NULL
                   UNION ALL
                   SELECT min(o.due_at) FROM image_gen_internal.stored_objects o WHERE o.doomed_at IS NOT NULL AND o.instance = image_gen_internal.instance_id()) d
            WHERE d.due_at IS NOT NULL);
@@ -119,7 +123,7 @@ BEGIN
     FROM unnest(ids, names, hashes, sizes, types) AS i(id, name, hash, size, type)
   ON CONFLICT ON CONSTRAINT stored_objects_store_name_key DO UPDATE SET doomed_at = NULL, last_error = NULL WHERE o.doomed_at IS NOT NULL;
   UPDATE image_gen.campaign_assets a
-     SET mirror_url = i.url, mirrored_at = clock_timestamp(), url = CASE WHEN c.policy = 'copy' THEN i.url ELSE a.url END,
+     SET mirror_url = i.url, mirrored_at = clock_timestamp(), url = CASE WHEN c.policy = 'copy' AND a.url ~ '^https?://' THEN i.url ELSE a.url END,
          url_expires_at = CASE WHEN c.policy = 'copy' THEN NULL ELSE a.url_expires_at END,
          sha256 = coalesce(a.sha256, i.hash), byte_size = coalesce(a.byte_size, i.size), content_type = coalesce(a.content_type, i.type),
          width = coalesce(a.width, i.width), height = coalesce(a.height, i.height)
@@ -190,6 +194,85 @@ BEGIN
   DELETE FROM image_gen_internal.stored_objects o USING unnest(ids, errors) AS i(id, error) WHERE o.id = i.id AND i.error IS NULL;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.record_removed(bigint[], text[]) IS 'Writes down what came of removing objects: without an error they are gone.';
+
+CREATE FUNCTION image_gen_internal.take_sweep(this_store integer, OUT id bigint, OUT after_name text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  IF image_gen_internal.fence_reason() IS NOT NULL THEN
+    RETURN;
+  END IF;
+  -- One of another store waits until that is the store again.
+  UPDATE image_gen.store_sweeps w SET due_at = clock_timestamp() + interval '1 minute'
+   WHERE w.id = (SELECT s.id FROM image_gen.store_sweeps s WHERE s.finished_at IS NULL AND s.store = this_store AND s.due_at <= clock_timestamp() ORDER BY s.id LIMIT 1)
+  RETURNING w.id, w.after_name INTO id, after_name;
+  UPDATE image_gen.store_sweeps w SET due_at = clock_timestamp() + interval '1 hour' WHERE w.finished_at IS NULL AND w.store <> this_store AND w.due_at <= clock_timestamp();
+END $$;
+COMMENT ON FUNCTION image_gen_internal.take_sweep(integer) IS 'The sweep of a store that is to go on, and after which name; NULL when there is none.';
+
+CREATE FUNCTION image_gen_internal.record_sweep(this_sweep bigint, names text[], sizes bigint[], modified double precision[], whole boolean, error text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  sweep image_gen.store_sweeps;
+  since timestamptz := (SELECT max(h.allowed_at) FROM image_gen_internal.instance h);
+  found_orphans bigint;
+  dooms bigint := 0;
+BEGIN
+  IF error IS NOT NULL THEN
+    UPDATE image_gen.store_sweeps w SET last_error = left(error, 500) WHERE w.id = this_sweep;
+    RETURN;
+  END IF;
+  SELECT w.* INTO sweep FROM image_gen.store_sweeps w WHERE w.id = this_sweep AND w.finished_at IS NULL;
+  UPDATE image_gen_internal.stored_objects o SET seen_at = clock_timestamp() FROM unnest(names) AS n(name) WHERE o.store = sweep.store AND o.name = n.name;
+  INSERT INTO image_gen.store_orphans AS r (store, name, byte_size, modified_at)
+  SELECT sweep.store, n.name, n.size, to_timestamp(n.modified) FROM unnest(names, sizes, modified) AS n(name, size, modified)
+   -- One that is just being copied has no row yet.
+   WHERE to_timestamp(n.modified) < sweep.requested_at - interval '1 hour'
+     AND NOT EXISTS (SELECT FROM image_gen_internal.stored_objects o WHERE o.store = sweep.store AND o.name = n.name)
+  ON CONFLICT ON CONSTRAINT store_orphans_pkey DO UPDATE SET found_at = excluded.found_at, byte_size = excluded.byte_size, modified_at = excluded.modified_at;
+  GET DIAGNOSTICS found_orphans = ROW_COUNT;
+  IF sweep.remove THEN
+    -- Made by a job of this database, since it is the one that is allowed to work: not those of the original of a copy, and nothing of others.
+    INSERT INTO image_gen_internal.stored_objects (store, name, sha256, byte_size, instance, doomed_at)
+    SELECT r.store, r.name, '', r.byte_size, image_gen_internal.instance_id(), clock_timestamp()
+      FROM image_gen.store_orphans r JOIN unnest(names) AS n(name) ON n.name = r.name
+      JOIN image_gen.jobs j ON j.id = substring(r.name FROM 'gen_[0-9A-Z]{26}')
+     WHERE r.store = sweep.store AND r.modified_at >= since AND j.created_at >= since
+    ON CONFLICT ON CONSTRAINT stored_objects_store_name_key DO NOTHING;
+    GET DIAGNOSTICS dooms = ROW_COUNT;
+  END IF;
+  UPDATE image_gen.store_sweeps w
+     SET seen = w.seen + cardinality(names), orphans = w.orphans + found_orphans, removed = w.removed + dooms, after_name = coalesce(names[cardinality(names)], w.after_name),
+         due_at = clock_timestamp(), last_error = NULL
+   WHERE w.id = sweep.id;
+  IF whole THEN
+    PERFORM image_gen_internal.finish_sweep(sweep.id);
+  END IF;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.record_sweep(bigint, text[], bigint[], double precision[], boolean, text) IS
+'Compares a page of what is in a store (names, in order) with what the database says; whole: it was the last one.';
+
+CREATE FUNCTION image_gen_internal.finish_sweep(this_sweep bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  sweep image_gen.store_sweeps;
+  lost text[];
+BEGIN
+  UPDATE image_gen.store_sweeps w SET finished_at = clock_timestamp() WHERE w.id = this_sweep RETURNING w.* INTO sweep;
+  DELETE FROM image_gen.store_orphans r WHERE r.store = sweep.store AND r.found_at < sweep.requested_at;
+  WITH gone AS (
+    DELETE FROM image_gen_internal.stored_objects o
+     WHERE o.store = sweep.store AND o.doomed_at IS NULL AND o.stored_at < sweep.requested_at AND (o.seen_at IS NULL OR o.seen_at < sweep.requested_at)
+    RETURNING o.sha256)
+  SELECT array_agg(DISTINCT g.sha256) INTO lost FROM gone g
+   WHERE NOT EXISTS (SELECT FROM image_gen_internal.stored_objects o WHERE o.sha256 = g.sha256 AND o.doomed_at IS NULL AND o.store = sweep.store AND o.seen_at >= sweep.requested_at);
+  UPDATE image_gen.store_sweeps w SET missing = coalesce(cardinality(lost), 0) WHERE w.id = sweep.id;
+  UPDATE image_gen.campaign_assets a SET mirror_url = NULL, mirrored_at = NULL WHERE a.sha256 = ANY (lost) AND a.mirrored_at IS NOT NULL;
+  INSERT INTO image_gen_internal.copy_queue (asset_id, expires_at)
+  SELECT a.id, coalesce(a.url_expires_at, 'infinity') FROM image_gen.campaign_assets a WHERE a.sha256 = ANY (lost)
+  ON CONFLICT ON CONSTRAINT copy_queue_pkey DO NOTHING;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.finish_sweep(bigint) IS 'All of a store was seen: what was not is missing, and copied again from where it still is.';
 
 CREATE FUNCTION image_gen_internal.on_assets_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

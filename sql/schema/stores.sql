@@ -31,6 +31,7 @@ CREATE TABLE image_gen_internal.stored_objects (
   due_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
   tries        integer NOT NULL DEFAULT 0,
   last_error   text,
+  seen_at      timestamptz,
   UNIQUE (store, name)
 );
 CREATE INDEX stored_objects_sha256 ON image_gen_internal.stored_objects (sha256);
@@ -48,6 +49,52 @@ COMMENT ON COLUMN image_gen_internal.stored_objects.doomed_at IS 'Since when no 
 COMMENT ON COLUMN image_gen_internal.stored_objects.due_at IS 'Not removed before.';
 COMMENT ON COLUMN image_gen_internal.stored_objects.tries IS 'How often removing it was begun.';
 COMMENT ON COLUMN image_gen_internal.stored_objects.last_error IS 'Of the last try.';
+COMMENT ON COLUMN image_gen_internal.stored_objects.seen_at IS 'When sweep_store() last saw it.';
+
+CREATE TABLE image_gen.store_sweeps (
+  id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  store        integer NOT NULL,
+  remove       boolean NOT NULL,
+  requested_by regrole NOT NULL,
+  requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  finished_at  timestamptz,
+  seen         bigint NOT NULL DEFAULT 0,
+  orphans      bigint NOT NULL DEFAULT 0,
+  removed      bigint NOT NULL DEFAULT 0,
+  missing      bigint NOT NULL DEFAULT 0,
+  after_name   text COLLATE "C" NOT NULL DEFAULT '',
+  due_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+  last_error   text
+);
+COMMENT ON TABLE image_gen.store_sweeps IS 'Comparisons of a store with what the database says is in it: see sweep_store(). For administrators.';
+COMMENT ON COLUMN image_gen.store_sweeps.id IS 'Grows with time.';
+COMMENT ON COLUMN image_gen.store_sweeps.store IS 'stores.id.';
+COMMENT ON COLUMN image_gen.store_sweeps.remove IS 'Orphans of this database''s own making are removed.';
+COMMENT ON COLUMN image_gen.store_sweeps.requested_by IS 'The role that called sweep_store().';
+COMMENT ON COLUMN image_gen.store_sweeps.requested_at IS 'When.';
+COMMENT ON COLUMN image_gen.store_sweeps.finished_at IS 'When all was compared; NULL while it goes on.';
+COMMENT ON COLUMN image_gen.store_sweeps.seen IS 'Objects so far.';
+COMMENT ON COLUMN image_gen.store_sweeps.orphans IS 'Of these, objects that no row has: see store_orphans.';
+COMMENT ON COLUMN image_gen.store_sweeps.removed IS 'Of these, objects that are being removed.';
+COMMENT ON COLUMN image_gen.store_sweeps.missing IS 'Rows without an object: their assets are to be copied again.';
+COMMENT ON COLUMN image_gen.store_sweeps.after_name IS 'Where it goes on.';
+COMMENT ON COLUMN image_gen.store_sweeps.due_at IS 'When it goes on.';
+COMMENT ON COLUMN image_gen.store_sweeps.last_error IS 'Of the last try.';
+
+CREATE TABLE image_gen.store_orphans (
+  store       integer NOT NULL,
+  name        text COLLATE "C" NOT NULL,
+  byte_size   bigint NOT NULL,
+  modified_at timestamptz NOT NULL,
+  found_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (store, name)
+);
+COMMENT ON TABLE image_gen.store_orphans IS 'Objects in a store that no row of this database has, as the last sweep_store() found them. For administrators.';
+COMMENT ON COLUMN image_gen.store_orphans.store IS 'stores.id.';
+COMMENT ON COLUMN image_gen.store_orphans.name IS 'Within the store.';
+COMMENT ON COLUMN image_gen.store_orphans.byte_size IS 'Bytes.';
+COMMENT ON COLUMN image_gen.store_orphans.modified_at IS 'When it was written.';
+COMMENT ON COLUMN image_gen.store_orphans.found_at IS 'When it was found.';
 
 CREATE TABLE image_gen_internal.copy_queue (
   asset_id   bigint PRIMARY KEY,

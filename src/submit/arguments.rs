@@ -51,6 +51,7 @@ enum Parameter {
     MaxCost,
     AllowUnpriced,
     Reuse,
+    Store,
 }
 
 use Parameter::*;
@@ -58,7 +59,7 @@ use Parameter::*;
 /// The last arguments of every operation.
 macro_rules! with_terms {
     ($($parameter:ident),*) => {
-        &[$($parameter,)* Metadata, Preferences, Options, Priority, IdempotencyKey, Deadline, MaxCost, AllowUnpriced, Reuse]
+        &[$($parameter,)* Metadata, Preferences, Options, Priority, IdempotencyKey, Deadline, MaxCost, AllowUnpriced, Reuse, Store]
     };
 }
 
@@ -226,6 +227,7 @@ unsafe fn read(operation: Operation, parameters: &[Parameter], call: pg_sys::Fun
             MaxCost => max_cost = unsafe { AnyNumeric::from_datum(datum, false) },
             AllowUnpriced => allow_unpriced = datum.value() != 0,
             Reuse => reuse = since(Some(datum)),
+            Store => r.store = text(),
         }
     }
     Submission {

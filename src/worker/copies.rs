@@ -93,6 +93,8 @@ struct Busy {
     /// Assets, each with its hash.
     copies: HashMap<i64, Option<String>>,
     removals: HashSet<i64>,
+    /// A store is being compared with the database.
+    sweep: bool,
 }
 
 fn serve(extension: pg_sys::Oid) -> Result<(), Failed> {
@@ -123,6 +125,7 @@ fn serve(extension: pg_sys::Oid) -> Result<(), Failed> {
                     well &= !by_store;
                 }
                 Outcome::Removed { object, .. } => drop(busy.removals.remove(object)),
+                Outcome::Listed { .. } => busy.sweep = false,
             }
         }
         let number = stores.target.as_ref().map(|(number, _)| *number);
@@ -154,8 +157,15 @@ fn serve(extension: pg_sys::Oid) -> Result<(), Failed> {
             }
         }
         queue::record(extension, number, outcomes)?;
+        if let Some((number, Ok(target))) = &stores.target
+            && !busy.sweep
+            && let Some((sweep, after)) = queue::take_sweep(extension, *number)?
+        {
+            (busy.sweep, idle_since) = (true, Instant::now());
+            hands.give(Task::List { target: target.clone(), sweep, after });
+        }
         let mut sleep = SOON;
-        if busy.copies.is_empty() && busy.removals.is_empty() {
+        if busy.copies.is_empty() && busy.removals.is_empty() && !busy.sweep {
             let due = due(extension)?.filter(|due| *due < SOON);
             let idle = idle_since.elapsed();
             if (due.is_none() || number.is_none()) && idle >= LINGER {

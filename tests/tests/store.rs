@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -479,4 +480,100 @@ fn an_image_of_ones_own_is_kept_once_and_goes_into_jobs_of_its_owner_only() {
         admin.number(&format!("SELECT count(*) FROM image_gen_internal.blobs WHERE sha256 = '{hash}'")),
         0
     );
+}
+
+#[test]
+fn a_sweep_finds_what_is_missing_and_what_no_row_has_and_removes_nothing_of_others() {
+    let store = folder("swept");
+    let stage = Stage::with(options(&format!("file://{}", store.display()), &["image_gen.keep_bytes = all"]));
+    let (mut admin, mut alice) = (stage.admin(), stage.alice());
+    let ids = launch(&mut alice);
+    alice.all_succeed(&ids);
+    copied(&mut alice, 4);
+    assert_eq!(alice.sqlstate("SELECT image_gen.sweep_store()"), "42501");
+    // One of ours is gone, one has lost its row; the others are not ours, or of before this database was allowed to work.
+    let url = alice.text("SELECT mirror_url FROM image_gen.campaign_assets WHERE shot = 's1'");
+    std::fs::remove_file(url.strip_prefix("file://").unwrap()).unwrap();
+    let ours = format!("spring-26/s9/{}.png", ids[0]);
+    let theirs = ["theirs.txt".to_owned(), format!("old/gen_{}.png", "0".repeat(26))];
+    for name in theirs.iter().chain([&ours]) {
+        let path = store.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "x").unwrap();
+        // What is younger may be a copy that is just being written down.
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::now() - secs(2 * 3600)).unwrap();
+        give_to_server(path.parent().unwrap());
+    }
+    admin.run("UPDATE image_gen_internal.instance SET allowed_at = clock_timestamp() - interval '3 hours'");
+    let mut sweep = |remove: bool| {
+        admin.run(&format!("SELECT image_gen.sweep_store({remove})"));
+        wait_until("the sweep is over", secs(60), || {
+            admin.truth("SELECT bool_and(finished_at IS NOT NULL) FROM image_gen.store_sweeps")
+        });
+        admin
+            .rows("SELECT seen, orphans, removed FROM image_gen.store_sweeps ORDER BY id DESC LIMIT 1")
+            .remove(0)
+    };
+    assert_eq!(sweep(false), ["6", "3", "0"]);
+    let mut admin = stage.admin();
+    let orphans = "SELECT name FROM image_gen.store_orphans ORDER BY name COLLATE \"C\"";
+    let mut all: Vec<String> = theirs.to_vec();
+    all.push(ours.clone());
+    all.sort();
+    assert_eq!(admin.column(orphans), all);
+    // The one that was missing is copied again, from the database.
+    copied(&mut alice, 4);
+    assert!(Path::new(url.strip_prefix("file://").unwrap()).exists());
+    assert_eq!(sweep(true)[2], "1");
+    wait_until("ours is gone", secs(60), || !store.join(&ours).exists());
+    assert!(theirs.iter().all(|name| store.join(name).exists()));
+    assert_eq!(stage.sim.submits(), 4);
+}
+
+#[test]
+fn a_caller_says_whether_an_image_is_copied_and_what_its_url_is_then() {
+    let s3 = S3::start();
+    let stage = Stage::with(options(&s3.address(), &["image_gen.asset_public_url = 'https://cdn.example'"]));
+    let (mut admin, mut alice) = (stage.admin(), stage.alice());
+    let mut ask = |n: u32, store: &str| {
+        alice.generate_with(&format!("prompt => 'cup {n}', metadata => '{{\"shot\": \"{n}\"}}'{store}"))
+    };
+    let mut ids = vec![
+        ask(1, ""),
+        ask(2, ", store => 'copy'"),
+        ask(3, ", store => 'url'"),
+        ask(4, ", store => 'url', model => 'gpt-image'"),
+    ];
+    alice.run("SET image_gen.store = 'url'");
+    ids.push(alice.generate("of the session"));
+    ids.push(
+        alice.generate_with("prompt => 'nevertheless', store => 'both', metadata => '{\"shot\": \"6\"}'"),
+    );
+    ids.extend(alice.column("SELECT id FROM image_gen.generate_batch('[{\"prompt\": \"in a batch\", \"shot\": \"7\", \"store\": \"copy\"}]', '{\"model\": \"flux-1.1-pro\"}')"));
+    assert_eq!(alice.sqlstate("SELECT image_gen.generate('x', store => 'elsewhere')"), "22023");
+    assert_eq!(alice.sqlstate("SET image_gen.store = 'elsewhere'"), "22023");
+    alice.all_succeed(&ids);
+    copied(&mut alice, 4);
+    wait_until("there is nothing more to copy", secs(30), || {
+        admin.number("SELECT count(*) FROM image_gen.copies") == 0
+    });
+    assert_eq!(
+        alice.rows("SELECT coalesce(shot, 'of the session'), url LIKE 'https://cdn.example/live/%', url_expires_at IS NOT NULL, mirror_url IS NOT NULL FROM image_gen.campaign_assets ORDER BY 1"),
+        [
+            ["1", "f", "t", "t"],
+            ["2", "t", "f", "t"],
+            ["3", "f", "t", "f"],
+            ["4", "f", "f", "f"],
+            ["6", "f", "t", "t"],
+            ["7", "t", "f", "t"],
+            ["of the session", "f", "t", "f"],
+        ]
+    );
+    // What came inline and is copied nowhere is in the database.
+    assert_eq!(admin.number("SELECT count(*) FROM image_gen_internal.blobs"), 1);
+    assert_eq!(s3.objects().len(), 4);
+    // A URL of the copy goes into other jobs like any other image, although it is at a host that is not ours to ask.
+    let next = alice.generate_with("prompt => 'again', model => 'gpt-image', reference_image => (SELECT 'asset:' || id FROM image_gen.campaign_assets WHERE shot = '2')");
+    alice.all_succeed(&[next]);
 }

@@ -167,6 +167,19 @@ pub enum Consistency {
     Loose,
 }
 
+/// What becomes of the image where there is a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Storing {
+    /// It is copied, and keeps the provider's URL as well.
+    #[default]
+    Both,
+    /// It is copied, and its URL is that of the copy.
+    Copy,
+    /// It stays where it is.
+    Url,
+}
+
 /// A request that passed [`RawRequest::check`]: what adapters read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -231,6 +244,9 @@ pub struct Request {
     /// 2 or 4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<u32>,
+    /// What becomes of the image; `None` is the usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<Storing>,
     /// What an outpainting adds.
     #[serde(default, skip_serializing_if = "Borders::is_empty")]
     pub borders: Borders,

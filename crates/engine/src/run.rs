@@ -33,7 +33,7 @@ use crate::egress::Destination;
 use crate::failure::{ErrorCode, Failure};
 use crate::http::{HttpRequest, HttpResponse, TransportError, may_carry_key};
 use crate::input::{Inputs, Role};
-use crate::job::{Operation, Request, Task, Warning};
+use crate::job::{Operation, Request, Storing, Task, Warning};
 use crate::poll::{Renders, Schedule, Seen};
 use crate::progress::{Progress, Rung};
 use crate::provider::{self, Call, Prepared, Provider, Remote};
@@ -350,6 +350,11 @@ impl Run {
     /// What polls saw of the render, where it has ended and was polled from its beginning on.
     pub fn seen(&self) -> Option<Seen> {
         self.seen
+    }
+
+    /// What becomes of the image where there is a store.
+    pub fn storing(&self) -> Storing {
+        self.job.request.store.unwrap_or_default()
     }
 
     /// Not sent after this moment, in milliseconds of Unix time.

@@ -214,7 +214,8 @@ impl Store {
         }
     }
 
-    /// Names of objects after a name, in their order, at most so many, each with its age in seconds.
+    /// Objects after a name, in the order of their names, at most so many: name, length, and when it was written, in seconds since
+    /// 1970.
     pub async fn list(&self, after: &str, most: usize) -> Result<Vec<(String, u64, i64)>, Failed> {
         let whole = self.address.whole("");
         let prefix = (!whole.is_empty()).then(|| object_store::path::Path::from(whole.trim_end_matches('/')));
@@ -222,8 +223,10 @@ impl Store {
             true => self.objects.list(prefix.as_ref()),
             false => self.objects.list_with_offset(prefix.as_ref(), &self.path(after)),
         };
+        // A folder has no order of its own.
+        let unordered = self.address.kind == Kind::File;
         let mut found = vec![];
-        while found.len() < most
+        while (found.len() < most || unordered)
             && let Some(object) = all.next().await
         {
             let object = object.map_err(|why| from_store(&why))?;
@@ -231,6 +234,8 @@ impl Store {
             let name = location.strip_prefix(&whole).unwrap_or(location).to_owned();
             found.push((name, object.size, object.last_modified.timestamp()));
         }
+        found.sort();
+        found.truncate(most);
         Ok(found)
     }
 

@@ -7,7 +7,7 @@ use image_gen_store::Address;
 use pgrx::prelude::*;
 
 use super::super::transaction::{Failed, as_worker};
-use super::work::Outcome;
+use super::work::{Outcome, PAGE};
 use crate::settings;
 
 /// An image that is to be copied.
@@ -152,6 +152,7 @@ pub fn record(extension: pg_sys::Oid, store: Option<i32>, outcomes: Vec<Outcome>
                 removed.0.push(object);
                 removed.1.push(error);
             }
+            Outcome::Listed { sweep, objects } => record_sweep(extension, sweep, objects)?,
             Outcome::Failed { asset, error, gone, by_store: _ } => {
                 failed.asset.push(asset);
                 failed.error.push(error);
@@ -187,6 +188,42 @@ pub fn record(extension: pg_sys::Oid, store: Option<i32>, outcomes: Vec<Outcome>
         })?;
     }
     Ok(())
+}
+
+/// The sweep that is to go on, and after which name.
+pub fn take_sweep(extension: pg_sys::Oid, store: i32) -> Result<Option<(i64, String)>, Failed> {
+    as_worker(extension, "take a sweep", || {
+        Spi::connect_mut(|client| {
+            let call = "SELECT id, after_name FROM image_gen_internal.take_sweep($1)";
+            let row = client.update(call, Some(1), &[store.into()])?.first();
+            Ok(row.get::<i64>(1)?.zip(row.get::<String>(2)?))
+        })
+        .map_err(spi)
+    })
+}
+
+fn record_sweep(
+    extension: pg_sys::Oid,
+    sweep: i64,
+    objects: Result<Vec<(String, u64, i64)>, String>,
+) -> Result<(), Failed> {
+    let (objects, error) = match objects {
+        Ok(objects) => (objects, None),
+        Err(why) => (vec![], Some(why)),
+    };
+    let whole = objects.len() < PAGE;
+    let sizes: Vec<i64> = objects.iter().map(|(_, size, _)| *size as i64).collect();
+    let modified: Vec<f64> = objects.iter().map(|(_, _, at)| *at as f64).collect();
+    let names: Vec<String> = objects.into_iter().map(|(name, ..)| name).collect();
+    as_worker(extension, "record a sweep", || {
+        Spi::connect_mut(|client| {
+            let arguments =
+                [sweep.into(), names.into(), sizes.into(), modified.into(), whole.into(), error.into()];
+            let call = "SELECT image_gen_internal.record_sweep($1, $2, $3, $4, $5, $6)";
+            client.update(call, None, &arguments).map(drop)
+        })
+        .map_err(spi)
+    })
 }
 
 #[derive(Default)]

@@ -14,6 +14,9 @@ use super::queue::Taken;
 use crate::keys::Keys;
 use crate::{pause, settings};
 
+/// So many objects are compared at a time.
+pub const PAGE: usize = 1000;
+
 /// Where images go.
 pub struct Target {
     pub store: Store,
@@ -43,6 +46,8 @@ pub enum Task {
         /// The object that it is moved from.
         from: Option<(Store, String)>,
     },
+    /// What is in a store after a name is to be told.
+    List { target: Arc<Target>, sweep: i64, after: String },
     /// An object is to go.
     Remove { store: Store, object: i64, name: String },
 }
@@ -71,6 +76,8 @@ pub enum Outcome {
         /// The store is the trouble, not the image.
         by_store: bool,
     },
+    /// What is there: name, length, when it was written; all, where these are fewer than [`PAGE`].
+    Listed { sweep: i64, objects: Result<Vec<(String, u64, i64)>, String> },
     /// Without an error the object is gone.
     Removed { object: i64, error: Option<String> },
 }
@@ -121,6 +128,10 @@ async fn work(driver: &Driver, task: Task) -> Outcome {
         text
     };
     match task {
+        Task::List { target, sweep, after } => {
+            let objects = target.store.list(&after, PAGE).await.map_err(|why| clean(why.message()));
+            Outcome::Listed { sweep, objects }
+        }
         Task::Remove { store, object, name } => {
             let error = store.delete(&name).await.err().map(|why| clean(why.message()));
             Outcome::Removed { object, error }

@@ -12,7 +12,7 @@ use image_gen_engine::failure::{ErrorCode, Failed, Failure};
 use image_gen_engine::http::departure::Departure;
 use image_gen_engine::http::{HttpRequest, Method, TransportError};
 use image_gen_engine::input::Role;
-use image_gen_engine::job::{Operation, Request};
+use image_gen_engine::job::{Operation, Request, Storing};
 use image_gen_engine::progress::Progress;
 use image_gen_engine::provider::Remote;
 use image_gen_engine::route::{Preferences, Priority};
@@ -277,7 +277,9 @@ impl Task {
                     self.learn(run.candidate(), &entries).await;
                     let mut entries = self.keep(entries);
                     let (provider, model) = (run.candidate().provider.clone(), run.candidate().model.clone());
-                    uploads::upload(context, &self.job_id, &provider, &model, &mut entries).await;
+                    if run.storing() != Storing::Url {
+                        uploads::upload(context, &self.job_id, &provider, &model, &mut entries).await;
+                    }
                     match self.commit(entries).await {
                         Verdict::Written => {
                             if begins {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Borders, Consistency, Invalid, MAX_BORDER, MAX_N, MAX_OPTIONS_BYTES, MAX_OPTIONS_DEPTH, MAX_PROMPT_CHARS,
-    MAX_SIDE, Mode, Operation, PRIORITIES, Request, Task,
+    MAX_SIDE, Mode, Operation, PRIORITIES, Request, Storing, Task,
 };
 use crate::input::{MAX_INPUTS_BYTES, MAX_REFERENCES, Reference};
 use crate::seed::MAX_SEED;
@@ -59,6 +59,9 @@ pub struct RawRequest {
     pub variance: Option<f64>,
     /// 2 or 4.
     pub scale: Option<i64>,
+    /// `both`, `copy` or `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
     /// Pixels to add above.
     pub top: Option<i64>,
     /// Pixels to add to the right.
@@ -183,6 +186,7 @@ impl RawRequest {
             strength: number("strength", self.strength, 1.0, "0.75")?,
             variance: number("variance", self.variance, 1.0, "0.5")?,
             scale,
+            store: storing(self.store.as_deref())?,
             borders,
             options,
         })
@@ -335,6 +339,18 @@ fn consistency(mode: Option<&str>) -> Result<Option<Consistency>, Invalid> {
             format!("consistency_mode '{other}' does not exist"),
             "Use one of: strict, balanced, loose.",
         )),
+    }
+}
+
+fn storing(word: Option<&str>) -> Result<Option<Storing>, Invalid> {
+    match word {
+        None => Ok(None),
+        Some("both") => Ok(Some(Storing::Both)),
+        Some("copy") => Ok(Some(Storing::Copy)),
+        Some("url") => Ok(Some(Storing::Url)),
+        Some(other) => {
+            Err(Invalid::new(format!("store '{other}' does not exist"), "Use one of: both, copy, url."))
+        }
     }
 }
 
