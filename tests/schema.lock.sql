@@ -762,6 +762,7 @@ TABLE image_gen_internal.copy_queue (
 ) WITH (fillfactor=70)
   copy_queue_pkey PRIMARY KEY (asset_id)
   copy_queue_policy_check CHECK ((policy = ANY (ARRAY['copy'::text, 'both'::text])))
+  CREATE INDEX copy_queue_due ON image_gen_internal.copy_queue USING btree (due_at) WHERE (NOT lost)
   CREATE INDEX copy_queue_order ON image_gen_internal.copy_queue USING btree (expires_at, asset_id) WHERE (NOT lost)
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true

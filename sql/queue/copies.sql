@@ -77,10 +77,15 @@ BEGIN
     RETURN;
   END IF;
   RETURN QUERY
-  WITH due AS (
+  WITH first AS (
+    -- Of a queue of any length so many are looked at: those whose URL ends first, and, where these were put off, those that wait longest.
+    (SELECT e.asset_id, e.expires_at, e.due_at FROM image_gen_internal.copy_queue e WHERE NOT e.lost ORDER BY e.expires_at, e.asset_id LIMIT 200)
+    UNION
+    (SELECT w.asset_id, w.expires_at, w.due_at FROM image_gen_internal.copy_queue w WHERE NOT w.lost AND w.due_at <= clock_timestamp() ORDER BY w.due_at LIMIT 50)
+  ), due AS (
     SELECT c.asset_id, a.sha256
-      FROM image_gen_internal.copy_queue c JOIN image_gen.campaign_assets a ON a.id = c.asset_id
-     WHERE NOT c.lost AND c.due_at <= clock_timestamp() AND c.asset_id <> ALL (busy) AND (a.sha256 IS NULL OR a.sha256 <> ALL (busy_hashes))
+      FROM first c JOIN image_gen.campaign_assets a ON a.id = c.asset_id
+     WHERE c.due_at <= clock_timestamp() AND c.asset_id <> ALL (busy) AND (a.sha256 IS NULL OR a.sha256 <> ALL (busy_hashes))
        -- An object of that name may just be on its way out.
        AND NOT EXISTS (SELECT FROM image_gen_internal.stored_objects o
                         WHERE o.sha256 = a.sha256 AND o.store = this_store AND o.doomed_at IS NOT NULL AND o.instance = image_gen_internal.instance_id())

@@ -109,6 +109,7 @@ CREATE TABLE image_gen_internal.copy_queue (
   created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 70);
 CREATE INDEX copy_queue_order ON image_gen_internal.copy_queue (expires_at, asset_id) WHERE NOT lost;
+CREATE INDEX copy_queue_due ON image_gen_internal.copy_queue (due_at) WHERE NOT lost;
 COMMENT ON TABLE image_gen_internal.copy_queue IS 'Images that are to be copied to image_gen.asset_store, those first whose URL ends first. A copy that is there leaves no row.';
 COMMENT ON COLUMN image_gen_internal.copy_queue.asset_id IS 'campaign_assets.id. No foreign key: the transaction that stores an image waits for no lock.';
 COMMENT ON COLUMN image_gen_internal.copy_queue.policy IS 'both: the asset keeps the provider''s URL. copy: its URL becomes that of the copy.';

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::{ImageFormat, Rgb, RgbImage};
 use image_gen_tests::cluster::give_to_server;
-use image_gen_tests::process::kill9;
+use image_gen_tests::process::{is_alive, kill9, memory_kb};
 use image_gen_tests::s3::{BUCKET, REGION, SECRET, files};
 use image_gen_tests::stage::DATABASE;
 use image_gen_tests::wait::secs;
@@ -576,4 +576,34 @@ fn a_caller_says_whether_an_image_is_copied_and_what_its_url_is_then() {
     // A URL of the copy goes into other jobs like any other image, although it is at a host that is not ours to ask.
     let next = alice.generate_with("prompt => 'again', model => 'gpt-image', reference_image => (SELECT 'asset:' || id FROM image_gen.campaign_assets WHERE shot = '2')");
     alice.all_succeed(&[next]);
+}
+
+#[test]
+fn many_large_images_at_once_are_copied_in_bounded_memory() {
+    const IMAGES: u64 = 20;
+    let s3 = S3::start();
+    s3.out(true);
+    let stage = Stage::with(options(&s3.address(), &[]));
+    let (mut admin, mut alice) = (stage.admin(), stage.alice());
+    answer_with_noise(&stage, 0..IMAGES, 10_000_000);
+    let ids: Vec<String> = (0..IMAGES)
+        .map(|n| alice.generate_with(&format!("prompt => 'noise {n}.', model => 'gpt-image'")))
+        .collect();
+    alice.all_succeed(&ids);
+    s3.out(false);
+    admin.run("UPDATE image_gen_internal.copy_queue SET due_at = clock_timestamp(); SELECT image_gen_internal.tell_worker('copies')");
+    let mut highest = 0;
+    wait_until("all are copied", secs(120), || {
+        let pid = admin.column("SELECT pid FROM pg_stat_activity WHERE backend_type = 'image_gen copies'");
+        if let Some(pid) = pid.first().and_then(|pid| pid.parse().ok())
+            && is_alive(pid)
+        {
+            highest = highest.max(memory_kb(pid).1);
+        }
+        admin.number("SELECT count(*) FROM image_gen.campaign_assets WHERE mirrored_at IS NOT NULL")
+            == IMAGES as i64
+    });
+    println!("{IMAGES} images of 10 MB: the process that copies had {highest} kB at most");
+    assert!(highest > 0 && highest < 250_000, "{highest} kB");
+    same_bytes(&mut admin, &s3.objects());
 }

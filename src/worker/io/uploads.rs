@@ -19,6 +19,10 @@ const LONGEST: Duration = Duration::from_secs(20);
 const REST: Duration = Duration::from_secs(30);
 /// Uploads that go on at a time.
 const AT_ONCE: usize = 8;
+/// Images that wait for that, and go on, in units of 64 kB: 256 MB. What has no room goes into the database, so that a slow store does
+/// not fill the memory.
+const ROOM: usize = 4096;
+const UNIT: usize = 64 << 10;
 
 /// What names of objects are made from, and only the database knows.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +50,7 @@ pub struct Label {
 pub struct Uploads {
     state: Mutex<State>,
     places: Semaphore,
+    room: Semaphore,
 }
 
 #[derive(Default)]
@@ -56,7 +61,7 @@ struct State {
 
 impl Default for Uploads {
     fn default() -> Self {
-        Uploads { state: Mutex::default(), places: Semaphore::new(AT_ONCE) }
+        Uploads { state: Mutex::default(), places: Semaphore::new(AT_ONCE), room: Semaphore::new(ROOM) }
     }
 }
 
@@ -110,6 +115,9 @@ pub async fn upload(context: &IoContext, job_id: &str, provider: &str, model: &s
     let mut stop = context.stop.clone();
     let ends = tokio::time::Instant::now() + LONGEST;
     for picture in pictures {
+        let units = picture.bytes.as_ref().map_or(0, Vec::len).div_ceil(UNIT);
+        let room = context.uploads.room.try_acquire_many(u32::try_from(units).unwrap_or(u32::MAX));
+        let Ok(_room) = room else { continue };
         let (Some(bytes), Some(facts)) = (picture.bytes.take(), &picture.facts) else { continue };
         let bytes = Bytes::from(bytes);
         let name = target.template.fill(&Facts {
