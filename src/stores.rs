@@ -96,7 +96,7 @@ fn with_store<T: Send + 'static>(
     let keys = Keys::load(&settings::text(&settings::SECRETS_FILE)).0;
     let driver = Driver::new(settings::egress())?;
     let store = Store::open(&address, |name| keys.get(name), &driver)?;
-    let (done, result) = channel();
+    let (shown, (done, result)) = (address.clone(), channel());
     let all = SignalMask::block_all();
     let thread = std::thread::Builder::new().name("image_gen store".into()).spawn(move || {
         let runtime =
@@ -114,7 +114,8 @@ fn with_store<T: Send + 'static>(
         match result.try_recv() {
             Ok(worked) => {
                 let redactor = driver.redactor();
-                return worked.map_err(|mut why| {
+                return worked.map_err(|why| {
+                    let mut why = shown.without_endpoint(&why);
                     redactor.clean_excerpt(&mut why);
                     why
                 });

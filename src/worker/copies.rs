@@ -73,7 +73,7 @@ impl Stores {
             let target = stores.open(&address.to_string(), hands).and_then(|store| {
                 let template = Template::parse(&settings::text(&settings::ASSET_NAME))?;
                 let public = settings::text(&settings::ASSET_PUBLIC_URL);
-                Ok(Arc::new(Target { store, template, public }))
+                Ok(Arc::new(Target { number, store, template, public }))
             });
             stores.target = Some((number, target));
         }
@@ -156,7 +156,7 @@ fn serve(extension: pg_sys::Oid) -> Result<(), Failed> {
                 Err(error) => outcomes.push(Outcome::Removed { object: doomed.object, error: Some(error) }),
             }
         }
-        queue::record(extension, number, outcomes)?;
+        queue::record(extension, outcomes)?;
         if let Some((number, Ok(target))) = &stores.target
             && !busy.sweep
             && let Some((sweep, after)) = queue::take_sweep(extension, *number)?

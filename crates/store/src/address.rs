@@ -180,6 +180,13 @@ impl Address {
         }
     }
 
+    /// A text without the address of one's own server, which is no affair of those who look at an image.
+    pub fn without_endpoint(&self, text: &str) -> String {
+        let Some(endpoint) = &self.endpoint else { return text.to_owned() };
+        let bare = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, bare)| bare);
+        text.replace(endpoint.as_str(), "").replace(bare, "its server")
+    }
+
     /// The names of the keys that it needs.
     pub fn key_names(&self) -> Vec<String> {
         let ends: &[&str] = match self.kind {

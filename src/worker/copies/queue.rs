@@ -144,8 +144,9 @@ pub fn take_doomed(extension: pg_sys::Oid, busy: &HashSet<i64>, room: usize) -> 
 }
 
 /// Writes down what came of images and objects.
-pub fn record(extension: pg_sys::Oid, store: Option<i32>, outcomes: Vec<Outcome>) -> Result<(), Failed> {
-    let (mut copied, mut failed, mut removed) = (Copied::default(), Lost::default(), (vec![], vec![]));
+pub fn record(extension: pg_sys::Oid, outcomes: Vec<Outcome>) -> Result<(), Failed> {
+    let mut stores: HashMap<i32, Copied> = HashMap::new();
+    let (mut failed, mut removed) = (Lost::default(), (vec![], vec![]));
     for outcome in outcomes {
         match outcome {
             Outcome::Removed { object, error } => {
@@ -158,7 +159,19 @@ pub fn record(extension: pg_sys::Oid, store: Option<i32>, outcomes: Vec<Outcome>
                 failed.error.push(error);
                 failed.gone.push(gone);
             }
-            Outcome::Copied { asset, name, url, sha256, byte_size, content_type, size, was_there, moved } => {
+            Outcome::Copied {
+                store,
+                asset,
+                name,
+                url,
+                sha256,
+                byte_size,
+                content_type,
+                size,
+                was_there,
+                moved,
+            } => {
+                let copied = stores.entry(store).or_default();
                 copied.asset.push(asset);
                 copied.name.push(name);
                 copied.url.push(url);
@@ -172,7 +185,7 @@ pub fn record(extension: pg_sys::Oid, store: Option<i32>, outcomes: Vec<Outcome>
             }
         }
     }
-    if let Some(store) = store.filter(|_| !copied.asset.is_empty()) {
+    for (store, copied) in stores {
         copied.record(extension, store)?;
     }
     if !failed.asset.is_empty() {

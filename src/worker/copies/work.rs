@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use image_gen_engine::http::MAX_PICTURE_BYTES;
 use image_gen_engine::http::driver::Driver;
 use image_gen_engine::redact::Redactor;
-use image_gen_store::{Facts, Failed, Source, Store, Template};
+use image_gen_store::{Address, Facts, Failed, Source, Store, Template};
 use tokio::sync::watch;
 
 use super::super::io::SignalMask;
@@ -19,6 +19,8 @@ pub const PAGE: usize = 1000;
 
 /// Where images go.
 pub struct Target {
+    /// `stores.id`, where that is known.
+    pub number: i32,
     pub store: Store,
     pub template: Template,
     /// Where everyone can read its objects; empty where there is no such place.
@@ -52,10 +54,34 @@ pub enum Task {
     Remove { store: Store, object: i64, name: String },
 }
 
+impl Task {
+    /// What came of it where its code panicked.
+    fn broken(&self) -> Outcome {
+        let error = "this is a bug: the log of the server has more".to_owned();
+        match self {
+            Task::Copy { taken, .. } => {
+                Outcome::Failed { asset: taken.asset, error, gone: false, by_store: false }
+            }
+            Task::List { sweep, .. } => Outcome::Listed { sweep: *sweep, objects: Err(error) },
+            Task::Remove { object, .. } => Outcome::Removed { object: *object, error: Some(error) },
+        }
+    }
+
+    /// The store that it is about.
+    fn address(&self) -> Address {
+        match self {
+            Task::Copy { target, .. } | Task::List { target, .. } => target.store.address.clone(),
+            Task::Remove { store, .. } => store.address.clone(),
+        }
+    }
+}
+
 /// What came of it.
 pub enum Outcome {
     /// It is there, and is what it should be.
     Copied {
+        /// `stores.id`: the setting may have changed since the copy began.
+        store: i32,
         asset: i64,
         name: String,
         url: String,
@@ -106,7 +132,10 @@ impl Hands {
                 while let Some(task) = inbox.recv().await {
                     let (driver, outbox, wake_handle) = (shared.clone(), outbox.clone(), wake_handle.clone());
                     tokio::spawn(async move {
-                        let _ = outbox.send(work(&driver, task).await);
+                        let broken = task.broken();
+                        // A panic ends this task and no other.
+                        let outcome = tokio::spawn(async move { work(&driver, task).await }).await;
+                        let _ = outbox.send(outcome.unwrap_or(broken));
                         wake_handle.wake();
                     });
                 }
@@ -123,7 +152,9 @@ impl Hands {
 }
 
 async fn work(driver: &Driver, task: Task) -> Outcome {
-    let clean = |mut text: String| {
+    let address = task.address();
+    let clean = |text: String| {
+        let mut text = address.without_endpoint(&text);
         driver.redactor().clean_excerpt(&mut text);
         text
     };
@@ -166,6 +197,7 @@ async fn copy(
     {
         // Another asset has the same image.
         return Ok(Outcome::Copied {
+            store: target.number,
             asset: taken.asset,
             url: target.url(name),
             name: name.clone(),
@@ -207,6 +239,7 @@ async fn copy(
     let name = target.template.fill(&facts);
     let (name, copied) = store.copy(&name, content_type.as_deref(), &sha256, source).await?;
     Ok(Outcome::Copied {
+        store: target.number,
         asset: taken.asset,
         url: target.url(&name),
         name,

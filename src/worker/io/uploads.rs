@@ -83,7 +83,7 @@ impl Uploads {
                 Store::open(&Address::parse(&config.asset_store).ok()?, |name| config.keys.get(name), driver);
             let template = Template::parse(&config.asset_name).ok()?;
             let public = config.asset_public_url.clone();
-            state.target = Some(Arc::new(Target { store: store.ok()?, template, public }));
+            state.target = Some(Arc::new(Target { number: 0, store: store.ok()?, template, public }));
         }
         state.target.clone()
     }
