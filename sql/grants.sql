@@ -92,7 +92,7 @@ GRANT EXECUTE ON FUNCTION image_gen.claim_review, image_gen.resolve_review, imag
 GRANT INSERT, UPDATE, DELETE ON image_gen.models, image_gen.prices, image_gen.refusal_steps, image_gen.rewrite_rules, image_gen.model_rules, image_gen.palettes,
   image_gen.lint_rules, image_gen.request_rules TO image_gen_admin;
 GRANT UPDATE (enabled, priority, max_in_flight, requests_per_minute, options) ON image_gen.providers TO image_gen_admin;
-GRANT SELECT ON image_gen_internal.queue, image_gen_internal.job_dependencies, image_gen_internal.cancel_requests, image_gen_internal.worker_state, image_gen.budgets, image_gen.budget_changes, image_gen_internal.budget_totals, image_gen_internal.budget_charges,
+GRANT SELECT ON image_gen_internal.queue, image_gen_internal.job_dependencies, image_gen_internal.cancel_requests, image_gen_internal.worker_state, image_gen.budgets, image_gen.budget_changes, image_gen_internal.budget_totals, image_gen_internal.budget_charges, image_gen_internal.budget_entries,
                 image_gen.invoices, image_gen.invoice_lines, image_gen.invoice_diff, image_gen.cost_corrections, image_gen.role_policies, image_gen.campaign_grants, image_gen_internal.instance
   TO image_gen_admin;
 GRANT EXECUTE ON FUNCTION image_gen.set_budget, image_gen.grant_credits, image_gen.check_budgets, image_gen.recount_budgets, image_gen.settle_cost,
@@ -115,6 +115,7 @@ GRANT SELECT, INSERT, UPDATE ON image_gen.provider_balances TO image_gen_worker;
 GRANT SELECT ON image_gen.budgets, image_gen.budget_changes, image_gen.campaign_grants TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen_internal.budget_totals TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen_internal.budget_charges TO image_gen_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen_internal.budget_entries TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.finish_hooks TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen_internal.callback_queue TO image_gen_worker;
 GRANT SELECT ON image_gen.webhooks TO image_gen_worker;

@@ -63,6 +63,7 @@ mod statement;
 mod stores;
 mod submit;
 mod tools;
+mod transaction_budgets;
 mod wake;
 mod worker;
 
@@ -81,6 +82,7 @@ pub extern "C-unwind" fn _PG_init() {
     }
     settings::define();
     wake::register();
+    transaction_budgets::register();
     attach::register();
     expansion::init();
     plain_errors::init();

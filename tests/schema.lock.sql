@@ -700,19 +700,19 @@ TABLE image_gen_internal.budget_charges (
   at timestamp with time zone NOT NULL,
   reserved numeric NOT NULL,
   spent numeric NOT NULL,
-  posted_reserved numeric NOT NULL,
-  posted_spent numeric NOT NULL,
-  pruned boolean NOT NULL DEFAULT false,
-  unposted bigint DEFAULT 
-CASE
-    WHEN ((reserved <> posted_reserved) OR (spent <> posted_spent)) THEN budget_id
-    ELSE NULL::bigint
-END
+  pruned boolean NOT NULL DEFAULT false
 ) WITH (fillfactor=70)
   budget_charges_pkey PRIMARY KEY (job_id, budget_id)
   CREATE INDEX budget_charges_pruned ON image_gen_internal.budget_charges USING btree (budget_id, at) WHERE pruned
-  CREATE INDEX budget_charges_unposted ON image_gen_internal.budget_charges USING btree (unposted) WHERE (unposted IS NOT NULL)
   CREATE INDEX budget_charges_window ON image_gen_internal.budget_charges USING btree (budget_id, at)
+
+TABLE image_gen_internal.budget_entries (
+  budget_id bigint NOT NULL,
+  at timestamp with time zone,
+  reserved numeric NOT NULL,
+  spent numeric NOT NULL
+)
+  CREATE INDEX budget_entries_budget ON image_gen_internal.budget_entries USING btree (budget_id)
 
 TABLE image_gen_internal.budget_totals (
   budget_id bigint NOT NULL,
@@ -1047,7 +1047,7 @@ TYPE image_gen.receipt (id text, status text, model text, estimated_seconds nume
 
 TYPE image_gen.wait_reason (code text, message text, provider text, job_id text, until timestamp with time zone)
 
-TYPE image_gen_internal.budget_standing (budget_id bigint, name text, limit_amount numeric, spent numeric, reserved numeric, available numeric, since timestamp with time zone, until timestamp with time zone)
+TYPE image_gen_internal.budget_standing (budget_id bigint, limit_amount numeric, spent numeric, reserved numeric, available numeric, since timestamp with time zone)
 
 TYPE image_gen_internal.claimed_job (seq bigint, id text, owner regrole, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamp with time zone, attempts integer, progress jsonb, preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text, number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamp with time zone)
 
@@ -1145,6 +1145,7 @@ FUNCTION image_gen.variate(image text, n integer DEFAULT 3, variance double prec
 FUNCTION image_gen.wait(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS SETOF image_gen.job_status VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.abbreviate(words text, characters integer) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.add_manual_asset(brought_id text, bringer regrole, cost numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.add_reserved("into" bigint[], amounts numeric[]) RETURNS void VOLATILE STRICT
 FUNCTION image_gen_internal.add_spending(seqs bigint[], stories text[], sign integer, at_entry bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.adopt_foreign_jobs(this_instance uuid) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.adopt_template_copy() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -1163,8 +1164,9 @@ FUNCTION image_gen_internal.blob_bytes(hash text) RETURNS bytea STABLE SET searc
 FUNCTION image_gen_internal.budget_lock_holders() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.budget_name(budget image_gen.budgets) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.budget_scope(asked text, key text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.budget_standings(wanted bigint[], at timestamp with time zone) RETURNS SETOF image_gen_internal.budget_standing STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.budgets_of_job(owner regrole, metadata jsonb, batch text, login regrole DEFAULT NULL::regrole) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION image_gen_internal.budget_standings(wanted bigint[], at timestamp with time zone) RETURNS SETOF image_gen_internal.budget_standing STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION image_gen_internal.budgets_of_job(owner regrole, metadata jsonb, batch text, login regrole DEFAULT NULL::regrole) RETURNS SETOF bigint STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.budgets_of_jobs(owners regrole[], logins regrole[], metadata jsonb[], batches text[]) RETURNS TABLE(n bigint, budget_id bigint) STABLE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION image_gen_internal.callback_done(done bigint, answer text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.callback_failed(failed_one bigint, hook bigint, error text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.caller() RETURNS regrole STABLE STRICT PARALLEL SAFE
@@ -1172,8 +1174,8 @@ FUNCTION image_gen_internal.can_be_asked(kind text) RETURNS boolean IMMUTABLE ST
 FUNCTION image_gen_internal.cancel_job(canceled_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.catalogue_changed() RETURNS trigger VOLATILE
 FUNCTION image_gen_internal.charge_existing_jobs(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.charge_job(charged_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.charge_jobs(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.charge_jobs(ids text[], anew boolean DEFAULT false) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION image_gen_internal.charge_missed_jobs() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_amount(what text, amount numeric, hint text) RETURNS numeric IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_attachment(wanted bigint) RETURNS image_gen.attachment_definitions STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.check_campaign(caller regrole, metadata jsonb) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
@@ -1220,6 +1222,8 @@ FUNCTION image_gen_internal.format_usd(amount numeric) RETURNS text IMMUTABLE SE
 FUNCTION image_gen_internal.generate_image(arguments jsonb) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
 FUNCTION image_gen_internal.generation(job image_gen.job_status) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.goes_with(class oid, object oid, relation oid, "column" integer) RETURNS void VOLATILE STRICT
+FUNCTION image_gen_internal.hold_budgets(locked bigint[]) RETURNS void VOLATILE STRICT
+FUNCTION image_gen_internal.holds_budgets(wanted bigint[]) RETURNS boolean VOLATILE STRICT
 FUNCTION image_gen_internal.image_distance(one bytea, other bytea, OUT measured_by text, OUT distance numeric, OUT note text) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.inherit_inputs(new_jobs text[], parents text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.input_location(reference text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
@@ -1239,9 +1243,8 @@ FUNCTION image_gen_internal.is_worker(pid integer) RETURNS boolean VOLATILE
 FUNCTION image_gen_internal.iso_time(at timestamp with time zone) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.isolate_next_suspect() RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.job_cost(counted_id text) RETURNS TABLE(total numeric, known numeric, source text, currency text) STABLE
-FUNCTION image_gen_internal.job_exposure(owing_id text, OUT reserved numeric, OUT spent numeric) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.job_exposure(owing_id text) RETURNS TABLE(reserved numeric, spent numeric) STABLE
 FUNCTION image_gen_internal.join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.limit_at(budget image_gen.budgets, at timestamp with time zone) RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.list_arguments(arguments jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.load_catalogue() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.lock_attempts(ids text[], numbers integer[]) RETURNS tid[] VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1252,7 +1255,7 @@ FUNCTION image_gen_internal.mark_unfolded() RETURNS trigger VOLATILE SET search_
 FUNCTION image_gen_internal.may_review(caller regrole) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.may_use_campaign(caller regrole, booked_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.metadata_entry(metadata jsonb, key text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
-FUNCTION image_gen_internal.min_headroom() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.min_headroom() RETURNS numeric STABLE
 FUNCTION image_gen_internal.model_capabilities(provider text, model text) RETURNS jsonb VOLATILE STRICT SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION image_gen_internal.newest_jobs(most integer, statuses text[], of_campaign text, matching jsonb, of_model text, before text) RETURNS TABLE(id text, seq bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_seqscan=off SET enable_bitmapscan=off SET enable_sort=off SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1273,9 +1276,9 @@ FUNCTION image_gen_internal.open_cancel_requests(in_hand bigint[]) RETURNS SETOF
 FUNCTION image_gen_internal.pending_approvals() RETURNS TABLE(id image_gen.job_id, operation image_gen.operation, url text, key jsonb, relation text, metadata jsonb, prompt text, model text, seed image_gen.seed, known_cost numeric, cost_source image_gen.cost_source, currency text, owner regrole, claimed_by regrole, claimed_at timestamp with time zone, created_at timestamp with time zone, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.perceptual_hash(image bytea) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.period_end(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.period_start(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.period_start(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE
 FUNCTION image_gen_internal.plan_route(job_id text, operation text, request text, model text, model_is_open boolean, provider text, priority text, preferences text, max_cost numeric) RETURNS text[] VOLATILE
-FUNCTION image_gen_internal.post_charges() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.post_charges() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION image_gen_internal.price_usage(prices jsonb, usage jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
 FUNCTION image_gen_internal.progress_by_images(of_job text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
@@ -1292,6 +1295,7 @@ FUNCTION image_gen_internal.queue_standing() RETURNS jsonb STABLE SECURITY DEFIN
 FUNCTION image_gen_internal.queue_variation(image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text, seed bigint, guidance double precision, steps integer, quality text, style text, metadata jsonb, provider_preferences jsonb, options jsonb, priority text, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.raise_append_only() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.raise_budget_exceeded(balance image_gen_internal.budget_standing, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.raise_charges(raised_id text, in_budgets bigint[], total numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.raise_no_such_batch(batch text) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.raise_no_such_job(id text) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.raise_rule_violation() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1322,8 +1326,8 @@ FUNCTION image_gen_internal.requeue(this_epoch bigint, seqs bigint[], delays dou
 FUNCTION image_gen_internal.requeue_reviewed(reopened_id text, new_progress jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.require_admin(caller regrole) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.rescue_jobs(this_epoch bigint, lost bigint[], on_uncertain text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.reserve(ids text[], headroom boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.reserve_for_attempt(asking_id text, needed numeric, patient boolean DEFAULT false) RETURNS text VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.reserve(ids text[], headroom boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION image_gen_internal.reserve_for_attempts(ids text[], needed numeric[], patient boolean DEFAULT false) RETURNS text[] VOLATILE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION image_gen_internal.reset_spending() RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.resolve_approval(resolved_id text, action text, note text, caller regrole) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.resolve_callback(signature text, OUT function oid, OUT owner oid, OUT called text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -1332,7 +1336,7 @@ FUNCTION image_gen_internal.resolve_model(asked text, task text DEFAULT NULL::te
 FUNCTION image_gen_internal.restate_cost(provider text, model text, at timestamp with time zone, booked numeric, booked_currency text, usage jsonb, calls bigint, OUT amount numeric, OUT currency text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.restore_dependencies(seqs bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.retarget_job(target_id text, new_model text, new_provider text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.retry_buffer() RETURNS numeric STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.retry_buffer() RETURNS numeric STABLE
 FUNCTION image_gen_internal.role_name(role oid) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.role_oid(role text, dropped boolean DEFAULT false) RETURNS regrole STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.role_policy(caller regrole, OUT allow_unpriced boolean, OUT allowed_options text[]) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -1368,7 +1372,9 @@ FUNCTION image_gen_internal.tool_status(status text) RETURNS text IMMUTABLE SET 
 FUNCTION image_gen_internal.unfold_jobs(ids text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off
 FUNCTION image_gen_internal.unfolded_attempts() RETURNS TABLE(unit text, weight bigint, calls bigint, retries bigint, first_call timestamp with time zone, last_call timestamp with time zone, owner regrole, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.unfolded_jobs() RETURNS SETOF bigint STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.unwritten_reserved(budget bigint) RETURNS numeric STABLE STRICT
 FUNCTION image_gen_internal.update_estimates(providers text[], models text[], classes text[], renders numeric[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.usable_styles(caller regrole) RETURNS SETOF image_gen.styles STABLE
 FUNCTION image_gen_internal.visible_cost_reviews() RETURNS TABLE(job_id text, number integer, why text, claimed_cost numeric, currency text, estimated_cost numeric, reserved numeric, owner regrole, job_status text, provider text, model text, status text, error_code text, remote_id text, campaign text, ticket text, finished_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.visible_reservations() RETURNS TABLE(job_id text, reserved numeric, reason text, since timestamp with time zone, campaign text, ticket text, budgets text[], owner regrole) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.visible_spending_days() RETURNS SETOF date STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1470,6 +1476,7 @@ GRANT EXECUTE ON FUNCTION image_gen.variate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.wait TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen_internal.abbreviate TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.add_manual_asset TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.add_reserved TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.add_spending TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.adopt_foreign_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.adopt_template_copy TO image_gen_worker
@@ -1490,6 +1497,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.budget_name TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.budget_scope TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.budget_standings TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.budgets_of_job TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.budgets_of_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.callback_done TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.callback_failed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.caller TO image_gen_admin, image_gen_worker
@@ -1497,8 +1505,8 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.can_be_asked TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.cancel_job TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.catalogue_changed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.charge_existing_jobs TO image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.charge_job TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.charge_jobs TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.charge_missed_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_amount TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_attachment TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_campaign TO image_gen_worker
@@ -1545,6 +1553,8 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.format_usd TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.generate_image TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.generation TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.goes_with TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.hold_budgets TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.holds_budgets TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.image_distance TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.inherit_inputs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.input_location TO image_gen_worker
@@ -1566,7 +1576,6 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.isolate_next_suspect TO image_gen_w
 GRANT EXECUTE ON FUNCTION image_gen_internal.job_cost TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.job_exposure TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.join_attempt TO image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.limit_at TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.list_arguments TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.load_catalogue TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.lock_attempts TO image_gen_worker
@@ -1617,6 +1626,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.queue_standing TO image_gen_admin, 
 GRANT EXECUTE ON FUNCTION image_gen_internal.queue_variation TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_append_only TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_budget_exceeded TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.raise_charges TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_no_such_batch TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_no_such_job TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_rule_violation TO image_gen_worker
@@ -1648,7 +1658,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.requeue_reviewed TO image_gen_worke
 GRANT EXECUTE ON FUNCTION image_gen_internal.require_admin TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.rescue_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.reserve TO image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.reserve_for_attempt TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.reserve_for_attempts TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.reset_spending TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.resolve_approval TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.resolve_callback TO image_gen_worker
@@ -1693,7 +1703,9 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.tool_status TO image_gen_admin, ima
 GRANT EXECUTE ON FUNCTION image_gen_internal.unfold_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.unfolded_attempts TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.unfolded_jobs TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.unwritten_reserved TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.update_estimates TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.usable_styles TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.visible_cost_reviews TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.visible_reservations TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.visible_spending_days TO image_gen_admin, image_gen_user, image_gen_worker
@@ -1784,6 +1796,8 @@ GRANT INSERT, SELECT ON image_gen_internal.blobs TO image_gen_worker
 GRANT SELECT ON image_gen_internal.blobs TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON image_gen_internal.budget_charges TO image_gen_worker
 GRANT SELECT ON image_gen_internal.budget_charges TO image_gen_admin
+GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen_internal.budget_entries TO image_gen_worker
+GRANT SELECT ON image_gen_internal.budget_entries TO image_gen_admin
 GRANT SELECT ON image_gen_internal.budget_totals TO image_gen_admin
 GRANT SELECT, UPDATE ON image_gen_internal.budget_totals TO image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen_internal.callback_queue TO image_gen_worker

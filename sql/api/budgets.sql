@@ -64,15 +64,15 @@ BEGIN
   INSERT INTO image_gen_internal.budget_totals (budget_id, since, unsure, newer)
   SELECT new_budget, start, array_agg(q.seq), (SELECT coalesce(max(j.seq), 0) FROM image_gen.jobs j) FROM image_gen_internal.queue q;
   WITH counted AS (
-    INSERT INTO image_gen_internal.budget_charges (job_id, budget_id, owner, at, reserved, spent, posted_reserved, posted_spent)
-    SELECT j.id, new_budget, j.owner, j.created_at, w.reserved, w.spent, w.reserved, w.spent
+    INSERT INTO image_gen_internal.budget_charges (job_id, budget_id, owner, at, reserved, spent)
+    SELECT j.id, new_budget, j.owner, j.created_at, w.reserved, w.spent
       FROM image_gen.jobs j CROSS JOIN LATERAL image_gen_internal.job_exposure(j.id) w
      WHERE j.created_at >= start AND new_budget IN (SELECT image_gen_internal.budgets_of_job(j.owner, j.metadata, j.batch, j.login))
        AND (w.reserved <> 0 OR w.spent <> 0)
     RETURNING budget_charges.reserved, budget_charges.spent
   ), archived AS (
-    INSERT INTO image_gen_internal.budget_charges (job_id, budget_id, owner, at, reserved, spent, posted_reserved, posted_spent, pruned)
-    SELECT CASE budget.period WHEN 'total' THEN image_gen_internal.pruned_job_id(p.owner) ELSE p.story END, new_budget, p.owner, min(p.at), 0, sum(p.spent), 0, sum(p.spent), true
+    INSERT INTO image_gen_internal.budget_charges (job_id, budget_id, owner, at, reserved, spent, pruned)
+    SELECT CASE budget.period WHEN 'total' THEN image_gen_internal.pruned_job_id(p.owner) ELSE p.story END, new_budget, p.owner, min(p.at), 0, sum(p.spent), true
       FROM (SELECT s.story, s.owner, s.campaign, s.ticket, min(s.first_call) AS at, sum(s.billed_cost) FILTER (WHERE s.currency = 'USD') AS spent
               FROM image_gen_internal.spending_archive s GROUP BY s.story, s.owner, s.campaign, s.ticket) p
      WHERE p.at >= start AND p.spent <> 0
@@ -82,7 +82,7 @@ BEGIN
   UPDATE image_gen_internal.budget_totals t SET reserved = s.reserved, spent = s.spent
     FROM (SELECT coalesce(sum(c.reserved), 0) AS reserved, coalesce(sum(c.spent), 0) AS spent FROM (SELECT * FROM counted UNION ALL SELECT * FROM archived) c) s
    WHERE t.budget_id = new_budget;
-  PERFORM image_gen_internal.wake(9223372036854775807);  -- the worker looks again when this is committed: see post_charges
+  PERFORM image_gen_internal.wake(9223372036854775807);  -- the worker looks again when this is committed: see charge_missed_jobs
 END $$;
 COMMENT ON FUNCTION image_gen_internal.charge_existing_jobs(bigint) IS 'Counts the jobs of the period so far in a new budget.';
 
@@ -108,18 +108,19 @@ BEGIN
                            AND image_gen_internal.sees_budget(caller, b)
          ELSE sees_all OR image_gen_internal.sees_budget(caller, b) OR EXISTS (SELECT FROM image_gen_internal.budget_charges c WHERE c.budget_id = b.id AND c.owner = caller) END;
   RETURN QUERY
-  SELECT b.name, 'USD', CASE WHEN v.visible THEN b.spent ELSE o.spent END,
+  SELECT n.name, 'USD', CASE WHEN v.visible THEN b.spent ELSE o.spent END,
          (SELECT count(*) FROM image_gen.attempts a
            CROSS JOIN LATERAL (SELECT h.* FROM image_gen_internal.budget_charges h WHERE h.job_id = a.job_id AND h.budget_id = b.budget_id OFFSET 0) c
            WHERE c.at >= b.since AND a.billed_cost IS NULL AND a.status <> 'running' AND (v.visible OR c.owner = caller)),
          CASE WHEN v.visible THEN b.reserved ELSE o.reserved END, CASE WHEN v.visible THEN b.limit_amount END, CASE WHEN v.visible THEN b.available END, false,
-         CASE g.period WHEN 'rolling' THEN 'rolling ' || g.rolling ELSE g.period END, b.since, b.until
+         CASE g.period WHEN 'rolling' THEN 'rolling ' || g.rolling ELSE g.period END, b.since, image_gen_internal.period_end(g, clock_timestamp())
     FROM image_gen_internal.budget_standings(listed, clock_timestamp()) b JOIN image_gen.budgets g ON g.id = b.budget_id
+   CROSS JOIN LATERAL (SELECT image_gen_internal.budget_name(g) AS name) n
    CROSS JOIN LATERAL (SELECT sees_all OR image_gen_internal.sees_budget(caller, g) AS visible) v
     -- What others have spent is theirs: of what one may not see, one sees one's own part.
     LEFT JOIN LATERAL (SELECT coalesce(sum(c.spent), 0) AS spent, coalesce(sum(c.reserved), 0) AS reserved FROM image_gen_internal.budget_charges c
                         WHERE NOT v.visible AND c.budget_id = b.budget_id AND c.at >= b.since AND c.owner = caller) o ON true
-   ORDER BY array_position('{workspace,role}', g.scope), g.scope, b.name COLLATE "C", b.limit_amount;
+   ORDER BY array_position('{workspace,role}', g.scope), g.scope, n.name COLLATE "C", b.limit_amount;
   IF NOT EXISTS (SELECT FROM image_gen.budgets b WHERE b.scope = 'role' AND b.role = caller) THEN
     RETURN QUERY
     SELECT 'role:' || image_gen_internal.role_name(caller), 'USD', coalesce(sum(t.billed) FILTER (WHERE t.currency = 'USD'), 0), coalesce(sum(t.unknown_costs), 0)::bigint,
@@ -220,7 +221,8 @@ BEGIN
     RETURNING b.id INTO found_id;
     PERFORM image_gen_internal.charge_existing_jobs(found_id);
   END IF;
-  RETURN QUERY SELECT s.name, s.limit_amount, s.spent, s.reserved, s.available FROM image_gen_internal.budget_standings(ARRAY[found_id], clock_timestamp()) s;
+  RETURN QUERY SELECT image_gen_internal.budget_name(b), s.limit_amount, s.spent, s.reserved, s.available
+                 FROM image_gen_internal.budget_standings(ARRAY[found_id], clock_timestamp()) s JOIN image_gen.budgets b ON b.id = s.budget_id;
 END $$;
 COMMENT ON FUNCTION image_gen.set_budget IS
 'Sets a limit in USD, or changes one, or removes it (amount NULL). scope and key: workspace (key NULL), role, campaign, ticket or metadata:NAME with the name or value it is for;
@@ -273,7 +275,8 @@ BEGIN
   moment := clock_timestamp();
   INSERT INTO image_gen.budget_changes (budget_id, kind, amount, valid_from, valid_until, note, made_by)
   VALUES (found.id, 'grant', $1, moment, coalesce($5, image_gen_internal.period_end(found, moment)), $6, image_gen_internal.role_name(caller));
-  RETURN QUERY SELECT s.name, s.limit_amount, s.spent, s.reserved, s.available FROM image_gen_internal.budget_standings(ARRAY[found.id], clock_timestamp()) s;
+  RETURN QUERY SELECT image_gen_internal.budget_name(found), s.limit_amount, s.spent, s.reserved, s.available
+                 FROM image_gen_internal.budget_standings(ARRAY[found.id], clock_timestamp()) s;
 END $$;
 COMMENT ON FUNCTION image_gen.grant_credits IS
 'Adds USD to a budget: for good to a total, for the current period to one of the calendar or a rolling one, or until a given time. Where there is none, a total is made that
@@ -292,8 +295,8 @@ BEGIN
    CROSS JOIN LATERAL image_gen_internal.job_exposure(j.id) w
    WHERE c.reserved <> w.reserved OR c.spent <> w.spent;
   RETURN QUERY
-  SELECT b.name, 'totals differ from the charges', b.spent + b.reserved, s.reserved + s.spent, NULL::text
-    FROM image_gen_internal.budget_standings((SELECT array_agg(g.id) FROM image_gen.budgets g), clock_timestamp()) b
+  SELECT image_gen_internal.budget_name(g), 'totals differ from the charges', b.spent + b.reserved, s.reserved + s.spent, NULL::text
+    FROM image_gen_internal.budget_standings((SELECT array_agg(o.id) FROM image_gen.budgets o), clock_timestamp()) b JOIN image_gen.budgets g ON g.id = b.budget_id
    CROSS JOIN LATERAL (SELECT coalesce(sum(c.reserved), 0) AS reserved, coalesce(sum(c.spent), 0) AS spent
                          FROM image_gen_internal.budget_charges c WHERE c.budget_id = b.budget_id AND c.at >= b.since) s
    WHERE b.spent <> s.spent OR b.reserved <> s.reserved;
@@ -322,15 +325,14 @@ BEGIN
   PERFORM FROM image_gen_internal.locks l WHERE l.name = 'retention' FOR UPDATE;
   PERFORM image_gen_internal.lock_budgets((SELECT array_agg(t.budget_id) FROM image_gen_internal.budget_totals t));
   PERFORM image_gen_internal.recompute_cost(w.job_id) FROM image_gen_internal.cost_discrepancies() w WHERE w.kind = 'sum';
-  PERFORM image_gen_internal.charge_job(j.id) FROM image_gen.jobs j
-    WHERE EXISTS (SELECT FROM image_gen_internal.budgets_of_job(j.owner, j.metadata, j.batch, j.login)) OR EXISTS (SELECT FROM image_gen_internal.budget_charges c WHERE c.job_id = j.id)
-    ORDER BY j.seq;
-  UPDATE image_gen_internal.budget_charges c SET posted_reserved = c.reserved, posted_spent = c.spent WHERE c.posted_reserved <> c.reserved OR c.posted_spent <> c.spent;
+  PERFORM image_gen_internal.charge_jobs(ARRAY(SELECT j.id::text FROM image_gen.jobs j ORDER BY j.seq), true);
   UPDATE image_gen_internal.budget_totals t
-     SET reserved = s.reserved, spent = s.spent
+     SET reserved = s.reserved - e.reserved - coalesce(image_gen_internal.unwritten_reserved(o.budget_id), 0), spent = s.spent - e.spent
     FROM image_gen_internal.budget_totals o
-    LEFT JOIN LATERAL (SELECT coalesce(sum(c.reserved), 0) AS reserved, coalesce(sum(c.spent), 0) AS spent
-                         FROM image_gen_internal.budget_charges c WHERE c.budget_id = o.budget_id AND c.at >= o.since) s ON true
+   CROSS JOIN LATERAL (SELECT coalesce(sum(c.reserved), 0) AS reserved, coalesce(sum(c.spent), 0) AS spent
+                         FROM image_gen_internal.budget_charges c WHERE c.budget_id = o.budget_id AND c.at >= o.since) s
+   CROSS JOIN LATERAL (SELECT coalesce(sum(n.reserved), 0) AS reserved, coalesce(sum(n.spent), 0) AS spent
+                         FROM image_gen_internal.budget_entries n WHERE n.budget_id = o.budget_id AND (n.at IS NULL OR n.at >= o.since)) e
    WHERE t.budget_id = o.budget_id;
   GET DIAGNOSTICS counted = ROW_COUNT;
   RETURN counted;

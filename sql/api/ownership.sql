@@ -36,11 +36,7 @@ BEGIN
   UPDATE image_gen_internal.spending_archive s SET owner = new WHERE s.owner = old;
   IF EXISTS (SELECT FROM image_gen.budgets b WHERE b.scope = 'role') THEN
     -- They count in the limits of the new owner; what they used up of the old one's stays used up.
-    PERFORM image_gen_internal.charge_job(j.id)
-       FROM image_gen.jobs j
-      WHERE j.owner = new AND EXISTS (SELECT FROM image_gen_internal.budgets_of_job(j.owner, j.metadata, j.batch, j.login) AS a(id)
-                                       WHERE NOT EXISTS (SELECT FROM image_gen_internal.budget_charges c WHERE c.job_id = j.id AND c.budget_id = a.id));
-    PERFORM image_gen_internal.post_charges();
+    PERFORM image_gen_internal.charge_jobs(ARRAY(SELECT j.id::text FROM image_gen.jobs j WHERE j.owner = new), true);
   END IF;
   -- What was folded of the archive has the old owner.
   PERFORM image_gen_internal.reset_spending();

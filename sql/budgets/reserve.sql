@@ -16,13 +16,14 @@ BEGIN
     -- Always in this order: two that need the same budgets never wait for each other.
     PERFORM FROM image_gen_internal.budget_totals t WHERE t.budget_id = ANY (wanted) ORDER BY t.budget_id FOR UPDATE;
     PERFORM set_config('lock_timeout', usual, true);
+    PERFORM image_gen_internal.hold_budgets(wanted);
   EXCEPTION WHEN lock_not_available THEN
     RAISE EXCEPTION 'a budget has been locked by another transaction for more than %', bound USING ERRCODE = 'lock_not_available',
       DETAIL = coalesce(image_gen_internal.budget_lock_holders(), 'It has just ended.'),
       HINT = 'A transaction that queues under a budget keeps it until it ends: end that one, or try again. image_gen.budget_lock_timeout says how long to wait.';
   END;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.lock_budgets(bigint[]) IS 'Locks the totals of budgets for the rest of the transaction. Error 55P03 after image_gen.budget_lock_timeout, with the sessions that hold some.';
+COMMENT ON FUNCTION image_gen_internal.lock_budgets(bigint[]) IS 'Locks the totals of budgets for the rest of the transaction, in a subtransaction: not to be called where holds_budgets() says that they are locked. Error 55P03 after image_gen.budget_lock_timeout, with the sessions that hold some.';
 
 CREATE FUNCTION image_gen_internal.budget_lock_holders() RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -43,183 +44,233 @@ END $$;
 COMMENT ON FUNCTION image_gen_internal.budget_lock_holders() IS 'The sessions whose transactions have locked budgets, for people; the longest open first, three at most.';
 
 CREATE FUNCTION image_gen_internal.reserve(ids text[], headroom boolean) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
+  owners regrole[];
+  logins regrole[];
+  descriptions jsonb[];
+  batches text[];
+  estimates numeric[];
+  -- Pairs: which element of ids counts in which budget.
+  numbers bigint[];
+  budgets bigint[];
   wanted bigint[];
   moment timestamptz;
-  balance image_gen_internal.budget_standing;
-  needed numeric;
-  required numeric;
-  unpriced record;
+  lacking record;
 BEGIN
-  IF NOT EXISTS (SELECT FROM image_gen.budgets) THEN
+  SELECT array_agg(j.owner ORDER BY i.n), array_agg(j.login ORDER BY i.n), array_agg(j.metadata ORDER BY i.n), array_agg(j.batch ORDER BY i.n), array_agg(j.estimated_cost ORDER BY i.n)
+    INTO owners, logins, descriptions, batches, estimates
+    FROM unnest(ids) WITH ORDINALITY AS i(id, n) CROSS JOIN LATERAL (SELECT o.* FROM image_gen.jobs o WHERE o.id = i.id OFFSET 0) j;
+  SELECT array_agg(b.n), array_agg(b.budget_id), array_agg(DISTINCT b.budget_id) INTO numbers, budgets, wanted
+    FROM image_gen_internal.budgets_of_jobs(owners, logins, descriptions, batches) b;
+  IF wanted IS NULL THEN
     RETURN;  -- and no lock
   END IF;
-  SELECT array_agg(DISTINCT a.id) INTO wanted
-    FROM image_gen.jobs j CROSS JOIN LATERAL image_gen_internal.budgets_of_job(j.owner, j.metadata, j.batch, j.login) AS a(id)
-   WHERE j.id = ANY (ids) AND (SELECT c.at FROM image_gen_internal.budget_charges c WHERE c.job_id = j.id AND c.budget_id = a.id) IS NULL;
-  IF wanted IS NULL THEN
-    RETURN;
+  IF array_position(estimates, NULL) IS NOT NULL THEN
+    SELECT j.model INTO lacking FROM unnest(numbers) AS p(n) JOIN image_gen.jobs j ON j.id = ids[p.n] WHERE j.estimated_cost IS NULL AND NOT j.allow_unpriced LIMIT 1;
+    IF FOUND THEN
+      RAISE EXCEPTION 'budget_exceeded: the price of "%" is unknown, so no budget can be kept', lacking.model USING ERRCODE = 'configuration_limit_exceeded',
+        HINT = 'Add a row to image_gen.prices, choose another model, or say allow_unpriced => true where that is granted (image_gen.set_role_policy()): then it is counted when its cost is known.';
+    END IF;
   END IF;
-  SELECT j.model, a.id, image_gen_internal.format_usd(b.amount) AS amount INTO unpriced
-    FROM image_gen.jobs j CROSS JOIN LATERAL image_gen_internal.budgets_of_job(j.owner, j.metadata, j.batch, j.login) AS a(id) JOIN image_gen.budgets b ON b.id = a.id
-   WHERE j.id = ANY (ids) AND j.estimated_cost IS NULL AND NOT j.allow_unpriced LIMIT 1;
-  IF FOUND THEN
-    RAISE EXCEPTION 'budget_exceeded: the price of "%" is unknown, so no budget can be kept', unpriced.model USING ERRCODE = 'configuration_limit_exceeded',
-      HINT = 'Add a row to image_gen.prices, choose another model, or say allow_unpriced => true where that is granted (image_gen.set_role_policy()): then it is counted when its cost is known.';
+  IF NOT image_gen_internal.holds_budgets(wanted) THEN
+    PERFORM image_gen_internal.lock_budgets(wanted);
   END IF;
-  PERFORM image_gen_internal.lock_budgets(wanted);
   -- A clock that went back is in the period that has begun: what was before it is forgotten.
   moment := greatest(clock_timestamp(), (SELECT max(t.since) FROM image_gen_internal.budget_totals t WHERE t.budget_id = ANY (wanted)));
-  PERFORM image_gen_internal.roll_periods(wanted, moment);
-  FOR balance IN SELECT * FROM image_gen_internal.budget_standings(wanted, moment) LOOP
-    SELECT coalesce(sum(j.estimated_cost), 0) INTO needed
-      FROM image_gen.jobs j
-     WHERE j.id = ANY (ids) AND balance.budget_id IN (SELECT image_gen_internal.budgets_of_job(j.owner, j.metadata, j.batch, j.login));
-    required := needed;
-    IF headroom THEN
-      -- The cap of the batch itself has no floor: it is small because the batch is.
-      required := greatest(needed * (1 + image_gen_internal.retry_buffer()), CASE WHEN balance.name LIKE 'batch:%' THEN 0 ELSE image_gen_internal.min_headroom() END);
-    END IF;
-    IF balance.available < required THEN
-      PERFORM image_gen_internal.raise_budget_exceeded(balance, needed, required);
-    END IF;
-  END LOOP;
-  WITH added AS (
-    INSERT INTO image_gen_internal.budget_charges (job_id, budget_id, owner, at, reserved, spent, posted_reserved, posted_spent)
-    SELECT j.id, a.id, j.owner, moment, coalesce(j.estimated_cost, 0), 0, coalesce(j.estimated_cost, 0), 0
-      FROM image_gen.jobs j CROSS JOIN LATERAL image_gen_internal.budgets_of_job(j.owner, j.metadata, j.batch, j.login) AS a(id)
-     WHERE j.id = ANY (ids)
-    ON CONFLICT ON CONSTRAINT budget_charges_pkey DO NOTHING
-    RETURNING budget_charges.budget_id, budget_charges.reserved)
-  UPDATE image_gen_internal.budget_totals t SET reserved = t.reserved + s.reserved
-    FROM (SELECT d.budget_id, sum(d.reserved) AS reserved FROM added d GROUP BY 1) s
-   WHERE t.budget_id = s.budget_id;
+  SELECT s AS standing, n.needed, r.required INTO lacking
+    FROM image_gen_internal.budget_standings(wanted, moment) s
+    JOIN (SELECT p.budget, coalesce(sum(estimates[p.n]), 0) AS needed FROM unnest(numbers, budgets) AS p(n, budget) GROUP BY p.budget) n ON n.budget = s.budget_id
+   CROSS JOIN LATERAL (
+     SELECT CASE WHEN NOT headroom THEN n.needed
+                 ELSE greatest(n.needed * (1 + image_gen_internal.retry_buffer()),
+                               -- The cap of the batch itself has no floor: it is small because the batch is.
+                               CASE WHEN (SELECT b.scope FROM image_gen.budgets b WHERE b.id = s.budget_id) = 'batch' THEN 0 ELSE image_gen_internal.min_headroom() END) END AS required) r
+   WHERE s.available < r.required ORDER BY s.budget_id LIMIT 1;
+  IF FOUND THEN
+    PERFORM image_gen_internal.raise_budget_exceeded(lacking.standing, lacking.needed, lacking.required);
+  END IF;
+  INSERT INTO image_gen_internal.budget_charges (job_id, budget_id, owner, at, reserved, spent)
+  SELECT ids[p.n], p.budget, owners[p.n], moment, coalesce(estimates[p.n], 0), 0 FROM unnest(numbers, budgets) AS p(n, budget);
+  PERFORM image_gen_internal.add_reserved(array_agg(s.budget), array_agg(s.reserved))
+     FROM (SELECT p.budget, sum(coalesce(estimates[p.n], 0)) AS reserved FROM unnest(numbers, budgets) AS p(n, budget) GROUP BY 1) s;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.reserve(text[], boolean) IS
 'Holds the estimates of new jobs in all budgets that apply, all or none. Error 53400 budget_exceeded. headroom: there must be room for the buffer and image_gen.min_headroom too.';
 
-CREATE FUNCTION image_gen_internal.charge_job(charged_id text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION image_gen_internal.charge_jobs(ids text[], anew boolean DEFAULT false) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+  -- It alone moves periods on, so it knows already what counts.
+  by_worker boolean := current_user = 'image_gen_worker';
 BEGIN
   IF NOT EXISTS (SELECT FROM image_gen.budgets) THEN
     RETURN;
   END IF;
-  -- A budget may be younger than the job.
-  INSERT INTO image_gen_internal.budget_charges AS c (job_id, budget_id, owner, at, reserved, spent, posted_reserved, posted_spent)
-  SELECT j.id, a.id, j.owner, coalesce((SELECT min(o.at) FROM image_gen_internal.budget_charges o WHERE o.job_id = j.id), j.created_at), w.reserved, w.spent, 0, 0
-    FROM image_gen.jobs j
-   CROSS JOIN LATERAL image_gen_internal.job_exposure(j.id) w
-   CROSS JOIN LATERAL (SELECT image_gen_internal.budgets_of_job(j.owner, j.metadata, j.batch, j.login)
-                       UNION SELECT o.budget_id FROM image_gen_internal.budget_charges o WHERE o.job_id = j.id) AS a(id)
-   WHERE j.id = charged_id
-     -- What is right already is not even locked.
-     AND EXISTS (SELECT FROM image_gen.budgets b WHERE b.id = a.id)
-     AND (SELECT o.at FROM image_gen_internal.budget_charges o WHERE o.job_id = j.id AND o.budget_id = a.id AND o.reserved = w.reserved AND o.spent = w.spent) IS NULL
-  ON CONFLICT ON CONSTRAINT budget_charges_pkey DO UPDATE SET reserved = excluded.reserved, spent = excluded.spent
-   WHERE c.reserved <> excluded.reserved OR c.spent <> excluded.spent;
+  IF anew THEN
+    INSERT INTO image_gen_internal.budget_charges (job_id, budget_id, owner, at, reserved, spent)
+    SELECT j.id, b.budget_id, j.owner, coalesce((SELECT min(o.at) FROM image_gen_internal.budget_charges o WHERE o.job_id = j.id), j.created_at), 0, 0
+      FROM unnest(ids) AS i(id)
+     CROSS JOIN LATERAL (SELECT o.* FROM image_gen.jobs o WHERE o.id = i.id OFFSET 0) j
+     CROSS JOIN LATERAL image_gen_internal.budgets_of_job(j.owner, j.metadata, j.batch, j.login) AS b(budget_id)
+     CROSS JOIN LATERAL image_gen_internal.job_exposure(j.id) w
+     WHERE w.reserved <> 0 OR w.spent <> 0
+    ON CONFLICT ON CONSTRAINT budget_charges_pkey DO NOTHING;
+  END IF;
+  WITH due AS MATERIALIZED (
+    SELECT c.place, c.budget_id, c.at, w.reserved, w.spent, w.reserved - c.reserved AS more_reserved, w.spent - c.spent AS more_spent
+      FROM unnest(ids) AS i(id)
+     CROSS JOIN LATERAL (SELECT x.reserved, x.spent FROM image_gen_internal.job_exposure(i.id) x OFFSET 0) w
+     CROSS JOIN LATERAL (SELECT h.ctid AS place, h.* FROM image_gen_internal.budget_charges h WHERE h.job_id = i.id OFFSET 0) c
+     WHERE c.reserved <> w.reserved OR c.spent <> w.spent
+  ), changed AS (
+    UPDATE image_gen_internal.budget_charges c SET reserved = d.reserved, spent = d.spent FROM due d WHERE c.ctid = d.place
+  )
+  INSERT INTO image_gen_internal.budget_entries (budget_id, at, reserved, spent)
+  SELECT d.budget_id, CASE WHEN by_worker THEN NULL ELSE d.at END, sum(d.more_reserved), sum(d.more_spent)
+    -- Of a budget that was removed there are charges, and no totals.
+    FROM due d CROSS JOIN LATERAL (SELECT o.since FROM image_gen_internal.budget_totals o WHERE o.budget_id = d.budget_id OFFSET 0) t
+   WHERE d.at >= t.since
+   GROUP BY 1, 2;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.charge_job(text) IS 'Brings the charges of a job up to date with its calls. Locks no totals: the difference is posted by post_charges.';
+COMMENT ON FUNCTION image_gen_internal.charge_jobs(text[], boolean) IS
+'Brings the charges of jobs, which the caller has locked, up to date with their calls. Locks no totals: the difference is added to budget_entries. anew: in budgets that are younger than the jobs, too.';
 
-CREATE FUNCTION image_gen_internal.post_charges() RETURNS void
+CREATE FUNCTION image_gen_internal.charge_missed_jobs() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   fresh record;
-  lowest bigint;
-  highest bigint;
+  free text[];
+  busy bigint[];
 BEGIN
   -- While set_budget() counted, jobs began and ended that it could not see, and that did not see it. Now both can be seen.
   FOR fresh IN SELECT t.budget_id, t.unsure, t.newer FROM image_gen_internal.budget_totals t WHERE t.newer IS NOT NULL FOR UPDATE SKIP LOCKED LOOP
-    PERFORM image_gen_internal.charge_job(j.id) FROM image_gen.jobs j WHERE j.seq = ANY (fresh.unsure) OR j.seq > fresh.newer;
-    UPDATE image_gen_internal.budget_totals t SET unsure = NULL, newer = NULL WHERE t.budget_id = fresh.budget_id;
+    free := ARRAY(SELECT j.id FROM image_gen.jobs j WHERE j.seq = ANY (fresh.unsure) OR j.seq > fresh.newer ORDER BY j.seq FOR NO KEY UPDATE SKIP LOCKED);
+    PERFORM image_gen_internal.charge_jobs(free, true);
+    -- Those that a session has locked have their turn when it is over.
+    busy := ARRAY(SELECT j.seq FROM image_gen.jobs j WHERE (j.seq = ANY (fresh.unsure) OR j.seq > fresh.newer) AND j.id <> ALL (free));
+    UPDATE image_gen_internal.budget_totals t
+       SET unsure = nullif(busy, '{}'), newer = CASE WHEN busy <> '{}' THEN (SELECT max(j.seq) FROM image_gen.jobs j) END
+     WHERE t.budget_id = fresh.budget_id;
   END LOOP;
-  -- The ends of the index, a range of it, and each budget by itself: whatever the planner believes, nothing that is posted is read.
-  SELECT min(c.unposted), max(c.unposted) INTO lowest, highest FROM image_gen_internal.budget_charges c;
-  IF lowest IS NULL THEN
+END $$;
+COMMENT ON FUNCTION image_gen_internal.charge_missed_jobs() IS 'Counts the jobs that a new budget could not see when it was made.';
+
+CREATE FUNCTION image_gen_internal.post_charges() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+  places tid[];
+  changed bigint[];
+  free bigint[];
+BEGIN
+  IF EXISTS (SELECT FROM image_gen_internal.budget_totals t WHERE t.newer IS NOT NULL) THEN
+    PERFORM image_gen_internal.charge_missed_jobs();
+  END IF;
+  -- Entries are added and removed, never changed: the place of one that is locked stays its place.
+  SELECT array_agg(e.ctid), array_agg(DISTINCT e.budget_id) INTO places, changed FROM (SELECT n.ctid, n.budget_id FROM image_gen_internal.budget_entries n FOR UPDATE SKIP LOCKED) e;
+  IF places IS NULL THEN
     RETURN;
   END IF;
-  WITH free AS MATERIALIZED (
-    SELECT t.budget_id, t.since FROM image_gen_internal.budget_totals t
-     WHERE t.budget_id = ANY (ARRAY(SELECT DISTINCT c.unposted FROM image_gen_internal.budget_charges c WHERE c.unposted BETWEEN lowest AND highest))
-       FOR UPDATE SKIP LOCKED
-  ), due AS MATERIALIZED (
-    SELECT c.place, c.budget_id, c.reserved - c.posted_reserved AS reserved, c.spent - c.posted_spent AS spent, c.at >= f.since AS counts
-      FROM free f
-     CROSS JOIN LATERAL (SELECT u.ctid AS place, u.* FROM image_gen_internal.budget_charges u WHERE u.unposted = f.budget_id FOR UPDATE SKIP LOCKED) c
-  ), booked AS (
-    UPDATE image_gen_internal.budget_charges c SET posted_reserved = c.reserved, posted_spent = c.spent
-      FROM due d WHERE c.ctid = d.place
+  SELECT array_agg(l.budget_id) INTO free
+    FROM (SELECT t.budget_id FROM image_gen_internal.budget_totals t WHERE t.budget_id = ANY (changed) ORDER BY t.budget_id FOR UPDATE SKIP LOCKED) l;
+  WITH gone AS (
+    DELETE FROM image_gen_internal.budget_entries e WHERE e.ctid = ANY (places) RETURNING e.*
+  ), sums AS MATERIALIZED (
+    SELECT g.budget_id, sum(g.reserved) AS reserved, sum(g.spent) AS spent
+      FROM gone g CROSS JOIN LATERAL (SELECT o.since FROM image_gen_internal.budget_totals o WHERE o.budget_id = g.budget_id OFFSET 0) t
+     WHERE g.at IS NULL OR g.at >= t.since GROUP BY g.budget_id
+  ), kept AS (
+    INSERT INTO image_gen_internal.budget_entries (budget_id, reserved, spent) SELECT s.budget_id, s.reserved, s.spent FROM sums s WHERE s.budget_id <> ALL (coalesce(free, '{}'))
   )
   UPDATE image_gen_internal.budget_totals t SET reserved = t.reserved + s.reserved, spent = t.spent + s.spent
-    FROM (SELECT d.budget_id, sum(d.reserved) AS reserved, sum(d.spent) AS spent FROM due d WHERE d.counts GROUP BY 1) s
-   WHERE t.budget_id = s.budget_id;
+    FROM sums s WHERE t.budget_id = s.budget_id AND s.budget_id = ANY (free);
+  PERFORM image_gen_internal.roll_periods(free, clock_timestamp());
 END $$;
-COMMENT ON FUNCTION image_gen_internal.post_charges() IS 'Posts what charges say to the totals of budgets that no session has locked. It waits for no lock.';
+COMMENT ON FUNCTION image_gen_internal.post_charges() IS
+'Puts entries into the totals of budgets that no session has locked, and moves these on to the period of now; those of each other budget become one. Waits for no lock. For the worker only.';
 
-CREATE FUNCTION image_gen_internal.reserve_for_attempt(asking_id text, needed numeric, patient boolean DEFAULT false) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION image_gen_internal.reserve_for_attempts(ids text[], needed numeric[], patient boolean DEFAULT false) RETURNS text[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-  job image_gen.jobs;
-  known numeric;
-  unsure numeric;
-  wanted bigint[];
+  owners regrole[];
+  logins regrole[];
+  descriptions jsonb[];
+  batches text[];
+  -- Of its full length: what is assigned to an element of no array begins there.
+  verdicts text[] := array_fill(NULL::text, ARRAY[cardinality(ids)]);
+  one record;
   free bigint;
   moment timestamptz;
   balance image_gen_internal.budget_standing;
+  asked numeric;
 BEGIN
-  SELECT j.* INTO STRICT job FROM image_gen.jobs j WHERE j.id = asking_id;
   IF EXISTS (SELECT FROM image_gen.budgets) THEN
-    SELECT array_agg(a) INTO wanted FROM image_gen_internal.budgets_of_job(job.owner, job.metadata, job.batch, job.login) a;
+    SELECT array_agg(j.owner ORDER BY i.n), array_agg(j.login ORDER BY i.n), array_agg(j.metadata ORDER BY i.n), array_agg(j.batch ORDER BY i.n) INTO owners, logins, descriptions, batches
+      FROM unnest(ids) WITH ORDINALITY AS i(id, n) LEFT JOIN LATERAL (SELECT o.* FROM image_gen.jobs o WHERE o.id = i.id OFFSET 0) j ON true;
   END IF;
-  IF wanted IS NULL AND job.max_cost IS NULL THEN
-    RETURN 'ours';
-  ELSIF needed IS NULL THEN
-    RETURN CASE WHEN job.allow_unpriced THEN 'ours' ELSE 'over' END;
-  END IF;
-  SELECT coalesce(sum(a.billed_cost), 0), coalesce(sum(a.estimated_cost) FILTER (WHERE a.billed_cost IS NULL), 0) INTO known, unsure
-    FROM image_gen.attempts a WHERE a.job_id = asking_id AND a.status <> 'running';
-  IF known + unsure + needed > job.max_cost THEN
-    RETURN 'over';
-  END IF;
-  -- Where it holds enough already there is nothing to ask.
-  SELECT array_agg(w) INTO wanted FROM unnest(wanted) w
-   WHERE unsure + needed > coalesce((SELECT c.reserved FROM image_gen_internal.budget_charges c WHERE c.job_id = asking_id AND c.budget_id = w), 0);
-  IF wanted IS NULL THEN
-    RETURN 'ours';
-  ELSIF patient THEN
-    PERFORM image_gen_internal.lock_budgets(wanted);
-  ELSE
-    SELECT count(*) INTO free
-      FROM (SELECT FROM image_gen_internal.budget_totals t WHERE t.budget_id = ANY (wanted) ORDER BY t.budget_id FOR UPDATE SKIP LOCKED) l;
-    IF free < (SELECT count(*) FROM image_gen_internal.budget_totals t WHERE t.budget_id = ANY (wanted)) THEN
-      RETURN 'busy';
-    END IF;
-  END IF;
-  moment := clock_timestamp();
-  PERFORM image_gen_internal.roll_periods(wanted, moment);
-  FOR balance IN
-    SELECT b.* FROM image_gen_internal.budget_standings(wanted, moment) b
-     WHERE unsure + needed - coalesce((SELECT c.reserved FROM image_gen_internal.budget_charges c WHERE c.job_id = asking_id AND c.budget_id = b.budget_id), 0) > b.available
+  FOR one IN
+    SELECT i.n, i.id, u.unsure + i.needed AS total, l.lacking,
+           CASE WHEN b.budgets IS NULL AND j.max_cost IS NULL THEN 'ours'
+                WHEN i.needed IS NULL THEN CASE WHEN j.allow_unpriced THEN 'ours' ELSE 'over' END
+                WHEN u.known + u.unsure + i.needed > j.max_cost THEN 'over'
+                -- Where it holds enough already there is nothing to ask.
+                WHEN l.lacking IS NULL THEN 'ours' END AS verdict
+      FROM unnest(ids, needed) WITH ORDINALITY AS i(id, needed, n)
+     CROSS JOIN LATERAL (SELECT o.max_cost, o.allow_unpriced FROM image_gen.jobs o WHERE o.id = i.id OFFSET 0) j
+     CROSS JOIN LATERAL (SELECT coalesce(sum(a.billed_cost), 0) AS known, coalesce(sum(a.estimated_cost) FILTER (WHERE a.billed_cost IS NULL), 0) AS unsure
+                           FROM image_gen.attempts a WHERE a.job_id = i.id AND a.status <> 'running') u
+      LEFT JOIN (SELECT p.n, array_agg(p.budget_id) AS budgets FROM image_gen_internal.budgets_of_jobs(owners, logins, descriptions, batches) p GROUP BY p.n) b ON b.n = i.n
+     CROSS JOIN LATERAL (
+       SELECT array_agg(p.id) AS lacking FROM unnest(b.budgets) AS p(id)
+        WHERE u.unsure + i.needed > coalesce((SELECT c.reserved FROM image_gen_internal.budget_charges c WHERE c.job_id = i.id AND c.budget_id = p.id), 0)) l
+     ORDER BY i.n
   LOOP
+    verdicts[one.n] := one.verdict;
+    CONTINUE WHEN one.verdict IS NOT NULL;
     IF patient THEN
-      PERFORM image_gen_internal.raise_budget_exceeded(balance, needed, needed);
+      PERFORM image_gen_internal.lock_budgets(one.lacking);
+    ELSE
+      SELECT count(*) INTO free
+        FROM (SELECT FROM image_gen_internal.budget_totals t WHERE t.budget_id = ANY (one.lacking) ORDER BY t.budget_id FOR UPDATE SKIP LOCKED) l;
+      IF free < (SELECT count(*) FROM image_gen_internal.budget_totals t WHERE t.budget_id = ANY (one.lacking)) THEN
+        verdicts[one.n] := 'busy';
+        CONTINUE;
+      END IF;
     END IF;
-    RETURN 'over';
+    moment := clock_timestamp();
+    SELECT s.* INTO balance FROM image_gen_internal.budget_standings(one.lacking, moment) s
+     WHERE one.total - coalesce((SELECT c.reserved FROM image_gen_internal.budget_charges c WHERE c.job_id = one.id AND c.budget_id = s.budget_id), 0) > s.available LIMIT 1;
+    IF NOT FOUND THEN
+      verdicts[one.n] := 'ours';
+      -- Taken at once, so that the next one sees it.
+      PERFORM image_gen_internal.raise_charges(one.id, one.lacking, one.total);
+    ELSIF patient THEN
+      asked := needed[one.n];
+      PERFORM image_gen_internal.raise_budget_exceeded(balance, asked, asked);
+    ELSE
+      verdicts[one.n] := 'over';
+    END IF;
   END LOOP;
-  RETURN 'ours';
+  RETURN verdicts;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.reserve_for_attempt(text, numeric, boolean) IS
-'Whether a job may make a call that is expected to cost so much: ours (yes; the totals stay locked until the intent to send is written), over (a budget or max_cost has not enough),
-busy (a session queues under the budget just now). patient: waits for it, and raises budget_exceeded.';
+COMMENT ON FUNCTION image_gen_internal.reserve_for_attempts(text[], numeric[], boolean) IS
+'Whether jobs may make calls that are expected to cost so much: ours (yes; what they need is reserved), over (a budget or max_cost has not enough),
+busy (a session queues under the budget just now), NULL for a job that is NULL. patient: waits for it, and raises budget_exceeded.';
 
-CREATE FUNCTION image_gen_internal.charge_jobs(ids text[]) RETURNS void
+CREATE FUNCTION image_gen_internal.raise_charges(raised_id text, in_budgets bigint[], total numeric) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF EXISTS (SELECT FROM image_gen.budgets) THEN
-    PERFORM image_gen_internal.charge_job(i.id) FROM unnest(ids) AS i(id) WHERE i.id IS NOT NULL;
-    PERFORM image_gen_internal.post_charges();
-  END IF;
+  INSERT INTO image_gen_internal.budget_charges (job_id, budget_id, owner, at, reserved, spent)
+  SELECT j.id, p.id, j.owner, coalesce((SELECT min(o.at) FROM image_gen_internal.budget_charges o WHERE o.job_id = j.id), j.created_at), 0, 0
+    FROM image_gen.jobs j CROSS JOIN unnest(in_budgets) AS p(id) WHERE j.id = raised_id
+  ON CONFLICT ON CONSTRAINT budget_charges_pkey DO NOTHING;
+  WITH due AS MATERIALIZED (
+    SELECT c.ctid AS place, c.budget_id, c.at, total - c.reserved AS more FROM image_gen_internal.budget_charges c WHERE c.job_id = raised_id AND c.budget_id = ANY (in_budgets)
+  ), changed AS (
+    UPDATE image_gen_internal.budget_charges c SET reserved = total FROM due d WHERE c.ctid = d.place
+  )
+  INSERT INTO image_gen_internal.budget_entries (budget_id, at, reserved, spent) SELECT d.budget_id, d.at, d.more, 0 FROM due d;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.charge_jobs(text[]) IS 'Brings the charges of jobs up to date with their calls, and books them.';
+COMMENT ON FUNCTION image_gen_internal.raise_charges(text, bigint[], numeric) IS 'Reserves so much for a job in some of its budgets.';
 
 SET LOCAL search_path = image_gen, pg_temp;

@@ -47,10 +47,9 @@ DECLARE
   job_places tid[];
   ids text[];
   owners regrole[];
-  verdicts text[] := array_fill(NULL::text, ARRAY[cardinality(seqs)]);
+  owned text[];
+  verdicts text[];
   limited boolean;
-  step integer;
-  high integer;
 BEGIN
   -- The next life waits for this one's last begin, and this one begins nothing any more when the next has begun.
   PERFORM FROM image_gen_internal.worker_state FOR SHARE;
@@ -64,37 +63,31 @@ BEGIN
     INTO ids, job_places, owners, limited
     FROM unnest(ids) WITH ORDINALITY AS i(id, n)
     LEFT JOIN LATERAL (SELECT o.id, o.ctid AS tid, o.owner, o.max_cost FROM image_gen.jobs o WHERE o.id = i.id FOR NO KEY UPDATE) j ON true;
+  verdicts := array_fill('ours'::text, ARRAY[cardinality(ids)]);
+  owned := ids;
   limited := limited OR EXISTS (SELECT FROM image_gen.budgets);
-  -- Where there are limits, what one job takes is to be seen by the next.
-  step := CASE WHEN limited THEN 1 ELSE greatest(cardinality(seqs), 1) END;
-  FOR low IN 1 .. cardinality(seqs) BY step LOOP
-    high := low + step - 1;
-    IF limited THEN
-      CONTINUE WHEN ids[low] IS NULL;
-      verdicts[low] := image_gen_internal.reserve_for_attempt(ids[low], estimates[low] + CASE WHEN estimated_rests IS NULL THEN 0 ELSE estimated_rests[low] END);
-      CONTINUE WHEN verdicts[low] <> 'ours';
-    END IF;
-    INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, warnings, owner, epoch, estimated_cost, estimated_rest)
-    SELECT b.id, b.number, b.provider, b.model, b.prompt, b.seed, b.honored, b.warned, b.owner, this_epoch, b.estimate, b.rest
-      FROM unnest(ids[low : high], numbers[low : high], providers[low : high], models[low : high], prompts[low : high], seeds[low : high],
-                  seeds_honored[low : high], warned[low : high], owners[low : high], estimates[low : high], estimated_rests[low : high])
-           AS b(id, number, provider, model, prompt, seed, honored, warned, owner, estimate, rest)
-     WHERE b.id IS NOT NULL;
-    UPDATE image_gen_internal.queue q SET state = 'running', epoch = this_epoch, attempts = b.number, progress = coalesce(b.made, q.progress)
-      FROM unnest(places[low : high], ids[low : high], numbers[low : high], progress_made[low : high]) AS b(place, id, number, made)
-     WHERE q.ctid = b.place AND b.id IS NOT NULL;
-    UPDATE image_gen.jobs j SET status = 'running' WHERE j.ctid = ANY (job_places[low : high]) AND j.status = 'queued';
-    IF limited THEN
-      PERFORM image_gen_internal.charge_job(ids[low]);
-    END IF;
-  END LOOP;
   IF limited THEN
+    verdicts := image_gen_internal.reserve_for_attempts(ids, ARRAY(SELECT i.estimate + coalesce(i.rest, 0) FROM unnest(estimates, estimated_rests) WITH ORDINALITY AS i(estimate, rest, n) ORDER BY i.n));
+    ids := ARRAY(SELECT CASE WHEN i.verdict = 'ours' THEN i.id END FROM unnest(ids, verdicts) WITH ORDINALITY AS i(id, verdict, n) ORDER BY i.n);
+  END IF;
+  INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, warnings, owner, epoch, estimated_cost, estimated_rest)
+  SELECT b.id, b.number, b.provider, b.model, b.prompt, b.seed, b.honored, b.warned, b.owner, this_epoch, b.estimate, b.rest
+    FROM unnest(ids, numbers, providers, models, prompts, seeds, seeds_honored, warned, owners, estimates, estimated_rests)
+         AS b(id, number, provider, model, prompt, seed, honored, warned, owner, estimate, rest)
+   WHERE b.id IS NOT NULL;
+  UPDATE image_gen_internal.queue q SET state = 'running', epoch = this_epoch, attempts = b.number, progress = coalesce(b.made, q.progress)
+    FROM unnest(places, ids, numbers, progress_made) AS b(place, id, number, made)
+   WHERE q.ctid = b.place AND b.id IS NOT NULL;
+  UPDATE image_gen.jobs j SET status = 'running'
+    FROM unnest(job_places, ids) AS b(place, id) WHERE j.ctid = b.place AND b.id IS NOT NULL AND j.status = 'queued';
+  IF limited THEN
+    PERFORM image_gen_internal.charge_jobs(ids);
     PERFORM image_gen_internal.post_charges();
   END IF;
-  RETURN QUERY SELECT i.seq, coalesce(i.verdict, 'ours') FROM unnest(seqs, ids, verdicts) AS i(seq, id, verdict) WHERE i.id IS NOT NULL;
+  RETURN QUERY SELECT i.seq, i.verdict FROM unnest(seqs, owned, verdicts) AS i(seq, id, verdict) WHERE i.id IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.begin(bigint, bigint[], integer[], text[], text[], text[], bigint[], boolean[], jsonb[], numeric[], jsonb[], numeric[]) IS
-'Writes down that requests are about to be sent: a ready job is in flight from then on. verdict: ours (it may be sent), over or busy (there is no money for it, see reserve_for_attempt: its intent is not written). A job without a verdict is not
+'Writes down that requests are about to be sent: a ready job is in flight from then on. verdict: ours (it may be sent), over or busy (there is no money for it, see reserve_for_attempts: its intent is not written). A job without a verdict is not
 this epoch''s, or a user wants it stopped.';
 
 CREATE FUNCTION image_gen_internal.join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean

@@ -16,6 +16,7 @@ BEGIN
          AS i(place, remote_id, poll_url, result_url, cancel_url, http_status, amount, claimed, source, currency)
    WHERE a.ctid = i.place;
   PERFORM image_gen_internal.charge_jobs(ids);
+  PERFORM image_gen_internal.post_charges();
   RETURN ARRAY(SELECT i.seq FROM unnest(seqs, ids) AS i(seq, id) WHERE i.id IS NOT NULL);
 END $$;
 COMMENT ON FUNCTION image_gen_internal.checkpoint(bigint, bigint[], integer[], text[], text[], text[], text[], integer[], numeric[], numeric[], text[], text[]) IS

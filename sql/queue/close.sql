@@ -65,9 +65,7 @@ BEGIN
   IF partly IS NOT NULL THEN
     PERFORM image_gen_internal.share_costs(partly);
   END IF;
-  IF EXISTS (SELECT FROM image_gen.budgets) THEN
-    PERFORM image_gen_internal.charge_job(i.id) FROM unnest(ids) AS i(id) WHERE i.id IS NOT NULL;
-  END IF;
+  PERFORM image_gen_internal.charge_jobs(ids);
   PERFORM image_gen_internal.queue_callbacks(ids);
   IF EXISTS (SELECT FROM image_gen.webhooks) THEN
     PERFORM image_gen_internal.queue_deliveries(ids);

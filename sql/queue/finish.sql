@@ -68,9 +68,7 @@ BEGIN
     DELETE FROM image_gen_internal.cancel_requests c WHERE c.seq = ANY (owned);
   END IF;
   DELETE FROM image_gen_internal.queue q WHERE q.ctid = ANY (places);
-  IF EXISTS (SELECT FROM image_gen.budgets) THEN
-    PERFORM image_gen_internal.post_charges();
-  END IF;
+  PERFORM image_gen_internal.post_charges();
   RETURN owned;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.finish(bigint, bigint[], text[], text[], text[]) IS 'Ends jobs; returns those that were this epoch''s. Their images follow in the same transaction (insert_assets).';

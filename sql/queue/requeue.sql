@@ -18,6 +18,7 @@ BEGIN
   job_places := image_gen_internal.lock_jobs(ids);
   UPDATE image_gen.jobs j SET status = 'queued' WHERE j.ctid = ANY (job_places) AND j.status = 'running';
   PERFORM image_gen_internal.charge_jobs(ids);
+  PERFORM image_gen_internal.post_charges();
   RETURN ARRAY(SELECT i.seq FROM unnest(seqs, ids) AS i(seq, id) WHERE i.id IS NOT NULL);
 END $$;
 COMMENT ON FUNCTION image_gen_internal.requeue(bigint, bigint[], double precision[], jsonb[]) IS 'Puts jobs back into the queue for so many seconds; returns those that were this epoch''s.';

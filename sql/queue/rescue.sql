@@ -55,7 +55,7 @@ BEGIN
       -- It was accepted, and is resumed by its remote id; or its provider is asked for it; or nothing is on its way.
       UPDATE image_gen_internal.queue SET state = CASE WHEN deaths < 2 THEN 'ready' ELSE 'alone' END, epoch = NULL WHERE seq = one.seq;
       UPDATE image_gen.jobs SET status = 'queued' WHERE id = one.job_id;
-      PERFORM image_gen_internal.charge_job(one.job_id);
+      PERFORM image_gen_internal.charge_jobs(ARRAY[one.job_id]);
     END IF;
   END LOOP;
   PERFORM image_gen_internal.post_charges();

@@ -26,7 +26,7 @@ BEGIN
   END IF;
   -- A new budget may count on jobs that it could not see yet: they are counted first.
   IF EXISTS (SELECT FROM image_gen_internal.budget_totals t WHERE t.newer IS NOT NULL) THEN
-    PERFORM image_gen_internal.post_charges();
+    PERFORM image_gen_internal.charge_missed_jobs();
     IF EXISTS (SELECT FROM image_gen_internal.budget_totals t WHERE t.newer IS NOT NULL) THEN
       RETURN;
     END IF;
@@ -118,13 +118,13 @@ BEGIN
   WITH gone AS (
     DELETE FROM image_gen_internal.budget_charges c USING image_gen.budgets b, image_gen_internal.budget_totals t
      WHERE c.job_id = ANY (ids) AND b.id = c.budget_id AND t.budget_id = c.budget_id AND (b.period = 'total' OR c.at < t.since)
-    RETURNING c.budget_id, c.owner, c.at, c.spent, c.posted_reserved, c.posted_spent, c.at >= t.since AS counts
+    RETURNING c.budget_id, c.owner, c.at, c.spent, c.at >= t.since AS counts
   )
-  INSERT INTO image_gen_internal.budget_charges AS c (job_id, budget_id, owner, at, reserved, spent, posted_reserved, posted_spent, pruned)
-  SELECT image_gen_internal.pruned_job_id(g.owner), g.budget_id, g.owner, min(g.at), 0, sum(g.spent), sum(g.posted_reserved), sum(g.posted_spent), true
+  INSERT INTO image_gen_internal.budget_charges AS c (job_id, budget_id, owner, at, reserved, spent, pruned)
+  SELECT image_gen_internal.pruned_job_id(g.owner), g.budget_id, g.owner, min(g.at), 0, sum(g.spent), true
     FROM gone g WHERE g.counts GROUP BY g.budget_id, g.owner
   ON CONFLICT ON CONSTRAINT budget_charges_pkey DO UPDATE
-     SET spent = c.spent + excluded.spent, posted_reserved = c.posted_reserved + excluded.posted_reserved, posted_spent = c.posted_spent + excluded.posted_spent;
+     SET spent = c.spent + excluded.spent;
   UPDATE image_gen_internal.budget_charges c SET pruned = true WHERE c.job_id = ANY (ids);
 END $$;
 COMMENT ON FUNCTION image_gen_internal.release_charges(text[]) IS 'Lets charges stand without their jobs, where they still count.';

@@ -12,14 +12,13 @@ BEGIN
    WHERE j.id = reopened_id AND j.status = 'needs_review'
   RETURNING * INTO STRICT old;
   -- What it had reserved for its next call was given back when it ended. (After a call that was billed, the next one asks for more itself.)
-  PERFORM image_gen_internal.reserve_for_attempt(old.id, coalesce(a.estimated_cost + coalesce(a.estimated_rest, 0), old.estimated_cost), true)
+  PERFORM image_gen_internal.reserve_for_attempts(ARRAY[old.id::text], ARRAY[coalesce(a.estimated_cost + coalesce(a.estimated_rest, 0), old.estimated_cost)], true)
      FROM (SELECT) one LEFT JOIN image_gen.attempts a
        ON a.job_id = old.id AND a.number = (SELECT max(l.number) FROM image_gen.attempts l WHERE l.job_id = old.id)
     WHERE a.id IS NULL OR a.billed_cost = 0;
   INSERT INTO image_gen_internal.queue (seq, job_id, owner, attempts, progress)
   VALUES (old.seq, old.id, old.owner, (SELECT coalesce(max(a.number), 0) FROM image_gen.attempts a WHERE a.job_id = old.id), new_progress);
-  PERFORM image_gen_internal.charge_job(old.id);
-  PERFORM image_gen_internal.post_charges();
+  PERFORM image_gen_internal.charge_jobs(ARRAY[old.id::text]);
   PERFORM image_gen_internal.wake(old.seq);
 END $$;
 COMMENT ON FUNCTION image_gen_internal.requeue_reviewed(text, jsonb) IS 'needs_review -> queued: the same job, with the same seed, goes on.';

@@ -24,8 +24,7 @@ BEGIN
     FROM image_gen_internal.job_cost(recounted_id) c
    WHERE j.id = recounted_id AND j.finished_at IS NOT NULL;
   PERFORM image_gen_internal.share_costs(ARRAY[recounted_id]);
-  PERFORM image_gen_internal.charge_job(recounted_id);
-  PERFORM image_gen_internal.post_charges();
+  PERFORM image_gen_internal.charge_jobs(ARRAY[recounted_id]);
 END $$;
 COMMENT ON FUNCTION image_gen_internal.recompute_cost(text) IS 'Brings job, assets and budgets up to date with what the calls of a job were billed.';
 

@@ -2,12 +2,18 @@
 -- job_exposure() says for one job what counts, charges has that for each budget that the job counts in, and budget_totals adds
 -- it up, so that no reader has to.
 --
---   queueing      locks the totals of the budgets that apply (no budget, no lock), checks them, and holds the estimate
+--   queueing      locks the totals of the budgets that apply (no budget, no lock), checks them, and holds the estimate; the totals
+--                 are written once, before COMMIT (src/transaction_budgets.rs)
 --   a call        may need more than is reserved: the worker takes it before it writes down the intent to send, or does not send
 --   the end       what was billed counts; what has no known cost stays reserved until it is recorded (settle_cost)
 --
 -- The totals of a budget stay locked until the transaction of who queues ends, however long that takes. The worker never
--- waits for them: it changes charges, and posts the difference when no session holds the totals.
+-- waits for them: it changes charges, adds the difference to budget_entries, and puts these into the totals when no session
+-- holds them. A budget stands at
+--
+--   its totals + entries of its period - charges of the time since which its period has moved on
+--
+-- which is the same sum whatever of it has been put where.
 
 SET LOCAL search_path = pg_catalog, pg_temp;
 
@@ -74,35 +80,44 @@ CREATE TABLE image_gen_internal.budget_totals (
   newer     bigint
 ) WITH (fillfactor = 20);
 CREATE INDEX budget_totals_fresh ON image_gen_internal.budget_totals (budget_id) WHERE newer IS NOT NULL;
-COMMENT ON TABLE image_gen_internal.budget_totals IS 'The sums over what is booked of the charges of a budget since the start of its period. Its row is the lock of the budget.';
+COMMENT ON TABLE image_gen_internal.budget_totals IS 'The sums over the charges of a budget from a moment on, less what is in budget_entries. Its row is the lock of the budget.';
+COMMENT ON COLUMN image_gen_internal.budget_totals.since IS 'From when on charges are in it. The worker moves it on with the period.';
 COMMENT ON COLUMN image_gen_internal.budget_totals.unsure IS 'Of a new budget until the worker has seen it: jobs.seq of those that were under way when it was counted.';
 COMMENT ON COLUMN image_gen_internal.budget_totals.newer IS 'And the last jobs.seq then: later jobs may have ended without knowing of it.';
 
 CREATE TABLE image_gen_internal.budget_charges (
-  job_id       text COLLATE "C" NOT NULL,
-  budget_id    bigint NOT NULL,
-  owner        regrole NOT NULL,
-  at           timestamptz NOT NULL,
-  reserved         numeric NOT NULL,
-  spent        numeric NOT NULL,
-  posted_reserved  numeric NOT NULL,
-  posted_spent numeric NOT NULL,
-  pruned       boolean NOT NULL DEFAULT false,
-  unposted     bigint GENERATED ALWAYS AS (CASE WHEN reserved <> posted_reserved OR spent <> posted_spent THEN budget_id END) STORED,
+  job_id    text COLLATE "C" NOT NULL,
+  budget_id bigint NOT NULL,
+  owner     regrole NOT NULL,
+  at        timestamptz NOT NULL,
+  reserved  numeric NOT NULL,
+  spent     numeric NOT NULL,
+  pruned    boolean NOT NULL DEFAULT false,
   PRIMARY KEY (job_id, budget_id)
 ) WITH (fillfactor = 70);
 CREATE INDEX budget_charges_window ON image_gen_internal.budget_charges (budget_id, at);
-CREATE INDEX budget_charges_unposted ON image_gen_internal.budget_charges (unposted) WHERE unposted IS NOT NULL;
 CREATE INDEX budget_charges_pruned ON image_gen_internal.budget_charges (budget_id, at) WHERE pruned;
-COMMENT ON TABLE image_gen_internal.budget_charges IS 'What each job holds and has spent in each budget that it counts in, and how much of that is in budget_totals already.';
-COMMENT ON COLUMN image_gen_internal.budget_charges.unposted IS
-'budget_id, as long as budget_totals does not have it. A column of its own, because the planner takes a comparison of two columns for true of nearly every row, and reads all that was ever charged.';
+COMMENT ON TABLE image_gen_internal.budget_charges IS 'What each job holds and has spent in each budget that it counts in. Written under the lock of the job.';
+COMMENT ON COLUMN image_gen_internal.budget_charges.at IS 'When the job was queued: the period that it counts in.';
 COMMENT ON COLUMN image_gen_internal.budget_charges.pruned IS 'Its job was pruned. For a total: all pruned jobs of an owner.';
+
+CREATE TABLE image_gen_internal.budget_entries (
+  budget_id bigint NOT NULL,
+  at        timestamptz,
+  reserved  numeric NOT NULL,
+  spent     numeric NOT NULL
+);
+CREATE INDEX budget_entries_budget ON image_gen_internal.budget_entries (budget_id);
+COMMENT ON TABLE image_gen_internal.budget_entries IS
+'By how much charges were changed since budget_totals was written. Added without a lock; the worker puts them into the totals that no session has locked, and those of each other budget into one.';
+COMMENT ON COLUMN image_gen_internal.budget_entries.at IS
+'That of the charge: it counts unless the period has moved past it. NULL: it counts. (The worker writes these: it alone moves periods on.)';
 
 SELECT pg_catalog.pg_extension_config_dump('image_gen.budgets', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.budget_changes', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen_internal.budget_totals', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen_internal.budget_charges', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen_internal.budget_entries', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.budgets_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.budget_changes_id_seq', '');
 

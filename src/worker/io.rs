@@ -445,7 +445,7 @@ async fn dispatch(
             Command::Run { job, number } => {
                 context.access.set_limits(&job.catalogue.snapshot);
                 let cancel = Arc::new(Notify::new());
-                // Those of tasks that have ended go when they may be half of all: looking at each for each job is quadratic.
+                // Those of tasks that have ended go when the map is full, which then grows: looking at each for each job is quadratic.
                 if cancels.len() == cancels.capacity() {
                     cancels.retain(|_, c| Arc::strong_count(c) > 1);
                 }

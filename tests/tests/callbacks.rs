@@ -75,7 +75,7 @@ fn a_registered_function_is_called_once_for_each_job_as_its_owner() {
 }
 
 #[test]
-fn code_that_sleeps_fails_or_cannot_be_stopped_is_in_nobodys_way() {
+fn code_that_sleeps_fails_or_cannot_be_stopped_is_in_no_jobs_way() {
     let stage = with_cms(conf(&["image_gen.callback_timeout = '300ms'"]));
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
     let worker = stage.worker();

@@ -163,7 +163,7 @@ fn a_finished_job_stays_finished() {
 }
 
 #[test]
-fn nobody_cancels_the_jobs_of_others() {
+fn no_role_cancels_the_jobs_of_others() {
     // worker failure mode 61
     let (_stage, mut alice, first, second) = one_at_a_time();
     let mut bob = _stage.bob();

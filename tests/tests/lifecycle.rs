@@ -163,7 +163,7 @@ fn a_copied_database_gets_a_worker_with_its_first_job() {
 }
 
 #[test]
-fn somebody_elses_schema_is_refused_and_does_no_harm() {
+fn a_schema_of_another_owner_is_refused_and_does_no_harm() {
     // worker failure modes 11 and 63
     let stage = Stage::start();
     stage.admin().run("CREATE DATABASE other");

@@ -103,7 +103,7 @@ fn a_picture_is_delivered_whatever_of_the_rest_cannot_be_stored() {
 }
 
 #[test]
-fn a_row_that_somebody_deletes_costs_nobody_else_anything() {
+fn a_deleted_row_costs_no_other_job_anything() {
     // worker failure mode 37
     let (stage, mut ids) = in_flight(4);
     let worker = stage.worker();

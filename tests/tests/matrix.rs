@@ -48,7 +48,7 @@ fn random_kills_lose_nothing_and_pay_nothing_twice() {
 }
 
 #[test]
-fn nobody_can_hold_the_worker_of_a_running_server() {
+fn no_role_can_hold_the_worker_of_a_running_server() {
     let stage = Stage::start();
     let mut admin = stage.admin();
     for command in ["SET", "SET LOCAL", "ALTER SYSTEM SET", "ALTER DATABASE shop SET", "ALTER ROLE alice SET"]

@@ -215,7 +215,7 @@ fn history(admin: &mut Session, count: u64, age: &str) {
 }
 
 #[test]
-fn the_worker_prunes_in_small_batches_and_waits_for_nobody() {
+fn the_worker_prunes_in_small_batches_and_waits_for_no_lock() {
     let stage = Stage::with(Options::conf(&["autovacuum = off"]));
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
     history(&mut admin, 1500, "3 days");

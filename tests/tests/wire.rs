@@ -202,7 +202,7 @@ fn answers_without_measure_are_cut_off() {
 }
 
 #[test]
-fn a_server_that_answers_byte_by_byte_holds_up_nobody() {
+fn a_server_that_answers_byte_by_byte_holds_up_no_other_job() {
     // worker failure modes 45 and 50: ten of them, and a name that does not exist.
     let stage = Stage::conf(&[
         "image_gen.breaker_failures = 0",

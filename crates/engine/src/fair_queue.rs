@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_counted_whoever_comes_and_goes() {
+    fn places_are_counted_whichever_tenant_comes_and_goes() {
         let mut turns = FairQueue { limit: Some(2), ..FairQueue::default() };
         turns.admit("resumed");
         turns.admit("resumed");

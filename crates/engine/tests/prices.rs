@@ -280,7 +280,7 @@ fn ones_own_machine_costs_nothing_and_says_so() {
 }
 
 #[test]
-fn nobody_else_is_free_and_every_price_has_a_source_with_its_year() {
+fn no_paid_model_is_free_and_every_price_has_a_source_with_its_year() {
     let local = |m: &&Model| !matches!(m.kind.as_str(), "a1111" | "comfyui" | "preview");
     for model in shipped().model.iter().filter(local) {
         for price in &model.prices {

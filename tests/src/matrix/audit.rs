@@ -16,10 +16,11 @@ const BUDGET: [(&str, &str); 2] = [
           WHERE coalesce(c.spent, 0) <> coalesce(j.known_cost, 0) OR j.cost_source IS DISTINCT FROM 'unknown' AND c.reserved <> 0",
     ),
     (
-        "the budget's totals are not the sum of what is booked",
-        "SELECT t.spent, t.reserved, c.spent, c.reserved FROM image_gen_internal.budget_totals t,
-                (SELECT sum(posted_spent) AS spent, sum(posted_reserved) AS reserved FROM image_gen_internal.budget_charges) c
-          WHERE t.spent <> c.spent OR t.reserved <> c.reserved",
+        "the budget's totals and entries are not the sum of its charges",
+        "SELECT t.spent, t.reserved, e.spent, e.reserved, c.spent, c.reserved FROM image_gen_internal.budget_totals t,
+                (SELECT coalesce(sum(spent), 0) AS spent, coalesce(sum(reserved), 0) AS reserved FROM image_gen_internal.budget_entries) e,
+                (SELECT sum(spent) AS spent, sum(reserved) AS reserved FROM image_gen_internal.budget_charges) c
+          WHERE t.spent + e.spent <> c.spent OR t.reserved + e.reserved <> c.reserved",
     ),
 ];
 

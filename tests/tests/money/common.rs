@@ -54,7 +54,7 @@ pub fn check_books(stage: &Stage) {
     let wrong = admin.rows("SELECT * FROM image_gen.check_budgets()");
     assert!(wrong.is_empty(), "check_budgets: {wrong:?}");
     let split = admin.rows(
-        "SELECT b.name, b.spent, b.reserved, s.spent, s.reserved
+        "SELECT b.budget_id, b.spent, b.reserved, s.spent, s.reserved
            FROM image_gen_internal.budget_standings((SELECT array_agg(id) FROM image_gen.budgets), clock_timestamp()) b
           CROSS JOIN LATERAL (SELECT coalesce(sum(c.spent), 0) AS spent, coalesce(sum(c.reserved), 0) AS reserved
                                 FROM image_gen_internal.budget_charges c WHERE c.budget_id = b.budget_id AND c.at >= b.since) s

@@ -74,10 +74,10 @@ fn tampering_is_seen_and_put_right() {
     for (tampering, found) in [
         ("UPDATE image_gen_internal.budget_totals SET spent = spent + 0.01", 2),
         ("UPDATE image_gen_internal.budget_totals SET spent = spent + 0.01, reserved = reserved - 0.01", 2),
-        (&*format!("UPDATE image_gen_internal.budget_charges SET spent = 0 WHERE job_id = '{}'", ids[0]), 2),
+        (&*format!("UPDATE image_gen_internal.budget_charges SET spent = 0 WHERE job_id = '{}'", ids[0]), 4),
         (
             &*format!(
-                "UPDATE image_gen_internal.budget_charges SET reserved = 0.5, posted_reserved = 0.5 WHERE job_id = '{}'",
+                "UPDATE image_gen_internal.budget_charges SET reserved = 0.5 WHERE job_id = '{}'",
                 ids[1]
             ),
             4,

@@ -24,7 +24,7 @@ fn status(session: &mut Session, id: &str) -> String {
 }
 
 #[test]
-fn jobs_end_while_somebody_holds_their_budget() {
+fn jobs_end_while_a_session_holds_their_budget() {
     let stage = stage(&["bfl", "ideogram"], &[]);
     stage.sim.configure(&json!({"render_seconds": 1.0}));
     refuse(&stage, "a woman");
@@ -63,7 +63,7 @@ fn jobs_end_while_somebody_holds_their_budget() {
 }
 
 #[test]
-fn an_administrators_open_transaction_stops_nobody() {
+fn an_administrators_open_transaction_stops_no_job() {
     let stage = stage(&["bfl"], &[]);
     stage.sim.configure(&json!({"render_seconds": 1.0}));
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
@@ -106,7 +106,7 @@ fn an_administrators_open_transaction_stops_nobody() {
 }
 
 #[test]
-fn without_a_budget_nobody_waits() {
+fn without_a_budget_no_session_waits() {
     let stage = stage(&["bfl"], &[]);
     let mut admin = stage.admin();
     // One that does not apply is as good as none.

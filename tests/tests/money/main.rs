@@ -9,6 +9,7 @@ mod evasion;
 mod implausible;
 mod limits;
 mod locks;
+mod nested;
 mod prices;
 mod property;
 mod race;

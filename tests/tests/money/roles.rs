@@ -163,7 +163,7 @@ fn the_table_of_who_may_do_what_is_so() {
 }
 
 #[test]
-fn a_rejected_call_stays_reserved_until_somebody_else_says_what_it_cost() {
+fn a_rejected_call_stays_reserved_until_another_person_says_what_it_cost() {
     // A5: six uncertain paid calls under a budget of one, each closed by its owner.
     let stage = stage(&["bfl"], &["image_gen.breaker_failures = 0"]);
     let (mut admin, mut alice) = (stage.admin(), stage.alice());

@@ -8,7 +8,7 @@ const IDEOGRAM: &str = "model => 'ideogram:ideogram-v2a'";
 const REFUSED: &str = "ideogram:ideogram-v2a refused safety_filter 0.04";
 
 #[test]
-fn a_refused_and_billed_call_is_not_followed_by_one_that_nobody_can_pay() {
+fn a_refused_and_billed_call_is_not_followed_by_one_that_the_budget_cannot_pay() {
     let stage = stage(&["ideogram"], &[]);
     refuse(&stage, "a woman");
     let (mut admin, mut alice) = (stage.admin(), stage.alice());

@@ -80,7 +80,7 @@ fn several_pictures_share_what_is_settled_to_the_last_digit() {
 }
 
 #[test]
-fn what_may_have_been_billed_stays_held_until_somebody_says() {
+fn what_may_have_been_billed_stays_reserved_until_its_cost_is_known() {
     let stage = stage(&["bfl"], &["image_gen.breaker_failures = 0"]);
     let (mut admin, mut alice) = (stage.admin(), stage.alice());
     admin.run("SELECT image_gen.set_budget('workspace', NULL, 0.17)");

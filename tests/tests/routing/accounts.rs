@@ -22,7 +22,7 @@ fn balance(stage: &Stage) -> String {
 }
 
 #[test]
-fn an_empty_account_is_skipped_until_somebody_pays_and_the_balance_is_seen() {
+fn an_empty_account_is_skipped_until_it_is_paid_up_and_the_balance_is_seen() {
     // P3: providers that say what is left are asked; the others are not.
     let stage = stage(&["bfl", "fal"], &["image_gen.balance_interval = 1"]);
     stage.sim.configure(&json!({"balance_by": {"bfl": "0.08"}}));
@@ -51,7 +51,7 @@ fn an_empty_account_is_skipped_until_somebody_pays_and_the_balance_is_seen() {
 }
 
 #[test]
-fn nobody_is_asked_for_a_balance_while_nothing_happens_or_when_it_is_switched_off() {
+fn no_provider_is_asked_for_a_balance_while_nothing_happens_or_when_it_is_switched_off() {
     let stage = stage(&["bfl"], &["image_gen.balance_interval = 0"]);
     render(&stage, "[quiet]");
     stage.sentinel();

@@ -45,7 +45,7 @@ fn set_ladder(admin: &mut Session, rows: &str) {
 }
 
 #[test]
-fn three_of_two_hundred_are_refused_and_nobody_else_notices() {
+fn three_of_two_hundred_are_refused_and_no_other_job_notices() {
     // S51, S55, S58, S59, N21. fal offers the same model: a refusal must not go there.
     let stage = stage(&["bfl", "fal", "stability"], &[]);
     refuse(&stage, "[stubborn");
@@ -378,7 +378,7 @@ fn every_operation_climbs() {
 }
 
 #[test]
-fn a_ladder_that_names_no_model_that_exists_stops_nobody() {
+fn a_ladder_that_names_no_model_that_exists_stops_no_job() {
     // An administrator's slip must not stand between other people and their images.
     let stage = stage(&["bfl", "openai"], &[]);
     refuse(&stage, "[all]");

@@ -274,7 +274,7 @@ fn every_provider_is_left_for_the_next_one() {
 }
 
 #[test]
-fn whoever_may_have_accepted_a_request_is_not_followed_by_anybody() {
+fn no_other_provider_follows_one_that_may_have_accepted_the_request() {
     // N2: to the client a connection that closes before the request is accepted looks like one that closes after it.
     let stage = stage(&["bfl", "openai", "stability", "fal"], NO_BREAKER);
     let mut alice = stage.alice();
@@ -316,7 +316,7 @@ fn whoever_may_have_accepted_a_request_is_not_followed_by_anybody() {
 }
 
 #[test]
-fn a_wrong_request_is_nobodys_outage() {
+fn a_wrong_request_is_no_outage() {
     // What one provider calls invalid is not tried at the next one.
     let stage = stage(&["bfl", "openai"], &[]);
     let mut alice = stage.alice();

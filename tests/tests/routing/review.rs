@@ -146,7 +146,7 @@ fn a_job_that_is_refused_again_comes_back_to_review() {
 }
 
 #[test]
-fn what_nobody_knew_is_settled_by_a_person() {
+fn what_is_unknown_is_settled_by_a_person() {
     // N2, S57: billed or not, the reviewer finds out.
     let stage = with_trouble();
     let mut alice = stage.alice();

@@ -112,7 +112,7 @@ fn a_superusers_function_is_not_run_with_its_rights() {
 }
 
 #[test]
-fn a_function_that_sleeps_is_given_up_and_harms_nobody() {
+fn a_function_that_sleeps_is_given_up_and_harms_no_other_job() {
     let stage = with_rewriter(&[SOFTEN]);
     let mut alice = stage.alice();
     let worker = stage.worker();
@@ -153,7 +153,7 @@ fn a_function_that_sleeps_is_given_up_and_harms_nobody() {
 }
 
 #[test]
-fn a_rule_that_is_no_regular_expression_harms_nobody() {
+fn a_rule_that_is_no_regular_expression_harms_no_job() {
     let stage = stage(&["bfl", "stability"], &[]);
     stage.sim.configure(&json!({"render_seconds": 0.05}));
     stage

@@ -207,7 +207,7 @@ async fn community_models_run_by_version_only() {
 }
 
 #[tokio::test]
-async fn whoever_waits_gets_the_finished_prediction() {
+async fn a_request_that_waits_gets_the_finished_prediction() {
     let sim = start(json!({"render_seconds": 0.05})).await;
     let path = format!("/replicate/v1/models/{FLUX}/predictions");
     let body = json!({"input": {"prompt": "a"}});

@@ -106,7 +106,7 @@ fn each_task_has_its_own_fields() {
 }
 
 #[test]
-fn a_prompt_that_nobody_wrote_is_sent_only_where_one_is_needed() {
+fn a_prompt_of_our_own_is_sent_only_where_one_is_needed() {
     let usual = |task: Task| json!({"prompt": task.usual_prompt().unwrap(), "borders": {"left": 8}});
     let outpaint = fields(Task::Outpaint, "stability-outpaint", usual(Task::Outpaint), &[Role::Image]);
     assert!(!outpaint.contains("prompt="), "{outpaint}");

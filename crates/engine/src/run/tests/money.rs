@@ -183,7 +183,7 @@ fn a_bill_is_in_the_currency_of_its_price() {
 }
 
 #[test]
-fn after_a_restart_nobody_knows_how_large_the_pictures_were_that_went_in() {
+fn after_a_restart_it_is_unknown_how_large_the_images_were_that_went_in() {
     let (job, plan, _) = edit((100, 100));
     let remote = Remote { result_url: Some("http://sim:1/r".into()), ..Remote::new("R", "http://sim:1/s") };
     let candidate = plan.route[0].clone();
@@ -215,7 +215,7 @@ fn a_call_that_the_budget_does_not_allow_goes_to_a_cheaper_candidate() {
 }
 
 #[test]
-fn what_nobody_can_do_within_the_budget_waits_for_a_person() {
+fn what_no_candidate_can_do_within_the_budget_waits_for_a_person() {
     let mut world = two(Progress::default(), vec![]);
     world.budget = [Event::Unaffordable, Event::Unaffordable].into();
     world.go();
@@ -254,7 +254,7 @@ fn a_refused_job_whose_other_model_cannot_be_paid_waits_for_a_person() {
 }
 
 #[test]
-fn a_budget_that_somebody_else_holds_is_asked_again_and_nothing_is_counted() {
+fn a_budget_that_a_session_holds_is_asked_again_and_nothing_is_counted() {
     let before = Progress { failed: vec!["other:n".into()], ..turned_away("bfl:m", 2, None) };
     let mut pauses = vec![];
     for id in ["gen_1", "gen_2", "gen_3"] {
