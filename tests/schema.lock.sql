@@ -10,7 +10,7 @@ TABLE image_gen.attachment_definitions (
   asset_column name,
   key_columns name[] NOT NULL,
   prompt text NOT NULL,
-  arguments image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
+  arguments image_gen.jsonb_object NOT NULL DEFAULT '{}'::jsonb,
   approve boolean NOT NULL DEFAULT false,
   paused boolean NOT NULL DEFAULT false,
   owner regrole NOT NULL,
@@ -206,7 +206,7 @@ TABLE image_gen.character_sheets (
   reference_image text,
   seed image_gen.seed NOT NULL,
   expressions text[] NOT NULL,
-  arguments image_gen.json_object NOT NULL,
+  arguments image_gen.jsonb_object NOT NULL,
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
   character_sheets_pkey PRIMARY KEY (id)
@@ -252,7 +252,7 @@ TABLE image_gen.finish_hooks (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   function text NOT NULL,
   owner regrole NOT NULL,
-  filter image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
+  filter image_gen.jsonb_object NOT NULL DEFAULT '{}'::jsonb,
   created_by name NOT NULL,
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   last_run_at timestamp with time zone,
@@ -300,7 +300,7 @@ TABLE image_gen.jobs (
   provider text COLLATE "C",
   seed image_gen.seed NOT NULL,
   parameters jsonb NOT NULL DEFAULT '{}'::jsonb,
-  metadata image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
+  metadata image_gen.jsonb_object NOT NULL DEFAULT '{}'::jsonb,
   preferences jsonb,
   priority image_gen.priority,
   owner regrole NOT NULL,
@@ -398,8 +398,8 @@ TABLE image_gen.models (
   sizes jsonb,
   prompt_chars image_gen.positive,
   max_n integer NOT NULL DEFAULT 1,
-  parameters image_gen.json_object NOT NULL DEFAULT '{"prompt": true}'::jsonb,
-  fixed image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
+  parameters image_gen.jsonb_object NOT NULL DEFAULT '{"prompt": true}'::jsonb,
+  fixed image_gen.jsonb_object NOT NULL DEFAULT '{}'::jsonb,
   typical_seconds numeric NOT NULL DEFAULT 10,
   best_for text,
   successor text,
@@ -480,7 +480,7 @@ TABLE image_gen.providers (
   priority integer NOT NULL DEFAULT 100,
   max_in_flight image_gen.positive,
   requests_per_minute image_gen.positive,
-  options image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
+  options image_gen.jsonb_object NOT NULL DEFAULT '{}'::jsonb,
   origin image_gen.origin NOT NULL DEFAULT 'admin'::text
 )
   providers_base_url_check CHECK ((base_url ~ '^https?://[^/@ ]+(/[^ ]*)?$'::text))
@@ -510,7 +510,7 @@ TABLE image_gen.request_rules (
   pattern text NOT NULL,
   unless text,
   operation text NOT NULL,
-  arguments image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
+  arguments image_gen.jsonb_object NOT NULL DEFAULT '{}'::jsonb,
   needs text[] NOT NULL DEFAULT '{}'::text[],
   reason text NOT NULL,
   enabled boolean NOT NULL DEFAULT true,
@@ -528,7 +528,7 @@ TABLE image_gen.reuses (
   owner regrole NOT NULL,
   saved numeric,
   currency text NOT NULL,
-  metadata image_gen.json_object NOT NULL,
+  metadata image_gen.jsonb_object NOT NULL,
   at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
   reuses_pkey PRIMARY KEY (id)
@@ -668,7 +668,7 @@ TABLE image_gen.webhooks (
   url text NOT NULL,
   events text[] NOT NULL DEFAULT '{job.succeeded,job.failed,job.needs_review,job.canceled}'::text[],
   key_name text NOT NULL,
-  filter image_gen.json_object NOT NULL DEFAULT '{}'::jsonb,
+  filter image_gen.jsonb_object NOT NULL DEFAULT '{}'::jsonb,
   enabled boolean NOT NULL DEFAULT true,
   created_by regrole NOT NULL DEFAULT image_gen_internal.caller(),
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
@@ -993,7 +993,7 @@ TABLE image_gen_internal.worker_state (
 
 VIEW image_gen.attachment_rows (attachment bigint, relation text, key jsonb, state text, error_code text, error_message text, job_id text, asset_id bigint, billed_cost image_gen.cost, changed_at timestamp with time zone) WITH (security_invoker=true)
 
-VIEW image_gen.attachments (id bigint, relation text, into_column name, asset_column name, key_columns name[], prompt text, arguments image_gen.json_object, approve boolean, owner text, state text, problem text, rows bigint, written bigint, under_way bigint, refused bigint, failed bigint, waiting bigint, created_by text, created_at timestamp with time zone) WITH (security_invoker=true)
+VIEW image_gen.attachments (id bigint, relation text, into_column name, asset_column name, key_columns name[], prompt text, arguments image_gen.jsonb_object, approve boolean, owner text, state text, problem text, rows bigint, written bigint, under_way bigint, refused bigint, failed bigint, waiting bigint, created_by text, created_at timestamp with time zone) WITH (security_invoker=true)
 
 VIEW image_gen.batches (batch text, shot text, id image_gen.job_id, status image_gen.job_state, waiting_for image_gen.wait_reason, model text, seed image_gen.seed, url text, error_code text, billed_cost image_gen.cost, known_cost numeric, currency text, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
 
@@ -1017,7 +1017,7 @@ VIEW image_gen.expiring_assets (id bigint, job_id text, campaign text, shot text
 
 VIEW image_gen.invoice_diff (invoice_id bigint, provider text, period_from timestamp with time zone, period_to timestamp with time zone, remote_id text, job_id text, number integer, what text, invoiced numeric, booked numeric, difference numeric, unknown_costs bigint, currency image_gen.currency) WITH (security_invoker=true)
 
-VIEW image_gen.job_status (id image_gen.job_id, status image_gen.job_state, waiting_for image_gen.wait_reason, operation image_gen.operation, model text, provider text, prompt text, seed image_gen.seed, url text, urls text[], error_code text, error_message text, billed_cost image_gen.cost, known_cost numeric, currency text, cost_source image_gen.cost_source, attempts integer, metadata image_gen.json_object, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
+VIEW image_gen.job_status (id image_gen.job_id, status image_gen.job_state, waiting_for image_gen.wait_reason, operation image_gen.operation, model text, provider text, prompt text, seed image_gen.seed, url text, urls text[], error_code text, error_message text, billed_cost image_gen.cost, known_cost numeric, currency text, cost_source image_gen.cost_source, attempts integer, metadata image_gen.jsonb_object, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
 
 VIEW image_gen.provider_health (provider text, model text, state text, since timestamp with time zone, in_flight bigint, max_in_flight image_gen.positive, last_error_code text, last_error_at timestamp with time zone, calls bigint, success_rate numeric, p50_seconds numeric, p95_seconds numeric, balance numeric, balance_credits numeric, balance_at timestamp with time zone)
 
@@ -1029,7 +1029,7 @@ VIEW image_gen.reservations (job_id text, reserved numeric, reason text, since t
 
 VIEW image_gen.review_queue (id image_gen.job_id, operation image_gen.operation, why text, error_message text, campaign text, shot text, prompt text, model text, seed image_gen.seed, prompts_tried text[], calls jsonb, spent numeric, cost_source image_gen.cost_source, currency text, owner regrole, claimed_by regrole, claimed_at timestamp with time zone, created_at timestamp with time zone, waiting_since timestamp with time zone) WITH (security_invoker=true)
 
-VIEW image_gen.spending (at timestamp with time zone, owner regrole, campaign text, ticket text, shot text, metadata image_gen.json_object, batch text, operation image_gen.operation, provider text, model text, job_id text, number image_gen.positive, status image_gen.attempt_state, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source image_gen.cost_source, estimated_cost numeric, tokens jsonb, usage jsonb, remote_id text, calls bigint, retries bigint) WITH (security_invoker=true)
+VIEW image_gen.spending (at timestamp with time zone, owner regrole, campaign text, ticket text, shot text, metadata image_gen.jsonb_object, batch text, operation image_gen.operation, provider text, model text, job_id text, number image_gen.positive, status image_gen.attempt_state, error_code text, images bigint, billed_cost image_gen.cost, currency text, cost_source image_gen.cost_source, estimated_cost numeric, tokens jsonb, usage jsonb, remote_id text, calls bigint, retries bigint) WITH (security_invoker=true)
 
 VIEW image_gen.stores (id integer, address text, objects bigint, bytes numeric, to_remove bigint, last_error text, created_at timestamp with time zone)
 
@@ -1060,7 +1060,7 @@ DOMAIN image_gen.currency text CONSTRAINT currency_check CHECK ((VALUE ~ '^[A-Z]
 DOMAIN image_gen.delivery_state text CONSTRAINT delivery_state_check CHECK ((VALUE = ANY (ARRAY['pending'::text, 'delivered'::text, 'failed'::text])))
 DOMAIN image_gen.job_id text COLLATE "C" CONSTRAINT job_id_check CHECK (image_gen_internal.is_job_id(VALUE))
 DOMAIN image_gen.job_state text CONSTRAINT job_state_check CHECK ((VALUE = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'needs_review'::text, 'canceled'::text])))
-DOMAIN image_gen.json_object jsonb CONSTRAINT json_object_check CHECK ((jsonb_typeof(VALUE) = 'object'::text))
+DOMAIN image_gen.jsonb_object jsonb CONSTRAINT jsonb_object_check CHECK ((jsonb_typeof(VALUE) = 'object'::text))
 DOMAIN image_gen.operation text CONSTRAINT operation_check CHECK ((VALUE = ANY (ARRAY['generate'::text, 'edit'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
 DOMAIN image_gen.origin text CONSTRAINT origin_check CHECK ((VALUE = ANY (ARRAY['catalogue'::text, 'admin'::text])))
 DOMAIN image_gen.positive integer CONSTRAINT positive_check CHECK ((VALUE > 0))
@@ -1392,7 +1392,7 @@ GRANT USAGE ON DOMAIN image_gen.currency TO image_gen_admin, image_gen_reviewer,
 GRANT USAGE ON DOMAIN image_gen.delivery_state TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.job_id TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.job_state TO image_gen_admin, image_gen_reviewer, image_gen_user
-GRANT USAGE ON DOMAIN image_gen.json_object TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN image_gen.jsonb_object TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.operation TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.origin TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.positive TO image_gen_admin, image_gen_reviewer, image_gen_user

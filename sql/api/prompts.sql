@@ -143,7 +143,7 @@ CREATE TABLE image_gen.request_rules (
   pattern   text NOT NULL,
   unless    text,
   operation text NOT NULL CHECK (operation IN ('generate', 'edit', 'upscale', 'variate', 'transfer_style', 'character_sheet')),
-  arguments image_gen.json_object NOT NULL DEFAULT '{}',
+  arguments image_gen.jsonb_object NOT NULL DEFAULT '{}',
   needs     text[] NOT NULL DEFAULT '{}',
   reason    text NOT NULL,
   enabled   boolean NOT NULL DEFAULT true,

@@ -12,7 +12,7 @@ CREATE TABLE image_gen.webhooks (
   events     text[] NOT NULL DEFAULT '{job.succeeded,job.failed,job.needs_review,job.canceled}'
                CONSTRAINT webhooks_events_check CHECK (events <@ '{job.succeeded,job.failed,job.needs_review,job.canceled}' AND cardinality(events) > 0),
   key_name   text NOT NULL CONSTRAINT webhooks_key_name_check CHECK (key_name ~ '^[A-Z][A-Z0-9_]{0,62}$'),
-  filter     image_gen.json_object NOT NULL DEFAULT '{}',
+  filter     image_gen.jsonb_object NOT NULL DEFAULT '{}',
   enabled    boolean NOT NULL DEFAULT true,
   created_by regrole NOT NULL DEFAULT image_gen_internal.caller(),
   created_at timestamptz NOT NULL DEFAULT clock_timestamp()

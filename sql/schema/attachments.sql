@@ -14,7 +14,7 @@ CREATE TABLE image_gen.attachment_definitions (
   asset_column  name,
   key_columns   name[] NOT NULL,
   prompt        text NOT NULL,
-  arguments     image_gen.json_object NOT NULL DEFAULT '{}',
+  arguments     image_gen.jsonb_object NOT NULL DEFAULT '{}',
   approve       boolean NOT NULL DEFAULT false,
   paused        boolean NOT NULL DEFAULT false,
   owner         regrole NOT NULL,

@@ -68,8 +68,8 @@ CREATE DOMAIN image_gen.priority AS text
 COMMENT ON DOMAIN image_gen.priority IS 'What matters most to a caller who leaves the choice of a model open.';
 CREATE DOMAIN image_gen.seed AS bigint CONSTRAINT seed_check CHECK (VALUE BETWEEN 0 AND 2147483647);
 COMMENT ON DOMAIN image_gen.seed IS 'What an image begins from: 0 to 2147483647.';
-CREATE DOMAIN image_gen.json_object AS jsonb CONSTRAINT json_object_check CHECK (jsonb_typeof(VALUE) = 'object');
-COMMENT ON DOMAIN image_gen.json_object IS 'A JSON object, not an array or a single value.';
+CREATE DOMAIN image_gen.jsonb_object AS jsonb CONSTRAINT jsonb_object_check CHECK (jsonb_typeof(VALUE) = 'object');
+COMMENT ON DOMAIN image_gen.jsonb_object IS 'A JSON object, not an array or a single value.';
 CREATE DOMAIN image_gen.cost AS numeric CONSTRAINT cost_check CHECK (VALUE >= 0 AND VALUE < 'Infinity');
 COMMENT ON DOMAIN image_gen.cost IS 'What something costs, or may cost: from 0 up. NULL is unknown, or no limit.';
 CREATE DOMAIN image_gen.cost_source AS text CONSTRAINT cost_source_check CHECK (VALUE IN ('reported', 'priced', 'unknown'));

@@ -9,7 +9,7 @@ CREATE TABLE image_gen.finish_hooks (
   id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   function    text NOT NULL,
   owner       regrole NOT NULL,
-  filter      image_gen.json_object NOT NULL DEFAULT '{}',
+  filter      image_gen.jsonb_object NOT NULL DEFAULT '{}',
   created_by  name NOT NULL,
   created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
   last_run_at timestamptz,

@@ -11,7 +11,7 @@ CREATE TABLE image_gen.providers (
   priority            integer NOT NULL DEFAULT 100,
   max_in_flight       image_gen.positive,
   requests_per_minute image_gen.positive,
-  options             image_gen.json_object NOT NULL DEFAULT '{}',
+  options             image_gen.jsonb_object NOT NULL DEFAULT '{}',
   origin              image_gen.origin NOT NULL DEFAULT 'admin'
 );
 COMMENT ON TABLE image_gen.providers IS 'Endpoints that make images. Rows may share an adapter kind: an OpenAI-compatible endpoint is one more row.';
@@ -46,8 +46,8 @@ CREATE TABLE image_gen.models (
   sizes           jsonb,
   prompt_chars    image_gen.positive,
   max_n           integer NOT NULL DEFAULT 1 CHECK (max_n BETWEEN 1 AND 10),
-  parameters      image_gen.json_object NOT NULL DEFAULT '{"prompt": true}',
-  fixed           image_gen.json_object NOT NULL DEFAULT '{}',
+  parameters      image_gen.jsonb_object NOT NULL DEFAULT '{"prompt": true}',
+  fixed           image_gen.jsonb_object NOT NULL DEFAULT '{}',
   typical_seconds numeric NOT NULL DEFAULT 10 CHECK (typical_seconds > 0 AND typical_seconds < 'Infinity'),
   best_for        text,
   successor       text,

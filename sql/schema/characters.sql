@@ -27,7 +27,7 @@ CREATE TABLE image_gen.character_sheets (
   reference_image text,
   seed            image_gen.seed NOT NULL,
   expressions     text[] NOT NULL,
-  arguments       image_gen.json_object NOT NULL,
+  arguments       image_gen.jsonb_object NOT NULL,
   created_at      timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX character_sheets_character ON image_gen.character_sheets (owner, character_name, created_at);

@@ -14,7 +14,7 @@ CREATE TABLE image_gen.jobs (
   provider          text COLLATE "C",
   seed              image_gen.seed NOT NULL,
   parameters        jsonb NOT NULL DEFAULT '{}',
-  metadata          image_gen.json_object NOT NULL DEFAULT '{}',
+  metadata          image_gen.jsonb_object NOT NULL DEFAULT '{}',
   preferences       jsonb,
   priority          image_gen.priority,
   owner             regrole NOT NULL,

@@ -8,7 +8,7 @@ CREATE TABLE image_gen.reuses (
   owner    regrole NOT NULL,
   saved    numeric,
   currency text NOT NULL,
-  metadata image_gen.json_object NOT NULL,
+  metadata image_gen.jsonb_object NOT NULL,
   at       timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX reuses_owner ON image_gen.reuses (owner, at);

@@ -211,6 +211,7 @@ impl Suite {
         for test in tests {
             let file = format!("{test}.out");
             let answer = fs::read(output.join("results").join(&file)).unwrap();
+            assert!(!answer.starts_with(b"syntax error"), "{test} is not understood");
             fs::write(self.input.join("expected").join(&file), answer).unwrap();
         }
     }

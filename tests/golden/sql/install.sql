@@ -70,8 +70,9 @@ CREATE FUNCTION pg_temp.may(role text, relation oid, kind "char") RETURNS text L
   SELECT coalesce(string_agg(p.letter, '' ORDER BY p.position), '')
     FROM (VALUES (1, 'r', 'SELECT'), (2, 'a', 'INSERT'), (3, 'w', 'UPDATE'), (4, 'd', 'DELETE'), (5, 'D', 'TRUNCATE'),
                  (6, 'x', 'REFERENCES'), (7, 't', 'TRIGGER'), (8, 'U', 'USAGE')) p(position, letter, privilege)
-   WHERE CASE WHEN kind = 'S' THEN p.privilege IN ('SELECT', 'UPDATE', 'USAGE') AND has_sequence_privilege(role, relation, p.privilege)
-              ELSE p.privilege <> 'USAGE' AND has_table_privilege(role, relation, p.privilege) END
+   -- AND may be evaluated in any order, and a privilege that there is not is an error.
+   WHERE CASE WHEN kind <> 'S' THEN CASE WHEN p.privilege <> 'USAGE' THEN has_table_privilege(role, relation, p.privilege) END
+              WHEN p.privilege IN ('SELECT', 'UPDATE', 'USAGE') THEN has_sequence_privilege(role, relation, p.privilege) END
 $$;
 SELECT relname AS relation, relrowsecurity AS rls, pg_temp.may('image_gen_user', oid, relkind) AS "user",
        pg_temp.may('image_gen_admin', oid, relkind) AS admin, pg_temp.may('image_gen_worker', oid, relkind) AS worker
