@@ -32,6 +32,10 @@ BEGIN
   UPDATE image_gen_internal.queue q SET owner = new WHERE q.owner = old AND q.job_id = ANY (waiting);
   UPDATE image_gen.attempts a SET owner = new WHERE a.owner = old AND a.job_id <> ALL (in_flight);
   UPDATE image_gen.campaign_assets a SET owner = new WHERE a.owner = old AND a.job_id <> ALL (in_flight);
+  INSERT INTO image_gen.stored_images (owner, sha256, content_type, width, height, byte_size, created_at)
+  SELECT new, s.sha256, s.content_type, s.width, s.height, s.byte_size, s.created_at FROM image_gen.stored_images s WHERE s.owner = old
+  ON CONFLICT ON CONSTRAINT stored_images_pkey DO NOTHING;
+  DELETE FROM image_gen.stored_images s WHERE s.owner = old;
   UPDATE image_gen_internal.budget_charges c SET owner = new WHERE c.owner = old AND c.job_id <> ALL (in_flight);
   UPDATE image_gen_internal.spending_archive s SET owner = new WHERE s.owner = old;
   IF EXISTS (SELECT FROM image_gen.budgets b WHERE b.scope = 'role') THEN

@@ -464,6 +464,15 @@ fn an_image_of_ones_own_is_kept_once_and_goes_into_jobs_of_its_owner_only() {
         alice.sqlstate("SELECT image_gen.store_image(convert_to(repeat('x', 26300000), 'UTF8'))"),
         "54000"
     );
+    // What was another role's is given on with its jobs, and is no use to it any more.
+    admin.run("CREATE ROLE carol LOGIN; GRANT image_gen_user TO carol");
+    let mut carol = stage.connect("carol");
+    assert_eq!(carol.text(&store), reference);
+    admin.run("SELECT image_gen.reassign_jobs('carol', 'bob')");
+    assert_eq!(
+        (carol.sqlstate(&edit), carol.number("SELECT count(*) FROM image_gen.stored_images")),
+        ("42704".into(), 0)
+    );
     // It stays while another has it, or a job in the queue needs it.
     stage.sim.configure(&json!({"render_seconds": 2.0}));
     assert!(bob.truth(&format!("SELECT image_gen.drop_image('{reference}')")));
