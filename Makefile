@@ -42,6 +42,14 @@ webhooks: setup install ## send webhooks to a receiver in Python that verifies t
 store: setup install ## copy images to two real servers that speak S3, s3s-fs and Garage (crates.io), with all that can be wrong with a store
 	@scripts/store
 
+.PHONY: credentials
+credentials: setup install ## sign an image with the published C2PA library (PyPI): it is valid before it is stored, and after
+	@scripts/c2pa
+
+.PHONY: sheet
+sheet: setup install ## look at a contact sheet in Chromium, on a telephone and on a desk; screenshots are kept in demo/out
+	@scripts/sheet
+
 .PHONY: directus
 directus: install ## let a real CMS (Directus, from npm) fill an attached table through its REST API, in a throw-away server
 	scripts/directus

@@ -45,7 +45,7 @@ END $$;
 GRANT USAGE ON SCHEMA image_gen, image_gen_internal TO image_gen_user, image_gen_reviewer, image_gen_admin, image_gen_worker;
 
 -- Users: submit, follow, see their own.
-GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, image_gen_internal.blobs, image_gen.job_status,
+GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, image_gen_internal.blobs, image_gen_internal.thumbnails, image_gen.marks, image_gen.job_status,
                 image_gen.providers, image_gen.provider_kinds, image_gen.models, image_gen.prices, image_gen_internal.render_estimates,
                 image_gen.refusal_steps, image_gen.rewrite_rules, image_gen.model_rules, image_gen.reviews, image_gen.review_queue,
                 image_gen.provider_health, image_gen.capabilities, image_gen.queue_stats, image_gen.worker_status, image_gen.reservations, image_gen.cost_reviews,
@@ -57,11 +57,12 @@ GRANT EXECUTE ON FUNCTION
   image_gen.generate_batch, image_gen.estimate, image_gen.estimate_batch, image_gen.cost_report, image_gen_internal.restate_cost, image_gen_internal.unfolded_jobs, image_gen_internal.unfolded_attempts, image_gen_internal.visible_spending_days, image_gen_internal.edge_attempts, image_gen_internal.visible_reservations, image_gen_internal.visible_cost_reviews,
   image_gen.choose_model, image_gen.explain, image_gen.rewrite_prompt, image_gen.lint_prompt, image_gen.build_prompt, image_gen_internal.is_blank_prompt, image_gen.classify_request, image_gen.needs_text,
   image_gen.tool_schemas, image_gen.generate_image, image_gen.get_generation, image_gen.list_recent_generations, image_gen.get_credits, image_gen.settle, image_gen.settle_batch,
+  image_gen.thumbnail, image_gen.provenance, image_gen.regenerate, image_gen.similar_assets, image_gen.hash_distance, image_gen.set_disclosure, image_gen.contact_sheet, image_gen_internal.render_contact_sheet,
   image_gen.set_style, image_gen.drop_style, image_gen.styled_prompt,
   image_gen.create_character, image_gen.drop_character, image_gen.character_sheet, image_gen.sheet_report,
   image_gen_internal.sheet_jobs, image_gen_internal.sheet_shots, image_gen_internal.image_distance, image_gen_internal.cosine_distance, image_gen_internal.perceptual_hash,
   image_gen.rerun_batch, image_gen.promote, image_gen.generate_variants, image_gen.pick, image_gen.lineage,
-  image_gen_internal.raise_no_such_batch, image_gen_internal.set_of,
+  image_gen_internal.raise_no_such_batch, image_gen_internal.set_of, image_gen_internal.raise_no_such_asset,
   image_gen_internal.tool_list, image_gen_internal.list_arguments, image_gen_internal.next_poll_ms, image_gen_internal.iso_time, image_gen_internal.tool_status, image_gen_internal.generation,
   image_gen.claim_review, image_gen.resolve_review, image_gen_internal.pending_approvals, image_gen_internal.model_capabilities, image_gen_internal.provider_kinds, image_gen.derive_seed, image_gen_internal.completions, image_gen_internal.await_completion, image_gen_internal.is_uncommitted, image_gen_internal.is_worker, image_gen_internal.fence_reason, image_gen_internal.current_role_oid, image_gen_internal.role_name, image_gen_internal.is_configured
   TO image_gen_user, image_gen_admin;
@@ -107,7 +108,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen_internal.queue, image_gen_inte
 GRANT SELECT, DELETE ON image_gen_internal.cancel_requests TO image_gen_worker;
 GRANT SELECT, UPDATE ON image_gen.jobs, image_gen_internal.worker_state TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE ON image_gen.attempts, image_gen_internal.render_estimates TO image_gen_worker;
-GRANT SELECT, INSERT ON image_gen.campaign_assets, image_gen_internal.blobs TO image_gen_worker;
+GRANT SELECT, INSERT ON image_gen.campaign_assets, image_gen_internal.blobs, image_gen_internal.thumbnails TO image_gen_worker;
 GRANT SELECT ON image_gen.providers, image_gen.models, image_gen.prices, image_gen.model_rules, image_gen.refusal_steps, image_gen.rewrite_rules
   TO image_gen_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen_internal.provider_breakers TO image_gen_worker;
@@ -133,6 +134,7 @@ ALTER TABLE image_gen.attempts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.campaign_assets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen_internal.blobs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.stored_images ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen_internal.thumbnails ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen_internal.copy_queue ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.reviews ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.picks ENABLE ROW LEVEL SECURITY;
@@ -154,6 +156,8 @@ CREATE POLICY own ON image_gen_internal.spending_days FOR SELECT TO image_gen_us
 CREATE POLICY own ON image_gen_internal.spending_totals FOR SELECT TO image_gen_user USING (owner = image_gen_internal.current_role_oid());
 CREATE POLICY own ON image_gen_internal.blobs FOR SELECT TO image_gen_user
   USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = blobs.sha256 AND a.owner = image_gen_internal.current_role_oid()));
+CREATE POLICY own ON image_gen_internal.thumbnails FOR SELECT TO image_gen_user
+  USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = thumbnails.sha256 AND a.owner = image_gen_internal.current_role_oid()));
 
 -- As with privileges, a role has the styles of roles that it is a member of.
 CREATE POLICY own ON image_gen.styles FOR SELECT TO image_gen_user USING (pg_has_role(owner::oid, 'member'));
@@ -197,6 +201,7 @@ CREATE POLICY every ON image_gen_internal.spending_archive FOR SELECT TO image_g
 CREATE POLICY every ON image_gen_internal.spending_days FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen_internal.spending_totals FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen_internal.blobs FOR SELECT TO image_gen_admin USING (true);
+CREATE POLICY every ON image_gen_internal.thumbnails FOR SELECT TO image_gen_admin USING (true);
 
 CREATE POLICY worker ON image_gen.jobs TO image_gen_worker USING (true) WITH CHECK (true);
 CREATE POLICY worker ON image_gen.attempts TO image_gen_worker USING (true) WITH CHECK (true);
@@ -204,6 +209,7 @@ CREATE POLICY worker ON image_gen.campaign_assets TO image_gen_worker USING (tru
 CREATE POLICY worker ON image_gen.attachment_definitions FOR SELECT TO image_gen_worker USING (true);
 CREATE POLICY worker ON image_gen.attachment_entries TO image_gen_worker USING (true) WITH CHECK (true);
 CREATE POLICY worker ON image_gen_internal.blobs TO image_gen_worker USING (true) WITH CHECK (true);
+CREATE POLICY worker ON image_gen_internal.thumbnails TO image_gen_worker USING (true) WITH CHECK (true);
 
 COMMENT ON FUNCTION image_gen.derive_seed(bigint, text) IS
 'The seed of a named relative of a seed: the same two always give the same one, 0 to 2147483647, on every machine and in every version.';

@@ -10,7 +10,9 @@ use image_gen_engine::input::{Reference, Role};
 use image_gen_engine::job::{Invalid, Operation, RawRequest, Request, is_blank};
 use image_gen_engine::route::Priority;
 use image_gen_engine::style::Style;
-use image_gen_engine::{catalogue, http, input, picture, policy, prompt_hints, provider, render_class, seed};
+use image_gen_engine::{
+    catalogue, contact_sheet, http, input, picture, policy, prompt_hints, provider, render_class, seed,
+};
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
@@ -241,6 +243,19 @@ pub fn perceptual_hash(image: &[u8]) -> i64 {
             Code::Argument,
             &format!("the image cannot be read: {flaw}"),
             "Give the bytes of a PNG, JPEG, WebP or GIF.",
+        ),
+    }
+}
+
+/// A sheet of images as one page of HTML.
+#[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
+pub fn render_contact_sheet(sheet: JsonB) -> String {
+    match serde_json::from_value::<contact_sheet::Sheet>(sheet.0) {
+        Ok(sheet) => contact_sheet::page(&sheet),
+        Err(e) => fail(
+            Code::Argument,
+            &format!("the sheet is not understood: {e}"),
+            "Call image_gen.contact_sheet().",
         ),
     }
 }

@@ -58,6 +58,7 @@ extension_sql_file!(
         plan::perceptual_hash,
         plan::price_usage,
         plan::provider_kinds,
+        plan::render_contact_sheet,
         plan::shipped_catalogue,
         plan::styled_prompt,
         image_gen_internal::catalogue_changed,
@@ -143,7 +144,9 @@ extension_sql_file!("../sql/api/choose.sql", name = "api_choose", requires = ["a
 extension_sql_file!("../sql/api/batch.sql", name = "api_batch", requires = ["api_choose"]);
 extension_sql_file!("../sql/api/tools.sql", name = "api_tools", requires = ["api_batch"]);
 extension_sql_file!("../sql/api/sets.sql", name = "api_sets", requires = ["api_tools"]);
-extension_sql_file!("../sql/api/styles.sql", name = "api_styles", requires = ["api_sets"]);
+extension_sql_file!("../sql/api/story.sql", name = "api_story", requires = ["api_sets"]);
+extension_sql_file!("../sql/api/contact_sheet.sql", name = "api_contact_sheet", requires = ["api_story"]);
+extension_sql_file!("../sql/api/styles.sql", name = "api_styles", requires = ["api_contact_sheet"]);
 extension_sql_file!("../sql/api/characters.sql", name = "api_characters", requires = ["api_styles"]);
 extension_sql_file!("../sql/api/prompts.sql", name = "api_prompts", requires = ["api_characters"]);
 extension_sql_file!("../sql/api/budgets.sql", name = "api_budgets", requires = ["api_prompts"]);

@@ -69,6 +69,9 @@ pub static DEFAULT_MODEL: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"flux-1.1-pro"));
 pub static PREVIEW_WHEN_UNCONFIGURED: GucSetting<bool> = GucSetting::<bool>::new(false);
 pub static KEEP_BYTES: GucSetting<KeepBytes> = GucSetting::<KeepBytes>::new(KeepBytes::Inline);
+pub static THUMBNAILS: GucSetting<bool> = GucSetting::<bool>::new(true);
+/// Read by SQL alone.
+static DISCLOSURE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static ON_UNCERTAIN: GucSetting<OnUncertain> = GucSetting::<OnUncertain>::new(OnUncertain::Review);
 pub static MAX_REFUSALS: GucSetting<i32> = GucSetting::<i32>::new(3);
 pub static BREAKER_FAILURES: GucSetting<i32> = GucSetting::<i32>::new(5);
@@ -327,6 +330,22 @@ pub fn define() {
         c"Which images are stored in the database: those that came inline, or all.",
         c"Images at a provider's URL are otherwise only there, until it expires.",
         &KEEP_BYTES,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"image_gen.thumbnails",
+        c"Keep a small copy of each image in the database: a JPEG of at most 512 pixels and 40 kB.",
+        c"For thumbnail() and contact_sheet(). An image that is no larger is its own; it is kept once.",
+        &THUMBNAILS,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_string_guc(
+        c"image_gen.disclosure",
+        c"Words that new images are to be published with, where their job's metadata has no disclosure.",
+        c"For example 'Image made with AI'. Kept in campaign_assets.disclosure; NULL: none.",
+        &DISCLOSURE,
         GucContext::Sighup,
         GucFlags::default(),
     );

@@ -169,6 +169,11 @@ TABLE image_gen.campaign_assets (
   relation text,
   owner regrole NOT NULL,
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  perceptual_hash bigint,
+  blank text COLLATE "C",
+  content_credentials jsonb,
+  digital_source_type text COLLATE "C",
+  disclosure text,
   mirrored_at timestamp with time zone
 )
   campaign_assets_job_id_position_key UNIQUE (job_id, "position")
@@ -176,6 +181,7 @@ TABLE image_gen.campaign_assets (
   CREATE INDEX campaign_assets_batch ON image_gen.campaign_assets USING btree (batch) WHERE (batch IS NOT NULL)
   CREATE INDEX campaign_assets_campaign ON image_gen.campaign_assets USING btree (campaign, shot)
   CREATE INDEX campaign_assets_expiring ON image_gen.campaign_assets USING btree (url_expires_at) WHERE ((mirror_url IS NULL) AND (url_expires_at IS NOT NULL))
+  CREATE INDEX campaign_assets_look ON image_gen.campaign_assets USING btree (owner, perceptual_hash) INCLUDE (id) WHERE (perceptual_hash IS NOT NULL)
   CREATE INDEX campaign_assets_parent ON image_gen.campaign_assets USING btree (parent) WHERE (parent IS NOT NULL)
   CREATE INDEX campaign_assets_sha256 ON image_gen.campaign_assets USING btree (sha256)
   CREATE INDEX campaign_assets_ticket ON image_gen.campaign_assets USING btree (ticket)
@@ -973,6 +979,19 @@ TABLE image_gen_internal.stores (
   stores_identity_key UNIQUE (identity)
   stores_pkey PRIMARY KEY (id)
 
+TABLE image_gen_internal.thumbnails (
+  sha256 text COLLATE "C" NOT NULL,
+  content_type text NOT NULL,
+  bytes bytea STORAGE EXTERNAL NOT NULL
+)
+  thumbnails_pkey PRIMARY KEY (sha256)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING (EXISTS ( SELECT
+   FROM image_gen.campaign_assets a
+  WHERE ((a.sha256 = thumbnails.sha256) AND ((a.owner)::oid = (image_gen_internal.current_role_oid())::oid))))
+  POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
+
 TABLE image_gen_internal.worker_state (
   one boolean NOT NULL DEFAULT true,
   epoch bigint NOT NULL DEFAULT 0,
@@ -1018,6 +1037,8 @@ VIEW image_gen.expiring_assets (id bigint, job_id text, campaign text, shot text
 VIEW image_gen.invoice_diff (invoice_id bigint, provider text, period_from timestamp with time zone, period_to timestamp with time zone, remote_id text, job_id text, number integer, what text, invoiced numeric, booked numeric, difference numeric, unknown_costs bigint, currency image_gen.currency) WITH (security_invoker=true)
 
 VIEW image_gen.job_status (id image_gen.job_id, status image_gen.job_state, waiting_for image_gen.wait_reason, operation image_gen.operation, model text, provider text, prompt text, seed image_gen.seed, url text, urls text[], error_code text, error_message text, billed_cost image_gen.cost, known_cost numeric, currency text, cost_source image_gen.cost_source, attempts integer, metadata image_gen.jsonb_object, warnings jsonb, estimated_seconds numeric, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
+
+VIEW image_gen.marks (campaign text, shot text, asset_id bigint, provider text, model text, url text, looked_at boolean, owner regrole, created_at timestamp with time zone) WITH (security_invoker=true)
 
 VIEW image_gen.provider_health (provider text, model text, state text, since timestamp with time zone, in_flight bigint, max_in_flight image_gen.positive, last_error_code text, last_error_at timestamp with time zone, calls bigint, success_rate numeric, p50_seconds numeric, p95_seconds numeric, balance numeric, balance_credits numeric, balance_at timestamp with time zone)
 
@@ -1083,6 +1104,7 @@ FUNCTION image_gen.check_budgets() RETURNS TABLE(budget text, problem text, book
 FUNCTION image_gen.choose_model(needs_text boolean DEFAULT false, photoreal boolean DEFAULT false, draft boolean DEFAULT false, stylized boolean DEFAULT false, editing boolean DEFAULT false, priority text DEFAULT NULL::text, OUT model text, OUT rule text, OUT reason text, OUT configured boolean) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.claim_review(n integer DEFAULT 1, stale interval DEFAULT '@ 30 mins'::interval) RETURNS SETOF image_gen.review_queue VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.classify_request(request text, OUT operation text, OUT arguments jsonb, OUT needs text[], OUT rule text, OUT phrase text, OUT reason text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.contact_sheet(campaign text DEFAULT NULL::text, batch text DEFAULT NULL::text, at_most integer DEFAULT 200) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.copy_assets(at_most bigint DEFAULT NULL::bigint) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET work_mem=64MB SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.create_character(name text, description text, reference_image text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint) RETURNS image_gen.characters VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1106,6 +1128,7 @@ FUNCTION image_gen.get_credits() RETURNS jsonb STABLE SET search_path=pg_catalog
 FUNCTION image_gen.get_generation(id text) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.grant_campaign(campaign text, role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.grant_credits(amount numeric, scope text DEFAULT 'workspace'::text, key text DEFAULT NULL::text, period text DEFAULT NULL::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.hash_distance(one bigint, other bigint) RETURNS integer IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen.import_invoice(provider text, period_from timestamp with time zone, period_to timestamp with time zone, amount numeric DEFAULT NULL::numeric, lines jsonb DEFAULT NULL::jsonb, currency text DEFAULT 'USD'::text, note text DEFAULT NULL::text, OUT invoice_id bigint, OUT matched bigint, OUT settled bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.lineage(asset bigint) RETURNS TABLE(generation integer, relation text, job_id text, asset_id bigint, parent text, status text, model text, seed bigint, prompt text, url text, created_at timestamp with time zone) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.lint_prompt(prompt text, model text DEFAULT NULL::text, parameters jsonb DEFAULT NULL::jsonb) RETURNS TABLE(rule text, word text, softer text, note text) VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1115,11 +1138,13 @@ FUNCTION image_gen.on_finish(function regprocedure, filter jsonb DEFAULT '{}'::j
 FUNCTION image_gen.pause_attachment(attachment bigint, paused boolean DEFAULT true) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.pick(asset bigint) RETURNS SETOF image_gen.variants VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.promote(job text, model text, changed jsonb DEFAULT NULL::jsonb) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.provenance(asset bigint) RETURNS TABLE(asset_id bigint, job_id text, asked_by text, asked_at timestamp with time zone, delivered_at timestamp with time zone, operation text, campaign text, shot text, ticket text, asked_prompt text, style text, prompt text, negative_prompt text, provider text, model text, remote_id text, seed bigint, seed_honored boolean, parameters jsonb, metadata jsonb, calls jsonb, refusals bigint, billed_cost numeric, known_cost numeric, currency text, cost_source text, parents jsonb, children jsonb, width integer, height integer, content_type text, byte_size bigint, sha256 text, perceptual_hash bigint, blank text, url text, content_credentials jsonb, digital_source_type text, disclosure text, warnings jsonb, job_is_pruned boolean) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.prune(older_than interval, at_most integer DEFAULT 10000) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.reassign_jobs(from_role text, to_role text) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.recent(n integer DEFAULT 20, status text DEFAULT NULL::text, campaign text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET enable_seqscan=off SET enable_bitmapscan=off SET enable_sort=off SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.recount_budgets() RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.redrive(delivery text DEFAULT NULL::text, webhook bigint DEFAULT NULL::bigint) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.regenerate(asset bigint, changed jsonb DEFAULT NULL::jsonb) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.rerun_batch(batch text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.resolve_review(id text, action text, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, url text DEFAULT NULL::text, billed_cost numeric DEFAULT NULL::numeric, note text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.resume(note text DEFAULT NULL::text) RETURNS TABLE(requeued integer, followed integer, ended integer) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1127,17 +1152,20 @@ FUNCTION image_gen.retry_callbacks(hook bigint DEFAULT NULL::bigint) RETURNS int
 FUNCTION image_gen.revoke_campaign(campaign text, role text DEFAULT NULL::text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.rewrite_prompt(prompt text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.set_budget(scope text, key text, amount numeric, period text DEFAULT 'total'::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT 'UTC'::text, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.set_disclosure(assets bigint[], disclosure text) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.set_role_policy(role text, allow_unpriced boolean DEFAULT false, allowed_options text[] DEFAULT '{*}'::text[], note text DEFAULT NULL::text) RETURNS image_gen.role_policies VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.set_style(name text, prefix text DEFAULT NULL::text, suffix text DEFAULT NULL::text, negative text DEFAULT NULL::text, palette text DEFAULT NULL::text, reference_images text[] DEFAULT NULL::text[], models text[] DEFAULT NULL::text[]) RETURNS image_gen.styles VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.settle(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.settle_batch(batch text, timeout interval DEFAULT '@ 5 mins'::interval) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.settle_cost(job_id text, number integer, billed_cost numeric, note text DEFAULT NULL::text, force boolean DEFAULT false) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.sheet_report(sheet text) RETURNS TABLE(stage text, shot text, id text, status text, error_code text, asset_id bigint, url text, model text, seed bigint, billed_cost numeric, consistency_mode text, measured_by text, distance numeric, note text) VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.similar_assets(asset bigint, within integer DEFAULT 10, campaign text DEFAULT NULL::text) RETURNS TABLE(asset_id bigint, distance integer, job_id text, of_campaign text, shot text, prompt text, url text) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.status(id text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.status(ids text[]) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.store_image(image bytea) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.styled_prompt(prompt text, style text) RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.sweep_store(remove boolean DEFAULT false) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.thumbnail(asset bigint) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.tool_schemas() RETURNS TABLE(tool text, description text, input_schema jsonb, output_schema jsonb) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen.upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -1228,7 +1256,7 @@ FUNCTION image_gen_internal.image_distance(one bytea, other bytea, OUT measured_
 FUNCTION image_gen_internal.inherit_inputs(new_jobs text[], parents text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.input_location(reference text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.input_references(parameters jsonb) RETURNS TABLE(role text, reference text) IMMUTABLE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.insert_assets(ids text[], positions integer[], urls text[], lifetimes bigint[], seeds bigint[], widths integer[], heights integer[], content_types text[], byte_sizes bigint[], hashes text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.insert_assets(ids text[], positions integer[], urls text[], lifetimes bigint[], seeds bigint[], widths integer[], heights integer[], content_types text[], byte_sizes bigint[], hashes text[], looks bigint[] DEFAULT NULL::bigint[], blanks text[] DEFAULT NULL::text[], credentials jsonb[] DEFAULT NULL::jsonb[], source_types text[] DEFAULT NULL::text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.inspect_image(image bytea) RETURNS TABLE(reference text, sha256 text, content_type text, width integer, height integer) IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.instance_id() RETURNS uuid STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.instance_identity() RETURNS TABLE(system text, timeline bigint, database bigint, files text, version text) STABLE STRICT
@@ -1296,6 +1324,7 @@ FUNCTION image_gen_internal.queue_variation(image text, variance double precisio
 FUNCTION image_gen_internal.raise_append_only() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.raise_budget_exceeded(balance image_gen_internal.budget_standing, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.raise_charges(raised_id text, in_budgets bigint[], total numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.raise_no_such_asset(asset bigint) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.raise_no_such_batch(batch text) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.raise_no_such_job(id text) RETURNS void STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.raise_rule_violation() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1322,6 +1351,7 @@ FUNCTION image_gen_internal.release_dependents(needed text, ended_as text) RETUR
 FUNCTION image_gen_internal.remade_request(job image_gen.jobs, relation text, changed jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.remove_attachment(removed bigint) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.render_class(width integer, height integer, steps integer) RETURNS text IMMUTABLE PARALLEL SAFE
+FUNCTION image_gen_internal.render_contact_sheet(sheet jsonb) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.requeue(this_epoch bigint, seqs bigint[], delays double precision[], progress_made jsonb[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.requeue_reviewed(reopened_id text, new_progress jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.require_admin(caller regrole) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
@@ -1355,6 +1385,7 @@ FUNCTION image_gen_internal.start_worker() RETURNS void VOLATILE STRICT
 FUNCTION image_gen_internal.store_blob(hash text, media_type text, image bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.store_identity(address text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.store_job_input(new_job text, hash text, media_type text, image bytea) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.store_thumbnails(hashes text[], media_types text[], images bytea[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.stored_bytes(asset_id bigint) RETURNS bytea STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.styled_prompt(prompt text, style text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.suspects() RETURNS TABLE(seq bigint, ready_in double precision) STABLE SET search_path=pg_catalog, pg_temp
@@ -1414,6 +1445,7 @@ GRANT EXECUTE ON FUNCTION image_gen.check_budgets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.choose_model TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.claim_review TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.classify_request TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.contact_sheet TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.copy_assets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.cost_report TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.create_character TO image_gen_admin, image_gen_user
@@ -1437,6 +1469,7 @@ GRANT EXECUTE ON FUNCTION image_gen.get_credits TO image_gen_admin, image_gen_us
 GRANT EXECUTE ON FUNCTION image_gen.get_generation TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.grant_campaign TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.grant_credits TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.hash_distance TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.import_invoice TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.lineage TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.lint_prompt TO image_gen_admin, image_gen_user
@@ -1446,11 +1479,13 @@ GRANT EXECUTE ON FUNCTION image_gen.on_finish TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.pause_attachment TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.pick TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.promote TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.provenance TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.prune TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.reassign_jobs TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.recent TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.recount_budgets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.redrive TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.regenerate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.rerun_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.resolve_review TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.resume TO image_gen_admin
@@ -1458,17 +1493,20 @@ GRANT EXECUTE ON FUNCTION image_gen.retry_callbacks TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.revoke_campaign TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.rewrite_prompt TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen.set_budget TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.set_disclosure TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.set_role_policy TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.set_style TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.settle TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.settle_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.settle_cost TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.sheet_report TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.similar_assets TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.status(id text) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.status(ids text[]) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.store_image TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.styled_prompt TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.sweep_store TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.thumbnail TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.tool_schemas TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.transfer_style TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.upscale TO image_gen_admin, image_gen_user
@@ -1627,6 +1665,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.queue_variation TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_append_only TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_budget_exceeded TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_charges TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.raise_no_such_asset TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_no_such_batch TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_no_such_job TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.raise_rule_violation TO image_gen_worker
@@ -1653,6 +1692,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.release_dependents TO image_gen_wor
 GRANT EXECUTE ON FUNCTION image_gen_internal.remade_request TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.remove_attachment TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.render_class TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.render_contact_sheet TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.requeue TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.requeue_reviewed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.require_admin TO image_gen_worker
@@ -1686,6 +1726,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.start_worker TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.store_blob TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.store_identity TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.store_job_input TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.store_thumbnails TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.stored_bytes TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.styled_prompt TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.suspects TO image_gen_worker
@@ -1750,6 +1791,7 @@ GRANT SELECT ON image_gen.jobs TO image_gen_admin, image_gen_reviewer, image_gen
 GRANT SELECT, UPDATE ON image_gen.jobs TO image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.lint_rules TO image_gen_admin
 GRANT SELECT ON image_gen.lint_rules TO image_gen_user
+GRANT SELECT ON image_gen.marks TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.model_rules TO image_gen_admin
 GRANT SELECT ON image_gen.model_rules TO image_gen_user, image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.models TO image_gen_admin
@@ -1823,6 +1865,8 @@ GRANT SELECT ON image_gen_internal.spending_rows TO image_gen_admin, image_gen_u
 GRANT SELECT ON image_gen_internal.spending_totals TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen_internal.stored_objects TO image_gen_admin
 GRANT SELECT ON image_gen_internal.stores TO image_gen_admin
+GRANT INSERT, SELECT ON image_gen_internal.thumbnails TO image_gen_worker
+GRANT SELECT ON image_gen_internal.thumbnails TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen_internal.worker_state TO image_gen_admin
 GRANT SELECT, UPDATE ON image_gen_internal.worker_state TO image_gen_worker
 
@@ -1839,6 +1883,7 @@ SETTING image_gen.callback_timeout integer = '2000' (sighup)
 SETTING image_gen.cost_sanity_ceiling real = '10' (sighup)
 SETTING image_gen.cost_sanity_factor real = '10' (sighup)
 SETTING image_gen.default_model string = 'flux-1.1-pro' (user)
+SETTING image_gen.disclosure string = NULL (sighup)
 SETTING image_gen.embedding_function string = NULL (superuser)
 SETTING image_gen.keep_bytes enum = 'inline' (sighup)
 SETTING image_gen.max_in_flight integer = '2000' (sighup)
@@ -1857,3 +1902,4 @@ SETTING image_gen.retry_buffer real = '0.1' (superuser)
 SETTING image_gen.secrets_file string = NULL (sighup)
 SETTING image_gen.shutdown_grace integer = '700' (sighup)
 SETTING image_gen.store enum = 'both' (user)
+SETTING image_gen.thumbnails bool = 'on' (sighup)

@@ -309,8 +309,8 @@ BEGIN
    ORDER BY n.distance, n.id, a.position;
 END $$;
 COMMENT ON FUNCTION image_gen.lineage(bigint) IS
-'Where an image comes from, and what came from it: a row for each image, or job without one, on the way up (generation below 0) and down (above 0). relation: edit, upscale, variate, transfer_style, rerun or
-promote: how it comes from its parent (a job); NULL for the first one, and where the job was pruned and its operation is not known any more. Of what others own the caller sees nothing.';
+'Where an image comes from, and what came from it: a row for each image, or job without one, on the way up (generation below 0) and down (above 0). relation: edit, upscale, variate, transfer_style, rerun, promote
+or regenerate: how it comes from its parent (a job); NULL for the first one, and where the job was pruned and its operation is not known any more. Of what others own the caller sees nothing.';
 
 CREATE FUNCTION image_gen.settle_batch(batch text, timeout interval DEFAULT '5 minutes') RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

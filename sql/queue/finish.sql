@@ -10,6 +10,15 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen_internal.store_blob(text, text, bytea) IS 'Stores the bytes of an image under their own hash.';
 
+CREATE FUNCTION image_gen_internal.store_thumbnails(hashes text[], media_types text[], images bytea[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO image_gen_internal.thumbnails (sha256, content_type, bytes)
+  SELECT i.hash, i.media_type, i.image FROM unnest(hashes, media_types, images) AS i(hash, media_type, image)
+  ON CONFLICT ON CONSTRAINT thumbnails_pkey DO NOTHING;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.store_thumbnails(text[], text[], bytea[]) IS 'Stores small copies of images under the hashes of these.';
+
 CREATE FUNCTION image_gen_internal.end_attempts(this_epoch bigint, seqs bigint[], numbers integer[], statuses text[], codes text[], messages text[], http_statuses integer[],
                                amounts numeric[], claimed numeric[], sources text[], currencies text[], work_done jsonb[], tokens_used jsonb[], renders double precision[],
                                seeds bigint[], warned jsonb[], unsent boolean[], joins integer[]) RETURNS bigint[]
@@ -82,29 +91,32 @@ END;
 COMMENT ON FUNCTION image_gen_internal.cost_share(numeric, bigint, bigint) IS 'What one of several images has of the cost of their job: together all of it, to the last digit.';
 
 CREATE FUNCTION image_gen_internal.insert_assets(ids text[], positions integer[], urls text[], lifetimes bigint[], seeds bigint[], widths integer[], heights integer[],
-                                   content_types text[], byte_sizes bigint[], hashes text[]) RETURNS void
+                                   content_types text[], byte_sizes bigint[], hashes text[], looks bigint[] DEFAULT NULL, blanks text[] DEFAULT NULL,
+                                   credentials jsonb[] DEFAULT NULL, source_types text[] DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO image_gen.campaign_assets
     (job_id, position, attempt, campaign, shot, ticket, url, url_expires_at, provider, model, seed, prompt, negative_prompt,
-     width, height, content_type, byte_size, sha256, billed_cost, known_cost, currency, cost_source, warnings, metadata, batch, parent, relation, owner)
+     width, height, content_type, byte_size, sha256, billed_cost, known_cost, currency, cost_source, warnings, metadata, batch, parent, relation, owner,
+     perceptual_hash, blank, content_credentials, digital_source_type, disclosure)
   -- A job can be older than the rule for how long these may be, and the indexes of assets have a largest size.
   SELECT p.id, p.position, a.number, left(j.metadata ->> 'campaign', 255), left(j.metadata ->> 'shot', 255), left(j.metadata ->> 'ticket', 255),
          coalesce(p.url, 'image-gen:sha256:' || p.hash), clock_timestamp() + make_interval(secs => p.lifetime),
          a.provider, a.model, coalesce(p.seed, a.seed), a.prompt, j.parameters ->> 'negative_prompt',
          p.width, p.height, p.content_type, p.byte_size, p.hash,
          image_gen_internal.cost_share(j.billed_cost, p.images, p.position), image_gen_internal.cost_share(j.known_cost, p.images, p.position),
-         j.currency, coalesce(j.cost_source, 'unknown'), a.warnings, j.metadata, j.batch, j.parent, j.relation, j.owner
+         j.currency, coalesce(j.cost_source, 'unknown'), a.warnings, j.metadata, j.batch, j.parent, j.relation, j.owner,
+         p.look, p.blank, p.credential, p.source_type, left(coalesce(nullif(j.metadata ->> 'disclosure', ''), nullif(current_setting('image_gen.disclosure', true), '')), 1000)
     FROM (SELECT i.*, max(i.position) OVER (PARTITION BY i.id) AS images
-            FROM unnest(ids, positions, urls, lifetimes, seeds, widths, heights, content_types, byte_sizes, hashes)
-                 AS i(id, position, url, lifetime, seed, width, height, content_type, byte_size, hash)) p
+            FROM unnest(ids, positions, urls, lifetimes, seeds, widths, heights, content_types, byte_sizes, hashes, looks, blanks, credentials, source_types)
+                 AS i(id, position, url, lifetime, seed, width, height, content_type, byte_size, hash, look, blank, credential, source_type)) p
    CROSS JOIN LATERAL (SELECT o.* FROM image_gen.jobs o WHERE o.id = p.id OFFSET 0) j
    CROSS JOIN LATERAL (SELECT t.number, t.provider, t.model, t.seed, t.prompt, t.warnings FROM image_gen.attempts t WHERE t.job_id = p.id AND t.status = 'succeeded'
                         ORDER BY t.number DESC LIMIT 1) a;
   -- The last images of several calls: what earlier ones made has its share of the whole now.
   PERFORM image_gen_internal.share_costs(array_agg(l.id)) FROM (SELECT i.id FROM unnest(ids, positions) AS i(id, position) GROUP BY i.id HAVING min(i.position) > 1) l;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.insert_assets(text[], integer[], text[], bigint[], bigint[], integer[], integer[], text[], bigint[], text[]) IS
+COMMENT ON FUNCTION image_gen_internal.insert_assets(text[], integer[], text[], bigint[], bigint[], integer[], integer[], text[], bigint[], text[], bigint[], text[], jsonb[], text[]) IS
 'Writes the assets that the last successful calls of jobs made: an element for each image, all of a call at once. Without a URL it is where its bytes are kept.';
 
 CREATE FUNCTION image_gen_internal.share_costs(ids text[]) RETURNS void

@@ -34,12 +34,18 @@ CREATE TABLE image_gen.campaign_assets (
   relation        text,
   owner           regrole NOT NULL,
   created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  perceptual_hash bigint,
+  blank           text COLLATE "C",
+  content_credentials jsonb,
+  digital_source_type text COLLATE "C",
+  disclosure      text,
   UNIQUE (job_id, position)
 );
 CREATE INDEX campaign_assets_campaign ON image_gen.campaign_assets (campaign, shot);
 CREATE INDEX campaign_assets_ticket ON image_gen.campaign_assets (ticket);
 CREATE INDEX campaign_assets_batch ON image_gen.campaign_assets (batch) WHERE batch IS NOT NULL;
 CREATE INDEX campaign_assets_parent ON image_gen.campaign_assets (parent) WHERE parent IS NOT NULL;
+CREATE INDEX campaign_assets_look ON image_gen.campaign_assets (owner, perceptual_hash) INCLUDE (id) WHERE perceptual_hash IS NOT NULL;
 CREATE INDEX campaign_assets_sha256 ON image_gen.campaign_assets (sha256);
 COMMENT ON TABLE image_gen.campaign_assets IS 'Finished images: one row each, with all that is needed to make it again. No foreign key to jobs: jobs are pruned, assets are kept.';
 COMMENT ON COLUMN image_gen.campaign_assets.url IS 'Where the provider has it, or image-gen:sha256:... for bytes kept in image_gen_internal.blobs.';
@@ -88,7 +94,25 @@ COMMENT ON COLUMN image_gen_internal.blobs.content_type IS 'From the bytes.';
 COMMENT ON COLUMN image_gen_internal.blobs.bytes IS 'The image.';
 COMMENT ON COLUMN image_gen_internal.blobs.created_at IS 'When it was first stored.';
 
+COMMENT ON COLUMN image_gen.campaign_assets.perceptual_hash IS 'What it looks like, in 64 bits: copies differ in at most 10, see hash_distance() and similar_assets(). NULL where the bytes were not seen.';
+COMMENT ON COLUMN image_gen.campaign_assets.blank IS 'black or empty (one color throughout): nothing is to be seen. NULL: something is, or the bytes were not seen.';
+COMMENT ON COLUMN image_gen.campaign_assets.content_credentials IS 'What a C2PA manifest in the bytes claims, as {"claim_generator", "signer"}; NULL where there is none. It is not verified here, and the bytes stay as they came, so that others can.';
+COMMENT ON COLUMN image_gen.campaign_assets.digital_source_type IS 'The IPTC digitalSourceType that the bytes claim, in their C2PA manifest or XMP: an IRI.';
+COMMENT ON COLUMN image_gen.campaign_assets.disclosure IS 'The words that it is to be published with: metadata ->> disclosure of the job, else the setting image_gen.disclosure when it was delivered; see set_disclosure().';
+
+CREATE TABLE image_gen_internal.thumbnails (
+  sha256       text COLLATE "C" PRIMARY KEY,
+  content_type text NOT NULL,
+  bytes        bytea NOT NULL
+);
+ALTER TABLE image_gen_internal.thumbnails ALTER COLUMN bytes SET STORAGE EXTERNAL;
+COMMENT ON TABLE image_gen_internal.thumbnails IS 'Small copies of images, by the SHA-256 of these; not of those that are small themselves and in blobs.';
+COMMENT ON COLUMN image_gen_internal.thumbnails.sha256 IS 'Of the image, not of the small copy.';
+COMMENT ON COLUMN image_gen_internal.thumbnails.content_type IS 'Of the small copy: image/jpeg, but for an image that is its own.';
+COMMENT ON COLUMN image_gen_internal.thumbnails.bytes IS 'The small copy: at most 512 pixels and 40 kB.';
+
 SELECT pg_catalog.pg_extension_config_dump('image_gen.campaign_assets', '');
+SELECT pg_catalog.pg_extension_config_dump('image_gen_internal.thumbnails', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen_internal.blobs', '');
 SELECT pg_catalog.pg_extension_config_dump('image_gen.campaign_assets_id_seq', '');
 

@@ -83,7 +83,7 @@ COMMENT ON COLUMN image_gen.jobs.max_cost IS 'USD for all its calls together: no
 COMMENT ON COLUMN image_gen.jobs.allow_unpriced IS 'Calls of unknown price may be made although a budget or max_cost applies.';
 COMMENT ON COLUMN image_gen.jobs.batch IS 'The generate_batch() (bat_...), generate_variants() (set_...) or character_sheet() (sheet_...) that it came with.';
 COMMENT ON COLUMN image_gen.jobs.parent IS 'jobs.id of the job that it comes from: whose image it changes, or which it makes again.';
-COMMENT ON COLUMN image_gen.jobs.relation IS 'rerun or promote, where it makes its parent again; NULL where its operation says how it comes from it.';
+COMMENT ON COLUMN image_gen.jobs.relation IS 'rerun, promote or regenerate, where it makes its parent again; NULL where its operation says how it comes from it.';
 COMMENT ON COLUMN image_gen.jobs.estimated_seconds IS 'For the render, when it was queued.';
 COMMENT ON COLUMN image_gen.jobs.estimated_cost IS 'When it was queued; NULL is unknown.';
 COMMENT ON COLUMN image_gen.jobs.currency IS 'ISO 4217, of all amounts of the row.';

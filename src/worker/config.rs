@@ -20,6 +20,7 @@ pub fn config(keys: Keys) -> Config {
         asset_store: settings::text(&settings::ASSET_STORE),
         asset_name: settings::text(&settings::ASSET_NAME),
         asset_public_url: settings::text(&settings::ASSET_PUBLIC_URL),
+        thumbnails: settings::THUMBNAILS.get(),
         preview_when_unconfigured: settings::PREVIEW_WHEN_UNCONFIGURED.get(),
         resend_uncertain: settings::ON_UNCERTAIN.get() == settings::OnUncertain::Retry,
         max_refusals: settings::MAX_REFUSALS.get() as u32,

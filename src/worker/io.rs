@@ -23,6 +23,7 @@ use image_gen_engine::health::Row;
 use image_gen_engine::http::driver::Driver;
 use image_gen_engine::http::{Origin, origin};
 use image_gen_engine::job::Warning;
+use image_gen_engine::picture::Marks;
 use image_gen_engine::redact::Redactor;
 use image_gen_engine::run::{Entry, JobStatus};
 use rust_decimal::Decimal;
@@ -202,9 +203,19 @@ impl Commit {
                 }
                 Entry::Close { pictures, .. } | Entry::Later { pictures, .. } => {
                     pictures.iter_mut().for_each(|picture| match omission {
-                        Omission::Details => (picture.lifetime, picture.seed) = (None, None),
-                        Omission::Bytes if picture.url.is_some() => picture.bytes = None,
-                        Omission::Bytes | Omission::Figures => {}
+                        Omission::Details => {
+                            (picture.lifetime, picture.seed, picture.thumbnail) = (None, None, None);
+                            if let Some(facts) = &mut picture.facts {
+                                facts.marks = Marks::default();
+                            }
+                        }
+                        Omission::Bytes => {
+                            picture.thumbnail = None;
+                            if picture.url.is_some() {
+                                picture.bytes = None;
+                            }
+                        }
+                        Omission::Figures => {}
                     });
                 }
                 _ => {}
@@ -267,6 +278,8 @@ pub struct Config {
     pub asset_name: String,
     /// `image_gen.asset_public_url`
     pub asset_public_url: String,
+    /// `image_gen.thumbnails`
+    pub thumbnails: bool,
     /// `image_gen.preview_when_unconfigured`
     pub preview_when_unconfigured: bool,
     /// `image_gen.on_uncertain` = retry

@@ -4,12 +4,13 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
+use image_gen_engine::picture::{Blank, Facts};
 use image_gen_engine::run::{Entry, JobStatus, Picture, Stored};
 use pgrx::JsonB;
 use pgrx::datum::IntoDatum;
 use pgrx::pg_sys::{
-    BOOLARRAYOID, BYTEAOID, FLOAT8ARRAYOID, INT4ARRAYOID, INT4OID, INT8ARRAYOID, INT8OID, JSONBARRAYOID,
-    NUMERICARRAYOID, TEXTARRAYOID, TEXTOID,
+    BOOLARRAYOID, BYTEAARRAYOID, BYTEAOID, FLOAT8ARRAYOID, INT4ARRAYOID, INT4OID, INT8ARRAYOID, INT8OID,
+    JSONBARRAYOID, NUMERICARRAYOID, TEXTARRAYOID, TEXTOID,
 };
 use pgrx::prelude::*;
 use rust_decimal::Decimal;
@@ -583,7 +584,7 @@ impl Finishes<'_> {
 
 /// Writes the assets of jobs, and the bytes that are kept.
 fn deliver(jobs: Vec<(&str, &[Picture])>) {
-    static TYPES: [pg_sys::Oid; 10] = [
+    static TYPES: [pg_sys::Oid; 14] = [
         TEXTARRAYOID,
         INT4ARRAYOID,
         TEXTARRAYOID,
@@ -593,6 +594,10 @@ fn deliver(jobs: Vec<(&str, &[Picture])>) {
         INT4ARRAYOID,
         TEXTARRAYOID,
         INT8ARRAYOID,
+        TEXTARRAYOID,
+        INT8ARRAYOID,
+        TEXTARRAYOID,
+        JSONBARRAYOID,
         TEXTARRAYOID,
     ];
     thread_local! {
@@ -624,8 +629,14 @@ fn deliver(jobs: Vec<(&str, &[Picture])>) {
         argument(facts().map(|f| f.map(|f| Text(&f.content_type))).collect::<Vec<_>>()),
         argument(facts().map(|f| f.map(|f| f.byte_size as i64)).collect::<Vec<_>>()),
         argument(facts().map(|f| f.map(|f| Text(&f.sha256))).collect::<Vec<_>>()),
+        // The 64 bits as they are.
+        argument(facts().map(|f| f.and_then(|f| f.perceptual_hash).map(|h| h as i64)).collect::<Vec<_>>()),
+        argument(facts().map(|f| f.and_then(|f| f.blank).map(Blank::as_str)).collect::<Vec<_>>()),
+        argument(facts().map(|f| f.and_then(|f| f.marks.credentials.as_ref()).map(json)).collect::<Vec<_>>()),
+        argument(facts().map(|f| f.and_then(|f| text(&f.marks.digital_source_type))).collect::<Vec<_>>()),
     ];
     DELIVER.with(|deliver| deliver.run(&arguments, |_| ()));
+    keep_thumbnails(&pictures);
     for (job, picture) in &pictures {
         if let Some(Stored { identity, address, name, url }) = &picture.stored {
             let texts = [Text(job), Text(identity), Text(address), Text(name), Text(url)];
@@ -652,4 +663,27 @@ fn deliver(jobs: Vec<(&str, &[Picture])>) {
             KEEP.with(|keep| keep.run(&arguments, |_| ()));
         }
     }
+}
+
+/// Writes the small copies of images.
+fn keep_thumbnails(pictures: &[(&str, &Picture)]) {
+    thread_local! {
+        static KEEP: Statement = function("store_thumbnails", &[TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID]);
+    }
+    let kept: Vec<(&Facts, &[u8])> = pictures
+        .iter()
+        .filter_map(|(_, picture)| Some((picture.facts.as_ref()?, picture.thumbnail.as_deref()?)))
+        .collect();
+    if kept.is_empty() {
+        return;
+    }
+    // An image that is small is its own small copy.
+    let media_type =
+        |facts: &Facts| if facts.is_small() { facts.content_type.clone() } else { "image/jpeg".to_owned() };
+    let arguments = [
+        argument(kept.iter().map(|(facts, _)| facts.sha256.clone()).collect::<Vec<_>>()),
+        argument(kept.iter().map(|(facts, _)| media_type(facts)).collect::<Vec<_>>()),
+        argument(kept.iter().map(|(_, bytes)| *bytes).collect::<Vec<_>>()),
+    ];
+    KEEP.with(|keep| keep.run(&arguments, |_| ()));
 }

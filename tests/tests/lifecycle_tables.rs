@@ -61,6 +61,7 @@ fn a_picture_is_delivered_whatever_of_the_rest_cannot_be_stored() {
             ["succeeded", "t", "t", "t", "t"],
         ),
         ("image_gen_internal.blobs", "false", ["succeeded", "t", "f", "t", "t"]),
+        ("image_gen_internal.thumbnails", "false", ["succeeded", "t", "t", "t", "t"]),
         (
             "image_gen.attempts",
             "billed_cost IS NULL OR status = 'running'",
@@ -91,7 +92,7 @@ fn a_picture_is_delivered_whatever_of_the_rest_cannot_be_stored() {
     let long = "SELECT string_agg(md5(n::text), '') FROM generate_series(1, 200) n";
     stage.sim.configure(&json!({"render_seconds": 1.0}));
     let id = alice.generate_with("'labelled', metadata => '{\"campaign\": \"x\"}'");
-    stage.accepted(6);
+    stage.accepted(7);
     admin.run(&format!(
         "UPDATE image_gen.jobs SET metadata = jsonb_build_object('campaign', ({long})) WHERE id = '{id}'"
     ));
@@ -99,7 +100,7 @@ fn a_picture_is_delivered_whatever_of_the_rest_cannot_be_stored() {
     assert!(admin.truth(&format!(
         "SELECT campaign = left(({long}), 255) AND metadata ->> 'campaign' = ({long}) FROM image_gen.campaign_assets WHERE job_id = '{id}'"
     )));
-    assert_eq!(stage.sim.submits(), 6, "each was sent once");
+    assert_eq!(stage.sim.submits(), 7, "each was sent once");
 }
 
 #[test]

@@ -9,8 +9,15 @@ use image_gen_tests::wait::secs;
 use image_gen_tests::{Options, Stage, bindir, wait_until};
 
 /// The pages, in the order in which they are read.
-const PAGES: [&str; 6] =
-    ["README.md", "docs/money.md", "docs/copies.md", "docs/cms.md", "docs/providers.md", "docs/storage.md"];
+const PAGES: [&str; 7] = [
+    "README.md",
+    "docs/money.md",
+    "docs/copies.md",
+    "docs/cms.md",
+    "docs/providers.md",
+    "docs/storage.md",
+    "docs/provenance.md",
+];
 const DATABASE: &str = "pages";
 
 /// A block of SQL, and what stands above it: `<!-- as ROLE, CONDITION -->`.

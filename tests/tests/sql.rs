@@ -14,7 +14,7 @@ use std::process::Command;
 use image_gen_tests::{Cluster, Options};
 
 /// In this order, in one database: the first creates the extension.
-const GOLDEN: [&str; 12] = [
+const GOLDEN: [&str; 13] = [
     "install",
     "schema_lock",
     "comments",
@@ -24,6 +24,7 @@ const GOLDEN: [&str; 12] = [
     "decide",
     "prompts",
     "styles",
+    "story",
     "money",
     "state_machine",
     "tools",

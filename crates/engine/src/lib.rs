@@ -27,6 +27,7 @@
 //! | [`run`] | the state machine of a job |
 //! | [`cost`] | money: reported, priced or unknown |
 //! | [`picture`] | what the bytes of an answer really are |
+//! | [`contact_sheet`] | images as one page to look at |
 //! | [`policy`] | which options lower a safety filter, and who may do that |
 //! | [`seed`] | seeds chosen by us, reproducibly |
 //! | [`prompt_hints`] | what a prompt says about itself |
@@ -43,6 +44,7 @@ pub mod candidate;
 pub mod canvas;
 pub mod capability;
 pub mod catalogue;
+pub mod contact_sheet;
 pub mod cost;
 pub mod egress;
 pub mod failure;

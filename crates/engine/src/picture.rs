@@ -2,7 +2,9 @@
 //! before the pixels have been decoded to the end, in bounded memory.
 
 mod decode;
+pub mod mark;
 mod perceptual;
+mod small;
 mod whole;
 
 use std::fmt;
@@ -10,8 +12,12 @@ use std::fmt;
 use image::ImageFormat;
 use sha2::{Digest, Sha256};
 
+use small::Small;
+
 pub(crate) use decode::{Pixels, buffer, decode, is_turned};
+pub use mark::Marks;
 pub use perceptual::perceptual_hash;
+pub use small::{Blank, THUMBNAIL_BYTES, THUMBNAIL_SIDE};
 
 /// The longest side, in pixels, of an image that is decoded: the longest that WebP can have, and twice what any listed
 /// model draws.
@@ -34,6 +40,21 @@ pub struct Facts {
     pub byte_size: u64,
     /// SHA-256 of the bytes, lower-case hexadecimal.
     pub sha256: String,
+    /// What the file says of where it comes from.
+    pub marks: Marks,
+    /// What its pixels look like, see [`perceptual_hash`]; `None` where it was not asked for.
+    pub perceptual_hash: Option<u64>,
+    /// That there is nothing on it, likewise.
+    pub blank: Option<Blank>,
+}
+
+/// What was found out about an image that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Study {
+    /// What it is.
+    pub facts: Facts,
+    /// A small JPEG of it, where it is larger than such a one.
+    pub thumbnail: Option<Vec<u8>>,
 }
 
 /// Why bytes are not taken for an image.
@@ -86,16 +107,47 @@ pub fn inspect(bytes: &[u8]) -> Result<Facts, Flaw> {
     Facts::of(bytes, width, height).ok_or(Flaw::Unknown)
 }
 
+/// As [`inspect`], and looks at what can be seen. With a thumbnail, where one is wanted and the image is no small one itself.
+pub fn study(bytes: &[u8], thumbnail: bool) -> Result<Study, Flaw> {
+    let pixels = decode(bytes)?;
+    let small = Small::of(&pixels, THUMBNAIL_SIDE).map_err(Flaw::Damaged)?;
+    let (width, height) = (Some(pixels.width), Some(pixels.height));
+    drop(pixels);
+    let mut facts = Facts::of(bytes, width, height).ok_or(Flaw::Unknown)?;
+    facts.marks = mark::marks(bytes);
+    facts.perceptual_hash = Some(perceptual::hash(&small));
+    facts.blank = small.blank();
+    let thumbnail = if thumbnail && !facts.is_small() { small.thumbnail() } else { None };
+    Ok(Study { facts, thumbnail })
+}
+
 impl Facts {
+    /// Whether the image is its own thumbnail.
+    pub fn is_small(&self) -> bool {
+        self.byte_size <= THUMBNAIL_BYTES as u64
+            && [self.width, self.height].iter().all(|side| side.is_some_and(|side| side <= THUMBNAIL_SIDE))
+    }
+
     /// What can be said of an image that is too large to be decoded here: all but its size.
     pub fn unmeasured(bytes: &[u8]) -> Option<Facts> {
-        Facts::of(bytes, None, None)
+        let facts = Facts::of(bytes, None, None)?;
+        Some(Facts { marks: mark::marks(bytes), ..facts })
     }
 
     fn of(bytes: &[u8], width: Option<u32>, height: Option<u32>) -> Option<Facts> {
         let content_type = content_type(image::guess_format(bytes).ok()?)?.to_owned();
         let sha256 = hex(&Sha256::digest(bytes));
-        Some(Facts { content_type, width, height, byte_size: bytes.len() as u64, sha256 })
+        let (byte_size, marks) = (bytes.len() as u64, Marks::default());
+        Some(Facts {
+            content_type,
+            width,
+            height,
+            byte_size,
+            sha256,
+            marks,
+            perceptual_hash: None,
+            blank: None,
+        })
     }
 
     /// The decoded size in pixels, width times height.

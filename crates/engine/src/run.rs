@@ -244,6 +244,8 @@ pub struct Run {
     last_status: Option<u16>,
     resend_uncertain: bool,
     sanity: Sanity,
+    /// Whether images are to have a small copy.
+    thumbnails: bool,
     state: State,
 }
 
@@ -281,6 +283,7 @@ impl Run {
             last_status: None,
             resend_uncertain: false,
             sanity: Sanity::default(),
+            thumbnails: false,
             state: State::New,
         };
         run.divide();
@@ -365,6 +368,11 @@ impl Run {
     /// Up to which figure a cost is believed.
     pub fn sanity(self, sanity: Sanity) -> Self {
         Run { sanity, ..self }
+    }
+
+    /// Lets its images have small copies.
+    pub fn thumbnails(self, thumbnails: bool) -> Self {
+        Run { thumbnails, ..self }
     }
 
     /// The provider that the job is at.

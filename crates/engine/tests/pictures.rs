@@ -192,3 +192,18 @@ fn looking_at_pictures_takes_bounded_memory_and_never_aborts() {
     }
     println!("{pictures} images of seed {seed}");
 }
+
+#[test]
+fn what_the_published_library_has_signed_is_found() {
+    // Made by c2pa-python 0.38.1 with a certificate of our own: scripts/c2pa does the same against a server.
+    let file = include_bytes!("data/signed.png");
+    let study = picture::study(file, true).unwrap();
+    let credentials = study.facts.marks.credentials.unwrap();
+    assert_eq!(credentials.claim_generator.as_deref(), Some("Painter"));
+    assert_eq!(credentials.signer.as_deref(), Some("Acme Ltd"));
+    assert_eq!(
+        study.facts.marks.digital_source_type.as_deref(),
+        Some("http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia")
+    );
+    assert!(study.facts.blank.is_none() && study.thumbnail.is_some_and(|file| file.len() < 5000));
+}

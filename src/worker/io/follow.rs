@@ -13,6 +13,7 @@ use image_gen_engine::http::departure::Departure;
 use image_gen_engine::http::{HttpRequest, Method, TransportError};
 use image_gen_engine::input::Role;
 use image_gen_engine::job::{Operation, Request, Storing};
+use image_gen_engine::picture::Facts;
 use image_gen_engine::progress::Progress;
 use image_gen_engine::provider::Remote;
 use image_gen_engine::route::{Preferences, Priority};
@@ -221,7 +222,12 @@ fn start(
         let sent_at = clock::from_wall(resume.sent_at);
         let run = Run::resume(job(), plan, candidate, resume.number, remote, cost.clone(), sent_at);
         return run
-            .map(|run| (run.patience(config.outage_timeout).sanity(config.sanity), true))
+            .map(|run| {
+                (
+                    run.patience(config.outage_timeout).sanity(config.sanity).thumbnails(config.thumbnails),
+                    true,
+                )
+            })
             .ok_or_else(lost);
     }
     let admission = admitted.map_err(|rejection| vec![closed(rejection.failure())])?;
@@ -229,7 +235,10 @@ fn start(
     let run = Run::new(job(), plan, attempts);
     let run = run.ok_or_else(|| vec![closed(Failure::NotSupported.because("no provider can do it"))])?;
     Ok((
-        run.resend_uncertain(config.resend_uncertain).patience(config.outage_timeout).sanity(config.sanity),
+        run.resend_uncertain(config.resend_uncertain)
+            .patience(config.outage_timeout)
+            .sanity(config.sanity)
+            .thumbnails(config.thumbnails),
         false,
     ))
 }
@@ -412,12 +421,18 @@ impl Task {
         answer.await.ok().flatten()
     }
 
-    /// Drops bytes that are not to be stored.
+    /// Drops bytes that are not to be stored. A small image stays as its own small copy.
     fn keep(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
-        if !self.context.config.borrow().keep_all_bytes {
+        let config = self.context.config.borrow();
+        if !config.keep_all_bytes {
             for entry in &mut entries {
                 if let Entry::Close { pictures, .. } | Entry::Later { pictures, .. } = entry {
-                    pictures.iter_mut().filter(|p| !p.inline).for_each(|p| p.bytes = None);
+                    for picture in pictures.iter_mut().filter(|p| !p.inline) {
+                        let bytes = picture.bytes.take();
+                        if config.thumbnails && picture.facts.as_ref().is_some_and(Facts::is_small) {
+                            picture.thumbnail = bytes;
+                        }
+                    }
                 }
             }
         }

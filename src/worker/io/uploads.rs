@@ -145,6 +145,11 @@ pub async fn upload(context: &IoContext, job_id: &str, provider: &str, model: &s
         };
         match sent {
             Ok((name, _)) => {
+                // A small image is its own small copy.
+                picture.thumbnail = picture
+                    .thumbnail
+                    .take()
+                    .or((config.thumbnails && facts.is_small()).then(|| bytes.to_vec()));
                 let store = &target.store.address;
                 picture.stored = Some(Stored {
                     identity: store.identity(),

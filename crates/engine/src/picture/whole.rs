@@ -15,21 +15,21 @@ pub(super) fn check(format: ImageFormat, bytes: &[u8]) -> Result<(), &'static st
 }
 
 /// Reads a file from front to back.
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+    pub fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(taken)
     }
 
-    fn byte(&mut self) -> Option<u8> {
+    pub fn byte(&mut self) -> Option<u8> {
         self.take(1).map(|taken| taken[0])
     }
 
     /// Blocks that begin with their length, up to an empty one.
-    fn blocks(&mut self) -> Option<()> {
+    pub fn blocks(&mut self) -> Option<()> {
         loop {
             match self.byte()? {
                 0 => return Some(()),

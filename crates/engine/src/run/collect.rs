@@ -9,7 +9,7 @@ use crate::egress::Destination;
 use crate::failure::{Failure, excerpt};
 use crate::http::{HttpRequest, HttpResponse, TransportError, origin};
 use crate::job::Warning;
-use crate::picture::{self, Facts, Flaw};
+use crate::picture::{self, Blank, Facts, Flaw, Study};
 use crate::provider::{self, Output, Source};
 use crate::size::Size;
 
@@ -176,36 +176,53 @@ impl Run {
         let number = collection.done.len();
         let fetched = collection.fetched.take();
         match (collection.output.pictures.get_mut(number), fetched) {
-            (Some(Source::Url { url, lifetime }), Some(bytes)) => match picture::inspect(&bytes) {
-                Ok(facts) => {
-                    let (url, lifetime) = (Some(url.clone()), *lifetime);
-                    let (facts, bytes) = (Some(facts), Some(bytes));
-                    collection.done.push(Picture { url, lifetime, facts, bytes, ..Picture::default() });
-                    (collection.tries, collection.moved) = (0, None);
-                    self.collect(collection)
+            (Some(Source::Url { url, lifetime }), Some(bytes)) => {
+                match picture::study(&bytes, self.thumbnails) {
+                    Ok(Study { facts, thumbnail }) => {
+                        let (url, lifetime) = (Some(url.clone()), *lifetime);
+                        self.warn_of_blank(number, &facts);
+                        let (facts, bytes) = (Some(facts), Some(bytes));
+                        collection.done.push(Picture {
+                            url,
+                            lifetime,
+                            facts,
+                            bytes,
+                            thumbnail,
+                            ..Picture::default()
+                        });
+                        (collection.tries, collection.moved) = (0, None);
+                        self.collect(collection)
+                    }
+                    Err(flaw @ Flaw::TooLarge { .. }) => {
+                        collection.tries = FETCH_TRIES;
+                        self.fetch_again(collection, &flaw.to_string())
+                    }
+                    // A page that says "wait", or half a file: the next one may be whole.
+                    Err(flaw) => self.fetch_again(collection, &flaw.to_string()),
                 }
-                Err(flaw @ Flaw::TooLarge { .. }) => {
-                    collection.tries = FETCH_TRIES;
-                    self.fetch_again(collection, &flaw.to_string())
-                }
-                // A page that says "wait", or half a file: the next one may be whole.
-                Err(flaw) => self.fetch_again(collection, &flaw.to_string()),
-            },
+            }
             (Some(Source::Inline(bytes)), _) => {
                 let bytes = std::mem::take(bytes);
-                let facts = match picture::inspect(&bytes) {
-                    Ok(facts) => Ok(facts),
+                let study = match picture::study(&bytes, self.thumbnails) {
+                    Ok(study) => Ok(study),
                     Err(flaw @ Flaw::TooLarge { .. }) => {
                         let message = format!("image {} was not looked at: {flaw}", number + 1);
                         self.warnings.push(Warning::new("unverified", message));
-                        Facts::unmeasured(&bytes).ok_or(flaw)
+                        Facts::unmeasured(&bytes).map(|facts| Study { facts, thumbnail: None }).ok_or(flaw)
                     }
                     Err(flaw) => Err(flaw),
                 };
-                match facts {
-                    Ok(facts) => {
+                match study {
+                    Ok(Study { facts, thumbnail }) => {
+                        self.warn_of_blank(number, &facts);
                         let (facts, bytes) = (Some(facts), Some(bytes));
-                        collection.done.push(Picture { facts, bytes, inline: true, ..Picture::default() });
+                        collection.done.push(Picture {
+                            facts,
+                            bytes,
+                            thumbnail,
+                            inline: true,
+                            ..Picture::default()
+                        });
                     }
                     Err(flaw) => {
                         // There is no address to fetch it from again. The others are whole.
@@ -221,6 +238,16 @@ impl Run {
             }
             _ => self.collect(collection),
         }
+    }
+
+    /// It is delivered, and paid for. Some filters answer with such a one in the place of an image.
+    fn warn_of_blank(&mut self, number: usize, facts: &Facts) {
+        let looks = match facts.blank {
+            Some(Blank::Black) => "is black throughout: a filter of the provider may have put it there",
+            Some(Blank::Empty) => "has one color throughout",
+            None => return,
+        };
+        self.warnings.push(Warning::new("blank_picture", format!("image {} {looks}", number + 1)));
     }
 
     /// Fetches the image again, within bounds. In the end its address is delivered as it is: it is paid for, and only this

@@ -7,6 +7,7 @@ use crate::cost::{Cost, Tokens, Usage};
 use crate::failure::Failed;
 use crate::job::Warning;
 use crate::picture::Facts;
+use crate::picture::mark::{Credentials, Marks};
 use crate::progress::Progress;
 use crate::provider::Remote;
 use crate::redact::Redactor;
@@ -84,6 +85,8 @@ pub struct Picture {
     pub seed: Option<i64>,
     /// Where it is already; then its bytes are not here.
     pub stored: Option<Stored>,
+    /// A small copy, where it is larger than such a one.
+    pub thumbnail: Option<Vec<u8>>,
 }
 
 /// An object in a store.
@@ -245,10 +248,26 @@ impl Entry {
 }
 
 fn texts_of_pictures(pictures: &mut [Picture], each: &mut dyn FnMut(&mut String)) {
-    for Picture { position: _, url, lifetime: _, facts: _, bytes: _, inline: _, seed: _, stored: _ } in
-        pictures
-    {
+    for picture in pictures {
+        let Picture {
+            position: _,
+            url,
+            lifetime: _,
+            facts,
+            bytes: _,
+            inline: _,
+            seed: _,
+            stored: _,
+            thumbnail: _,
+        } = picture;
         url.iter_mut().for_each(&mut *each);
+        let marks = facts.iter_mut().map(|facts| &mut facts.marks);
+        for Marks { credentials, digital_source_type } in marks {
+            let credentials = credentials
+                .iter_mut()
+                .flat_map(|Credentials { claim_generator, signer }| [claim_generator, signer]);
+            credentials.chain([digital_source_type]).flatten().for_each(&mut *each);
+        }
     }
 }
 
