@@ -96,7 +96,9 @@ COMMENT ON FUNCTION image_gen.thumbnail(bigint) IS
 
 CREATE FUNCTION image_gen.hash_distance(one bigint, other bigint) RETURNS integer
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN bit_count((one # other)::bit(64))::integer;
+BEGIN ATOMIC
+  SELECT bit_count((one # other)::bit(64))::integer;
+END;
 COMMENT ON FUNCTION image_gen.hash_distance(bigint, bigint) IS
 'In how many of 64 bits two values of campaign_assets.perceptual_hash differ: 0 to 10 for copies (written again, in another size, slightly cropped), about 32 for images that have nothing to do with each other.';
 

@@ -18,11 +18,17 @@ END $$;
 COMMENT ON FUNCTION image_gen_internal.pruned_job_id(regrole) IS 'charges.job_id of all pruned jobs of an owner together.';
 
 CREATE FUNCTION image_gen_internal.retry_buffer() RETURNS numeric
-LANGUAGE sql STABLE BEGIN ATOMIC SELECT current_setting('image_gen.retry_buffer')::numeric; END;
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT current_setting('image_gen.retry_buffer')::numeric;
+END;
 COMMENT ON FUNCTION image_gen_internal.retry_buffer() IS 'The setting image_gen.retry_buffer.';
 
 CREATE FUNCTION image_gen_internal.min_headroom() RETURNS numeric
-LANGUAGE sql STABLE BEGIN ATOMIC SELECT current_setting('image_gen.min_headroom')::numeric; END;
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT current_setting('image_gen.min_headroom')::numeric;
+END;
 COMMENT ON FUNCTION image_gen_internal.min_headroom() IS 'The setting image_gen.min_headroom.';
 
 CREATE FUNCTION image_gen_internal.format_usd(amount numeric) RETURNS text

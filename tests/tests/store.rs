@@ -226,6 +226,8 @@ fn a_process_that_is_killed_in_the_middle_of_copies_loses_none_and_leaves_none_h
     let stage =
         Stage::with(options(&s3.address(), &[&format!("image_gen.pause_points = '{}'", pauses.display())]));
     let mut alice = stage.alice();
+    // Before there is anything to copy: copies are made at once.
+    std::fs::write(pauses.join("copied.hold"), "").unwrap();
     let ids: Vec<String> = (0..12).map(|n| alice.generate(&format!("cup {n}"))).collect();
     alice.all_succeed(&ids);
     let again = || {
