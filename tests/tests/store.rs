@@ -233,7 +233,9 @@ fn a_process_that_is_killed_in_the_middle_of_copies_loses_none_and_leaves_none_h
     let again = || {
         eventually("the server lets in", secs(60), || stage.cluster.try_connect("postgres", DATABASE).ok())
     };
-    for round in 0..6 {
+    // More of them: IMAGE_GEN_KILLS=100.
+    let kills = std::env::var("IMAGE_GEN_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
+    for round in 0..kills {
         // Sometimes before it is sent, sometimes between the store's word and ours.
         let place = if round % 2 == 0 { "copied.hold" } else { "copy.hold" };
         std::fs::write(pauses.join(place), "").unwrap();

@@ -11,7 +11,7 @@ fn what_a_savepoint_takes_back_is_available_again() {
     alice.run("BEGIN");
     let first = alice.generate_with(&one);
     alice.run("SAVEPOINT a");
-    alice.generate_with(&one);
+    let second = alice.generate_with(&one);
     alice.run("SAVEPOINT b");
     alice.generate_with(&one);
     assert_eq!(credits(&mut alice, "workspace"), "0 0.12 0.04");
@@ -35,7 +35,7 @@ fn what_a_savepoint_takes_back_is_available_again() {
     assert_eq!(credits(&mut alice, "workspace"), "0 0.12 0.04");
     assert_eq!(credits(&mut admin, "workspace"), "0 0 0.16", "another session sees what is committed");
     alice.run("COMMIT");
-    alice.all_succeed(&[first, kept]);
+    alice.all_succeed(&[first, second, kept]);
     assert_eq!(credits(&mut alice, "workspace"), "0.12 0 0.04");
     assert_eq!(stage.sim.submits(), 3);
     check_all(&stage);
