@@ -39,7 +39,7 @@ fn every_function_has_its_own_search_path_and_none_is_for_public() {
     // Every name in a body is found through pg_catalog or says its schema: with an empty database around them, and a
     // temporary table of each of our names, they still do what they did.
     let mut alice = stage.alice();
-    for table in admin.column("SELECT relname FROM pg_class WHERE relnamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace) AND relkind IN ('r', 'v')") {
+    for table in admin.column("SELECT DISTINCT relname FROM pg_class WHERE relnamespace IN ('image_gen'::regnamespace, 'image_gen_internal'::regnamespace) AND relkind IN ('r', 'v')") {
         alice.run(&format!("CREATE TEMP TABLE {table} (trap int)"));
     }
     alice.run("SET search_path = pg_temp, public");
