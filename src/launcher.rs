@@ -66,6 +66,8 @@ struct WorkerEntry {
     worker: Option<DynamicBackgroundWorker>,
     started: Option<Instant>,
     failures: u32,
+    /// The last one left no word, and another is to find out why.
+    looks_again: bool,
     /// When to start it next.
     due: Option<Instant>,
 }
@@ -133,7 +135,7 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
         while let Some(database) = shared.take_request() {
             let entry = entries.entry(database).or_default();
             // Where there is no room, each commit of a job asks again: the pause holds.
-            if entry.worker.is_none() && entry.due.is_none() {
+            if entry.worker.is_none() && (entry.due.is_none() || entry.looks_again) {
                 entry.due = Some(Instant::now());
             }
         }
@@ -149,9 +151,13 @@ pub extern "C-unwind" fn image_gen_launcher_main(_arg: pg_sys::Datum) {
                 // A worker that finds no extension gives its slot back, and one that found no slot leaves it at that; one
                 // that ended otherwise is missed.
                 let slot = shared.slot(*database);
+                // One that was ended before it came so far leaves no word either: another looks again.
                 if slot.is_none() && shared.has_room() {
-                    return false;
+                    entry.due = Some(Instant::now() + FIRST_PAUSE);
+                    entry.looks_again = !entry.looks_again;
+                    return entry.looks_again;
                 }
+                entry.looks_again = false;
                 // The brake is for workers that fail, not for those that are sent away.
                 let dismissed = slot.is_some_and(Slot::was_dismissed);
                 if dismissed || entry.started.is_some_and(|at| at.elapsed() >= WELL) {
