@@ -44,7 +44,7 @@ store: setup install ## copy images to two real servers that speak S3, s3s-fs an
 
 .PHONY: credentials
 credentials: setup install ## sign an image with the published C2PA library (PyPI): it is valid before it is stored, and after
-	@scripts/c2pa
+	@scripts/credentials
 
 .PHONY: sheet
 sheet: setup install ## look at a contact sheet in Chromium, on a telephone and on a desk; screenshots are kept in demo/out

@@ -195,7 +195,7 @@ fn looking_at_pictures_takes_bounded_memory_and_never_aborts() {
 
 #[test]
 fn what_the_published_library_has_signed_is_found() {
-    // Made by c2pa-python 0.38.1 with a certificate of our own: scripts/c2pa does the same against a server.
+    // Made by c2pa-python 0.38.1 with a certificate of our own: scripts/credentials does the same against a server.
     let file = include_bytes!("data/signed.png");
     let study = picture::study(file, true).unwrap();
     let credentials = study.facts.marks.credentials.unwrap();

@@ -1,4 +1,4 @@
-"""For scripts/c2pa: signs an image and lets the simulator answer with it; says whether what was stored is still valid."""
+"""For scripts/credentials: signs an image and lets the simulator answer with it; says whether what was stored is still valid."""
 
 import base64
 import io
