@@ -4,6 +4,8 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
+use crate::statement::Statement;
+
 /// What the text of values must not depend on.
 const PINNED: [(&CStr, &CStr); 8] = [
     (c"search_path", c"pg_catalog, pg_temp"),
@@ -22,9 +24,14 @@ pub fn act_as<R>(role: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
 }
 
 /// Runs `body` as the owner of the extension, as a SECURITY DEFINER function of it would, with the settings that the text of
-/// values depends on pinned.
-pub fn act_as_extension<R>(owner: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
-    switched(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE, &PINNED, body)
+/// values depends on pinned. `None` where the extension is gone.
+pub fn act_as_extension<R>(body: impl FnOnce() -> R) -> Option<R> {
+    thread_local! {
+        static OWNER: Statement =
+            Statement::new("SELECT e.extowner FROM pg_catalog.pg_extension e WHERE e.extname OPERATOR(pg_catalog.=) 'image_gen'", &[]);
+    }
+    let owner = OWNER.with(|s| s.run(&[], |row| row.get::<pg_sys::Oid>(1))).into_iter().flatten().next()?;
+    Some(switched(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE, &PINNED, body))
 }
 
 /// Runs `body` as a role, in a security context beside that of now, with settings of the session's own rights.

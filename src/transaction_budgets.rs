@@ -124,8 +124,6 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
 /// Writes what is reserved into the totals. All nested transactions have ended.
 fn post() {
     thread_local! {
-        static OWNER: Statement =
-            Statement::new("SELECT e.extowner FROM pg_catalog.pg_extension e WHERE e.extname OPERATOR(pg_catalog.=) 'image_gen'", &[]);
         static POST: Statement = Statement::new(
             "UPDATE image_gen_internal.budget_totals t SET reserved = t.reserved OPERATOR(pg_catalog.+) r.amount
                FROM unnest($1, $2) AS r(budget_id, amount) WHERE t.budget_id OPERATOR(pg_catalog.=) r.budget_id",
@@ -140,14 +138,11 @@ fn post() {
     // SAFETY: in a transaction that goes on; statements want a snapshot, and that of the last one is gone.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
     // The extension may have been dropped since.
-    let owner = OWNER.with(|s| s.run(&[], |row| row.get::<pg_sys::Oid>(1))).into_iter().flatten().next();
-    if let Some(owner) = owner {
-        act_as_extension(owner, || {
-            let budgets = Element::BIGINT.array(reserved.iter().map(|(budget, _)| argument(*budget)));
-            let amounts = Element::NUMERIC.array(reserved.iter().map(|(_, amount)| Some(*amount)));
-            POST.with(|s| s.run(&[budgets, amounts], |_| ()));
-        });
-    }
+    act_as_extension(|| {
+        let budgets = Element::BIGINT.array(reserved.iter().map(|(budget, _)| argument(*budget)));
+        let amounts = Element::NUMERIC.array(reserved.iter().map(|(_, amount)| Some(*amount)));
+        POST.with(|s| s.run(&[budgets, amounts], |_| ()));
+    });
     // SAFETY: the one that was pushed above.
     unsafe { pg_sys::PopActiveSnapshot() };
 }

@@ -277,8 +277,7 @@ DECLARE
   start text := (SELECT a.job_id FROM image_gen.campaign_assets a WHERE a.id = $1);
 BEGIN
   IF start IS NULL THEN
-    RAISE EXCEPTION 'asset % does not exist, or is not yours', coalesce($1::text, 'NULL') USING ERRCODE = 'undefined_object',
-      HINT = 'SELECT id, shot, url FROM image_gen.campaign_assets lists your images.';
+    PERFORM image_gen_internal.raise_no_such_asset($1);
   END IF;
   -- By the images too: they stay when their jobs are pruned.
   RETURN QUERY

@@ -52,8 +52,7 @@ BEGIN
   END IF;
   SELECT f.* INTO found FROM image_gen_internal.find_object(asset_id) f;
   IF found.found_id IS NULL THEN
-    RAISE EXCEPTION 'asset % does not exist, or is not yours', coalesce(asset_id::text, 'NULL') USING ERRCODE = 'undefined_object',
-      HINT = 'SELECT id, shot, url FROM image_gen.campaign_assets lists your images.';
+    PERFORM image_gen_internal.raise_no_such_asset(asset_id);
   ELSIF found.name IS NOT NULL THEN
     RETURN image_gen_internal.sign_object(found.address, found.name, seconds);
   ELSIF found.asset_url ~ '^https?://' AND coalesce(found.asset_expires_at, 'infinity') > clock_timestamp() THEN
@@ -151,7 +150,7 @@ BEGIN
   WITH here AS (
     SELECT o.sha256 FROM image_gen_internal.stored_objects o WHERE o.store = target AND o.doomed_at IS NULL
   ), elsewhere AS (
-    -- What is in another store is copied once, whoever has it.
+    -- What is in another store is copied once, however many assets have it.
     SELECT min(a.id) AS id, o.id AS moves_from
       FROM image_gen_internal.stored_objects o JOIN image_gen.campaign_assets a ON a.sha256 = o.sha256
      WHERE o.store <> target AND o.doomed_at IS NULL GROUP BY o.id

@@ -11,7 +11,6 @@ use pgrx::prelude::*;
 use super::place;
 use crate::acting::act_as_extension;
 use crate::errors::{Code, fail};
-use crate::statement::Statement;
 
 /// So many rows are queued at once: what is collected takes no more memory than that.
 pub const MOST: usize = 1000;
@@ -165,23 +164,16 @@ pub unsafe extern "C-unwind" fn image_gen_attached_statement(
 
 /// Queues what is collected.
 fn flush() {
-    thread_local! {
-        static OWNER: Statement =
-            Statement::new("SELECT e.extowner FROM pg_catalog.pg_extension e WHERE e.extname OPERATOR(pg_catalog.=) 'image_gen'", &[]);
-    }
     let rows = ROWS.take();
-    let owner = OWNER.with(|s| s.run(&[], |row| row.get::<pg_sys::Oid>(1))).into_iter().flatten().next();
-    if let Some(owner) = owner {
-        act_as_extension(owner, || {
-            // In their order, those of one table together.
-            let mut rest = rows.as_slice();
-            while let Some(first) = rest.first() {
-                let same =
-                    |row: &&Collected| (row.attachment, row.relation) == (first.attachment, first.relation);
-                let (group, others) = rest.split_at(rest.iter().take_while(same).count());
-                place::place(group, false);
-                rest = others;
-            }
-        });
-    }
+    act_as_extension(|| {
+        // In their order, those of one table together.
+        let mut rest = rows.as_slice();
+        while let Some(first) = rest.first() {
+            let same =
+                |row: &&Collected| (row.attachment, row.relation) == (first.attachment, first.relation);
+            let (group, others) = rest.split_at(rest.iter().take_while(same).count());
+            place::place(group, false);
+            rest = others;
+        }
+    });
 }
