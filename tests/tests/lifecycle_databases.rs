@@ -138,9 +138,8 @@ fn other_databases_come_and_go_while_providers_work() {
     let start = Instant::now();
     admin.run("CREATE DATABASE other STRATEGY file_copy");
     admin.run("DROP DATABASE other");
-    let took = start.elapsed();
-    println!("CREATE and DROP DATABASE of another one: {took:?}");
-    assert!(took < secs(3), "{took:?}");
+    println!("CREATE and DROP DATABASE of another one: {:?}", start.elapsed());
+    assert_eq!(stage.sim.totals().all.pictures, 0, "they wait for no render");
     let worker = stage.worker();
     for refused in [
         format!("DROP DATABASE {DATABASE}"),

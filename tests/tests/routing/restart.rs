@@ -100,7 +100,7 @@ fn between_two_rungs_nothing_is_forgotten() {
         // Long enough to be met asleep.
         stage.admin().run(
             "CREATE FUNCTION public.soften(prompt text, context jsonb) RETURNS text LANGUAGE sql AS
-             $$ SELECT 'soft: ' || replace(prompt, 'a woman', 'somebody') FROM pg_sleep(1.5) $$;
+             $$ SELECT 'soft: ' || replace(prompt, 'a woman', 'somebody') FROM pg_sleep(4) $$;
              CREATE ROLE softener;
              ALTER FUNCTION public.soften(text, jsonb) OWNER TO softener",
         );
@@ -113,7 +113,7 @@ fn between_two_rungs_nothing_is_forgotten() {
             admin.truth(&format!("SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = {worker}"))
         });
         let took = end(&stage, how);
-        assert!(how == End::Kill || took < secs(3), "{took:?}: a worker ends although a function sleeps");
+        assert!(how == End::Kill || took < secs(4), "{took:?}: a worker ends although a function sleeps");
         let mut alice = alice_again(&stage);
         alice.all_succeed(std::slice::from_ref(&id));
         assert_eq!(story(&mut alice, &id), [REFUSED, "bfl:flux-1.1-pro succeeded"], "{how:?}");
