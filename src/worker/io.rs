@@ -25,7 +25,7 @@ use image_gen_engine::http::{Origin, origin};
 use image_gen_engine::job::Warning;
 use image_gen_engine::picture::Marks;
 use image_gen_engine::redact::Redactor;
-use image_gen_engine::run::{Entry, JobStatus};
+use image_gen_engine::run::{JobStatus, Transition};
 use rust_decimal::Decimal;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
@@ -59,7 +59,7 @@ pub enum Command {
 /// From the network thread to the main thread.
 #[derive(Debug)]
 pub enum Report {
-    /// Make these entries durable.
+    /// Make these transitions durable.
     Commit(Commit),
     /// Read the bytes of an image.
     Load(Load),
@@ -129,7 +129,7 @@ pub enum Loaded {
     },
 }
 
-/// What can be left out of entries that cannot be written.
+/// What can be left out of transitions that cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Omission {
     /// What came with the images.
@@ -158,37 +158,39 @@ pub struct Commit {
     /// The job.
     pub job_id: String,
     /// What to write, in order.
-    pub entries: Vec<Entry>,
+    pub transitions: Vec<Transition>,
     /// Told what the database says to it.
     pub done: oneshot::Sender<Verdict>,
 }
 
 impl Commit {
     /// The place in a job's life, for [`crate::pause`].
-    pub fn place(entries: &[Entry]) -> &'static str {
-        match entries.last() {
-            Some(Entry::Begin { .. }) => "begin",
-            Some(Entry::Checkpoint { .. }) => "checkpoint",
-            Some(Entry::Later { .. }) => "later",
-            Some(Entry::End { .. } | Entry::Close { .. }) | None => "finish",
+    pub fn place(transitions: &[Transition]) -> &'static str {
+        match transitions.last() {
+            Some(Transition::Begin { .. }) => "begin",
+            Some(Transition::Checkpoint { .. }) => "checkpoint",
+            Some(Transition::Later { .. }) => "later",
+            Some(Transition::End { .. } | Transition::Close { .. }) | None => "finish",
         }
     }
 
     /// Whether it brings images.
     pub fn delivers(&self) -> bool {
-        let delivers = |entry: &Entry| match entry {
-            Entry::Close { status, .. } => *status == JobStatus::Succeeded,
-            Entry::Later { pictures, .. } => !pictures.is_empty(),
+        let delivers = |transition: &Transition| match transition {
+            Transition::Close { status, .. } => *status == JobStatus::Succeeded,
+            Transition::Later { pictures, .. } => !pictures.is_empty(),
             _ => false,
         };
-        self.entries.iter().any(delivers)
+        self.transitions.iter().any(delivers)
     }
 
-    /// Leaves something out of entries that could not be written, but no image.
+    /// Leaves something out of transitions that could not be written, but no image.
     pub fn leave_out(&mut self, omission: Omission, why: &str) {
-        for entry in &mut self.entries {
-            match entry {
-                Entry::End { http_status, cost, usage, tokens, render_seconds, seed, warnings, .. } => {
+        for transition in &mut self.transitions {
+            match transition {
+                Transition::End {
+                    http_status, cost, usage, tokens, render_seconds, seed, warnings, ..
+                } => {
                     match omission {
                         Omission::Details => {
                             (*http_status, *tokens, *render_seconds, *seed) = (None, None, None, None);
@@ -201,7 +203,7 @@ impl Commit {
                     warnings.retain(|warning| warning.code != "not_stored");
                     warnings.push(Warning::new("not_stored", message));
                 }
-                Entry::Close { pictures, .. } | Entry::Later { pictures, .. } => {
+                Transition::Close { pictures, .. } | Transition::Later { pictures, .. } => {
                     pictures.iter_mut().for_each(|picture| match omission {
                         Omission::Details => {
                             (picture.lifetime, picture.seed, picture.thumbnail) = (None, None, None);
@@ -223,11 +225,11 @@ impl Commit {
         }
     }
 
-    /// Leaves what can be written of entries that could not be: how the attempt and the job ended and what that cost, with
+    /// Leaves what can be written of transitions that could not be: how the attempt and the job ended and what that cost, with
     /// none of the texts and images that came from outside, but for where the images are.
     pub fn reduce(&mut self, why: &str) {
-        let pictures = self.entries.iter().flat_map(|entry| match entry {
-            Entry::Close { pictures, .. } | Entry::Later { pictures, .. } => pictures.as_slice(),
+        let pictures = self.transitions.iter().flat_map(|transition| match transition {
+            Transition::Close { pictures, .. } | Transition::Later { pictures, .. } => pictures.as_slice(),
             _ => &[],
         });
         let urls: Vec<&str> = pictures.filter_map(|picture| picture.url.as_deref()).collect();
@@ -236,30 +238,32 @@ impl Commit {
             _ => format!("; it is at {}", urls.join(" and ")),
         };
         let failed = || Some(Failure::Broken.because(format!("the result could not be stored{at}: {why}")));
-        let ends = self.entries.iter().any(|e| matches!(e, Entry::End { .. }));
-        let mut entries: Vec<Entry> = std::mem::take(&mut self.entries)
+        let ends = self.transitions.iter().any(|e| matches!(e, Transition::End { .. }));
+        let mut transitions: Vec<Transition> = std::mem::take(&mut self.transitions)
             .into_iter()
-            .filter_map(|entry| match entry {
-                Entry::End { number, status, cost, usage, render_seconds, unsent, .. } => Some(Entry::End {
-                    number,
-                    status,
-                    failed: failed(),
-                    http_status: None,
-                    cost,
-                    usage,
-                    tokens: None,
-                    render_seconds,
-                    seed: None,
-                    warnings: vec![],
-                    unsent,
-                    joins: None,
-                }),
+            .filter_map(|transition| match transition {
+                Transition::End { number, status, cost, usage, render_seconds, unsent, .. } => {
+                    Some(Transition::End {
+                        number,
+                        status,
+                        failed: failed(),
+                        http_status: None,
+                        cost,
+                        usage,
+                        tokens: None,
+                        render_seconds,
+                        seed: None,
+                        warnings: vec![],
+                        unsent,
+                        joins: None,
+                    })
+                }
                 _ => None,
             })
             .collect();
         let status = if ends { JobStatus::Failed } else { JobStatus::NeedsReview };
-        entries.push(Entry::Close { status, failed: failed(), pictures: vec![] });
-        self.entries = entries;
+        transitions.push(Transition::Close { status, failed: failed(), pictures: vec![] });
+        self.transitions = transitions;
     }
 }
 

@@ -12,7 +12,7 @@ pub use rejection::{Kind, Rejection};
 use crate::candidate::Candidate;
 use crate::catalogue::{Need, Provider, Resolved, Snapshot, Wish};
 use crate::job::{Invalid, Operation, Request, Task, Warning};
-use crate::progress::Rung;
+use crate::progress::RefusalStep;
 use crate::prompt_hints;
 use crate::provider;
 use crate::render_class;
@@ -262,7 +262,7 @@ pub fn ladder(
     query: &Query<'_>,
     wishes: &Preferences,
     surroundings: &dyn Surroundings,
-) -> Vec<Rung> {
+) -> Vec<RefusalStep> {
     let keep_local = query.target.is_local(snapshot);
     let of_model = |name: &String| {
         // One whose row is gone since is offered by none.
@@ -295,15 +295,15 @@ pub fn ladder(
         };
         Some(order.route(offers, eligible, fit, |_| true).candidates)
     };
-    let rung = |step: &crate::catalogue::RefusalStep| match step.action.as_str() {
-        "rewrite" => Rung::Rewrite,
-        "switch_model" => Rung::SwitchModel {
+    let step = |step: &crate::catalogue::RefusalStep| match step.action.as_str() {
+        "rewrite" => RefusalStep::Rewrite,
+        "switch_model" => RefusalStep::SwitchModel {
             candidates: step.model.as_ref().map(|name| of_model(name).unwrap_or_default()),
         },
-        "review" => Rung::Review,
-        _ => Rung::Fail,
+        "review" => RefusalStep::Review,
+        _ => RefusalStep::Fail,
     };
-    snapshot.refusal_steps().iter().map(rung).collect()
+    snapshot.refusal_steps().iter().map(step).collect()
 }
 
 /// The candidate where a task was accepted. It is followed to its end although its provider was switched off meanwhile.

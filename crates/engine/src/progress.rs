@@ -36,9 +36,9 @@ pub struct Progress {
     /// The last refusal waits for the ladder's answer.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub climbing: bool,
-    /// How many rungs of the ladder are behind it.
+    /// How many steps of the ladder are behind it.
     #[serde(skip_serializing_if = "is_zero")]
-    pub rung: u32,
+    pub step: u32,
     /// The prompt in use, where it is not the caller's own any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
@@ -96,10 +96,10 @@ fn has_model(names: &[String], model: &str) -> bool {
     names.iter().any(|name| name.split_once(':').is_some_and(|(_, m)| m == model))
 }
 
-/// What follows a refusal: the rungs are tried in order.
+/// What follows a refusal: the steps are tried in order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "action")]
-pub enum Rung {
+pub enum RefusalStep {
     /// The same model and seed with a softer prompt. Left out when there is nothing to soften.
     Rewrite,
     /// Another model, same seed and prompt. Left out when there is none.
@@ -125,12 +125,12 @@ mod tests {
         let progress = Progress {
             outages: BTreeMap::from([("bfl:flux-2-pro".into(), outage)]),
             refused: vec!["bfl:flux-1.1-pro".into()],
-            rung: 1,
+            step: 1,
             ..Progress::default()
         };
         let text = serde_json::to_string(&progress).unwrap();
         assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);
-        let rung: Rung = serde_json::from_str("{\"action\": \"switch_model\"}").unwrap();
-        assert!(matches!(rung, Rung::SwitchModel { candidates: None }));
+        let step: RefusalStep = serde_json::from_str("{\"action\": \"switch_model\"}").unwrap();
+        assert!(matches!(step, RefusalStep::SwitchModel { candidates: None }));
     }
 }

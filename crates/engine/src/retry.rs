@@ -15,7 +15,7 @@ pub enum Next {
     },
     /// The next candidate of the route.
     Elsewhere,
-    /// The next rung of the ladder: the content was refused.
+    /// The next step of the ladder: the content was refused.
     Climb,
     /// No more calls; the job fails.
     Fail,

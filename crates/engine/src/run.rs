@@ -1,11 +1,11 @@
 //! The state machine of a job: an event goes in, the next step comes out.
 //!
-//! The machine does nothing itself. Its driver commits journal entries, sends requests and waits, and
+//! The machine does nothing itself. Its driver commits transitions, sends requests and waits, and
 //! tells it what came of that. So a test can drive it through every order of events, and a crash between
 //! any two steps leaves behind exactly what was committed.
 //!
-//! Two orders are the reason for its shape: the intent to send ([`Entry::Begin`]) is committed before the
-//! request is sent, and the task's remote id ([`Entry::Checkpoint`]) is committed before its first poll.
+//! Two orders are the reason for its shape: the intent to send ([`Transition::Begin`]) is committed before the
+//! request is sent, and the task's remote id ([`Transition::Checkpoint`]) is committed before its first poll.
 
 mod arrange;
 mod budget;
@@ -13,9 +13,9 @@ mod choose;
 mod collect;
 mod finish;
 mod follow;
-mod journal;
 #[cfg(test)]
 mod tests;
+mod transition;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ use rust_decimal::Decimal;
 
 use collect::Collection;
 pub use finish::lost;
-pub use journal::{AttemptStatus, Entry, JobStatus, Picture, Stored};
+pub use transition::{AttemptStatus, JobStatus, Picture, Stored, Transition};
 
 use crate::candidate::Candidate;
 use crate::cost::{Cost, Sanity};
@@ -35,7 +35,7 @@ use crate::http::{HttpRequest, HttpResponse, TransportError, may_carry_key};
 use crate::input::{Inputs, Role};
 use crate::job::{Operation, Request, Storing, Task, Warning};
 use crate::poll::{Renders, Schedule, Seen};
-use crate::progress::{Progress, Rung};
+use crate::progress::{Progress, RefusalStep};
 use crate::provider::{self, Call, Prepared, Provider, Remote};
 use crate::retry;
 
@@ -68,13 +68,13 @@ pub struct InputLocation {
 pub enum Event {
     /// Begin, or go on after a restart.
     Start,
-    /// The entries of the last [`Step::Commit`] are durable.
+    /// The transitions of the last [`Step::Commit`] are durable.
     Committed,
     /// They were refused: the job is no longer ours.
     Disowned,
-    /// They were refused, an [`Entry::Begin`] among them: a budget does not allow this call. Nothing was written.
+    /// They were refused, an [`Transition::Begin`] among them: a budget does not allow this call. Nothing was written.
     Unaffordable,
-    /// They were refused, an [`Entry::Begin`] among them: another session holds the budget just now. Nothing was written.
+    /// They were refused, an [`Transition::Begin`] among them: another session holds the budget just now. Nothing was written.
     Busy,
     /// What came of the last [`Step::Rewrite`]: a softer prompt, where there is one.
     Rewritten(Option<String>),
@@ -109,8 +109,8 @@ pub enum Event {
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Make these entries durable, all or none, then say [`Event::Committed`].
-    Commit(Vec<Entry>),
+    /// Make these transitions durable, all or none, then say [`Event::Committed`].
+    Commit(Vec<Transition>),
     /// Look for a softer prompt.
     Rewrite {
         /// The one that was refused.
@@ -200,7 +200,7 @@ pub struct Plan {
     /// when it is their turn.
     pub route: Vec<Candidate>,
     /// What follows a refusal.
-    pub ladder: Vec<Rung>,
+    pub ladder: Vec<RefusalStep>,
     /// The most calls that may be refused.
     pub max_refusals: u32,
     /// What happened so far.

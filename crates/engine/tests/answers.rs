@@ -18,7 +18,7 @@ use image_gen_engine::http::{HttpResponse, TransportError};
 use image_gen_engine::job::{Operation, Request, Task};
 use image_gen_engine::progress::Progress;
 use image_gen_engine::provider::{TABLE, is_local};
-use image_gen_engine::run::{AttemptStatus, Entry, Event, Job, JobStatus, Picture, Plan, Run, Step};
+use image_gen_engine::run::{AttemptStatus, Event, Job, JobStatus, Picture, Plan, Run, Step, Transition};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -259,21 +259,21 @@ fn drive_n(
                 // A free request before it.
                 Step::Send { .. } if !begun => Event::Answer(version()),
                 Step::Send { .. } => Event::Answer(nth(fetches, &mut fetched).result()),
-                Step::Commit(entries) => {
-                    for entry in entries {
-                        match entry {
-                            Entry::Begin { number, .. } => (begun, attempts) = (true, number),
-                            Entry::Later { after, progress: p, pictures } => {
+                Step::Commit(transitions) => {
+                    for transition in transitions {
+                        match transition {
+                            Transition::Begin { number, .. } => (begun, attempts) = (true, number),
+                            Transition::Later { after, progress: p, pictures } => {
                                 way.pictures.extend(pictures);
                                 now += i64::try_from(after.as_millis()).unwrap();
                                 (later, progress) = (true, p);
                             }
-                            Entry::Close { status, pictures, .. } => {
+                            Transition::Close { status, pictures, .. } => {
                                 prop_assert!(way.closed.is_none());
                                 way.closed = Some(status);
                                 way.pictures.extend(pictures);
                             }
-                            Entry::End { status, cost, warnings, failed, .. } => {
+                            Transition::End { status, cost, warnings, failed, .. } => {
                                 let amount = cost.amount.map(|a| a.normalize().to_string());
                                 let free = amount.as_deref() == Some("0");
                                 if free && !is_local(kind) {
@@ -293,7 +293,7 @@ fn drive_n(
                                 way.warnings.extend(warnings.into_iter().map(|w| w.code));
                                 way.ends.push((status, amount));
                             }
-                            Entry::Checkpoint { .. } => {}
+                            Transition::Checkpoint { .. } => {}
                         }
                     }
                     Event::Committed

@@ -18,7 +18,7 @@ use image_gen_engine::progress::Progress;
 use image_gen_engine::provider::Remote;
 use image_gen_engine::route::{Preferences, Priority};
 use image_gen_engine::run::{
-    self, AttemptStatus, Entry, Event, InputLocation, Job, JobStatus, Plan, Run, Step,
+    self, AttemptStatus, Event, InputLocation, Job, JobStatus, Plan, Run, Step, Transition,
 };
 use image_gen_engine::secret::Key;
 use image_gen_store::{Address, Store};
@@ -129,18 +129,18 @@ pub(super) async fn follow(claimed: Claimed, context: Arc<IoContext>, cancel: Ar
             }
             start(&task.job_id, details, own, &catalogue, &config)
         }
-        Err(entries) => Err(entries),
+        Err(transitions) => Err(transitions),
     };
     match started {
         Ok((run, resumed)) => task.drive(run, resumed).await,
-        Err(entries) => {
-            task.commit(entries).await;
+        Err(transitions) => {
+            task.commit(transitions).await;
         }
     }
 }
 
-fn closed(failed: Failed) -> Entry {
-    Entry::Close { status: JobStatus::Failed, failed: Some(failed), pictures: vec![] }
+fn closed(failed: Failed) -> Transition {
+    Transition::Close { status: JobStatus::Failed, failed: Some(failed), pictures: vec![] }
 }
 
 /// What the worker knows beside the catalogue.
@@ -169,7 +169,7 @@ fn start(
     own: Option<OwnBackEnd>,
     catalogue: &Catalogue,
     config: &Config,
-) -> Result<(Run, bool), Vec<Entry>> {
+) -> Result<(Run, bool), Vec<Transition>> {
     let Details { operation, request, deadline, attempts, preferences, inputs, resume, .. } = details;
     let place = |(name, place): (String, Where)| {
         let role = Role::ALL.into_iter().find(|role| role.name() == name)?;
@@ -273,9 +273,9 @@ impl Task {
             event = match step {
                 Step::Stop => return,
                 Step::Compute => Event::Compute,
-                Step::Commit(entries) => {
-                    let begins = entries.iter().any(|e| matches!(e, Entry::Begin { .. }));
-                    pause::at(Commit::place(&entries), &self.job_id, &stop).await;
+                Step::Commit(transitions) => {
+                    let begins = transitions.iter().any(|e| matches!(e, Transition::Begin { .. }));
+                    pause::at(Commit::place(&transitions), &self.job_id, &stop).await;
                     if begins && *stop.borrow() {
                         // Nothing is on its way yet: the next life begins.
                         return;
@@ -283,13 +283,13 @@ impl Task {
                     if let Some(seen) = run.seen() {
                         context.renders.learn(run.candidate(), seen);
                     }
-                    self.learn(run.candidate(), &entries).await;
-                    let mut entries = self.keep(entries);
+                    self.learn(run.candidate(), &transitions).await;
+                    let mut transitions = self.keep(transitions);
                     let (provider, model) = (run.candidate().provider.clone(), run.candidate().model.clone());
                     if run.storing() != Storing::Url {
-                        uploads::upload(context, &self.job_id, &provider, &model, &mut entries).await;
+                        uploads::upload(context, &self.job_id, &provider, &model, &mut transitions).await;
                     }
-                    match self.commit(entries).await {
+                    match self.commit(transitions).await {
                         Verdict::Written => {
                             if begins {
                                 pause::at("begun", &self.job_id, &stop).await;
@@ -387,15 +387,15 @@ impl Task {
     }
 
     /// What became of an attempt says how its provider is.
-    async fn learn(&self, candidate: &Candidate, entries: &[Entry]) {
-        for entry in entries {
-            if let Entry::Checkpoint { .. } = entry {
+    async fn learn(&self, candidate: &Candidate, transitions: &[Transition]) {
+        for transition in transitions {
+            if let Transition::Checkpoint { .. } = transition {
                 let changes = self.context.access.accepted(candidate);
                 if !changes.is_empty() {
                     self.context.report(Report::Health(changes)).await;
                 }
             }
-            if let Entry::End { status, failed, .. } = entry {
+            if let Transition::End { status, failed, .. } = transition {
                 let failure = match (status, failed) {
                     (AttemptStatus::Succeeded | AttemptStatus::Refused, _) => None,
                     (AttemptStatus::Canceled, _) | (_, None) => continue,
@@ -422,11 +422,11 @@ impl Task {
     }
 
     /// Drops bytes that are not to be stored. A small image stays as its own small copy.
-    fn keep(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+    fn keep(&self, mut transitions: Vec<Transition>) -> Vec<Transition> {
         let config = self.context.config.borrow();
         if !config.keep_all_bytes {
-            for entry in &mut entries {
-                if let Entry::Close { pictures, .. } | Entry::Later { pictures, .. } = entry {
+            for transition in &mut transitions {
+                if let Transition::Close { pictures, .. } | Transition::Later { pictures, .. } = transition {
                     for picture in pictures.iter_mut().filter(|p| !p.inline) {
                         let bytes = picture.bytes.take();
                         if config.thumbnails && picture.facts.as_ref().is_some_and(Facts::is_small) {
@@ -436,7 +436,7 @@ impl Task {
                 }
             }
         }
-        entries
+        transitions
     }
 
     /// Asks the main thread for the bytes of an image, or where they are.
@@ -455,13 +455,13 @@ impl Task {
         }
     }
 
-    /// Asks the main thread to make entries durable.
-    async fn commit(&self, mut entries: Vec<Entry>) -> Verdict {
+    /// Asks the main thread to make transitions durable.
+    async fn commit(&self, mut transitions: Vec<Transition>) -> Verdict {
         // All that is kept passes here: no key does, whatever a provider said.
         let redactor = self.context.driver.redactor();
-        entries.iter_mut().for_each(|entry| entry.redact(&redactor));
+        transitions.iter_mut().for_each(|transition| transition.redact(&redactor));
         let (done, answer) = oneshot::channel();
-        let commit = Commit { seq: self.seq, job_id: self.job_id.clone(), entries, done };
+        let commit = Commit { seq: self.seq, job_id: self.job_id.clone(), transitions, done };
         self.context.report(Report::Commit(commit)).await;
         answer.await.unwrap_or(Verdict::NotOurs)
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use image_gen_engine::http::driver::Driver;
-use image_gen_engine::run::{Entry, JobStatus, Picture, Stored};
+use image_gen_engine::run::{JobStatus, Picture, Stored, Transition};
 use image_gen_store::{Address, Facts, Failed, Source, Store, Template};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -95,11 +95,17 @@ impl Uploads {
 }
 
 /// Uploads the images of a job that is about to end which are nowhere else. Those that are in the store have no bytes any more.
-pub async fn upload(context: &IoContext, job_id: &str, provider: &str, model: &str, entries: &mut [Entry]) {
+pub async fn upload(
+    context: &IoContext,
+    job_id: &str,
+    provider: &str,
+    model: &str,
+    transitions: &mut [Transition],
+) {
     let mut pictures: Vec<&mut Picture> = vec![];
-    for entry in entries {
-        if let Entry::Close { status: JobStatus::Succeeded, pictures: some, .. }
-        | Entry::Later { pictures: some, .. } = entry
+    for transition in transitions {
+        if let Transition::Close { status: JobStatus::Succeeded, pictures: some, .. }
+        | Transition::Later { pictures: some, .. } = transition
         {
             pictures.extend(some.iter_mut().filter(|p| p.inline && p.bytes.is_some() && p.facts.is_some()));
         }

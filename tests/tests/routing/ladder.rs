@@ -160,7 +160,7 @@ fn the_lifestyle_shot_recovers_with_softer_words_and_the_same_seed() {
 }
 
 #[test]
-fn rungs_that_change_nothing_are_left_out() {
+fn refusal_steps_that_change_nothing_are_left_out() {
     let stage = stage(&["bfl", "fal", "stability"], &[]);
     refuse(&stage, "[all]");
     refuse_at(&stage, "bfl", "[bfl]");

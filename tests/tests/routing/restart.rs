@@ -94,7 +94,7 @@ fn a_call_on_the_ladder_is_resumed_and_the_ladder_goes_on_where_it_was() {
 }
 
 #[test]
-fn between_two_rungs_nothing_is_forgotten() {
+fn between_two_refusal_steps_nothing_is_forgotten() {
     for how in ENDS {
         let stage = start(&["image_gen.prompt_rewriter = 'public.soften'"]);
         // Long enough to be met asleep.

@@ -180,7 +180,7 @@ fn a_rule_that_is_no_regular_expression_harms_no_job() {
 }
 
 #[test]
-fn a_job_that_is_stopped_or_late_between_two_rungs_makes_no_further_call() {
+fn a_job_that_is_stopped_or_late_between_two_refusal_steps_makes_no_further_call() {
     let stage = stage(&["bfl", "stability"], &[SOFTEN]);
     stage.admin().run(
         "CREATE FUNCTION public.soften(prompt text, context jsonb) RETURNS text LANGUAGE sql AS

@@ -314,13 +314,13 @@ fn what_follows_a_refusal_has_the_candidates_of_the_models_that_it_names() {
     let query = to_run(&wanted, &target);
     let candidates = |wishes: Value| -> Vec<Option<usize>> {
         let wishes = serde_json::from_value(wishes).unwrap();
-        let rungs = ladder(&snapshot, &query, &wishes, &keys(&["OPENAI_API_KEY"]));
-        assert!(matches!(rungs[..], [Rung::Rewrite, .., Rung::Review]));
-        let of = |rung: &Rung| match rung {
-            Rung::SwitchModel { candidates } => Some(candidates.as_ref().map(Vec::len)),
+        let steps = ladder(&snapshot, &query, &wishes, &keys(&["OPENAI_API_KEY"]));
+        assert!(matches!(steps[..], [RefusalStep::Rewrite, .., RefusalStep::Review]));
+        let of = |step: &RefusalStep| match step {
+            RefusalStep::SwitchModel { candidates } => Some(candidates.as_ref().map(Vec::len)),
             _ => None,
         };
-        rungs.iter().filter_map(of).collect()
+        steps.iter().filter_map(of).collect()
     };
     assert_eq!(candidates(json!({})), [Some(1), Some(0), None]);
     assert_eq!(candidates(json!({"blocked": ["openai"]})), [Some(0), Some(0), None]);

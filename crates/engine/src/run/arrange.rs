@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 
-use super::{Entry, Event, Run, State, Step};
+use super::{Event, Run, State, Step, Transition};
 use crate::canvas;
 use crate::failure::{Failure, excerpt};
 use crate::http::{HttpRequest, HttpResponse, TransportError};
@@ -233,9 +233,9 @@ impl Run {
                 let begin = self.begin_entry(false, Some(Decimal::ZERO), Some(Decimal::ZERO));
                 let free = Rejection { charge: Charge::Free, ..rejection };
                 match self.rejected(free, None) {
-                    Step::Commit(mut entries) => {
-                        entries.insert(0, begin);
-                        Step::Commit(entries)
+                    Step::Commit(mut transitions) => {
+                        transitions.insert(0, begin);
+                        Step::Commit(transitions)
                     }
                     other => other,
                 }
@@ -248,10 +248,10 @@ impl Run {
         seed_honored: bool,
         estimated_cost: Option<Decimal>,
         estimated_rest: Option<Decimal>,
-    ) -> Entry {
+    ) -> Transition {
         self.number += 1;
         self.tries += 1;
-        Entry::Begin {
+        Transition::Begin {
             number: self.number,
             provider: self.candidate.provider.clone(),
             model: self.candidate.model.clone(),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Entry, JobStatus, Run, State, Step};
+use super::{JobStatus, Run, State, Step, Transition};
 use crate::candidate::Candidate;
 use crate::failure::{ErrorCode, Failed, Failure};
 use crate::job::{MAX_PROMPT_CHARS, is_blank};
-use crate::progress::Rung;
+use crate::progress::RefusalStep;
 use crate::provider;
 use crate::retry::SHORT;
 use crate::route;
@@ -19,26 +19,26 @@ impl Run {
         if self.plan.progress.climbing { self.climb(now) } else { self.go(now) }
     }
 
-    /// Answers a refusal with the next rung of the ladder.
+    /// Answers a refusal with the next step of the ladder.
     fn climb(&mut self, now: i64) -> Step {
         loop {
             if let Some(end) = self.ladder_ends() {
                 return self.end_of_ladder(end);
             }
             let progress = &self.plan.progress;
-            match self.plan.ladder.get(progress.rung as usize) {
-                Some(Rung::Rewrite) => {
+            match self.plan.ladder.get(progress.step as usize) {
+                Some(RefusalStep::Rewrite) => {
                     self.state = State::Rewriting;
                     let refused_by = progress.refused.last().cloned().unwrap_or_default();
                     return Step::Rewrite { prompt: self.job.request.prompt.clone(), refused_by };
                 }
-                Some(Rung::SwitchModel { candidates }) => {
+                Some(RefusalStep::SwitchModel { candidates }) => {
                     // A model that is named and that no provider can take is not replaced by one that is not named.
                     let from = candidates.as_ref().unwrap_or(&self.plan.route);
                     let open = |c: &&Candidate| progress.is_open(c) && !progress.model_refused(c);
                     let other = from.iter().filter(open).find(|c| self.fits(c)).map(Candidate::name);
                     let progress = &mut self.plan.progress;
-                    progress.rung += 1;
+                    progress.step += 1;
                     if let Some(other) = other {
                         progress.chosen = Some(other);
                         progress.climbing = false;
@@ -46,13 +46,13 @@ impl Run {
                     }
                 }
                 // `ladder_ends` knows the others.
-                _ => self.plan.progress.rung += 1,
+                _ => self.plan.progress.step += 1,
             }
         }
     }
 
     pub(super) fn rewritten(&mut self, prompt: Option<String>, now: i64) -> Step {
-        self.plan.progress.rung += 1;
+        self.plan.progress.step += 1;
         let usable = |p: &String| {
             !is_blank(p) && *p != self.job.request.prompt && p.chars().count() <= MAX_PROMPT_CHARS
         };
@@ -71,16 +71,16 @@ impl Run {
         }
     }
 
-    /// How the job ends when its ladder has no further rung for it; `None` while it has one.
+    /// How the job ends when its ladder has no further step for it; `None` while it has one.
     pub(super) fn ladder_ends(&self) -> Option<JobStatus> {
         let progress = &self.plan.progress;
         if progress.refused.len() >= self.plan.max_refusals as usize {
             return Some(JobStatus::NeedsReview);
         }
-        match self.plan.ladder.get(progress.rung as usize) {
-            None | Some(Rung::Review) => Some(JobStatus::NeedsReview),
-            Some(Rung::Fail) => Some(JobStatus::Failed),
-            Some(Rung::Rewrite | Rung::SwitchModel { .. }) => None,
+        match self.plan.ladder.get(progress.step as usize) {
+            None | Some(RefusalStep::Review) => Some(JobStatus::NeedsReview),
+            Some(RefusalStep::Fail) => Some(JobStatus::Failed),
+            Some(RefusalStep::Rewrite | RefusalStep::SwitchModel { .. }) => None,
         }
     }
 
@@ -119,8 +119,8 @@ impl Run {
     }
 
     fn named(&self, name: &str) -> Option<&Candidate> {
-        let ladder = self.plan.ladder.iter().flat_map(|rung| match rung {
-            Rung::SwitchModel { candidates: Some(candidates) } => candidates.as_slice(),
+        let ladder = self.plan.ladder.iter().flat_map(|step| match step {
+            RefusalStep::SwitchModel { candidates: Some(candidates) } => candidates.as_slice(),
             _ => &[],
         });
         self.plan.route.iter().chain(ladder).find(|c| c.name() == name)
@@ -199,7 +199,7 @@ impl Run {
     /// The job ends between two attempts.
     pub(super) fn close(&mut self, status: JobStatus, failed: Failed) -> Step {
         self.state = State::Closing;
-        Step::Commit(vec![Entry::Close { status, failed: Some(failed), pictures: vec![] }])
+        Step::Commit(vec![Transition::Close { status, failed: Some(failed), pictures: vec![] }])
     }
 }
 

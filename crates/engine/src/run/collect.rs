@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::finish::Bill;
-use super::{AttemptStatus, Entry, JobStatus, Picture, Run, State, Step};
+use super::{AttemptStatus, JobStatus, Picture, Run, State, Step, Transition};
 use crate::cost::Cost;
 use crate::egress::Destination;
 use crate::failure::{Failure, excerpt};
@@ -299,7 +299,7 @@ impl Run {
             let message = format!("the provider withheld {} of the images", collection.output.withheld);
             self.warnings.push(Warning::new("withheld", message));
         }
-        let end = Entry::End {
+        let end = Transition::End {
             number: self.number,
             status: AttemptStatus::Succeeded,
             failed: None,
@@ -317,7 +317,7 @@ impl Run {
         self.state = State::Closing;
         let asked = if self.asks_again() { made } else { self.asked().n.max(made) };
         if asked >= self.job.request.n {
-            let close = Entry::Close { status: JobStatus::Succeeded, failed: None, pictures };
+            let close = Transition::Close { status: JobStatus::Succeeded, failed: None, pictures };
             return Step::Commit(vec![end, close]);
         }
         // The rest is another call, with a fresh look at all, and at the same candidate where it can be.
@@ -328,6 +328,6 @@ impl Run {
         progress.outages.remove(&name);
         progress.waits = 0;
         progress.chosen = Some(name);
-        Step::Commit(vec![end, Entry::Later { after: Duration::ZERO, progress, pictures }])
+        Step::Commit(vec![end, Transition::Later { after: Duration::ZERO, progress, pictures }])
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::collect::Collection;
-use super::{AttemptStatus, Entry, JobStatus, Run, State, Step};
+use super::{AttemptStatus, JobStatus, Run, State, Step, Transition};
 use crate::cost::{self, Cost, CostSource, Usage};
 use crate::failure::{Failed, Failure};
 use crate::job::Warning;
@@ -160,12 +160,17 @@ impl Run {
     }
 
     /// Puts the job off; one with a deadline comes back at it at the latest.
-    pub(super) fn later(&mut self, mut entries: Vec<Entry>, after: Duration, progress: Progress) -> Step {
+    pub(super) fn later(
+        &mut self,
+        mut transitions: Vec<Transition>,
+        after: Duration,
+        progress: Progress,
+    ) -> Step {
         let left = |deadline: i64| Duration::from_millis(u64::try_from(deadline - self.now).unwrap_or(0));
         let after = self.job.deadline.map_or(after, |deadline| after.min(left(deadline)));
-        entries.push(Entry::Later { after, progress, pictures: vec![] });
+        transitions.push(Transition::Later { after, progress, pictures: vec![] });
         self.state = State::Closing;
-        Step::Commit(entries)
+        Step::Commit(transitions)
     }
 
     /// The intent was written down and not carried out: known to cost nothing, and no try of the provider's.
@@ -182,7 +187,7 @@ impl Run {
         let end = unsent(end);
         self.state = State::Closing;
         let status = JobStatus::Canceled;
-        Step::Commit(vec![end, Entry::Close { status, failed: Some(failed), pictures: vec![] }])
+        Step::Commit(vec![end, Transition::Close { status, failed: Some(failed), pictures: vec![] }])
     }
 
     fn end_entry(
@@ -191,8 +196,8 @@ impl Run {
         failed: Option<Failed>,
         bill: Bill,
         joins: Option<u32>,
-    ) -> Entry {
-        Entry::End {
+    ) -> Transition {
+        Transition::End {
             number: self.number,
             status,
             failed,
@@ -228,20 +233,24 @@ impl Run {
     ) -> Step {
         let end = self.end_entry(status, Some(failed.clone()), bill, joins);
         self.state = State::Closing;
-        Step::Commit(vec![end, Entry::Close { status: job, failed: Some(failed), pictures: vec![] }])
+        Step::Commit(vec![end, Transition::Close { status: job, failed: Some(failed), pictures: vec![] }])
     }
 
     /// The job ends before an attempt began.
     pub(super) fn close_unsent(&mut self, failure: Failure, message: &str) -> Step {
         let status = if failure == Failure::Canceled { JobStatus::Canceled } else { JobStatus::Failed };
         self.state = State::Closing;
-        Step::Commit(vec![Entry::Close { status, failed: Some(failure.because(message)), pictures: vec![] }])
+        Step::Commit(vec![Transition::Close {
+            status,
+            failed: Some(failure.because(message)),
+            pictures: vec![],
+        }])
     }
 }
 
 /// The end of an attempt whose request never left.
-fn unsent(mut end: Entry) -> Entry {
-    if let Entry::End { unsent, .. } = &mut end {
+fn unsent(mut end: Transition) -> Transition {
+    if let Transition::End { unsent, .. } = &mut end {
         *unsent = true;
     }
     end
@@ -254,10 +263,10 @@ fn is_outage(failure: &Failure, situation: Situation) -> bool {
 }
 
 /// The end of a job whose provider is no longer configured: it was accepted, and cannot be asked for.
-pub fn lost(number: u32, provider: &str, cost: Option<Cost>) -> Vec<Entry> {
+pub fn lost(number: u32, provider: &str, cost: Option<Cost>) -> Vec<Transition> {
     let failed =
         Failure::Uncertain.because(format!("accepted by provider '{provider}', which is not there any more"));
-    let end = Entry::End {
+    let end = Transition::End {
         number,
         status: AttemptStatus::Uncertain,
         failed: Some(failed.clone()),
@@ -271,5 +280,5 @@ pub fn lost(number: u32, provider: &str, cost: Option<Cost>) -> Vec<Entry> {
         unsent: false,
         joins: None,
     };
-    vec![end, Entry::Close { status: JobStatus::NeedsReview, failed: Some(failed), pictures: vec![] }]
+    vec![end, Transition::Close { status: JobStatus::NeedsReview, failed: Some(failed), pictures: vec![] }]
 }

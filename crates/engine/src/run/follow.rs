@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Accepted, AttemptStatus, Entry, JobStatus, Run, State, Step};
+use super::{Accepted, AttemptStatus, JobStatus, Run, State, Step, Transition};
 use crate::cost::Cost;
 use crate::failure::{Failed, Failure};
 use crate::http::{HttpRequest, HttpResponse, TransportError};
@@ -136,7 +136,7 @@ impl Run {
     fn checkpoint(&mut self, mut accepted: Accepted) -> Step {
         accepted.cost = accepted.cost.map(|cost| self.booked(cost));
         self.accepted = true;
-        let checkpoint = Entry::Checkpoint {
+        let checkpoint = Transition::Checkpoint {
             number: self.number,
             remote: accepted.remote.clone(),
             cost: accepted.cost.clone(),

@@ -1,4 +1,4 @@
-//! The machine driven through every kind of answer: which entries are durable before which request leaves.
+//! The machine driven through every kind of answer: which transitions are durable before which request leaves.
 
 mod money;
 mod outage;
@@ -20,7 +20,7 @@ struct World {
     answers: VecDeque<Result<HttpResponse, TransportError>>,
     /// `begin`, `checkpoint`, `end failed`, `close succeeded`, `later`, `POST /path`, `GET /path`, `wait 9s`.
     log: Vec<String>,
-    entries: Vec<Entry>,
+    transitions: Vec<Transition>,
     /// What the database keeps.
     stored: Option<Vec<u8>>,
     /// Candidates whose circuit is open.
@@ -111,7 +111,7 @@ impl World {
             now: 1_000,
             answers: answers.into(),
             log: vec![],
-            entries: vec![],
+            transitions: vec![],
             stored: None,
             unwell: vec![],
             quiet: true,
@@ -130,34 +130,34 @@ impl World {
             let step = self.run.on(event, self.now);
             event = match step {
                 Step::Stop => return self,
-                Step::Commit(entries)
-                    if matches!(entries[..], [Entry::Begin { .. }]) && !self.budget.is_empty() =>
+                Step::Commit(transitions)
+                    if matches!(transitions[..], [Transition::Begin { .. }]) && !self.budget.is_empty() =>
                 {
                     let answer = self.budget.pop_front().unwrap();
                     self.log.push(format!("{answer:?}").to_lowercase());
                     answer
                 }
-                Step::Commit(entries) => {
+                Step::Commit(transitions) => {
                     let known = matches!(
-                        &entries[..],
-                        [Entry::Begin { .. }
-                            | Entry::Checkpoint { .. }
-                            | Entry::Later { .. }
-                            | Entry::Close { .. }]
-                            | [Entry::End { .. }, Entry::Later { .. } | Entry::Close { .. }]
+                        &transitions[..],
+                        [Transition::Begin { .. }
+                            | Transition::Checkpoint { .. }
+                            | Transition::Later { .. }
+                            | Transition::Close { .. }]
+                            | [Transition::End { .. }, Transition::Later { .. } | Transition::Close { .. }]
                     );
-                    assert!(known, "the worker does not know how to write {entries:?}");
-                    for entry in &entries {
-                        let line = match entry {
-                            Entry::Begin { .. } => "begin".to_owned(),
-                            Entry::Checkpoint { .. } => "checkpoint".to_owned(),
-                            Entry::End { status, .. } => format!("end {status:?}").to_lowercase(),
-                            Entry::Later { .. } => "later".to_owned(),
-                            Entry::Close { status, .. } => format!("close {status:?}").to_lowercase(),
+                    assert!(known, "the worker does not know how to write {transitions:?}");
+                    for transition in &transitions {
+                        let line = match transition {
+                            Transition::Begin { .. } => "begin".to_owned(),
+                            Transition::Checkpoint { .. } => "checkpoint".to_owned(),
+                            Transition::End { status, .. } => format!("end {status:?}").to_lowercase(),
+                            Transition::Later { .. } => "later".to_owned(),
+                            Transition::Close { status, .. } => format!("close {status:?}").to_lowercase(),
                         };
                         self.log.push(line);
                     }
-                    self.entries.extend(entries);
+                    self.transitions.extend(transitions);
                     Event::Committed
                 }
                 Step::Enter => {
@@ -204,8 +204,8 @@ impl World {
     }
 
     fn end(&self) -> (AttemptStatus, Option<ErrorCode>, Option<String>) {
-        let end = self.entries.iter().rev().find_map(|e| match e {
-            Entry::End { status, failed, cost, .. } => {
+        let end = self.transitions.iter().rev().find_map(|e| match e {
+            Transition::End { status, failed, cost, .. } => {
                 let code = failed.as_ref().map(|f| f.failure.code());
                 Some((*status, code, cost.amount.map(|a| a.normalize().to_string())))
             }
@@ -235,7 +235,7 @@ fn the_intent_is_durable_before_the_send_and_the_remote_id_before_the_first_poll
         ]
     );
     assert_eq!(world.end(), (AttemptStatus::Succeeded, None, Some("0.04".into())));
-    let Some(Entry::Close { pictures, .. }) = world.entries.last() else { panic!() };
+    let Some(Transition::Close { pictures, .. }) = world.transitions.last() else { panic!() };
     assert_eq!(pictures[0].facts.as_ref().unwrap().content_type, "image/png");
 }
 
@@ -269,7 +269,9 @@ fn a_worker_that_must_end_says_that_it_did_not_send() {
     world.from(Event::Halted, "never");
     assert_eq!(world.log, ["begin", "end failed", "later"]);
     assert_eq!(world.end(), (AttemptStatus::Failed, Some(ErrorCode::Overloaded), Some("0".into())));
-    let Some(Entry::Later { after: Duration::ZERO, progress, .. }) = world.entries.last() else { panic!() };
+    let Some(Transition::Later { after: Duration::ZERO, progress, .. }) = world.transitions.last() else {
+        panic!()
+    };
     assert_eq!(progress.outages["bfl:m"].tries, 3, "it is no try of the provider's");
 }
 
@@ -280,7 +282,7 @@ fn a_call_that_was_canceled_before_it_left_is_free_and_known_not_to_have_left() 
     world.from(Event::Withdrawn, "never");
     assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "end canceled", "close canceled"]);
     assert_eq!(world.end(), (AttemptStatus::Canceled, Some(ErrorCode::Canceled), Some("0".into())));
-    assert!(matches!(world.entries[1], Entry::End { unsent: true, .. }));
+    assert!(matches!(world.transitions[1], Transition::End { unsent: true, .. }));
 }
 
 /// Everything but the pauses.
@@ -342,7 +344,7 @@ fn what_was_provably_not_started_goes_back_to_the_queue_and_gives_up_in_the_end(
         let mut last = World::of(run, vec![answer]);
         last.go();
         assert_eq!(last.log.last().unwrap(), "close failed");
-        let Some(Entry::Begin { number, .. }) = last.entries.first() else { panic!() };
+        let Some(Transition::Begin { number, .. }) = last.transitions.first() else { panic!() };
         assert_eq!(*number, 4);
     }
 }
@@ -406,7 +408,7 @@ fn a_picture_that_cannot_be_fetched_is_delivered_with_a_warning() {
     let mut world = World::new("bfl", vec![accepted(), ready(), lost(), lost(), lost(), lost()]);
     world.go();
     assert_eq!(world.end().0, AttemptStatus::Succeeded);
-    let Some(Entry::End { warnings, .. }) = world.entries.iter().rev().nth(1) else { panic!() };
+    let Some(Transition::End { warnings, .. }) = world.transitions.iter().rev().nth(1) else { panic!() };
     assert_eq!(warnings.last().unwrap().code, "unverified");
 }
 
@@ -419,13 +421,13 @@ fn the_address_of_a_paid_picture_is_delivered_when_what_is_there_cannot_be_read(
         world.go();
         assert_eq!(world.log.iter().filter(|line| line.starts_with("get /x.png")).count(), 4);
         assert_eq!(world.end(), (AttemptStatus::Succeeded, None, Some("0.04".into())));
-        let Some(Entry::Close { pictures, .. }) = world.entries.last() else { panic!() };
+        let Some(Transition::Close { pictures, .. }) = world.transitions.last() else { panic!() };
         assert_eq!(
             (pictures[0].url.as_deref(), &pictures[0].facts),
             (Some("http://cdn:2/x.png?sig=s"), &None)
         );
-        let warned = world.entries.iter().any(|entry| match entry {
-            Entry::End { warnings, .. } => warnings.iter().any(|w| w.code == "unverified"),
+        let warned = world.transitions.iter().any(|transition| match transition {
+            Transition::End { warnings, .. } => warnings.iter().any(|w| w.code == "unverified"),
             _ => false,
         });
         assert!(warned);
@@ -437,7 +439,7 @@ fn a_half_picture_is_fetched_again() {
     let half = png()[..60].to_vec();
     let mut world = World::new("bfl", vec![accepted(), ready(), bytes(half), bytes(png())]);
     world.go();
-    let Some(Entry::Close { pictures, .. }) = world.entries.last() else { panic!() };
+    let Some(Transition::Close { pictures, .. }) = world.transitions.last() else { panic!() };
     assert_eq!(pictures[0].facts.as_ref().unwrap().pixels(), Some(64 * 64));
 }
 
@@ -450,7 +452,7 @@ fn a_picture_that_has_moved_is_fetched_from_there_and_nowhere_else() {
     world.go();
     let fetched: Vec<_> = world.log.iter().filter(|line| line.contains(".png")).collect();
     assert_eq!(fetched, ["get /x.png", "get /y.png"]);
-    let Some(Entry::Close { pictures, .. }) = world.entries.last() else { panic!() };
+    let Some(Transition::Close { pictures, .. }) = world.transitions.last() else { panic!() };
     assert_eq!(pictures[0].url.as_deref(), Some("http://cdn:2/x.png?sig=s"));
     let forbidden = || Err(TransportError::Forbidden("10.0.0.1 is not public".into()));
     for answers in
@@ -459,7 +461,7 @@ fn a_picture_that_has_moved_is_fetched_from_there_and_nowhere_else() {
         let mut world = World::new("bfl", [vec![accepted(), ready()], answers].concat());
         world.go();
         assert_eq!(world.end(), (AttemptStatus::Failed, Some(ErrorCode::ProviderError), None));
-        let Some(Entry::Close { status, pictures, .. }) = world.entries.last() else { panic!() };
+        let Some(Transition::Close { status, pictures, .. }) = world.transitions.last() else { panic!() };
         assert_eq!((*status, pictures.len()), (JobStatus::NeedsReview, 0));
     }
     let mut world = World::new("bfl", [vec![accepted(), ready()], vec![moved("/x.png"); 30]].concat());
@@ -552,7 +554,7 @@ fn a_reference_that_the_candidate_does_not_use_is_not_fetched() {
     let mut world = World::of(Run::new(with_reference.clone(), plan("bfl"), 0).unwrap(), vec![accepted()]);
     world.from(Event::Start, "checkpoint");
     assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "checkpoint"]);
-    let Some(Entry::Begin { warnings, .. }) = world.entries.first() else { panic!() };
+    let Some(Transition::Begin { warnings, .. }) = world.transitions.first() else { panic!() };
     assert!(warnings.iter().any(|w| w.code == "reference_ignored"), "{warnings:?}");
     // Where it is used it must be there.
     let flux = crate::catalogue::shipped().candidate("bfl", "flux-2-pro").unwrap();

@@ -49,8 +49,8 @@ fn seconds_that_only_the_poll_names_are_priced() {
 
 /// The estimate of the last intent to send.
 fn estimate(world: &World) -> Option<String> {
-    let found = world.entries.iter().rev().find_map(|e| match e {
-        Entry::Begin { estimated_cost, .. } => Some(estimated_cost.map(|c| c.normalize().to_string())),
+    let found = world.transitions.iter().rev().find_map(|e| match e {
+        Transition::Begin { estimated_cost, .. } => Some(estimated_cost.map(|c| c.normalize().to_string())),
         _ => None,
     });
     found.unwrap()
@@ -58,8 +58,8 @@ fn estimate(world: &World) -> Option<String> {
 
 /// What the last end kept for the price table.
 fn usage(world: &World) -> Option<Usage> {
-    let found = world.entries.iter().rev().find_map(|e| match e {
-        Entry::End { usage, .. } => Some(usage.clone()),
+    let found = world.transitions.iter().rev().find_map(|e| match e {
+        Transition::End { usage, .. } => Some(usage.clone()),
         _ => None,
     });
     found.unwrap()
@@ -175,8 +175,8 @@ fn a_bill_is_in_the_currency_of_its_price() {
     ];
     let mut world = World::of(alone(fal), answers);
     world.go();
-    let end = world.entries.iter().find_map(|e| match e {
-        Entry::End { cost, .. } => Some(serde_json::to_value(cost).unwrap()),
+    let end = world.transitions.iter().find_map(|e| match e {
+        Transition::End { cost, .. } => Some(serde_json::to_value(cost).unwrap()),
         _ => None,
     });
     assert_eq!(end.unwrap(), json!({"amount": "0.035", "currency": "EUR", "source": "priced"}));
@@ -207,7 +207,9 @@ fn a_call_that_the_budget_does_not_allow_goes_to_a_cheaper_candidate() {
     world.go();
     assert_eq!(world.log[..4], ["enter bfl:m", "unaffordable", "enter other:n", "begin"]);
     assert_eq!(world.log.last().unwrap(), "close succeeded");
-    let Some(Entry::Begin { number, progress, warnings, .. }) = world.entries.first() else { panic!() };
+    let Some(Transition::Begin { number, progress, warnings, .. }) = world.transitions.first() else {
+        panic!()
+    };
     assert_eq!((*number, progress.failed.as_slice()), (1, &["bfl:m".to_string()][..]));
     assert!(progress.outages.is_empty(), "it is given up: {progress:?}");
     assert_eq!(warnings.len(), 1, "each warning once: {warnings:?}");
@@ -223,10 +225,10 @@ fn what_no_candidate_can_do_within_the_budget_waits_for_a_person() {
         world.log,
         ["enter bfl:m", "unaffordable", "enter other:n", "unaffordable", "close needsreview"]
     );
-    let Some(Entry::Close { failed: Some(failed), .. }) = world.entries.last() else { panic!() };
+    let Some(Transition::Close { failed: Some(failed), .. }) = world.transitions.last() else { panic!() };
     assert_eq!(failed.failure.code().as_str(), "budget_exceeded");
     assert!(failed.message.contains("other:n, which is expected to cost 0.04 USD"), "{}", failed.message);
-    assert_eq!(world.entries.len(), 1, "no attempt was written down");
+    assert_eq!(world.transitions.len(), 1, "no attempt was written down");
 }
 
 #[test]
@@ -243,7 +245,7 @@ fn one_that_was_passed_over_is_waited_for_when_the_other_cannot_be_paid() {
 fn a_refused_job_whose_other_model_cannot_be_paid_waits_for_a_person() {
     let refused = Progress {
         refused: vec!["bfl:m".into()],
-        rung: 2,
+        step: 2,
         chosen: Some("other:n".into()),
         ..Progress::default()
     };
@@ -264,7 +266,7 @@ fn a_budget_that_a_session_holds_is_asked_again_and_nothing_is_counted() {
         world.budget = [Event::Busy].into();
         world.go();
         assert_eq!(world.log, ["busy", "later"]);
-        let Some(Entry::Later { after, progress, .. }) = world.entries.last() else { panic!() };
+        let Some(Transition::Later { after, progress, .. }) = world.transitions.last() else { panic!() };
         assert_eq!(*progress, before);
         assert!((150..=450).contains(&after.as_millis()), "{after:?}");
         pauses.push(*after);
@@ -304,8 +306,8 @@ fn pictures_are_made_fit_again_for_the_candidate_that_takes_over() {
 /// What the last end was booked at: the amount, and a figure that was not believed.
 fn booked(world: &World) -> (Option<String>, Option<String>, crate::cost::CostSource) {
     let text = |d: Option<Decimal>| d.map(|d| d.normalize().to_string());
-    let found = world.entries.iter().rev().find_map(|e| match e {
-        Entry::End { cost, .. } => Some((text(cost.amount), text(cost.claimed), cost.source)),
+    let found = world.transitions.iter().rev().find_map(|e| match e {
+        Transition::End { cost, .. } => Some((text(cost.amount), text(cost.claimed), cost.source)),
         _ => None,
     });
     found.unwrap()
@@ -330,8 +332,8 @@ fn a_figure_beyond_belief_is_unknown_and_its_picture_is_delivered() {
         let (amount, claimed, source) = booked(&world);
         assert_eq!((amount.as_deref(), claimed.as_deref(), source), cost, "{credits}");
         // It is not believed from the first word on.
-        let checkpoint = world.entries.iter().find_map(|e| match e {
-            Entry::Checkpoint { cost, .. } => Some(cost.clone().unwrap()),
+        let checkpoint = world.transitions.iter().find_map(|e| match e {
+            Transition::Checkpoint { cost, .. } => Some(cost.clone().unwrap()),
             _ => None,
         });
         assert_eq!(checkpoint.unwrap().source, source, "{credits}");

@@ -133,8 +133,8 @@ impl Outage {
                     };
                     return self.later(job, 50, Event::Answer(answer));
                 }
-                Step::Commit(entries) => {
-                    self.committed(job, &candidate, &entries);
+                Step::Commit(transitions) => {
+                    self.committed(job, &candidate, &transitions);
                     event = Event::Committed;
                 }
                 other => panic!("{other:?}"),
@@ -142,26 +142,26 @@ impl Outage {
         }
     }
 
-    /// What is learnt from entries, and what the queue has of them.
-    fn committed(&mut self, job: usize, candidate: &Candidate, entries: &[Entry]) {
+    /// What is learnt from transitions, and what the queue has of them.
+    fn committed(&mut self, job: usize, candidate: &Candidate, transitions: &[Transition]) {
         let (provider, model) = (&candidate.provider, &candidate.model);
-        for entry in entries {
-            match entry {
-                Entry::Begin { number, .. } => drop(self.attempts.insert(job, *number)),
-                Entry::Checkpoint { .. } => self.health.accepted(provider, model, self.now),
-                Entry::End { failed, joins, .. } => {
+        for transition in transitions {
+            match transition {
+                Transition::Begin { number, .. } => drop(self.attempts.insert(job, *number)),
+                Transition::Checkpoint { .. } => self.health.accepted(provider, model, self.now),
+                Transition::End { failed, joins, .. } => {
                     let failure = failed.as_ref().map(|failed| &failed.failure);
                     self.health.observe(provider, model, failure, 5, self.now);
                     joins.map(|number| self.attempts.insert(job, number));
                 }
-                Entry::Later { after, progress, .. } => {
+                Transition::Later { after, progress, .. } => {
                     let number = self.attempts.get(&job).copied().unwrap_or(0);
                     self.queued.insert(job, (progress.clone(), number));
                     self.events.insert((self.now + after.as_millis() as i64, Next::Claim, job));
                     self.put_offs += 1;
                 }
-                Entry::Close { status, .. } => {
-                    assert_eq!(*status, JobStatus::Succeeded, "job {job}: {entries:?}");
+                Transition::Close { status, .. } => {
+                    assert_eq!(*status, JobStatus::Succeeded, "job {job}: {transitions:?}");
                     self.done.push((self.now, job));
                 }
             }

@@ -20,15 +20,16 @@ fn fine(run: Run) -> World {
 }
 
 fn put_off(world: &World) -> (Progress, Vec<Picture>) {
-    let Some(Entry::Later { after: Duration::ZERO, progress, pictures }) = world.entries.last() else {
+    let Some(Transition::Later { after: Duration::ZERO, progress, pictures }) = world.transitions.last()
+    else {
         panic!("{:?}", world.log)
     };
     (progress.clone(), pictures.clone())
 }
 
 fn begun(world: &World) -> (i64, Option<String>, Option<String>) {
-    let found = world.entries.iter().find_map(|e| match e {
-        Entry::Begin { seed, estimated_cost, estimated_rest, .. } => {
+    let found = world.transitions.iter().find_map(|e| match e {
+        Transition::Begin { seed, estimated_cost, estimated_rest, .. } => {
             let text = |d: &Option<Decimal>| d.map(|d| d.normalize().to_string());
             Some((*seed, text(estimated_cost), text(estimated_rest)))
         }
@@ -57,7 +58,8 @@ fn more_than_one_call_makes_are_several_calls_with_a_seed_each() {
     let mut last = fine(life(&progress, 2, candidate("bfl"), 3));
     last.go();
     assert_eq!(begun(&last), (9, Some("0.04".into()), Some("0".into())));
-    let Some(Entry::Close { status: JobStatus::Succeeded, pictures, .. }) = last.entries.last() else {
+    let Some(Transition::Close { status: JobStatus::Succeeded, pictures, .. }) = last.transitions.last()
+    else {
         panic!("{:?}", last.log)
     };
     positions.extend(pictures.iter().map(|p| p.position));
@@ -106,7 +108,8 @@ fn what_was_accepted_of_one_call_is_followed_as_that_call() {
     let mut world = World::of(run, vec![ready(), bytes(png())]);
     world.go();
     assert!(world.log.iter().all(|line| !line.starts_with("post")), "{:?}", world.log);
-    let Some(Entry::Close { status: JobStatus::Succeeded, pictures, .. }) = world.entries.last() else {
+    let Some(Transition::Close { status: JobStatus::Succeeded, pictures, .. }) = world.transitions.last()
+    else {
         panic!("{:?}", world.log)
     };
     assert_eq!(pictures[0].position, 3);
@@ -139,9 +142,9 @@ fn a_server_of_ones_own_that_knows_no_number_is_asked_again_for_the_rest() {
     let (progress, pictures) = put_off(&world);
     assert_eq!((pictures[0].position, progress.asked, progress.delivered), (1, 1, 1));
     let told = |world: &World| {
-        world.entries.iter().any(|e| matches!(e, Entry::End { warnings, .. } if warnings.iter().any(|w| w.code == "fewer_pictures")))
+        world.transitions.iter().any(|e| matches!(e, Transition::End { warnings, .. } if warnings.iter().any(|w| w.code == "fewer_pictures")))
     };
-    assert!(!told(&world), "{:?}", world.entries);
+    assert!(!told(&world), "{:?}", world.transitions);
     let mut world = World::of(life(&progress, 1, own, 2), one());
     world.go();
     assert_eq!((begun(&world).0, world.log.last().unwrap().as_str()), (8, "close succeeded"));

@@ -11,7 +11,11 @@ pub(super) fn two(progress: Progress, answers: Vec<Result<HttpResponse, Transpor
     other.stands_in = true;
     let plan = Plan {
         route: vec![candidate("bfl"), other],
-        ladder: vec![Rung::Rewrite, Rung::SwitchModel { candidates: None }, Rung::Review],
+        ladder: vec![
+            RefusalStep::Rewrite,
+            RefusalStep::SwitchModel { candidates: None },
+            RefusalStep::Review,
+        ],
         max_refusals: 3,
         progress,
         ceiling: None,
@@ -23,8 +27,8 @@ pub(super) fn two(progress: Progress, answers: Vec<Result<HttpResponse, Transpor
 
 /// The progress that was last made durable.
 pub(super) fn progress(world: &World) -> Progress {
-    let found = world.entries.iter().rev().find_map(|e| match e {
-        Entry::Later { progress, .. } | Entry::Begin { progress, .. } => Some(progress.clone()),
+    let found = world.transitions.iter().rev().find_map(|e| match e {
+        Transition::Later { progress, .. } | Transition::Begin { progress, .. } => Some(progress.clone()),
         _ => None,
     });
     found.unwrap()
@@ -59,12 +63,12 @@ fn a_refused_job_is_rewritten_then_switched_then_given_to_a_person() {
     let mut world = two(progress(&world), answers());
     world.go();
     assert_eq!(world.log[..3], ["rewrite for bfl:m", "enter bfl:m", "begin"]);
-    let Some(Entry::Begin { prompt, seed, .. }) = world.entries.first() else { panic!() };
+    let Some(Transition::Begin { prompt, seed, .. }) = world.transitions.first() else { panic!() };
     assert_eq!((prompt.as_str(), *seed), ("a small animal", 7));
     let mut world = two(progress(&world), answers());
     world.go();
     assert_eq!(world.log[..2], ["enter other:n", "begin"]);
-    let Some(Entry::Begin { prompt, seed, .. }) = world.entries.first() else { panic!() };
+    let Some(Transition::Begin { prompt, seed, .. }) = world.transitions.first() else { panic!() };
     assert_eq!((prompt.as_str(), *seed), ("a small animal", 7));
     assert_eq!(world.log.last().unwrap(), "close needsreview");
 }
@@ -74,7 +78,11 @@ fn nothing_is_paid_for_a_prompt_that_would_be_refused_again() {
     // No rule softens it and no other model is there: the person is asked after one call.
     let refused = Progress { refused: vec!["bfl:m".into()], climbing: true, ..Progress::default() };
     let plan = Plan {
-        ladder: vec![Rung::Rewrite, Rung::SwitchModel { candidates: None }, Rung::Review],
+        ladder: vec![
+            RefusalStep::Rewrite,
+            RefusalStep::SwitchModel { candidates: None },
+            RefusalStep::Review,
+        ],
         progress: refused,
         ..plan("bfl")
     };
@@ -109,15 +117,19 @@ fn refused_words_stay_where_they_were_refused() {
     (other.provider, other.model) = ("other".into(), "n".into());
     let refused = Progress {
         refused: vec!["bfl:m".into()],
-        rung: 1,
+        step: 1,
         chosen: Some("other:n".into()),
         ..Progress::default()
     };
     let plan = Plan {
         route: vec![candidate("bfl"), elsewhere, other],
-        ladder: vec![Rung::Rewrite, Rung::SwitchModel { candidates: None }, Rung::Review],
+        ladder: vec![
+            RefusalStep::Rewrite,
+            RefusalStep::SwitchModel { candidates: None },
+            RefusalStep::Review,
+        ],
         max_refusals: 3,
-        progress: Progress { rung: 2, ..refused },
+        progress: Progress { step: 2, ..refused },
         ceiling: None,
     };
     let mut world = World::of(Run::new(job(), plan, 1).unwrap(), vec![json_answer(401, json!({}))]);
@@ -146,12 +158,12 @@ fn with_another_candidate_left_two_tries_are_enough_whatever_the_provider_says()
         world.go();
         // The second one is counted in the attempt of the first.
         assert!(
-            matches!(world.entries[1], Entry::End { number: 2, joins: Some(1), .. }),
+            matches!(world.transitions[1], Transition::End { number: 2, joins: Some(1), .. }),
             "{:?}",
-            world.entries
+            world.transitions
         );
         assert_eq!(progress(&world), Progress { failed: vec!["bfl:m".into()], ..Progress::default() });
-        let Some(Entry::Later { after, .. }) = world.entries.last() else { panic!() };
+        let Some(Transition::Later { after, .. }) = world.transitions.last() else { panic!() };
         assert!(after.is_zero());
     }
 }
@@ -161,8 +173,8 @@ fn a_short_pause_is_waited_for_once_where_another_candidate_is_left() {
     let mut world = two(Progress::default(), vec![]);
     world.from(Event::Start, "enter");
     let shut = || Event::Shut { after: Duration::from_secs(2), code: ErrorCode::RateLimited };
-    let Step::Commit(entries) = world.run.on(shut(), 0) else { panic!() };
-    let [Entry::Later { after, progress, .. }] = &entries[..] else { panic!("{entries:?}") };
+    let Step::Commit(transitions) = world.run.on(shut(), 0) else { panic!() };
+    let [Transition::Later { after, progress, .. }] = &transitions[..] else { panic!("{transitions:?}") };
     assert_eq!((after.as_secs(), progress.waits), (2, 1));
     let mut world = two(progress.clone(), vec![]);
     world.from(Event::Start, "enter");
@@ -182,8 +194,8 @@ fn where_no_candidate_is_well_the_first_that_will_be_is_waited_for() {
     assert_eq!(world.run.on(shut(50, ErrorCode::RateLimited), 0), Step::Enter);
     assert_eq!((world.run.candidate().name().as_str(), world.run.standing()), ("bfl:m", (0, true)));
     assert_eq!(world.run.on(shut(9, ErrorCode::Overloaded), 0), Step::Enter);
-    let Step::Commit(entries) = world.run.on(shut(4, ErrorCode::RateLimited), 0) else { panic!() };
-    let [Entry::Later { after, progress, .. }] = &entries[..] else { panic!("{entries:?}") };
+    let Step::Commit(transitions) = world.run.on(shut(4, ErrorCode::RateLimited), 0) else { panic!() };
+    let [Transition::Later { after, progress, .. }] = &transitions[..] else { panic!("{transitions:?}") };
     assert_eq!((after.as_secs(), progress), (4, &Progress::default()));
 
     // One whose account is empty is not asked again, and does not end a job that another one may still do.
@@ -192,8 +204,11 @@ fn where_no_candidate_is_well_the_first_that_will_be_is_waited_for() {
     assert_eq!(world.run.on(shut(8, ErrorCode::Overloaded), 0), Step::Enter);
     assert_eq!(world.run.on(shut(300, ErrorCode::InsufficientCredits), 0), Step::Enter);
     assert_eq!(world.run.candidate().name(), "bfl:m");
-    let Step::Commit(entries) = world.run.on(shut(8, ErrorCode::Overloaded), 0) else { panic!() };
-    assert!(matches!(&entries[..], [Entry::Later { after, .. }] if after.as_secs() == 8), "{entries:?}");
+    let Step::Commit(transitions) = world.run.on(shut(8, ErrorCode::Overloaded), 0) else { panic!() };
+    assert!(
+        matches!(&transitions[..], [Transition::Later { after, .. }] if after.as_secs() == 8),
+        "{transitions:?}"
+    );
 }
 
 #[test]
@@ -203,18 +218,18 @@ fn a_job_that_waits_comes_back_at_its_deadline_and_ends() {
     let mut world = World::of(waiting(), vec![json_answer(429, json!({}))]);
     world.now = 3_800;
     world.go();
-    let Some(Entry::Later { after, .. }) = world.entries.last() else { panic!() };
+    let Some(Transition::Later { after, .. }) = world.transitions.last() else { panic!() };
     assert_eq!(after.as_millis(), 150, "and not after half a second");
     let mut shut = World::of(waiting(), vec![]);
     shut.unwell = vec!["bfl:m".into()];
     shut.go();
-    let Some(Entry::Later { after, .. }) = shut.entries.last() else { panic!() };
+    let Some(Transition::Later { after, .. }) = shut.transitions.last() else { panic!() };
     assert_eq!(after.as_millis(), 3_000);
     // While it waits in line, the line ends for it.
     let mut run = waiting();
     assert_eq!(run.on(Event::Start, 0), Step::Enter);
-    let Step::Commit(entries) = run.on(Event::Elapsed, 4_000) else { panic!() };
-    let [Entry::Close { status: JobStatus::Failed, failed: Some(failed), .. }] = &entries[..] else {
+    let Step::Commit(transitions) = run.on(Event::Elapsed, 4_000) else { panic!() };
+    let [Transition::Close { status: JobStatus::Failed, failed: Some(failed), .. }] = &transitions[..] else {
         panic!()
     };
     assert_eq!(failed.failure, Failure::DeadlineExceeded);
@@ -231,11 +246,11 @@ fn a_job_waits_for_its_only_provider_as_long_as_it_may_and_is_one_attempt() {
         world.now = now;
         world.go();
         calls += 1;
-        let Some(Entry::End { number: ended, joins, .. }) = world.entries.get(1) else { panic!() };
+        let Some(Transition::End { number: ended, joins, .. }) = world.transitions.get(1) else { panic!() };
         assert_eq!((*ended, *joins), if calls == 1 { (1, None) } else { (2, Some(1)) });
         number = 1;
-        match world.entries.last() {
-            Some(Entry::Later { after, progress, .. }) => {
+        match world.transitions.last() {
+            Some(Transition::Later { after, progress, .. }) => {
                 assert!(*after <= Duration::from_secs(18), "{after:?}");
                 now = world.now + after.as_millis() as i64;
                 state = progress.clone();

@@ -1,4 +1,4 @@
-//! What is made durable, and in which order: the entries of a job's journal. Together are committed a begin, or a checkpoint, or
+//! What is made durable, and in which order: the transitions of a job. Together are committed a begin, or a checkpoint, or
 //! (where an attempt is under way) its end and what becomes of the job.
 
 use std::time::Duration;
@@ -104,7 +104,7 @@ pub struct Stored {
 
 /// One durable fact about a job. Entries of one commit are written in order, all or none.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Entry {
+pub enum Transition {
     /// A request is about to be sent. Committed before it is.
     Begin {
         /// The attempt's number within its job, from 1.
@@ -187,14 +187,14 @@ pub enum Entry {
     },
 }
 
-impl Entry {
+impl Transition {
     /// Takes keys out of every text that came from outside, or may hold a part of one. Each field is named here, so that none
     /// is forgotten.
     pub fn redact(&mut self, redactor: &Redactor) {
         let whole = &mut |text: &mut String| redactor.clean(text);
         let excerpt = &mut |text: &mut String| redactor.clean_excerpt(text);
         match self {
-            Entry::Begin {
+            Transition::Begin {
                 number: _,
                 provider: _,
                 model: _,
@@ -210,14 +210,14 @@ impl Entry {
                 warnings.iter_mut().for_each(|warning| excerpt(&mut warning.message));
                 texts_of_progress(progress, whole);
             }
-            Entry::Checkpoint { number: _, remote, cost: _, http_status: _ } => {
+            Transition::Checkpoint { number: _, remote, cost: _, http_status: _ } => {
                 let Remote { id, poll_url, result_url, cancel_url } = remote;
                 [Some(id), Some(poll_url), result_url.as_mut(), cancel_url.as_mut()]
                     .into_iter()
                     .flatten()
                     .for_each(whole);
             }
-            Entry::End {
+            Transition::End {
                 number: _,
                 status: _,
                 failed,
@@ -235,11 +235,11 @@ impl Entry {
                 usage.iter_mut().filter_map(|usage| usage.quality.as_mut()).for_each(whole);
                 warnings.iter_mut().for_each(|warning| excerpt(&mut warning.message));
             }
-            Entry::Later { after: _, progress, pictures } => {
+            Transition::Later { after: _, progress, pictures } => {
                 texts_of_progress(progress, whole);
                 texts_of_pictures(pictures, whole);
             }
-            Entry::Close { status: _, failed, pictures } => {
+            Transition::Close { status: _, failed, pictures } => {
                 failed.iter_mut().for_each(|failed| excerpt(&mut failed.message));
                 texts_of_pictures(pictures, whole);
             }
@@ -282,7 +282,7 @@ fn texts_of_progress(progress: &mut Progress, each: &mut dyn FnMut(&mut String))
         refused,
         reworded: _,
         climbing: _,
-        rung: _,
+        step: _,
         prompt,
         chosen,
     } = progress;
