@@ -25,6 +25,8 @@ test: setup unit inside install ## run all tests, installing the extension first
 .PHONY: unit
 unit: ## run the tests that need no server
 	cargo test -p image_gen_engine --all-features -p image_gen_simulator -p image_gen_tools
+	@# By itself: what it asks of shared libraries is no feature of the others.
+	cargo test -p image_gen_companion
 
 .PHONY: inside
 inside: setup ## run the tests inside a back end; a build with them is installed, which make install replaces
@@ -33,6 +35,10 @@ inside: setup ## run the tests inside a back end; a build with them is installed
 .PHONY: mcp
 mcp: ## call the four tools through an MCP server from npm (URL=postgresql://user@host/database, with the extension)
 	scripts/mcp "$(URL)"
+
+.PHONY: agents
+agents: setup install ## launch four shots through image-gen mcp by two published clients (PyPI, npm), over a pipe and HTTP; the books agree
+	@scripts/agents
 
 .PHONY: webhooks
 webhooks: setup install ## send webhooks to a receiver in Python that verifies them with the published library (PyPI)

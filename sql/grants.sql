@@ -69,6 +69,12 @@ GRANT EXECUTE ON FUNCTION
 
 GRANT SELECT ON image_gen.reuses, image_gen.styles, image_gen.characters, image_gen.character_sheets TO image_gen_user, image_gen_admin;
 
+-- The companion: whom it lets in, and what an agent is asked before it spends.
+GRANT EXECUTE ON FUNCTION image_gen.spending_consent(text, jsonb), image_gen.spending_consent(text) TO image_gen_user, image_gen_reviewer, image_gen_admin;
+GRANT EXECUTE ON FUNCTION image_gen.token_identity TO image_gen_user, image_gen_reviewer, image_gen_admin;
+GRANT EXECUTE ON FUNCTION image_gen.create_token, image_gen.revoke_token TO image_gen_admin;
+GRANT SELECT (id, role, scopes, note, created_by, created_at, expires_at, revoked_at) ON image_gen.access_tokens TO image_gen_admin;
+
 -- Attached tables. Triggers need no right to fire; to make one needs it.
 GRANT SELECT ON image_gen.attachment_definitions, image_gen.attachment_entries, image_gen.attachments, image_gen.attachment_rows TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
@@ -142,6 +148,7 @@ ALTER TABLE image_gen_internal.spending_archive ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen_internal.spending_days ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen_internal.spending_totals ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.reuses ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.access_tokens ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.styles ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.characters ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.character_sheets ENABLE ROW LEVEL SECURITY;
@@ -183,6 +190,7 @@ CREATE POLICY reviewed ON image_gen.reviews FOR SELECT TO image_gen_reviewer
 CREATE POLICY own ON image_gen_internal.copy_queue FOR SELECT TO image_gen_user
   USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.id = asset_id AND a.owner = image_gen_internal.current_role_oid()));
 CREATE POLICY own ON image_gen.stored_images FOR SELECT TO image_gen_user USING (owner = image_gen_internal.current_role_oid());
+CREATE POLICY every ON image_gen.access_tokens FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.stored_images FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen_internal.copy_queue FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY worker ON image_gen_internal.copy_queue TO image_gen_worker USING (true) WITH CHECK (true);

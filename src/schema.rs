@@ -172,4 +172,6 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/api/attachments.sql", name = "api_attachments", requires = ["queue_attachments"]);
 extension_sql_file!("../sql/api/stores.sql", name = "api_stores", requires = ["api_attachments"]);
+extension_sql_file!("../sql/schema/tokens.sql", name = "schema_tokens", requires = ["api_stores"]);
+extension_sql_file!("../sql/api/agents.sql", name = "api_agents", requires = ["schema_tokens"]);
 extension_sql_file!("../sql/grants.sql", name = "grants", finalize);

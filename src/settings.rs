@@ -77,6 +77,8 @@ pub static MAX_REFUSALS: GucSetting<i32> = GucSetting::<i32>::new(3);
 pub static BREAKER_FAILURES: GucSetting<i32> = GucSetting::<i32>::new(5);
 pub static OUTAGE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(3600);
 /// Read by SQL alone.
+static MCP_CONFIRM_ABOVE: GucSetting<f64> = GucSetting::<f64>::new(0.25);
+/// Read by SQL alone.
 static EMBEDDING_FUNCTION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static PROMPT_REWRITER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static BALANCE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(600);
@@ -446,6 +448,16 @@ pub fn define() {
         c"What must be available, in USD, before a batch is queued.",
         c"Where a budget applies, however small the batch is.",
         &MIN_HEADROOM,
+        0.0,
+        1_000_000.0,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_float_guc(
+        c"image_gen.mcp_confirm_above",
+        c"The estimate, in USD, above which an agent's call asks a person before it is made.",
+        c"What the companion's MCP server does (spending_consent()); a call of unknown price always asks. 0 asks for all that cost anything.",
+        &MCP_CONFIRM_ABOVE,
         0.0,
         1_000_000.0,
         GucContext::Suset,

@@ -2,6 +2,25 @@
 -- After a wanted change: UPDATE_EXPECT=1 cargo test -p image_gen_tests --test sql
 \set ECHO none
 
+TABLE image_gen.access_tokens (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  token_hash bytea NOT NULL,
+  role regrole NOT NULL,
+  scopes text[] NOT NULL,
+  note text,
+  created_by name NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  expires_at timestamp with time zone NOT NULL,
+  revoked_at timestamp with time zone
+)
+  access_tokens_note_check CHECK ((length(note) <= 1000))
+  access_tokens_pkey PRIMARY KEY (id)
+  access_tokens_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ '{read,spend,review}'::text[])))
+  access_tokens_token_hash_check CHECK ((octet_length(token_hash) = 32))
+  access_tokens_token_hash_key UNIQUE (token_hash)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+
 TABLE image_gen.attachment_definitions (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   relation regclass NOT NULL,
@@ -1108,6 +1127,7 @@ FUNCTION image_gen.contact_sheet(campaign text DEFAULT NULL::text, batch text DE
 FUNCTION image_gen.copy_assets(at_most bigint DEFAULT NULL::bigint) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.cost_report(from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone, dimensions text[] DEFAULT '{}'::text[], restated boolean DEFAULT false, designer_rate numeric DEFAULT NULL::numeric, designer_minutes numeric DEFAULT 22.5) RETURNS TABLE(dimension jsonb, currency text, jobs bigint, images bigint, calls bigint, billed numeric, known_cost numeric, unknown_costs bigint, refusals bigint, retries bigint, wasted numeric, restated_cost numeric, designer_rate_per_hour numeric, designer_minutes_per_image numeric, designer_cost numeric, saved numeric) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET work_mem=64MB SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.create_character(name text, description text, reference_image text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint) RETURNS image_gen.characters VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.create_token(role text, scopes text[] DEFAULT '{read,spend}'::text[], valid_for interval DEFAULT '@ 90 days'::interval, note text DEFAULT NULL::text, OUT id bigint, OUT token text, OUT expires_at timestamp with time zone) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean, period text, since timestamp with time zone, until timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen.detach(attachment bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1150,6 +1170,7 @@ FUNCTION image_gen.resolve_review(id text, action text, prompt text DEFAULT NULL
 FUNCTION image_gen.resume(note text DEFAULT NULL::text) RETURNS TABLE(requeued integer, followed integer, ended integer) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.retry_callbacks(hook bigint DEFAULT NULL::bigint) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.revoke_campaign(campaign text, role text DEFAULT NULL::text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.revoke_token(id bigint) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.rewrite_prompt(prompt text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.set_budget(scope text, key text, amount numeric, period text DEFAULT 'total'::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT 'UTC'::text, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.set_disclosure(assets bigint[], disclosure text) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1160,12 +1181,15 @@ FUNCTION image_gen.settle_batch(batch text, timeout interval DEFAULT '@ 5 mins':
 FUNCTION image_gen.settle_cost(job_id text, number integer, billed_cost numeric, note text DEFAULT NULL::text, force boolean DEFAULT false) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.sheet_report(sheet text) RETURNS TABLE(stage text, shot text, id text, status text, error_code text, asset_id bigint, url text, model text, seed bigint, billed_cost numeric, consistency_mode text, measured_by text, distance numeric, note text) VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.similar_assets(asset bigint, within integer DEFAULT 10, campaign text DEFAULT NULL::text) RETURNS TABLE(asset_id bigint, distance integer, job_id text, of_campaign text, shot text, prompt text, url text) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.spending_consent(id text, OUT estimated_cost numeric, OUT currency text, OUT needs_confirmation boolean, OUT within_budget boolean) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.spending_consent(operation text, arguments jsonb, OUT estimated_cost numeric, OUT currency text, OUT needs_confirmation boolean, OUT within_budget boolean) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.status(id text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.status(ids text[]) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.store_image(image bytea) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.styled_prompt(prompt text, style text) RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.sweep_store(remove boolean DEFAULT false) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.thumbnail(asset bigint) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.token_identity(token_hash bytea) RETURNS TABLE(id bigint, role name, scopes text[], expires_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.tool_schemas() RETURNS TABLE(tool text, description text, input_schema jsonb, output_schema jsonb) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen.upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -1449,6 +1473,7 @@ GRANT EXECUTE ON FUNCTION image_gen.contact_sheet TO image_gen_admin, image_gen_
 GRANT EXECUTE ON FUNCTION image_gen.copy_assets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.cost_report TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.create_character TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.create_token TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.credits TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.derive_seed TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.detach TO image_gen_admin, image_gen_user
@@ -1491,6 +1516,7 @@ GRANT EXECUTE ON FUNCTION image_gen.resolve_review TO image_gen_admin, image_gen
 GRANT EXECUTE ON FUNCTION image_gen.resume TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.retry_callbacks TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.revoke_campaign TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.revoke_token TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.rewrite_prompt TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen.set_budget TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.set_disclosure TO image_gen_admin, image_gen_user
@@ -1501,12 +1527,15 @@ GRANT EXECUTE ON FUNCTION image_gen.settle_batch TO image_gen_admin, image_gen_u
 GRANT EXECUTE ON FUNCTION image_gen.settle_cost TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.sheet_report TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.similar_assets TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.spending_consent(id text, OUT estimated_cost numeric, OUT currency text, OUT needs_confirmation boolean, OUT within_budget boolean) TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.spending_consent(operation text, arguments jsonb, OUT estimated_cost numeric, OUT currency text, OUT needs_confirmation boolean, OUT within_budget boolean) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.status(id text) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.status(ids text[]) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.store_image TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.styled_prompt TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.sweep_store TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.thumbnail TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.token_identity TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.tool_schemas TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.transfer_style TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.upscale TO image_gen_admin, image_gen_user
@@ -1756,6 +1785,14 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.waiting_tenants TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.wake TO image_gen_worker
 GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT USAGE ON SCHEMA image_gen_internal TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
+GRANT SELECT ON image_gen.access_tokens (created_at) TO image_gen_admin
+GRANT SELECT ON image_gen.access_tokens (created_by) TO image_gen_admin
+GRANT SELECT ON image_gen.access_tokens (expires_at) TO image_gen_admin
+GRANT SELECT ON image_gen.access_tokens (id) TO image_gen_admin
+GRANT SELECT ON image_gen.access_tokens (note) TO image_gen_admin
+GRANT SELECT ON image_gen.access_tokens (revoked_at) TO image_gen_admin
+GRANT SELECT ON image_gen.access_tokens (role) TO image_gen_admin
+GRANT SELECT ON image_gen.access_tokens (scopes) TO image_gen_admin
 GRANT SELECT ON image_gen.attachment_definitions TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT SELECT ON image_gen.attachment_entries TO image_gen_admin, image_gen_user
 GRANT SELECT, UPDATE ON image_gen.attachment_entries TO image_gen_worker
@@ -1890,6 +1927,7 @@ SETTING image_gen.max_in_flight integer = '2000' (sighup)
 SETTING image_gen.max_queued_per_role integer = '0' (superuser)
 SETTING image_gen.max_refusals integer = '3' (sighup)
 SETTING image_gen.max_restart_pause integer = '300' (sighup)
+SETTING image_gen.mcp_confirm_above real = '0.25' (superuser)
 SETTING image_gen.min_headroom real = '0.25' (superuser)
 SETTING image_gen.on_uncertain enum = 'review' (sighup)
 SETTING image_gen.outage_timeout integer = '3600' (sighup)

@@ -3,6 +3,7 @@
 //! | module | its one noun |
 //! |---|---|
 //! | [`cluster`] | a PostgreSQL server of its own, gone when dropped |
+//! | [`companion`] | the program `image-gen`, and clients of its MCP server |
 //! | [`session`] | a connection, with answers as text |
 //! | [`sim`] | the simulator of the providers, and its ledger |
 //! | [`picture`] | images that go in, and what came out |
@@ -20,6 +21,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod cluster;
+pub mod companion;
 pub mod history;
 pub mod hostile;
 pub mod matrix;

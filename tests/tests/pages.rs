@@ -9,7 +9,7 @@ use image_gen_tests::wait::secs;
 use image_gen_tests::{Options, Stage, bindir, wait_until};
 
 /// The pages, in the order in which they are read.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "docs/money.md",
     "docs/copies.md",
@@ -17,6 +17,7 @@ const PAGES: [&str; 7] = [
     "docs/providers.md",
     "docs/storage.md",
     "docs/provenance.md",
+    "docs/agents.md",
 ];
 const DATABASE: &str = "pages";
 
