@@ -40,6 +40,10 @@ mcp: ## call the four tools through an MCP server from npm (URL=postgresql://use
 agents: setup install ## launch four shots through image-gen mcp by two published clients (PyPI, npm), over a pipe and HTTP; the books agree
 	@scripts/agents
 
+.PHONY: console
+console: setup install ## use image-gen console in Chromium, on a telephone and on a desk, with axe-core; screenshots are kept in demo/out
+	@scripts/console
+
 .PHONY: webhooks
 webhooks: setup install ## send webhooks to a receiver in Python that verifies them with the published library (PyPI)
 	@scripts/webhooks

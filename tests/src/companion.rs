@@ -214,6 +214,8 @@ pub struct Reply {
     pub status: u16,
     /// The headers, in lower case.
     pub headers: String,
+    /// The first cookie that was set: name=value.
+    pub cookie: String,
     /// The body, out of its chunks.
     pub body: String,
 }
@@ -279,12 +281,16 @@ impl Http {
         let raw = String::from_utf8_lossy(&raw);
         let (head, body) = raw.split_once("\r\n\r\n").unwrap_or((&raw, ""));
         let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+        let set = head.lines().find_map(|line| {
+            line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"))
+        });
+        let cookie = set.and_then(|(_, value)| value.split(';').next()).unwrap_or_default().to_owned();
         let headers = head.to_lowercase();
         let body = match headers.contains("transfer-encoding: chunked") {
             true => dechunked(body),
             false => body.to_owned(),
         };
-        Reply { status, headers, body }
+        Reply { status, headers, cookie, body }
     }
 
     /// Sends a request of MCP with a token, as the protocol of 2026 has it.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::Output;
 
-use image_gen_tests::companion::{command, run};
+use image_gen_tests::companion::{Can, Pipe, command, run};
 use image_gen_tests::{Options, Stage};
 use serde_json::{Value, json};
 
@@ -139,4 +139,31 @@ fn completions_and_a_manual_page_are_written_without_a_database() {
     manual.env_remove("PGHOST");
     let manual = manual.arg("man").output().unwrap();
     assert!(manual.status.success() && said(&manual).contains(".TH image-gen"), "{}", said(&manual));
+}
+
+#[test]
+fn the_skill_is_installed_and_its_tool_calls_run_as_they_are_written() {
+    let stage = stage();
+    stage.admin().run("UPDATE image_gen.providers SET enabled = true WHERE id = 'openai'");
+    stage.admin().run("SELECT image_gen.set_budget('role', 'alice', 5)");
+    let out = folder("skills");
+    let installed = run(&stage, "alice", &["skill", "install", out.to_str().unwrap()]);
+    assert!(installed.status.success(), "{}", said(&installed));
+    let skill = std::fs::read_to_string(out.join("image-gen/SKILL.md")).unwrap();
+    assert!(skill.starts_with("---\nname: image-gen\ndescription: "), "{skill}");
+    let (_, calls) = skill.split_once("```json\n").unwrap();
+    let calls: Vec<Value> = serde_json::from_str(calls.split_once("```").unwrap().0).unwrap();
+    let mut agent = Pipe::open(&stage, "alice", Can::Nothing);
+    let mut id = String::new();
+    for call in calls {
+        let arguments = serde_json::from_str(&call["arguments"].to_string().replace("$id", &id)).unwrap();
+        let answer = agent.done(call["tool"].as_str().unwrap(), arguments);
+        if call["tool"] == "generate_image" {
+            id = answer["id"].as_str().unwrap().to_owned();
+        }
+        if call["tool"] == "settle" {
+            assert!(answer["done"]["hero"].is_object(), "{answer}");
+        }
+    }
+    std::fs::remove_dir_all(out).unwrap();
 }

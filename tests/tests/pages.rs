@@ -9,7 +9,7 @@ use image_gen_tests::wait::secs;
 use image_gen_tests::{Options, Stage, bindir, wait_until};
 
 /// The pages, in the order in which they are read.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "docs/money.md",
     "docs/copies.md",
@@ -18,6 +18,7 @@ const PAGES: [&str; 8] = [
     "docs/storage.md",
     "docs/provenance.md",
     "docs/agents.md",
+    "skills/image-gen/SKILL.md",
 ];
 const DATABASE: &str = "pages";
 

@@ -2,6 +2,7 @@
 
 pub mod images;
 pub mod requests;
+pub mod skill;
 pub mod tokens;
 
 use std::io::{IsTerminal, Write, stderr, stdout};
@@ -45,6 +46,8 @@ pub struct Command {
 enum What {
     /// Serve agents: over standard input and output, or with --http over Streamable HTTP.
     Mcp(Mcp),
+    /// Serve people: a web page.
+    Console(Page),
     /// Make, list and revoke tokens for HTTP.
     #[command(subcommand)]
     Token(tokens::Token),
@@ -64,6 +67,9 @@ enum What {
     Credits,
     /// What is wrong with the installation, and what to do about it.
     Doctor,
+    /// The skill that teaches an agent to use this.
+    #[command(subcommand)]
+    Skill(skill::Skill),
     /// Write completions for a shell.
     Completions {
         /// Which.
@@ -97,6 +103,20 @@ struct Mcp {
     /// Connections to the database at most.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=200))]
     connections: u16,
+}
+
+/// How people are served.
+#[derive(Debug, Args)]
+struct Page {
+    /// Where.
+    #[arg(long, default_value = "127.0.0.1:8902")]
+    listen: SocketAddr,
+    /// A name by which it may be called, besides localhost.
+    #[arg(long)]
+    allow_host: Vec<String>,
+    /// Another address than loopback is meant: a proxy with TLS is in front of it.
+    #[arg(long)]
+    public: bool,
 }
 
 impl Command {
@@ -183,12 +203,14 @@ pub async fn run(command: Command) -> u8 {
 async fn obey(command: Command) -> Result<u8, Fault> {
     let connections = match &command.what {
         What::Mcp(mcp) => mcp.connections.into(),
+        What::Console(_) => 8,
         _ => 2,
     };
-    match &command.what {
+    match command.what {
+        What::Skill(skill) => return skill::run(skill).map(|()| 0),
         What::Completions { shell } => {
             let mut written = vec![];
-            clap_complete::generate(*shell, &mut Command::command(), "image-gen", &mut written);
+            clap_complete::generate(shell, &mut Command::command(), "image-gen", &mut written);
             return write_out(&written).map(|()| 0);
         }
         What::Man => {
@@ -207,6 +229,7 @@ async fn obey(command: Command) -> Result<u8, Fault> {
     };
     match command.what {
         What::Mcp(asked) => serve(session, asked).await.map(|()| 0),
+        What::Console(asked) => open_console(session, asked).await.map(|()| 0),
         What::Token(token) => tokens::run(&session, token).await.map(|()| 0),
         What::Generate(asked) => requests::generate(&session, asked).await,
         What::Edit(asked) => requests::edit(&session, asked).await,
@@ -216,7 +239,7 @@ async fn obey(command: Command) -> Result<u8, Fault> {
         What::Estimate(asked) => requests::estimate(&session, asked).await.map(|()| 0),
         What::Credits => credits(&session).await.map(|()| 0),
         What::Doctor => doctor(&session).await,
-        What::Completions { .. } | What::Man => Ok(0),
+        What::Completions { .. } | What::Man | What::Skill(_) => Ok(0),
     }
 }
 
@@ -239,6 +262,20 @@ async fn serve(session: Session, asked: Mcp) -> Result<(), Fault> {
         let _ = writeln!(stderr(), "listening on http://{address}/mcp");
     };
     http::serve(mcp::Shared::new(session.database)?, door, told).await
+}
+
+async fn open_console(session: Session, asked: Page) -> Result<(), Fault> {
+    let door = http::Door {
+        listen: asked.listen,
+        hosts: asked.allow_host,
+        origins: vec![],
+        public: asked.public,
+        rate: 20,
+    };
+    let told = |address: SocketAddr| {
+        let _ = writeln!(stderr(), "listening on http://{address}/");
+    };
+    crate::console::serve(session.database, door, told).await
 }
 
 async fn credits(session: &Session) -> Result<(), Fault> {

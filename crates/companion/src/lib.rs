@@ -9,10 +9,12 @@
 //! | [`statements`] | the SQL of each tool |
 //! | [`preview`] | an image small enough for a model |
 //! | [`mcp`] | the MCP server |
+//! | [`console`] | the web page |
 //! | [`cli`] | the command line |
 
 pub mod cli;
 pub mod completions;
+pub mod console;
 pub mod database;
 pub mod fault;
 pub mod mcp;

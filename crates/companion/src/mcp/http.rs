@@ -27,6 +27,19 @@ const BURST: u32 = 3;
 const STRANGER: u32 = 10;
 /// So many are remembered before those that have been quiet are forgotten.
 const MOST_REMEMBERED: usize = 10_000;
+/// What is kept of a token.
+pub fn hash(token: &str) -> Vec<u8> {
+    Sha256::digest(token).to_vec()
+}
+
+fn unknown() -> Fault {
+    Fault::new(
+        Code::Forbidden,
+        "the token is not valid: unknown, expired or revoked",
+        "An administrator makes one: image-gen token create.",
+    )
+}
+
 /// What our tokens look like: nothing else is looked up.
 const TOKEN: (&str, usize) = ("igt_", 68);
 
@@ -67,17 +80,14 @@ impl Gate {
 
     /// Whose token this is.
     pub async fn caller(&self, token: &str) -> Result<Caller, Fault> {
-        let unknown = || {
-            Fault::new(
-                Code::Forbidden,
-                "the token is not valid: unknown, expired or revoked",
-                "An administrator makes one: image-gen token create.",
-            )
-        };
         if !token.starts_with(TOKEN.0) || token.len() != TOKEN.1 {
             return Err(unknown());
         }
-        let hash = Sha256::digest(token).to_vec();
+        self.caller_of_hash(&hash(token)).await
+    }
+
+    /// Whose token has this SHA-256.
+    pub async fn caller_of_hash(&self, hash: &[u8]) -> Result<Caller, Fault> {
         let sql = "SELECT id, role::text, scopes FROM image_gen.token_identity($1)";
         let rows = self.database.rows(&Caller::of_role(None), sql, &[&hash]).await?;
         let row = rows.first().ok_or_else(unknown)?;
@@ -86,6 +96,12 @@ impl Gate {
             role: Some(row.try_get(1)?),
             scopes: Some(row.try_get(2)?),
         })
+    }
+
+    /// Counts a wrong guess of this address: too many are a fault.
+    pub fn guessed(&self, from: IpAddr) -> Result<(), Fault> {
+        let wait = |_| Fault::new(Code::Busy, "too many wrong guesses", "Wait a while.");
+        self.strangers.check_key(&from).map_err(wait)
     }
 
     /// Lets in whoever has a token, as often as is good for all.
