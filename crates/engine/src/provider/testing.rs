@@ -3,6 +3,7 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::http::{Body, Content};
+use crate::input::{Input, Role};
 
 pub fn request(json: Value) -> Request {
     serde_json::from_value(json).unwrap()
