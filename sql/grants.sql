@@ -48,7 +48,7 @@ GRANT USAGE ON SCHEMA image_gen, image_gen_internal TO image_gen_user, image_gen
 GRANT SELECT ON image_gen.jobs, image_gen.attempts, image_gen.campaign_assets, image_gen_internal.blobs, image_gen_internal.thumbnails, image_gen.marks, image_gen.job_status,
                 image_gen.providers, image_gen.provider_kinds, image_gen.models, image_gen.prices, image_gen_internal.render_estimates,
                 image_gen.refusal_steps, image_gen.rewrite_rules, image_gen.model_rules, image_gen.reviews, image_gen.review_queue,
-                image_gen.provider_health, image_gen.capabilities, image_gen.queue_stats, image_gen.worker_status, image_gen.reservations, image_gen.cost_reviews,
+                image_gen.provider_health, image_gen.provider_keys, image_gen.capabilities, image_gen.queue_stats, image_gen.worker_status, image_gen.reservations, image_gen.cost_reviews,
                 image_gen.spending, image_gen_internal.counted_attempts, image_gen_internal.spending_archive, image_gen_internal.spending_totals, image_gen_internal.spending_days, image_gen_internal.spending_by_ticket, image_gen_internal.spending_rows, image_gen.cost_by_campaign, image_gen.cost_by_ticket,
                 image_gen.estimate_calibration, image_gen.batches, image_gen.variants, image_gen.cost_by_set, image_gen.palettes, image_gen.picks, image_gen.lint_rules, image_gen.request_rules TO image_gen_user, image_gen_admin;
 GRANT EXECUTE ON FUNCTION
@@ -64,7 +64,7 @@ GRANT EXECUTE ON FUNCTION
   image_gen.rerun_batch, image_gen.promote, image_gen.generate_variants, image_gen.pick, image_gen.lineage,
   image_gen_internal.raise_no_such_batch, image_gen_internal.set_of, image_gen_internal.raise_no_such_asset,
   image_gen_internal.tool_list, image_gen_internal.list_arguments, image_gen_internal.next_poll_ms, image_gen_internal.iso_time, image_gen_internal.tool_status, image_gen_internal.generation,
-  image_gen.claim_review, image_gen.resolve_review, image_gen_internal.pending_approvals, image_gen_internal.model_capabilities, image_gen_internal.provider_kinds, image_gen.derive_seed, image_gen_internal.completions, image_gen_internal.await_completion, image_gen_internal.is_uncommitted, image_gen_internal.is_worker, image_gen_internal.fence_reason, image_gen_internal.current_role_oid, image_gen_internal.role_name, image_gen_internal.is_configured
+  image_gen.claim_review, image_gen.resolve_review, image_gen_internal.pending_approvals, image_gen_internal.model_capabilities, image_gen_internal.provider_kinds, image_gen.derive_seed, image_gen_internal.completions, image_gen_internal.await_completion, image_gen_internal.is_uncommitted, image_gen_internal.is_worker, image_gen_internal.fence_reason, image_gen_internal.current_role_oid, image_gen_internal.role_name, image_gen_internal.is_configured, image_gen_internal.keys_of_provider
   TO image_gen_user, image_gen_admin;
 
 GRANT SELECT ON image_gen.reuses, image_gen.styles, image_gen.characters, image_gen.character_sheets TO image_gen_user, image_gen_admin;

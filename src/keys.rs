@@ -5,18 +5,20 @@
 //! leaves the worker without any key: neither with those that it had, nor with those of the environment, which may be another
 //! account's. What has been accepted by then is asked for again once there is a key.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
 use image_gen_engine::provider::TABLE;
-use image_gen_engine::secret::{Key, SecretsFile};
+use image_gen_engine::secret::{Key, SecretsFile, numbered};
 use rustix::fs::OFlags;
 
 /// The keys of one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
     file: HashMap<String, Key>,
+    /// Names in the environment that end with a number, as those of a pool do.
+    numbered: Vec<String>,
     /// No key is used, because the file that decides about them is not there.
     locked: bool,
 }
@@ -29,17 +31,20 @@ impl Keys {
     /// keys, or some of its lines, and then there are all others.
     pub fn load(path: &str) -> (Keys, Option<String>) {
         if path.is_empty() {
-            return (Keys::default(), None);
+            return (Keys { numbered: numbered_variables(), ..Keys::default() }, None);
         }
         match read(path) {
             Ok(bytes) => {
                 let SecretsFile { keys, problems } = SecretsFile::read(&bytes);
                 let wrong = format!("image_gen.secrets_file: {}", problems.join("; "));
-                (Keys { file: keys, locked: false }, (!problems.is_empty()).then_some(wrong))
+                (
+                    Keys { file: keys, numbered: numbered_variables(), locked: false },
+                    (!problems.is_empty()).then_some(wrong),
+                )
             }
             Err(why) => {
                 let wrong = format!("image_gen.secrets_file cannot be used, so no key is: {why}");
-                (Keys { file: HashMap::new(), locked: true }, Some(wrong))
+                (Keys { locked: true, ..Keys::default() }, Some(wrong))
             }
         }
     }
@@ -51,20 +56,43 @@ impl Keys {
         self.file.get(name).cloned().or_else(from_environment).filter(|key| !key.is_empty())
     }
 
-    /// The names (never the keys) that are there: all of the file, and the adapters' own in the environment.
+    /// The names of the keys that are there under a name: itself, and the name with a number, `NAME_1` and so on, in their order.
+    pub fn pool(&self, name: &str) -> Vec<String> {
+        let of_name =
+            |other: &String| numbered(other).filter(|(base, _)| *base == name).map(|(_, number)| number);
+        let numbers: BTreeSet<u32> = self.file.keys().chain(&self.numbered).filter_map(of_name).collect();
+        let all = std::iter::once(name.to_owned()).chain(numbers.into_iter().map(|n| format!("{name}_{n}")));
+        all.filter(|name| self.get(name).is_some()).collect()
+    }
+
+    /// Whether there is a key under this name, alone or as one of a pool.
+    pub fn has(&self, name: &str) -> bool {
+        !self.pool(name).is_empty()
+    }
+
+    /// The names (never the keys) that are there: all of the file, and the adapters' own in the environment. With a numbered one comes
+    /// the name that it is used under.
     pub fn names(&self) -> Vec<String> {
         let own = TABLE.iter().flat_map(|p| [p.key_name(), p.address_name()]).flatten().map(str::to_owned);
-        let mut names: Vec<String> =
-            self.file.keys().cloned().chain(own).filter(|n| self.get(n).is_some()).collect();
-        names.sort();
-        names.dedup();
-        names
+        let listed: BTreeSet<String> = self.file.keys().cloned().chain(own).collect();
+        let bases = listed.iter().filter_map(|name| numbered(name)).map(|(base, _)| base.to_owned());
+        let used: BTreeSet<String> =
+            bases.chain(listed.iter().cloned()).filter(|name| self.has(name)).collect();
+        let all: BTreeSet<String> =
+            used.iter().flat_map(|name| self.pool(name)).chain(used.iter().cloned()).collect();
+        all.into_iter().collect()
     }
 
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = Key> + '_ {
         self.names().into_iter().filter_map(|name| self.get(&name))
     }
+}
+
+/// The names of environment variables that may be keys of a pool. None of their values is looked at.
+fn numbered_variables() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| numbered(name).is_some()).collect()
 }
 
 /// The bytes of a file that is ours alone. Whatever is at the path is opened without waiting for anything, and looked at through

@@ -55,6 +55,7 @@ mod leakproof;
 mod pause;
 mod plain_errors;
 mod plan;
+mod provider_keys;
 mod schema;
 mod settings;
 mod shared;

@@ -58,6 +58,7 @@ extension_sql_file!(
         plan::perceptual_hash,
         plan::price_usage,
         plan::provider_kinds,
+        provider_keys::keys_of_provider,
         plan::render_contact_sheet,
         plan::shipped_catalogue,
         plan::styled_prompt,

@@ -54,6 +54,17 @@ pub enum OnUncertain {
     Retry,
 }
 
+/// What is said of an image that is of another format than was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub enum UnexpectedFormats {
+    /// A warning at the image and at its call.
+    #[name = c"warn"]
+    Warn,
+    /// Nothing.
+    #[name = c"accept"]
+    Accept,
+}
+
 pub static MAX_IN_FLIGHT: GucSetting<i32> = GucSetting::<i32>::new(2000);
 pub static RESCAN_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 pub static SHUTDOWN_GRACE: GucSetting<i32> = GucSetting::<i32>::new(700);
@@ -70,6 +81,8 @@ pub static DEFAULT_MODEL: GucSetting<Option<CString>> =
 pub static PREVIEW_WHEN_UNCONFIGURED: GucSetting<bool> = GucSetting::<bool>::new(false);
 pub static KEEP_BYTES: GucSetting<KeepBytes> = GucSetting::<KeepBytes>::new(KeepBytes::Inline);
 pub static THUMBNAILS: GucSetting<bool> = GucSetting::<bool>::new(true);
+pub static UNEXPECTED_FORMATS: GucSetting<UnexpectedFormats> =
+    GucSetting::<UnexpectedFormats>::new(UnexpectedFormats::Warn);
 /// Read by SQL alone.
 static DISCLOSURE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static ON_UNCERTAIN: GucSetting<OnUncertain> = GucSetting::<OnUncertain>::new(OnUncertain::Review);
@@ -340,6 +353,14 @@ pub fn define() {
         c"Keep a small copy of each image in the database: a JPEG of at most 512 pixels and 40 kB.",
         c"For thumbnail() and contact_sheet(). An image that is no larger is its own; it is kept once.",
         &THUMBNAILS,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_enum_guc(
+        c"image_gen.unexpected_formats",
+        c"What is said of an image of another format than was asked for, or that cannot be looked at here, or is animated: warn or accept.",
+        c"It is delivered either way: it is paid for. warn: a warning unexpected_format at the image and at its call.",
+        &UNEXPECTED_FORMATS,
         GucContext::Sighup,
         GucFlags::default(),
     );

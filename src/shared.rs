@@ -3,6 +3,8 @@
 //! All fields are atomics. A latch lives in a process's PGPROC, which Postgres never frees, so its address stays
 //! valid; setting the latch of a process that has ended, or of its successor, is harmless.
 
+mod keys;
+
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -29,6 +31,7 @@ pub const COPIES: u32 = 64;
 
 /// What a database's sessions and its worker share.
 pub struct Slot {
+    index: usize,
     database: AtomicU32,
     pid: AtomicI32,
     /// The last worker was told to end: nothing is wrong with it.
@@ -46,9 +49,11 @@ pub struct Shared {
     requests: [AtomicU32; MAX_DATABASES],
     assigning: AtomicBool,
     slots: [Slot; MAX_DATABASES],
+    /// What the workers know of the providers' keys.
+    pub keys: keys::Keys,
 }
 
-// SAFETY: atomics, and a condition variable that Postgres made for shared memory; no pointer to a process's own
+// SAFETY: atomics, plain numbers behind a lock of their own, and a condition variable that Postgres made for shared memory; no pointer to a process's own
 // memory is stored, only addresses inside the shared PGPROC array.
 unsafe impl PGRXSharedMemory for Shared {}
 
@@ -63,8 +68,9 @@ pub fn request() {
 }
 
 fn empty() -> Shared {
-    let slot = || {
+    let slot = |index: usize| {
         let slot = Slot {
+            index,
             database: AtomicU32::new(0),
             pid: AtomicI32::new(0),
             dismissed: AtomicBool::new(false),
@@ -83,7 +89,8 @@ fn empty() -> Shared {
         launcher_latch: AtomicUsize::new(0),
         requests: std::array::from_fn(|_| AtomicU32::new(0)),
         assigning: AtomicBool::new(false),
-        slots: std::array::from_fn(|_| slot()),
+        slots: std::array::from_fn(slot),
+        keys: keys::Keys::new(),
     }
 }
 
@@ -123,6 +130,7 @@ impl Shared {
             Some(slot) => match slot.pid.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Acquire) {
                 Err(other) => Err(other),
                 Ok(_) => {
+                    self.keys.forget_user(slot.index);
                     slot.database.store(database.to_u32(), Ordering::Release);
                     slot.latch.store(my_latch(), Ordering::Release);
                     Ok(slot)
@@ -184,6 +192,11 @@ impl Slot {
         (bits, self.min_seq.swap(i64::MAX, Ordering::AcqRel))
     }
 
+    /// Its place among the slots: which of the keys' users the worker is.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
     /// The pid of the worker, 0 when there is none.
     pub fn pid(&self) -> i32 {
         self.pid.load(Ordering::Acquire)
@@ -202,6 +215,10 @@ impl Slot {
     /// The worker ends; with `forget` the database has no extension any more.
     pub fn leave(&self, forget: bool) {
         self.latch.store(0, Ordering::Release);
+        if let Some(shared) = get() {
+            // Its places at providers are others' from now on. What it leaves there counts again when its successor follows it.
+            shared.keys.forget_user(self.index);
+        }
         if forget {
             self.wake.store(0, Ordering::Release);
             self.database.store(0, Ordering::Release);

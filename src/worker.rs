@@ -43,8 +43,8 @@ use clock_jump::ClockJump;
 use complaints::Complaints;
 use config::{config, load_keys};
 use helper::Helper;
-pub use io::SignalMask;
 use io::{Command, Io, Load, Report};
+pub use io::{SignalMask, monotonic};
 use quarantine::{Quarantine, Turn};
 use queue::{Estimates, Note};
 use recorder::Recorder;
@@ -220,6 +220,12 @@ impl Worker {
                     if let Err(why) = queue::balance(self.extension, &balance) {
                         self.note::<()>(why);
                     }
+                }
+                Report::Benched(name, why) => {
+                    log!(
+                        "image_gen: key {name} is not used for a while ({}), others of its provider are",
+                        why.as_str()
+                    );
                 }
                 Report::Load(load) => self.loads.push(load),
                 Report::Label(label) => {

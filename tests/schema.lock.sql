@@ -68,6 +68,7 @@ TABLE image_gen.attempts (
   number image_gen.positive NOT NULL,
   provider text COLLATE "C" NOT NULL,
   model text COLLATE "C" NOT NULL,
+  key_name text COLLATE "C",
   status image_gen.attempt_state NOT NULL DEFAULT 'running'::text,
   error_code text,
   error_message text,
@@ -204,6 +205,7 @@ TABLE image_gen.campaign_assets (
   CREATE INDEX campaign_assets_parent ON image_gen.campaign_assets USING btree (parent) WHERE (parent IS NOT NULL)
   CREATE INDEX campaign_assets_sha256 ON image_gen.campaign_assets USING btree (sha256)
   CREATE INDEX campaign_assets_ticket ON image_gen.campaign_assets USING btree (ticket)
+  CREATE TRIGGER forget_all_copies AFTER TRUNCATE ON image_gen.campaign_assets FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.on_assets_deleted()
   CREATE TRIGGER forget_copies AFTER DELETE ON image_gen.campaign_assets REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.on_assets_deleted()
   CREATE TRIGGER spending_changes BEFORE DELETE ON image_gen.campaign_assets FOR EACH ROW EXECUTE FUNCTION image_gen_internal.on_spending_change() ALWAYS
   CREATE TRIGGER spending_emptied AFTER TRUNCATE ON image_gen.campaign_assets FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.on_spending_loss() ALWAYS
@@ -490,11 +492,12 @@ TABLE image_gen.prices (
 
 TABLE image_gen.provider_balances (
   provider text COLLATE "C" NOT NULL,
+  key_name text COLLATE "C" NOT NULL DEFAULT ''::text,
   amount numeric NOT NULL,
   credits numeric,
   checked_at timestamp with time zone NOT NULL
 ) WITH (fillfactor=50)
-  provider_balances_pkey PRIMARY KEY (provider)
+  provider_balances_pkey PRIMARY KEY (provider, key_name)
 
 TABLE image_gen.providers (
   id text COLLATE "C" NOT NULL,
@@ -1061,6 +1064,8 @@ VIEW image_gen.marks (campaign text, shot text, asset_id bigint, provider text, 
 
 VIEW image_gen.provider_health (provider text, model text, state text, since timestamp with time zone, in_flight bigint, max_in_flight image_gen.positive, last_error_code text, last_error_at timestamp with time zone, calls bigint, success_rate numeric, p50_seconds numeric, p95_seconds numeric, balance numeric, balance_credits numeric, balance_at timestamp with time zone)
 
+VIEW image_gen.provider_keys (provider text, key_name text, state text, last_error_code text, rests_until timestamp with time zone, failures bigint, in_flight bigint, max_in_flight image_gen.positive, calls bigint, succeeded bigint, balance numeric, balance_credits numeric, balance_at timestamp with time zone)
+
 VIEW image_gen.provider_kinds (kind text, base_url text, key_name text, address_name text, local boolean, draws boolean, can_be_asked boolean, serves jsonb)
 
 VIEW image_gen.queue_stats (ready bigint, waiting bigint, in_flight bigint, blocked bigint, oldest_ready timestamp with time zone)
@@ -1077,7 +1082,7 @@ VIEW image_gen.variants (set_id text, asset_id bigint, job_id text, position ima
 
 VIEW image_gen.worker_status (running boolean, mode text, pid integer, running_since timestamp with time zone, epoch bigint, in_flight bigint, in_flight_cap integer, cap_reason text, ready bigint, oldest_ready timestamp with time zone, configured_keys text[], last_error text, last_error_at timestamp with time zone, fenced text)
 
-VIEW image_gen_internal.counted_attempts (id bigint, job_id text, number image_gen.positive, provider text, model text, status image_gen.attempt_state, error_code text, error_message text, http_status integer, remote_id text, poll_url text, result_url text, cancel_url text, prompt text, seed bigint, seed_honored boolean, billed_cost image_gen.cost, currency text, cost_source image_gen.cost_source, claimed_cost numeric, estimated_cost numeric, estimated_rest numeric, usage jsonb, tokens jsonb, render_seconds numeric, warnings jsonb, owner regrole, epoch bigint, sends integer, created_at timestamp with time zone, sent_at timestamp with time zone, finished_at timestamp with time zone, images bigint, calls bigint, retries bigint) WITH (security_invoker=true)
+VIEW image_gen_internal.counted_attempts (id bigint, job_id text, number image_gen.positive, provider text, model text, key_name text, status image_gen.attempt_state, error_code text, error_message text, http_status integer, remote_id text, poll_url text, result_url text, cancel_url text, prompt text, seed bigint, seed_honored boolean, billed_cost image_gen.cost, currency text, cost_source image_gen.cost_source, claimed_cost numeric, estimated_cost numeric, estimated_rest numeric, usage jsonb, tokens jsonb, render_seconds numeric, warnings jsonb, owner regrole, epoch bigint, sends integer, created_at timestamp with time zone, sent_at timestamp with time zone, finished_at timestamp with time zone, images bigint, calls bigint, retries bigint) WITH (security_invoker=true)
 
 VIEW image_gen_internal.spending_by_ticket (owner regrole, campaign text, ticket text, currency text, jobs numeric, images numeric, calls numeric, billed numeric, unknown_costs numeric, refusals numeric, retries numeric, wasted numeric, first_call timestamp with time zone, last_call timestamp with time zone) WITH (security_invoker=true)
 
@@ -1089,7 +1094,7 @@ TYPE image_gen.wait_reason (code text, message text, provider text, job_id text,
 
 TYPE image_gen_internal.budget_standing (budget_id bigint, limit_amount numeric, spent numeric, reserved numeric, available numeric, since timestamp with time zone)
 
-TYPE image_gen_internal.claimed_job (seq bigint, id text, owner regrole, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamp with time zone, attempts integer, progress jsonb, preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text, number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamp with time zone)
+TYPE image_gen_internal.claimed_job (seq bigint, id text, owner regrole, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamp with time zone, attempts integer, progress jsonb, preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text, number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamp with time zone, key_name text)
 
 DOMAIN image_gen.amount numeric CONSTRAINT amount_check CHECK (((VALUE >= (0)::numeric) AND (VALUE < '1000000000'::numeric) AND (scale(trim_scale(VALUE)) <= 18)))
 DOMAIN image_gen.attachment_state text CONSTRAINT attachment_state_check CHECK ((VALUE = ANY (ARRAY['queued'::text, 'written'::text, 'refused'::text, 'waiting'::text, 'rejected'::text, 'gone'::text])))
@@ -1193,7 +1198,7 @@ FUNCTION image_gen.token_identity(token_hash bytea) RETURNS TABLE(id bigint, rol
 FUNCTION image_gen.tool_schemas() RETURNS TABLE(tool text, description text, input_schema jsonb, output_schema jsonb) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen.upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen.variate(image text, n integer DEFAULT 3, variance double precision DEFAULT NULL::double precision, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false) RETURNS SETOF image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.variate(image text, n integer DEFAULT 3, variance double precision DEFAULT NULL::double precision, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, store text DEFAULT NULL::text) RETURNS SETOF image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.wait(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS SETOF image_gen.job_status VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.abbreviate(words text, characters integer) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.add_manual_asset(brought_id text, bringer regrole, cost numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1210,7 +1215,7 @@ FUNCTION image_gen_internal.attachment_plan(of_id bigint, leaf oid, OUT owner oi
 FUNCTION image_gen_internal.attachment_problem(d image_gen.attachment_definitions) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.await_completion(seen bigint, seconds double precision) RETURNS void VOLATILE STRICT
 FUNCTION image_gen_internal.backfill(attachment bigint, relation oid, most integer, retry_failed boolean) RETURNS TABLE(queued integer, refused integer) VOLATILE STRICT
-FUNCTION image_gen_internal.begin(this_epoch bigint, seqs bigint[], numbers integer[], providers text[], models text[], prompts text[], seeds bigint[], seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[], estimated_rests numeric[] DEFAULT NULL::numeric[]) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.begin(this_epoch bigint, seqs bigint[], numbers integer[], providers text[], models text[], prompts text[], seeds bigint[], seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[], estimated_rests numeric[] DEFAULT NULL::numeric[], key_names text[] DEFAULT NULL::text[]) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.bind_attachment(defined bigint) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.blob_bytes(hash text) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.budget_lock_holders() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -1297,12 +1302,15 @@ FUNCTION image_gen_internal.isolate_next_suspect() RETURNS bigint VOLATILE SET s
 FUNCTION image_gen_internal.job_cost(counted_id text) RETURNS TABLE(total numeric, known numeric, source text, currency text) STABLE
 FUNCTION image_gen_internal.job_exposure(owing_id text) RETURNS TABLE(reserved numeric, spent numeric) STABLE
 FUNCTION image_gen_internal.join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.key_count(provider text) RETURNS integer STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.keys_of_provider(kind text, base_url text, key_name text, configured text[], others text[]) RETURNS TABLE(key_name text, state text, last_error_code text, rest_seconds double precision, failures bigint, in_flight bigint) VOLATILE PARALLEL SAFE
 FUNCTION image_gen_internal.list_arguments(arguments jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.load_catalogue() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.lock_attempts(ids text[], numbers integer[]) RETURNS tid[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.lock_budgets(wanted bigint[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.lock_in_flight(this_epoch bigint, seqs bigint[], OUT places tid[], OUT ids text[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.lock_jobs(ids text[]) RETURNS tid[] VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.look_at_bytes(hashes text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.mark_unfolded() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.may_review(caller regrole) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.may_use_campaign(caller regrole, booked_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -1344,7 +1352,7 @@ FUNCTION image_gen_internal.queue_deliveries(ids text[]) RETURNS void VOLATILE S
 FUNCTION image_gen_internal.queue_derived(requests jsonb, batch text, max_cost numeric) RETURNS TABLE(label text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch_id text) VOLATILE SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
 FUNCTION image_gen_internal.queue_sheet(sheet image_gen.character_sheets, first boolean, cap numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.queue_standing() RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen_internal.queue_variation(image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text, seed bigint, guidance double precision, steps integer, quality text, style text, metadata jsonb, provider_preferences jsonb, options jsonb, priority text, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.queue_variation(image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text, seed bigint, guidance double precision, steps integer, quality text, style text, metadata jsonb, provider_preferences jsonb, options jsonb, priority text, idempotency_key text, deadline timestamp with time zone, max_cost numeric, allow_unpriced boolean, reuse interval, store text) RETURNS image_gen.receipt VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.raise_append_only() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.raise_budget_exceeded(balance image_gen_internal.budget_standing, needed numeric, required numeric) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.raise_charges(raised_id text, in_budgets bigint[], total numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1356,7 +1364,7 @@ FUNCTION image_gen_internal.read_object(address text, name text, most bigint) RE
 FUNCTION image_gen_internal.read_shots(shots text, defaults text) RETURNS TABLE(shot text, operation text, arguments text) STABLE
 FUNCTION image_gen_internal.recompute_cost(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.reconcile(this_epoch bigint, in_flight bigint[], after_seq bigint, at_most integer, on_uncertain text, OUT last_seq bigint, OUT first_open bigint, OUT lost bigint[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.record_account_balance(provider text, amount numeric, credits numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_account_balance(provider text, key_name text, amount numeric, credits numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_breakers(rows jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_copies(this_store integer, ids bigint[], names text[], urls text[], hashes text[], sizes bigint[], types text[], widths integer[], heights integer[], were_there boolean[], moved bigint[], keeps_bytes boolean) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_cost(settled_id text, settled_number integer, amount numeric, way text, note text, force boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1368,11 +1376,11 @@ FUNCTION image_gen_internal.record_removed(ids bigint[], errors text[]) RETURNS 
 FUNCTION image_gen_internal.record_reuses(ids text[], metadata jsonb[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_store(identity text, address text) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_sweep(this_sweep bigint, names text[], sizes bigint[], modified double precision[], whole boolean, error text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.record_upload(made_by text, identity text, address text, object_name text, object_url text, number integer) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_uploads(ids text[], positions integer[], identities text[], addresses text[], names text[], urls text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_worker_state(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.release_charges(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.release_dependents(needed text, ended_as text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.remade_request(job image_gen.jobs, relation text, changed jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.remade_request(job image_gen.jobs, relation text, usual jsonb DEFAULT '{}'::jsonb, changed jsonb DEFAULT NULL::jsonb, fixed jsonb DEFAULT '{}'::jsonb) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.remove_attachment(removed bigint) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.render_class(width integer, height integer, steps integer) RETURNS text IMMUTABLE PARALLEL SAFE
 FUNCTION image_gen_internal.render_contact_sheet(sheet jsonb) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
@@ -1643,12 +1651,15 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.isolate_next_suspect TO image_gen_w
 GRANT EXECUTE ON FUNCTION image_gen_internal.job_cost TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.job_exposure TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.join_attempt TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.key_count TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.keys_of_provider TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.list_arguments TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.load_catalogue TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.lock_attempts TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.lock_budgets TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.lock_in_flight TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.lock_jobs TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.look_at_bytes TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.mark_unfolded TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.may_review TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.may_use_campaign TO image_gen_worker
@@ -1714,7 +1725,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.record_removed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_reuses TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_store TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_sweep TO image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.record_upload TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.record_uploads TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_worker_state TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.release_charges TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.release_dependents TO image_gen_worker
@@ -1840,6 +1851,7 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.prices TO image_gen_admin
 GRANT SELECT ON image_gen.prices TO image_gen_user, image_gen_worker
 GRANT INSERT, SELECT, UPDATE ON image_gen.provider_balances TO image_gen_worker
 GRANT SELECT ON image_gen.provider_health TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.provider_keys TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.provider_kinds TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.providers TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT UPDATE ON image_gen.providers (enabled) TO image_gen_admin
@@ -1941,3 +1953,4 @@ SETTING image_gen.secrets_file string = NULL (sighup)
 SETTING image_gen.shutdown_grace integer = '700' (sighup)
 SETTING image_gen.store enum = 'both' (user)
 SETTING image_gen.thumbnails bool = 'on' (sighup)
+SETTING image_gen.unexpected_formats enum = 'warn' (sighup)

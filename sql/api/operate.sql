@@ -46,11 +46,28 @@ SELECT p.id AS provider, m.model,
   LEFT JOIN flying f ON f.provider = p.id AND f.model = m.model
   LEFT JOIN image_gen_internal.provider_breakers h ON h.provider = p.id AND h.model = m.model
   LEFT JOIN image_gen_internal.provider_breakers w ON w.provider = p.id AND w.model = ''
-  LEFT JOIN image_gen.provider_balances b ON b.provider = p.id;
+  LEFT JOIN (SELECT s.provider, sum(s.amount) AS amount, sum(s.credits) AS credits, min(s.checked_at) AS checked_at
+               FROM image_gen.provider_balances s GROUP BY s.provider) b ON b.provider = p.id;
 COMMENT ON VIEW image_gen.provider_health IS
 'How each provider and model that was used within a day is doing: up, down (left alone after failures in a row, probed after a pause) or recovering (a few calls
-at a time), or not_configured (its key or address is missing), since when, what is in flight, the last error, calls, success rate and seconds of the last 24 hours, and what is left on the account (USD), where the
-provider says so. No rows are shown.';
+at a time), or not_configured (its key or address is missing), since when, what is in flight, the last error, calls, success rate and seconds of the last 24 hours, and what is left on the account (USD; on those
+of all its keys together, and when the oldest of these was asked), where the provider says so. No rows are shown. Each key: provider_keys.';
+
+CREATE VIEW image_gen.provider_keys AS
+SELECT p.id AS provider, k.key_name, k.state, k.last_error_code, clock_timestamp() + make_interval(secs => k.rest_seconds) AS rests_until, k.failures, k.in_flight, p.max_in_flight,
+       coalesce(d.calls, 0) AS calls, coalesce(d.succeeded, 0) AS succeeded, b.amount AS balance, b.credits AS balance_credits, b.checked_at AS balance_at
+  FROM image_gen.providers p
+ CROSS JOIN image_gen_internal.worker_state w
+ CROSS JOIN LATERAL image_gen_internal.keys_of_provider(p.kind, p.base_url, p.key_name, w.configured,
+                      ARRAY(SELECT o.key_name FROM image_gen.providers o WHERE o.id <> p.id AND o.key_name IS NOT NULL)) k
+  LEFT JOIN (SELECT a.provider, a.key_name, sum(a.sends) FILTER (WHERE a.status <> 'running') AS calls, count(*) FILTER (WHERE a.status = 'succeeded') AS succeeded
+               FROM image_gen.attempts a WHERE a.created_at > now() - interval '1 day' AND a.key_name IS NOT NULL GROUP BY a.provider, a.key_name) d
+         ON d.provider = p.id AND d.key_name = k.key_name
+  LEFT JOIN image_gen.provider_balances b ON b.provider = p.id AND b.key_name = k.key_name;
+COMMENT ON VIEW image_gen.provider_keys IS
+'The keys of each provider by their names: NAME (providers.key_name, or the adapter''s own) and NAME_1, NAME_2 ... state: up; resting (it was sent too many requests, or one call with it tries whether it may be used again) or down (it
+is refused, or its account is empty or barred) until rests_until, when one call tries it; unknown where the library is not preloaded. failures: without a success since. in_flight: calls of all databases of the cluster, of which max_in_flight is the limit of each key.
+calls and succeeded: of this database, in the last 24 hours. What is left on its account (USD), where the provider says so. No key is shown.';
 
 CREATE VIEW image_gen.estimate_calibration WITH (security_invoker = true) AS
 SELECT r.provider, r.model, r.decile, count(*) AS renders, round(avg(r.predicted), 3) AS predicted_seconds, round(avg(r.taken), 3) AS taken_seconds,

@@ -64,7 +64,7 @@ The other arguments are those of generate() and edit().';
 CREATE FUNCTION image_gen_internal.queue_variation(
   image text, variance double precision, prompt text, model text, negative_prompt text, width integer, height integer, aspect_ratio text,
   seed bigint, guidance double precision, steps integer, quality text, style text, metadata jsonb, provider_preferences jsonb, options jsonb,
-  priority text, idempotency_key text, deadline timestamptz, max_cost numeric, allow_unpriced boolean)
+  priority text, idempotency_key text, deadline timestamptz, max_cost numeric, allow_unpriced boolean, reuse interval, store text)
 RETURNS image_gen.receipt
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'image_gen_variation';
 COMMENT ON FUNCTION image_gen_internal.queue_variation IS 'Queues one of the variations of variate().';
@@ -75,7 +75,7 @@ CREATE FUNCTION image_gen.variate(
   seed bigint DEFAULT NULL, guidance double precision DEFAULT NULL, steps integer DEFAULT NULL, quality text DEFAULT NULL, style text DEFAULT NULL,
   metadata jsonb DEFAULT NULL, provider_preferences jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
   priority text DEFAULT NULL, idempotency_key text DEFAULT NULL, deadline timestamptz DEFAULT NULL,
-  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false)
+  max_cost numeric DEFAULT NULL, allow_unpriced boolean DEFAULT false, store text DEFAULT NULL)
 RETURNS SETOF image_gen.receipt
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -89,7 +89,7 @@ BEGIN
   -- A job each: they are drawn side by side, and each has a seed, a cost and an end of its own.
   FOR i IN 1..n LOOP
     RETURN NEXT image_gen_internal.queue_variation($1, $3, $4, $5, $6, $7, $8, $9, image_gen.derive_seed($10, 'variation ' || i), $11, $12, $13, $14, $15, $16, $17, $18,
-                                     $19 || '#' || i, $20, $21, $22);
+                                     $19 || '#' || i, $20, $21, $22, NULL, $23);
   END LOOP;
 END $$;
 COMMENT ON FUNCTION image_gen.variate IS

@@ -40,13 +40,20 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen_internal.arguments_of(image_gen.jobs) IS 'The arguments with which the operation of a job queues the same again; neither its deadline nor its idempotency key.';
 
-CREATE FUNCTION image_gen_internal.remade_request(job image_gen.jobs, relation text, changed jsonb) RETURNS jsonb
+CREATE FUNCTION image_gen_internal.remade_request(job image_gen.jobs, relation text, usual jsonb DEFAULT '{}', changed jsonb DEFAULT NULL, fixed jsonb DEFAULT '{}') RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  RETURN jsonb_build_object('operation', job.operation, 'arguments', jsonb_strip_nulls(image_gen_internal.arguments_of(job) || changed), 'metadata', job.metadata,
+  IF jsonb_typeof(changed) <> 'object' THEN
+    RAISE EXCEPTION 'changed is not a JSON object' USING ERRCODE = 'invalid_parameter_value', HINT = 'Write for example ''{"seed": 7}'' or ''{"width": 1536, "height": 1024}''.';
+  ELSIF jsonb_typeof(changed -> 'style') NOT IN ('string', 'null') THEN
+    RAISE EXCEPTION 'style is not the name of a style' USING ERRCODE = 'invalid_parameter_value', HINT = 'Name one of image_gen.styles, or write null for none.';
+  END IF;
+  RETURN jsonb_build_object('operation', job.operation, 'metadata', job.metadata,
+                            'arguments', jsonb_strip_nulls(image_gen_internal.arguments_of(job) || usual || coalesce(changed, '{}') || fixed),
                             'label', coalesce(job.metadata ->> 'shot', job.id), 'parent', job.id, 'relation', relation);
 END $$;
-COMMENT ON FUNCTION image_gen_internal.remade_request(image_gen.jobs, text, jsonb) IS 'A job as a request for _queue_derived(), with some arguments changed; null leaves one out.';
+COMMENT ON FUNCTION image_gen_internal.remade_request(image_gen.jobs, text, jsonb, jsonb, jsonb) IS
+'A job as a request for queue_derived(), with some arguments changed; null leaves one out. changed is the caller''s, and checked here (error 22023); it goes before usual, and fixed before it.';
 
 CREATE VIEW image_gen.batches WITH (security_invoker = true) AS
 SELECT j.batch, coalesce(j.metadata ->> 'shot', j.id) AS shot, j.id, s.status, s.waiting_for, s.model, s.seed, s.url, s.error_code, s.billed_cost, s.known_cost, s.currency,
@@ -79,7 +86,7 @@ BEGIN
   END IF;
   -- One session at a time, by the first of them, until COMMIT: two would make the same shots again. (A job that is over is written by no worker.)
   PERFORM FROM image_gen.jobs j WHERE j.batch = $1 AND j.owner = caller AND j.status IN ('failed', 'canceled') ORDER BY j.seq LIMIT 1 FOR NO KEY UPDATE;
-  SELECT jsonb_agg(image_gen_internal.remade_request(j, 'rerun', '{}') ORDER BY j.seq) INTO again
+  SELECT jsonb_agg(image_gen_internal.remade_request(j, 'rerun') ORDER BY j.seq) INTO again
     FROM image_gen.jobs j
    WHERE j.batch = $1 AND j.owner = caller AND j.status IN ('failed', 'canceled')
      AND NOT EXISTS (SELECT FROM image_gen.jobs r WHERE r.parent = j.id AND r.batch = j.batch AND r.relation = 'rerun');
@@ -106,15 +113,11 @@ BEGIN
   ELSIF $2 IS NULL THEN
     RAISE EXCEPTION 'a draft is promoted to a model' USING ERRCODE = 'null_value_not_allowed',
       HINT = 'SELECT * FROM image_gen.choose_model(photoreal => true) names one.';
-  ELSIF jsonb_typeof($3 -> 'style') NOT IN ('string', 'null') THEN
-    RAISE EXCEPTION 'style is not the name of a style' USING ERRCODE = 'invalid_parameter_value', HINT = 'Name one of image_gen.styles, or write null for none.';
-  ELSIF jsonb_typeof($3) <> 'object' THEN
-    RAISE EXCEPTION 'changed is not a JSON object' USING ERRCODE = 'invalid_parameter_value', HINT = 'Write for example ''{"width": 1536, "height": 1024}''.';
   END IF;
   SELECT q.id, q.status, q.model, q.estimated_seconds, q.estimated_cost, q.created_at, q.warnings INTO receipt
     FROM image_gen_internal.queue_derived(
-           jsonb_build_array(image_gen_internal.remade_request(draft, 'promote', jsonb_build_object('quality', nullif(draft.parameters ->> 'quality', 'draft')) || coalesce($3, '{}')
-                                                                     || jsonb_build_object('model', $2))), NULL, NULL) q;
+           jsonb_build_array(image_gen_internal.remade_request(draft, 'promote', jsonb_build_object('quality', nullif(draft.parameters ->> 'quality', 'draft')), $3,
+                                                               jsonb_build_object('model', $2))), NULL, NULL) q;
   RETURN receipt;
 END $$;
 COMMENT ON FUNCTION image_gen.promote(text, text, jsonb) IS

@@ -150,10 +150,6 @@ BEGIN
   IF of_job.id IS NULL THEN
     RAISE EXCEPTION 'the job of asset % was pruned, and its parameters with it', $1 USING ERRCODE = 'object_not_in_prerequisite_state',
       HINT = 'Call generate() with its prompt, model and seed, which are in campaign_assets.';
-  ELSIF jsonb_typeof($2 -> 'style') NOT IN ('string', 'null') THEN
-    RAISE EXCEPTION 'style is not the name of a style' USING ERRCODE = 'invalid_parameter_value', HINT = 'Name one of image_gen.styles, or write null for none.';
-  ELSIF jsonb_typeof($2) <> 'object' THEN
-    RAISE EXCEPTION 'changed is not a JSON object' USING ERRCODE = 'invalid_parameter_value', HINT = 'Write for example ''{"seed": 7}''.';
   END IF;
   SELECT min(o.position), count(*) INTO first_of_call, of_call FROM image_gen.campaign_assets o WHERE o.job_id = made.job_id AND o.attempt = made.attempt;
   IF made.prompt <> of_job.prompt THEN
@@ -167,7 +163,7 @@ BEGIN
     same := same || jsonb_build_object('n', of_call);
   END IF;
   SELECT q.id, q.status, q.model, q.estimated_seconds, q.estimated_cost, q.created_at, q.warnings INTO receipt
-    FROM image_gen_internal.queue_derived(jsonb_build_array(image_gen_internal.remade_request(of_job, 'regenerate', same || coalesce($2, '{}'))), NULL, NULL) q;
+    FROM image_gen_internal.queue_derived(jsonb_build_array(image_gen_internal.remade_request(of_job, 'regenerate', same, $2)), NULL, NULL) q;
   RETURN receipt;
 END $$;
 COMMENT ON FUNCTION image_gen.regenerate(bigint, jsonb) IS

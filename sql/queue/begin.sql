@@ -39,7 +39,7 @@ END $$;
 COMMENT ON FUNCTION image_gen_internal.lock_attempts(text[], integer[]) IS 'Locks attempts that are under way; where each of them is, NULL for one that is not.';
 
 CREATE FUNCTION image_gen_internal.begin(this_epoch bigint, seqs bigint[], numbers integer[], providers text[], models text[], prompts text[], seeds bigint[],
-                                 seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[], estimated_rests numeric[] DEFAULT NULL)
+                                 seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[], estimated_rests numeric[] DEFAULT NULL, key_names text[] DEFAULT NULL)
 RETURNS TABLE (seq bigint, verdict text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -70,10 +70,10 @@ BEGIN
     verdicts := image_gen_internal.reserve_for_attempts(ids, ARRAY(SELECT i.estimate + coalesce(i.rest, 0) FROM unnest(estimates, estimated_rests) WITH ORDINALITY AS i(estimate, rest, n) ORDER BY i.n));
     ids := ARRAY(SELECT CASE WHEN i.verdict = 'ours' THEN i.id END FROM unnest(ids, verdicts) WITH ORDINALITY AS i(id, verdict, n) ORDER BY i.n);
   END IF;
-  INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, warnings, owner, epoch, estimated_cost, estimated_rest)
-  SELECT b.id, b.number, b.provider, b.model, b.prompt, b.seed, b.honored, b.warned, b.owner, this_epoch, b.estimate, b.rest
-    FROM unnest(ids, numbers, providers, models, prompts, seeds, seeds_honored, warned, owners, estimates, estimated_rests)
-         AS b(id, number, provider, model, prompt, seed, honored, warned, owner, estimate, rest)
+  INSERT INTO image_gen.attempts (job_id, number, provider, model, prompt, seed, seed_honored, warnings, owner, epoch, estimated_cost, estimated_rest, key_name)
+  SELECT b.id, b.number, b.provider, b.model, b.prompt, b.seed, b.honored, b.warned, b.owner, this_epoch, b.estimate, b.rest, b.key_name
+    FROM unnest(ids, numbers, providers, models, prompts, seeds, seeds_honored, warned, owners, estimates, estimated_rests, key_names)
+         AS b(id, number, provider, model, prompt, seed, honored, warned, owner, estimate, rest, key_name)
    WHERE b.id IS NOT NULL;
   UPDATE image_gen_internal.queue q SET state = 'running', epoch = this_epoch, attempts = b.number, progress = coalesce(b.made, q.progress)
     FROM unnest(places, ids, numbers, progress_made) AS b(place, id, number, made)
@@ -86,7 +86,7 @@ BEGIN
   END IF;
   RETURN QUERY SELECT i.seq, i.verdict FROM unnest(seqs, owned, verdicts) AS i(seq, id, verdict) WHERE i.id IS NOT NULL;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.begin(bigint, bigint[], integer[], text[], text[], text[], bigint[], boolean[], jsonb[], numeric[], jsonb[], numeric[]) IS
+COMMENT ON FUNCTION image_gen_internal.begin(bigint, bigint[], integer[], text[], text[], text[], bigint[], boolean[], jsonb[], numeric[], jsonb[], numeric[], text[]) IS
 'Writes down that requests are about to be sent: a ready job is in flight from then on. verdict: ours (it may be sent), over or busy (there is no money for it, see reserve_for_attempts: its intent is not written). A job without a verdict is not
 this epoch''s, or a user wants it stopped.';
 
@@ -100,7 +100,7 @@ BEGIN
     FROM image_gen.attempts t
    WHERE a.job_id = of_job AND a.number = earlier AND a.status = 'failed' AND a.billed_cost = 0 AND a.remote_id IS NULL
      AND t.job_id = of_job AND t.number = joining AND t.status = 'failed' AND t.billed_cost = 0 AND t.remote_id IS NULL
-     AND (t.provider, t.model) = (a.provider, a.model) AND joining > earlier;
+     AND (t.provider, t.model) = (a.provider, a.model) AND t.key_name IS NOT DISTINCT FROM a.key_name AND joining > earlier;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
@@ -108,6 +108,6 @@ BEGIN
   RETURN true;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.join_attempt(text, integer, integer) IS
-'Counts a call that was turned away, at no cost, in the attempt of an earlier one at the same provider and model, which says why it was turned away last. False where it is none.';
+'Counts a call that was turned away, at no cost, in the attempt of an earlier one at the same provider and model, with the same key, which says why it was turned away last. False where it is none.';
 
 SET LOCAL search_path = image_gen, pg_temp;

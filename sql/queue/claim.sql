@@ -57,7 +57,7 @@ CREATE TYPE image_gen_internal.claimed_job AS (
   seq bigint, id text, owner regrole, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamptz, attempts integer, progress jsonb,
   preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text,
   -- The attempt that an earlier life left under way.
-  number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamptz);
+  number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamptz, key_name text);
 COMMENT ON TYPE image_gen_internal.claimed_job IS 'A job that is ready, with all that the worker needs to know about it.';
 
 CREATE FUNCTION image_gen_internal.take_up(this_epoch bigint, seqs bigint[]) RETURNS void
@@ -131,7 +131,7 @@ BEGIN
          CASE WHEN j.parameters ?| '{image,mask,style_image,reference_image,reference_images}' THEN
            (SELECT jsonb_object_agg(i.role, image_gen_internal.input_location(i.reference)) FROM image_gen_internal.input_references(j.parameters) i) END,
          j.deadline, q.attempts, q.progress::jsonb, j.preferences, j.model, j.model_is_open, j.provider, j.max_cost::numeric, j.priority::text,
-         a.number::integer, a.provider, a.model, a.remote_id, a.poll_url, a.result_url, a.cancel_url, a.billed_cost::numeric, a.claimed_cost::numeric, a.sent_at
+         a.number::integer, a.provider, a.model, a.remote_id, a.poll_url, a.result_url, a.cancel_url, a.billed_cost::numeric, a.claimed_cost::numeric, a.sent_at, a.key_name
     FROM unnest(chosen) AS c(seq)
    CROSS JOIN LATERAL (SELECT k.seq, k.job_id, k.attempts, k.progress FROM image_gen_internal.queue k WHERE k.seq = c.seq OFFSET 0) q
    CROSS JOIN LATERAL (SELECT o.* FROM image_gen.jobs o WHERE o.id = q.job_id OFFSET 0) j

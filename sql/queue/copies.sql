@@ -33,16 +33,28 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen_internal.queue_copies(text[], integer[]) IS 'Queues copies of images in the transaction that writes their assets.';
 
-CREATE FUNCTION image_gen_internal.record_upload(made_by text, identity text, address text, object_name text, object_url text, number integer) RETURNS void
+CREATE FUNCTION image_gen_internal.record_uploads(ids text[], positions integer[], identities text[], addresses text[], names text[], urls text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  INSERT INTO image_gen_internal.stored_objects AS o (store, name, sha256, byte_size, content_type, instance)
-  SELECT image_gen_internal.record_store(identity, address), object_name, a.sha256, a.byte_size, a.content_type, image_gen_internal.instance_id()
-    FROM image_gen.campaign_assets a WHERE a.job_id = made_by AND a.position = number
-  ON CONFLICT ON CONSTRAINT stored_objects_store_name_key DO UPDATE SET doomed_at = NULL, last_error = NULL WHERE o.doomed_at IS NOT NULL;
-  UPDATE image_gen.campaign_assets a SET mirror_url = object_url, mirrored_at = clock_timestamp() WHERE a.job_id = made_by AND a.position = number;
+  WITH opened AS MATERIALIZED (
+    -- Nearly always one.
+    SELECT s.identity, s.address, image_gen_internal.record_store(s.identity, s.address) AS id
+      FROM (SELECT DISTINCT u.identity, u.address FROM unnest(identities, addresses) AS u(identity, address)) s
+  ), uploaded AS MATERIALIZED (
+    SELECT s.id AS store, u.name, u.url, a.id AS asset, a.sha256, a.byte_size, a.content_type
+      FROM unnest(ids, positions, identities, addresses, names, urls) AS u(id, position, identity, address, name, url)
+      JOIN opened s ON s.identity = u.identity AND s.address = u.address
+     CROSS JOIN LATERAL (SELECT c.id, c.sha256, c.byte_size, c.content_type FROM image_gen.campaign_assets c WHERE c.job_id = u.id AND c.position = u.position OFFSET 0) a
+  ), objects AS (
+    INSERT INTO image_gen_internal.stored_objects AS o (store, name, sha256, byte_size, content_type, instance)
+    -- Jobs of one round can have made the same image, under the same name.
+    SELECT DISTINCT ON (u.store, u.name) u.store, u.name, u.sha256, u.byte_size, u.content_type, image_gen_internal.instance_id() FROM uploaded u ORDER BY u.store, u.name
+    ON CONFLICT ON CONSTRAINT stored_objects_store_name_key DO UPDATE SET doomed_at = NULL, last_error = NULL WHERE o.doomed_at IS NOT NULL
+  )
+  UPDATE image_gen.campaign_assets a SET mirror_url = u.url, mirrored_at = clock_timestamp() FROM uploaded u WHERE a.id = u.asset;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.record_upload(text, text, text, text, text, integer) IS 'Writes down that an image was in a store, and read back, before its job ended: in the transaction that ends it.';
+COMMENT ON FUNCTION image_gen_internal.record_uploads(text[], integer[], text[], text[], text[], text[]) IS
+'Writes down that images were in a store, and read back, before their jobs ended: an element for each image, in the transaction that ends the jobs.';
 
 CREATE FUNCTION image_gen_internal.object_place(hash text, OUT address text, OUT name text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -282,6 +294,13 @@ COMMENT ON FUNCTION image_gen_internal.finish_sweep(bigint) IS 'All of a store w
 CREATE FUNCTION image_gen_internal.on_assets_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  IF TG_OP = 'TRUNCATE' THEN
+    DELETE FROM image_gen_internal.copy_queue;
+    UPDATE image_gen_internal.stored_objects o SET doomed_at = clock_timestamp(), due_at = clock_timestamp(), tries = 0 WHERE o.doomed_at IS NULL;
+    PERFORM image_gen_internal.look_at_bytes(ARRAY(SELECT b.sha256 FROM image_gen_internal.blobs b UNION SELECT t.sha256 FROM image_gen_internal.thumbnails t));
+    PERFORM image_gen_internal.tell_worker('copies');
+    RETURN NULL;
+  END IF;
   DELETE FROM image_gen_internal.copy_queue c USING deleted d WHERE c.asset_id = d.id;
   UPDATE image_gen_internal.stored_objects o SET doomed_at = clock_timestamp(), due_at = clock_timestamp(), tries = 0
    WHERE o.sha256 IN (SELECT d.sha256 FROM deleted d) AND o.doomed_at IS NULL
@@ -289,10 +308,12 @@ BEGIN
   IF FOUND THEN
     PERFORM image_gen_internal.tell_worker('copies');
   END IF;
+  PERFORM image_gen_internal.look_at_bytes(ARRAY(SELECT DISTINCT d.sha256 FROM deleted d WHERE d.sha256 IS NOT NULL));
   RETURN NULL;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.on_assets_deleted() IS 'The copy of an image goes with the last asset that has it.';
+COMMENT ON FUNCTION image_gen_internal.on_assets_deleted() IS 'The copies of an image go with the last asset that has it: in a store, in blobs, and the small one.';
 CREATE TRIGGER forget_copies AFTER DELETE ON image_gen.campaign_assets REFERENCING OLD TABLE AS deleted
   FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.on_assets_deleted();
+CREATE TRIGGER forget_all_copies AFTER TRUNCATE ON image_gen.campaign_assets FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.on_assets_deleted();
 
 SET LOCAL search_path = image_gen, pg_temp;

@@ -76,10 +76,23 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen_internal.store_job_input(text, text, text, bytea) IS 'Stores the bytes of an image that a new job came with.';
 
+CREATE FUNCTION image_gen_internal.look_at_bytes(hashes text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- A row of this transaction alone: one of another, which the worker may just have seen to, would say nothing of it.
+  INSERT INTO image_gen_internal.job_inputs (sha256, job_id)
+  SELECT h.hash, 'deleted by ' || pg_current_xact_id() FROM unnest(hashes) AS h(hash)
+   WHERE EXISTS (SELECT FROM image_gen_internal.blobs b WHERE b.sha256 = h.hash) OR EXISTS (SELECT FROM image_gen_internal.thumbnails t WHERE t.sha256 = h.hash)
+  ON CONFLICT ON CONSTRAINT job_inputs_pkey DO NOTHING;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.look_at_bytes(text[]) IS
+'Lets sweep_inputs() see whether images, by their hashes, are still needed. Not looked at here: a session that waited with its transaction open would hold what the worker writes.';
+
 CREATE FUNCTION image_gen_internal.sweep_inputs(after_hash text, at_most integer, OUT last_hash text, OUT removed integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   candidates text[];
+  locked text[];
 BEGIN
   removed := 0;
   SELECT max(i.sha256), array_agg(DISTINCT i.sha256) FILTER (WHERE i.over) INTO last_hash, candidates
@@ -90,17 +103,22 @@ BEGIN
     RETURN;
   END IF;
   -- Locked before it is asked who needs them: a session that is just queueing a job with one of them holds it.
-  SELECT array_agg(b.sha256) INTO candidates
-    FROM (SELECT l.sha256 FROM image_gen_internal.blobs l WHERE l.sha256 = ANY (candidates) ORDER BY l.sha256 FOR UPDATE SKIP LOCKED) b;
+  locked := ARRAY(SELECT l.sha256 FROM image_gen_internal.blobs l WHERE l.sha256 = ANY (candidates) ORDER BY l.sha256 FOR UPDATE SKIP LOCKED);
+  -- Of some there is a small copy, and nothing else.
+  candidates := ARRAY(SELECT c.hash FROM unnest(candidates) AS c(hash)
+                       WHERE c.hash = ANY (locked) OR NOT EXISTS (SELECT FROM image_gen_internal.blobs b WHERE b.sha256 = c.hash));
   DELETE FROM image_gen_internal.job_inputs i
    WHERE i.sha256 = ANY (candidates) AND NOT EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = i.job_id AND j.status <> 'canceled');
+  DELETE FROM image_gen_internal.thumbnails t
+   WHERE t.sha256 = ANY (candidates) AND NOT EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = t.sha256);
   DELETE FROM image_gen_internal.blobs b
-   WHERE b.sha256 = ANY (candidates) AND NOT EXISTS (SELECT FROM image_gen_internal.job_inputs i WHERE i.sha256 = b.sha256)
+   WHERE b.sha256 = ANY (locked) AND NOT EXISTS (SELECT FROM image_gen_internal.job_inputs i WHERE i.sha256 = b.sha256)
      AND NOT EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.sha256 = b.sha256)
      AND NOT EXISTS (SELECT FROM image_gen.stored_images s WHERE s.sha256 = b.sha256);
   GET DIAGNOSTICS removed = ROW_COUNT;
 END $$;
 COMMENT ON FUNCTION image_gen_internal.sweep_inputs(text, integer) IS
-'Removes the bytes of images that came with jobs that were canceled or pruned, where no other job, no asset and no role (store_image) has the same. Looks at so many after a hash; last_hash is NULL when there are none.';
+'Removes the bytes, and the small copies, of images whose assets were deleted, that store_image() kept no longer, or that came with jobs that were canceled or pruned: where no other job, no asset and no role has the same. Looks
+at so many after a hash; last_hash is NULL when there are none.';
 
 SET LOCAL search_path = image_gen, pg_temp;

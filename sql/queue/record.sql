@@ -16,13 +16,13 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen_internal.record_breakers(jsonb) IS 'What the worker wants to be seen in provider_health.';
 
-CREATE FUNCTION image_gen_internal.record_account_balance(provider text, amount numeric, credits numeric) RETURNS void
+CREATE FUNCTION image_gen_internal.record_account_balance(provider text, key_name text, amount numeric, credits numeric) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  INSERT INTO image_gen.provider_balances AS b (provider, amount, credits, checked_at) VALUES ($1, $2, $3, clock_timestamp())
+  INSERT INTO image_gen.provider_balances AS b (provider, key_name, amount, credits, checked_at) VALUES ($1, coalesce($2, ''), $3, $4, clock_timestamp())
   ON CONFLICT ON CONSTRAINT provider_balances_pkey DO UPDATE SET amount = excluded.amount, credits = excluded.credits, checked_at = excluded.checked_at;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.record_account_balance(text, numeric, numeric) IS 'What the account at a provider has left.';
+COMMENT ON FUNCTION image_gen_internal.record_account_balance(text, text, numeric, numeric) IS 'What the account at a provider has left that is behind a key.';
 
 CREATE FUNCTION image_gen_internal.record_worker_state(configured text[], error text, in_flight_cap integer, cap_reason text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -28,30 +28,44 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION image_gen_internal.wait_reason(text, text, text, text, timestamptz) IS 'A wait_reason.';
 
+CREATE FUNCTION image_gen_internal.key_count(provider text) RETURNS integer
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT greatest(count(*), 1)
+            FROM image_gen.providers p
+           CROSS JOIN image_gen_internal.worker_state w
+           CROSS JOIN LATERAL image_gen_internal.keys_of_provider(p.kind, p.base_url, p.key_name, w.configured,
+                                ARRAY(SELECT o.key_name FROM image_gen.providers o WHERE o.id <> p.id AND o.key_name IS NOT NULL)) k
+           WHERE p.id = $1);
+END $$;
+COMMENT ON FUNCTION image_gen_internal.key_count(text) IS 'How many keys a provider can be called with; 1 where it wants none.';
+
 CREATE FUNCTION image_gen_internal.queue_standing() RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  -- The limits of a provider are those of each of its keys.
   RETURN jsonb_build_object(
     'fenced', image_gen_internal.fence_reason(),
     'instance', image_gen_internal.instance_id(),
     'worker', (SELECT image_gen_internal.is_worker(w.pid) FROM image_gen_internal.worker_state w),
     'full', (
-      SELECT jsonb_object_agg(p.id, p.max_in_flight)
+      SELECT jsonb_object_agg(p.id, p.max_in_flight * image_gen_internal.key_count(p.id))
         FROM (SELECT a.provider, count(*) AS inside
                 FROM image_gen_internal.queue q
                CROSS JOIN LATERAL (SELECT t.provider FROM image_gen.attempts t
                                     WHERE t.job_id = q.job_id AND t.status = 'running' OFFSET 0) a
                WHERE q.state = 'running' GROUP BY a.provider) f
-        JOIN image_gen.providers p ON p.id = f.provider AND f.inside >= p.max_in_flight),
+        JOIN image_gen.providers p ON p.id = f.provider AND f.inside >= p.max_in_flight * image_gen_internal.key_count(p.id)),
     'failing', (SELECT true FROM image_gen_internal.provider_breakers b WHERE b.state <> 'up' LIMIT 1),
     -- The worker lets a tenth of a minute's requests go at once, and the others at an even pace.
     'paced', (
       SELECT jsonb_object_agg(r.id, r.next)
-        FROM (SELECT p.id, max(a.sent_at) + interval '1 minute' / p.requests_per_minute AS next
+        FROM (SELECT p.id, max(a.sent_at) + interval '1 minute' / (p.requests_per_minute * k.count) AS next
                 FROM (SELECT t.provider, t.sent_at FROM image_gen.attempts t ORDER BY t.id DESC LIMIT 1000) a
                 JOIN image_gen.providers p ON p.id = a.provider AND p.requests_per_minute IS NOT NULL
-               WHERE a.sent_at > clock_timestamp() - greatest(interval '6 s', interval '1 minute' / p.requests_per_minute)
-               GROUP BY p.id HAVING count(*) >= greatest(p.requests_per_minute / 10, 1)) r));
+               CROSS JOIN LATERAL (SELECT image_gen_internal.key_count(p.id) AS count OFFSET 0) k
+               WHERE a.sent_at > clock_timestamp() - greatest(interval '6 s', interval '1 minute' / (p.requests_per_minute * k.count))
+               GROUP BY p.id, k.count HAVING count(*) >= greatest(p.requests_per_minute * k.count / 10, 1)) r));
 END $$;
 COMMENT ON FUNCTION image_gen_internal.queue_standing() IS
 'What all jobs wait for in common: the fence, the worker, and providers that let none in just now. For waiting_for().';

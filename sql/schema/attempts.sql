@@ -8,6 +8,7 @@ CREATE TABLE image_gen.attempts (
   number         image_gen.positive NOT NULL,
   provider       text COLLATE "C" NOT NULL,
   model          text COLLATE "C" NOT NULL,
+  key_name       text COLLATE "C",
   status         image_gen.attempt_state NOT NULL DEFAULT 'running',
   error_code     text,
   error_message  text,
@@ -55,6 +56,7 @@ COMMENT ON COLUMN image_gen.attempts.job_id IS 'jobs.id.';
 COMMENT ON COLUMN image_gen.attempts.number IS 'Within its job, from 1.';
 COMMENT ON COLUMN image_gen.attempts.provider IS 'providers.id.';
 COMMENT ON COLUMN image_gen.attempts.model IS 'models.name.';
+COMMENT ON COLUMN image_gen.attempts.key_name IS 'The name of the key that it was sent with, one of those of its provider (provider_keys); NULL where it wants none. Its task is asked for, and called off, with the same one. Never the key.';
 COMMENT ON COLUMN image_gen.attempts.error_code IS 'For programs; see README.';
 COMMENT ON COLUMN image_gen.attempts.error_message IS 'For people: the provider''s words cut to one line, without keys and query strings.';
 COMMENT ON COLUMN image_gen.attempts.http_status IS 'Of the last answer.';

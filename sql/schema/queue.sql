@@ -74,7 +74,7 @@ CREATE TABLE image_gen_internal.job_inputs (
   job_id text COLLATE "C" NOT NULL,
   PRIMARY KEY (sha256, job_id)
 );
-COMMENT ON TABLE image_gen_internal.job_inputs IS 'Which job came with which image of its own (a data: URI, kept in blobs). A row goes when its job is canceled or pruned, and the bytes with the last row.';
+COMMENT ON TABLE image_gen_internal.job_inputs IS 'Which job came with which image of its own (a data: URI, kept in blobs). A row goes when its job is canceled or pruned, and the bytes with the last row. Rows of no job (dropped, deleted by ...) are images that are to be looked at for that.';
 COMMENT ON COLUMN image_gen_internal.job_inputs.sha256 IS 'blobs.sha256.';
 COMMENT ON COLUMN image_gen_internal.job_inputs.job_id IS 'jobs.id. No foreign key: the row outlives a job that is pruned, until the bytes are seen to.';
 

@@ -22,13 +22,16 @@ COMMENT ON COLUMN image_gen_internal.provider_breakers.last_error_at IS 'When th
 COMMENT ON TABLE image_gen_internal.provider_breakers IS 'What the worker knows of providers that have failed. Read it through the view provider_health.';
 
 CREATE TABLE image_gen.provider_balances (
-  provider   text COLLATE "C" PRIMARY KEY,
+  provider   text COLLATE "C" NOT NULL,
+  key_name   text COLLATE "C" NOT NULL DEFAULT '',
   amount     numeric NOT NULL,
   credits    numeric,
-  checked_at timestamptz NOT NULL
+  checked_at timestamptz NOT NULL,
+  PRIMARY KEY (provider, key_name)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE image_gen.provider_balances IS 'What providers say is left on their accounts. Read it through the view provider_health.';
+COMMENT ON TABLE image_gen.provider_balances IS 'What providers say is left on their accounts, each behind a key. Read it through the views provider_health and provider_keys.';
 COMMENT ON COLUMN image_gen.provider_balances.provider IS 'providers.id.';
+COMMENT ON COLUMN image_gen.provider_balances.key_name IS 'Which of its keys asked; empty where it has none.';
 COMMENT ON COLUMN image_gen.provider_balances.amount IS 'USD; below 0 is a debt.';
 COMMENT ON COLUMN image_gen.provider_balances.credits IS 'In the provider''s own credits, where it counts in those.';
 COMMENT ON COLUMN image_gen.provider_balances.checked_at IS 'When it said so.';

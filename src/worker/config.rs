@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use image_gen_engine::cost::Sanity;
 use image_gen_engine::egress::Egress;
+use image_gen_engine::run::Terms;
 use rust_decimal::Decimal;
 
 use super::io::{self, Config};
@@ -20,16 +21,19 @@ pub fn config(keys: Keys) -> Config {
         asset_store: settings::text(&settings::ASSET_STORE),
         asset_name: settings::text(&settings::ASSET_NAME),
         asset_public_url: settings::text(&settings::ASSET_PUBLIC_URL),
-        thumbnails: settings::THUMBNAILS.get(),
-        preview_when_unconfigured: settings::PREVIEW_WHEN_UNCONFIGURED.get(),
-        resend_uncertain: settings::ON_UNCERTAIN.get() == settings::OnUncertain::Retry,
-        max_refusals: settings::MAX_REFUSALS.get() as u32,
-        sanity: Sanity {
-            factor: decimal(settings::COST_SANITY_FACTOR.get()),
-            ceiling: decimal(settings::COST_SANITY_CEILING.get()),
+        terms: Terms {
+            resend_uncertain: settings::ON_UNCERTAIN.get() == settings::OnUncertain::Retry,
+            patience: Duration::from_secs(settings::OUTAGE_TIMEOUT.get() as u64),
+            sanity: Sanity {
+                factor: decimal(settings::COST_SANITY_FACTOR.get()),
+                ceiling: decimal(settings::COST_SANITY_CEILING.get()),
+            },
+            thumbnails: settings::THUMBNAILS.get(),
+            warn_of_formats: settings::UNEXPECTED_FORMATS.get() == settings::UnexpectedFormats::Warn,
         },
+        preview_when_unconfigured: settings::PREVIEW_WHEN_UNCONFIGURED.get(),
+        max_refusals: settings::MAX_REFUSALS.get() as u32,
         breaker_failures: settings::BREAKER_FAILURES.get() as u32,
-        outage_timeout: Duration::from_secs(settings::OUTAGE_TIMEOUT.get() as u64),
         balance_interval: Duration::from_secs(settings::BALANCE_INTERVAL.get() as u64),
     }
 }

@@ -5,6 +5,7 @@ mod access;
 mod balances;
 mod clock;
 mod follow;
+mod key_book;
 mod local;
 mod rate_limiter;
 mod renders;
@@ -16,16 +17,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use image_gen_engine::catalogue::Snapshot;
-use image_gen_engine::cost::{Cost, Sanity};
+use image_gen_engine::cost::Cost;
 use image_gen_engine::egress::Egress;
-use image_gen_engine::failure::Failure;
+use image_gen_engine::failure::{ErrorCode, Failure};
 use image_gen_engine::health::Row;
 use image_gen_engine::http::driver::Driver;
+use image_gen_engine::http::room::Room;
 use image_gen_engine::http::{Origin, origin};
 use image_gen_engine::job::Warning;
 use image_gen_engine::picture::Marks;
 use image_gen_engine::redact::Redactor;
-use image_gen_engine::run::{JobStatus, Transition};
+use image_gen_engine::run::{JobStatus, Terms, Transition};
 use rust_decimal::Decimal;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
@@ -34,6 +36,9 @@ use super::trace::Watched;
 use super::transitions::Verdict;
 use super::wait_set::{WaitSet, WakeHandle};
 use crate::keys::Keys;
+use crate::shared::Slot;
+use key_book::KeyBook;
+pub use rate_limiter::monotonic;
 pub use uploads::{Label, Labels};
 
 /// From the main thread to the network thread.
@@ -71,6 +76,8 @@ pub enum Report {
     Health(Vec<Row>),
     /// What is left on an account.
     Balance(Balance),
+    /// A key of this name is not used for a while, and another one of its provider's is, for this reason.
+    Benched(String, ErrorCode),
     /// Nothing more will be heard of this hand-over.
     Ended {
         /// The job.
@@ -85,6 +92,8 @@ pub enum Report {
 pub struct Balance {
     /// The provider's id.
     pub provider: String,
+    /// The name of the key that asked.
+    pub key_name: Option<String>,
     /// In USD.
     pub amount: Decimal,
     /// In the provider's own credits, where it counts in those.
@@ -282,20 +291,14 @@ pub struct Config {
     pub asset_name: String,
     /// `image_gen.asset_public_url`
     pub asset_public_url: String,
-    /// `image_gen.thumbnails`
-    pub thumbnails: bool,
+    /// What is said to each job.
+    pub terms: Terms,
     /// `image_gen.preview_when_unconfigured`
     pub preview_when_unconfigured: bool,
-    /// `image_gen.on_uncertain` = retry
-    pub resend_uncertain: bool,
     /// `image_gen.max_refusals`
     pub max_refusals: u32,
-    /// `image_gen.cost_sanity_factor`, `image_gen.cost_sanity_ceiling`
-    pub sanity: Sanity,
     /// `image_gen.breaker_failures`
     pub breaker_failures: u32,
-    /// `image_gen.outage_timeout`
-    pub outage_timeout: Duration,
     /// `image_gen.balance_interval`; zero is never.
     pub balance_interval: Duration,
 }
@@ -318,7 +321,8 @@ const INPUTS_AT_ONCE: usize = 16;
 
 impl Io {
     /// Starts the thread. `cap` bounds the jobs that it is given, and with them all its queues.
-    pub fn start(config: Config, cap: usize, wait_set: &WaitSet) -> Result<Io, String> {
+    pub fn start(config: Config, cap: usize, wait_set: &WaitSet, slot: Option<&Slot>) -> Result<Io, String> {
+        let book = KeyBook::new(slot);
         let (commands, inbox) = mpsc::unbounded_channel();
         let (outbox, reports) = mpsc::channel(cap.clamp(64, 4096));
         let wake_handle = wait_set.wake_handle();
@@ -327,7 +331,7 @@ impl Io {
         let all = SignalMask::block_all();
         let thread = std::thread::Builder::new()
             .name("image_gen http".into())
-            .spawn(move || serve(inbox, outbox, wake_handle, config));
+            .spawn(move || serve(inbox, outbox, wake_handle, config, book));
         drop(all);
         Ok(Io { commands, reports, _thread: thread.map_err(|e| e.to_string())? })
     }
@@ -384,6 +388,7 @@ struct IoContext {
     balances: balances::Balances,
     pictures: Arc<Semaphore>,
     inputs: Arc<Semaphore>,
+    room: Room,
     computing: Arc<Semaphore>,
     local: local::Local,
     renders: renders::History,
@@ -403,13 +408,14 @@ fn serve(
     outbox: mpsc::Sender<Report>,
     wake_handle: WakeHandle,
     config: Config,
+    book: KeyBook,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(dispatch(inbox, outbox, wake_handle, config)),
+        Ok(runtime) => runtime.block_on(dispatch(inbox, outbox, wake_handle, config, book)),
         Err(why) => eprintln!("image_gen: no network runtime: {why}"),
     }
 }
@@ -424,6 +430,7 @@ async fn dispatch(
     outbox: mpsc::Sender<Report>,
     wake_handle: WakeHandle,
     config: Config,
+    book: KeyBook,
 ) {
     let driver = match Driver::new(config.egress.clone()) {
         Ok(driver) => driver,
@@ -436,7 +443,7 @@ async fn dispatch(
     let (configure, config) = watch::channel(Arc::new(config));
     let (halt, stop) = watch::channel(false);
     let pictures = Arc::new(Semaphore::new(PICTURES_AT_ONCE));
-    let access = access::Access::default();
+    let access = access::Access::new(Arc::new(book));
     let balances = balances::Balances::default();
     let inputs = Arc::new(Semaphore::new(INPUTS_AT_ONCE));
     let computing = Arc::new(Semaphore::new(COMPUTING_AT_ONCE));
@@ -451,6 +458,7 @@ async fn dispatch(
         balances,
         pictures,
         inputs,
+        room: Room::default(),
         computing,
         local,
         renders: renders::History::default(),

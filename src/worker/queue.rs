@@ -71,10 +71,11 @@ pub fn balance(extension: pg_sys::Oid, balance: &Balance) -> Result<(), Failed> 
             let digits = |amount: Decimal| amount.to_string();
             let arguments = [
                 balance.provider.as_str().into(),
+                balance.key_name.as_deref().into(),
                 digits(balance.amount).into(),
                 balance.credits.map(digits).into(),
             ];
-            let call = "SELECT image_gen_internal.record_account_balance($1, $2::numeric, $3::numeric)";
+            let call = "SELECT image_gen_internal.record_account_balance($1, $2, $3::numeric, $4::numeric)";
             client.select(call, None, &arguments).map(drop)
         })
         .map_err(spi)

@@ -86,7 +86,7 @@ fn serve(database: pg_sys::Oid) -> End {
         Err(Failed::Gone) => return absent_or_restart(slot),
         Err(Failed::Error(why) | Failed::Poison(why)) => return cannot_start(&why),
     };
-    let io = match Io::start(config(keys.clone()), limit.cap, &wait_set) {
+    let io = match Io::start(config(keys.clone()), limit.cap, &wait_set, slot) {
         Ok(io) => io,
         Err(why) => {
             log!("image_gen: the worker cannot start its network thread: {why}");

@@ -20,6 +20,24 @@ pub fn photo(width: u32, height: u32, hue: u8) -> Vec<u8> {
     file.into_inner()
 }
 
+/// A PNG of about so many bytes that nothing makes smaller, another one for each seed.
+///
+/// # Panics
+/// Never.
+pub fn noise(bytes: u32, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let side = (f64::from(bytes) / 3.0).sqrt() as u32;
+    let picture = RgbImage::from_fn(side, side, |_, _| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        Rgb([state as u8, (state >> 8) as u8, (state >> 16) as u8])
+    });
+    let mut file = Cursor::new(vec![]);
+    picture.write_to(&mut file, ImageFormat::Png).unwrap();
+    file.into_inner()
+}
+
 /// A JPEG of this size as it is stored, whose EXIF says by its number how it is to be turned.
 ///
 /// # Panics

@@ -2,21 +2,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use image::{ImageFormat, Rgb, RgbImage};
 use image_gen_tests::cluster::give_to_server;
+use image_gen_tests::picture::{noise, sha256};
 use image_gen_tests::process::{is_alive, kill9, memory_kb};
 use image_gen_tests::s3::{BUCKET, REGION, SECRET, files};
 use image_gen_tests::stage::DATABASE;
 use image_gen_tests::wait::secs;
 use image_gen_tests::{Options, S3, Session, Stage, eventually, wait_until};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 const QUICK: &str = "image_gen.rescan_interval = '200ms'";
 
@@ -40,10 +38,6 @@ fn in_folder(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     files(folder, folder, &mut found);
     found
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The four shots of a launch: two whose images come inline, two at a URL.
@@ -349,21 +343,6 @@ fn a_setting_that_cannot_be_right_is_refused_with_the_reason() {
     assert_eq!(admin.text("SELECT state FROM image_gen.expiring_assets"), "not_queued");
 }
 
-/// A PNG of about so many bytes that nothing makes smaller, another one for each seed.
-fn noise(bytes: u32, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let side = (f64::from(bytes) / 3.0).sqrt() as u32;
-    let picture = RgbImage::from_fn(side, side, |_, _| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        Rgb([state as u8, (state >> 8) as u8, (state >> 16) as u8])
-    });
-    let mut file = Cursor::new(vec![]);
-    picture.write_to(&mut file, ImageFormat::Png).unwrap();
-    file.into_inner()
-}
-
 /// OpenAI answers prompts of these numbers with images of this size.
 fn answer_with_noise(stage: &Stage, numbers: std::ops::Range<u64>, bytes: u32) {
     for n in numbers {
@@ -564,6 +543,11 @@ fn a_caller_says_whether_an_image_is_copied_and_what_its_url_is_then() {
         alice.generate_with("prompt => 'nevertheless', store => 'both', metadata => '{\"shot\": \"6\"}'"),
     );
     ids.extend(alice.column("SELECT id FROM image_gen.generate_batch('[{\"prompt\": \"in a batch\", \"shot\": \"7\", \"store\": \"copy\"}]', '{\"model\": \"flux-1.1-pro\"}')"));
+    let photo = "https://e.com/a.png";
+    assert_eq!(
+        alice.sqlstate(&format!("SELECT image_gen.variate('{photo}', store => 'elsewhere')")),
+        "22023"
+    );
     assert_eq!(alice.sqlstate("SELECT image_gen.generate('x', store => 'elsewhere')"), "22023");
     assert_eq!(alice.sqlstate("SET image_gen.store = 'elsewhere'"), "22023");
     alice.all_succeed(&ids);
@@ -589,6 +573,19 @@ fn a_caller_says_whether_an_image_is_copied_and_what_its_url_is_then() {
     // A URL of the copy goes into other jobs like any other image, although it is at a host that is not ours to ask.
     let next = alice.generate_with("prompt => 'again', model => 'gpt-image', reference_image => (SELECT 'asset:' || id FROM image_gen.campaign_assets WHERE shot = '2')");
     alice.all_succeed(&[next]);
+    // Variations are told as well, against the setting.
+    alice.run("SET image_gen.store = 'both'");
+    let variations = alice.column(
+        "SELECT v.id FROM image_gen.campaign_assets a, image_gen.variate('asset:' || a.id, n => 2, model => 'flux-1.1-pro', store => 'url') v WHERE a.shot = '2'",
+    );
+    alice.all_succeed(&variations);
+    assert_eq!(
+        alice.column(&format!(
+            "SELECT mirror_url IS NULL AND NOT EXISTS (SELECT FROM image_gen.copies c WHERE c.asset_id = a.id) FROM image_gen.campaign_assets a WHERE job_id = ANY ('{{{}}}')",
+            variations.join(",")
+        )),
+        ["t", "t"]
+    );
 }
 
 #[test]

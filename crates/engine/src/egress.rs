@@ -75,14 +75,25 @@ impl Egress {
             return Err(format!("{host}:{port} is not https and not in {}", destination.setting()));
         }
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        match literal {
-            Ok(address) if !is_public(address) => Err(format!(
-                "{host} is not a public address, and {host}:{port} not in {}",
-                destination.setting()
-            )),
-            _ => Ok(Reach::Public),
+        if let Ok(address) = literal {
+            // What is meant for people has a name.
+            let what = if is_public(address) { "an address and no name" } else { "not a public address" };
+            return Err(format!("{host} is {what}, and {host}:{port} not in {}", destination.setting()));
         }
+        if !is_usual(*port) {
+            return Err(format!(
+                "{host}:{port} is no port of web servers, and not in {}",
+                destination.setting()
+            ));
+        }
+        Ok(Reach::Public)
     }
+}
+
+/// Whether a web server may listen there: at its own port, or at one that needs no privileges. The others are those of mail, of names
+/// and of remote control.
+fn is_usual(port: u16) -> bool {
+    port == 443 || port >= 1024
 }
 
 /// Origins that may be contacted although they are loopback or private, or speak plain http.
@@ -147,6 +158,12 @@ fn entry(text: &str) -> Result<(String, Port), String> {
 /// A host as it is compared: lower case, without the brackets of an IPv6 literal or a final dot.
 fn bare(host: &str) -> String {
     host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// Whether a name means one's own machine wherever it is looked up (RFC 6761).
+pub fn is_own_machine(host: &str) -> bool {
+    let host = bare(host);
+    host == "localhost" || host.ends_with(".localhost")
 }
 
 /// True for addresses of the public internet. Everything that is special-purpose is not: loopback, private,
@@ -321,6 +338,9 @@ mod tests {
             ("http://gpu.lan:9200/", [false; 3]),
             ("https://10.0.0.1/", [false; 3]),
             ("https://[::1]:7860/", [false; 3]),
+            ("https://8.8.8.8/", [false; 3]),
+            ("https://[2606:4700::1111]/", [false; 3]),
+            ("https://gpu.lan:25/", [false; 3]),
         ] {
             let found = [Provider, OwnMachine, Image].map(|to| reach(to, url) == Some(Reach::Any));
             assert_eq!(found, allowed, "{url}");
@@ -331,6 +351,7 @@ mod tests {
         }
         // A name is only as good as what it resolves to.
         assert_eq!(reach(Image, "https://gpu.lan:8188/"), Some(Reach::Public));
+        assert_eq!(reach(Image, "https://gpu.lan/"), Some(Reach::Public));
         assert!(
             egress.check(Image, &origin("http://gpu.lan:8188/")).unwrap_err().contains("allowed_image_hosts")
         );

@@ -3,12 +3,9 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 
-/// Permits, which owners `O` have them, and what waits for one.
+/// Which owners `O` have permits, and what waits for one. How many there are is told by those who have them to give.
 #[derive(Debug)]
 pub struct FairQueue<O, T> {
-    /// How many permits there are; `None` is no limit.
-    pub limit: Option<u32>,
-    inside: u32,
     /// How many each owner has; an owner with none has no entry.
     owners: HashMap<O, u32>,
     /// What waits, by owner, the first one first.
@@ -17,7 +14,7 @@ pub struct FairQueue<O, T> {
 
 impl<O, T> Default for FairQueue<O, T> {
     fn default() -> Self {
-        FairQueue { limit: None, inside: 0, owners: HashMap::new(), waiting: BTreeMap::new() }
+        FairQueue { owners: HashMap::new(), waiting: BTreeMap::new() }
     }
 }
 
@@ -27,16 +24,14 @@ impl<O: Copy + Ord + Hash, T> FairQueue<O, T> {
         self.waiting.entry(owner).or_default().push_back(who);
     }
 
-    /// Takes a permit without waiting for one, beyond the limit if need be.
+    /// Takes a permit without waiting for one.
     pub fn admit(&mut self, owner: O) {
-        self.inside += 1;
         *self.owners.entry(owner).or_default() += 1;
     }
 
     /// Gives a permit back.
     pub fn leave(&mut self, owner: O) {
         if let Some(count) = self.owners.get_mut(&owner) {
-            self.inside -= 1;
             *count -= 1;
             if *count == 0 {
                 self.owners.remove(&owner);
@@ -44,12 +39,19 @@ impl<O: Copy + Ord + Hash, T> FairQueue<O, T> {
         }
     }
 
-    /// Admits the next one where there is room: of the owner who has the fewest inside, the one who has waited longest.
+    /// Whether anything waits that has not gone away.
+    pub fn waits(&self, has_gone: impl Fn(&T) -> bool) -> bool {
+        self.waiting.values().flatten().any(|who| !has_gone(who))
+    }
+
+    /// Takes all that wait out of the queue.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> {
+        std::mem::take(&mut self.waiting).into_values().flatten()
+    }
+
+    /// Admits the next one: of the owner who has the fewest inside, the one who has waited longest.
     /// Those who have gone away meanwhile are forgotten.
     pub fn next(&mut self, has_gone: impl Fn(&T) -> bool) -> Option<(O, T)> {
-        if self.limit.is_some_and(|limit| self.inside >= limit) {
-            return None;
-        }
         loop {
             let inside = |owner: &O| self.owners.get(owner).copied().unwrap_or(0);
             let owner = self.waiting.keys().min_by_key(|owner| inside(owner)).copied()?;
@@ -77,9 +79,9 @@ mod tests {
     #[test]
     fn a_flood_leaves_the_others_their_share() {
         // worker failure mode 70
-        let mut turns = FairQueue { limit: Some(4), ..FairQueue::default() };
+        let mut turns = FairQueue::default();
         (0..1000).for_each(|n| turns.line_up("flood", n));
-        let first: Vec<u32> = std::iter::from_fn(|| turns.next(stays)).map(|(_, n)| n).collect();
+        let first: Vec<u32> = (0..4).filter_map(|_| turns.next(stays)).map(|(_, n)| n).collect();
         assert_eq!(first, [0, 1, 2, 3], "alone it has all places, in order");
         (5000..5003).for_each(|n| turns.line_up("small", n));
         let mut seen = vec![];
@@ -93,22 +95,27 @@ mod tests {
     }
 
     #[test]
-    fn places_are_counted_whichever_tenant_comes_and_goes() {
-        let mut turns = FairQueue { limit: Some(2), ..FairQueue::default() };
-        turns.admit("resumed");
-        turns.admit("resumed");
-        turns.admit("resumed");
-        turns.line_up("a", 1);
-        assert!(turns.next(stays).is_none(), "more are inside than there are places");
-        turns.leave("resumed");
-        assert!(turns.next(stays).is_none());
-        turns.leave("resumed");
-        assert_eq!(turns.next(stays), Some(("a", 1)));
+    fn who_has_gone_is_passed_over_and_none_is_owed_what_it_gave_back() {
+        let mut turns = FairQueue::default();
+        turns.admit("a");
+        turns.admit("a");
         turns.leave("nobody");
-        turns.limit = None;
+        turns.line_up("a", 1);
         turns.line_up("a", 2);
-        turns.line_up("a", 3);
-        assert_eq!(turns.next(|n| *n == 2), Some(("a", 3)), "who has gone is passed over");
+        turns.line_up("b", 3);
+        assert!(turns.waits(stays));
+        assert_eq!(turns.next(stays), Some(("b", 3)), "who has fewer comes first");
+        assert_eq!(turns.next(|n| *n == 1), Some(("a", 2)), "who has gone is passed over");
+        assert!(turns.next(stays).is_none() && !turns.waits(stays));
+    }
+
+    #[test]
+    fn all_that_wait_can_be_sent_away() {
+        let mut turns = FairQueue::default();
+        (0..3).for_each(|n| turns.line_up(n % 2, n));
+        let mut sent: Vec<u32> = turns.drain().collect();
+        sent.sort_unstable();
+        assert_eq!(sent, [0, 1, 2]);
         assert!(turns.next(stays).is_none());
     }
 }

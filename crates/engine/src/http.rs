@@ -12,6 +12,10 @@ use crate::lenient;
 pub mod departure;
 #[cfg(feature = "async")]
 pub mod driver;
+#[cfg(feature = "async")]
+mod guard;
+#[cfg(feature = "async")]
+pub mod room;
 
 /// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,8 +302,12 @@ pub struct Origin {
     pub port: u16,
 }
 
-/// The origin of an http(s) URL without user information; `None` for everything else.
+/// The origin of an http(s) URL without user information; `None` for everything else. So is one that others may read otherwise: with a
+/// backslash, which some take for a slash, or with control characters, which some drop.
 pub fn origin(text: &str) -> Option<Origin> {
+    if text.contains(|c: char| c == '\\' || c.is_control()) {
+        return None;
+    }
     let url = url::Url::parse(text).ok()?;
     if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
         return None;
@@ -324,6 +332,8 @@ mod tests {
             "https://bfl.ai.evil.example/",
             "https://evilbfl.ai/",
             "https://x@api.bfl.ai/",
+            "https://api.bfl.ai\\@evil.example/",
+            "https://api.bfl.ai/\n",
             "https://api.bfl.ai:8443/",
             "ftp://api.bfl.ai/",
             "https://evil.example/?api.bfl.ai",

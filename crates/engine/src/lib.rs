@@ -53,6 +53,7 @@ pub mod health;
 pub mod http;
 pub mod input;
 pub mod job;
+pub mod key_use;
 pub mod lenient;
 pub mod picture;
 pub mod policy;

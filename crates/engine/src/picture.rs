@@ -2,6 +2,7 @@
 //! before the pixels have been decoded to the end, in bounded memory.
 
 mod decode;
+mod format;
 pub mod mark;
 mod perceptual;
 mod small;
@@ -9,12 +10,12 @@ mod whole;
 
 use std::fmt;
 
-use image::ImageFormat;
 use sha2::{Digest, Sha256};
 
 use small::Small;
 
 pub(crate) use decode::{Pixels, buffer, decode, is_turned};
+pub use format::named as format_named;
 pub use mark::Marks;
 pub use perceptual::perceptual_hash;
 pub use small::{Blank, THUMBNAIL_BYTES, THUMBNAIL_SIDE};
@@ -30,7 +31,7 @@ pub const MAX_DECODED: u64 = 4 * MAX_PIXELS;
 /// What is known about an image from its bytes alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// `image/png`, `image/jpeg`, `image/webp` or `image/gif`.
+    /// `image/png`, `image/jpeg`, `image/webp` or `image/gif`; of an image that is not decoded here what its first bytes say.
     pub content_type: String,
     /// Pixels, as decoded and seen by people: turned as the file says; `None` where the image is larger than what is decoded here.
     pub width: Option<u32>,
@@ -46,6 +47,8 @@ pub struct Facts {
     pub perceptual_hash: Option<u64>,
     /// That there is nothing on it, likewise.
     pub blank: Option<Blank>,
+    /// It has several frames, of which the first one was looked at.
+    pub animated: bool,
 }
 
 /// What was found out about an image that was made.
@@ -62,6 +65,8 @@ pub struct Study {
 pub enum Flaw {
     /// Of no type that is known here.
     Unknown,
+    /// An image of this content type, which is not decoded here.
+    Foreign(&'static str),
     /// The header claims more than is decoded.
     TooLarge {
         /// Pixels, as claimed.
@@ -77,6 +82,12 @@ impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Flaw::Unknown => write!(f, "it is not a PNG, JPEG, WebP or GIF"),
+            Flaw::Foreign(content_type) => {
+                write!(
+                    f,
+                    "it is {content_type}, which cannot be looked at here: a PNG, JPEG, WebP or GIF can"
+                )
+            }
             Flaw::TooLarge { width, height } => write!(
                 f,
                 "it claims {width}x{height} pixels; at most {MAX_SIDE} on a side, {} million in all and {} MB decoded are taken",
@@ -88,15 +99,9 @@ impl fmt::Display for Flaw {
     }
 }
 
-/// The content type of the formats that are known here.
-fn content_type(format: ImageFormat) -> Option<&'static str> {
-    match format {
-        ImageFormat::Png => Some("image/png"),
-        ImageFormat::Jpeg => Some("image/jpeg"),
-        ImageFormat::WebP => Some("image/webp"),
-        ImageFormat::Gif => Some("image/gif"),
-        _ => None,
-    }
+/// Whether an image of this content type cannot be decoded here.
+pub fn is_foreign(content_type: &str) -> bool {
+    !format::DECODED.contains(&content_type)
 }
 
 /// Decodes an image to its end and says what it is. Takes as long as that: never on the network thread.
@@ -128,14 +133,20 @@ impl Facts {
             && [self.width, self.height].iter().all(|side| side.is_some_and(|side| side <= THUMBNAIL_SIDE))
     }
 
-    /// What can be said of an image that is too large to be decoded here: all but its size.
+    /// What can be said of an image that is not decoded here, for its size or its format: all but how many pixels it has.
     pub fn unmeasured(bytes: &[u8]) -> Option<Facts> {
         let facts = Facts::of(bytes, None, None)?;
         Some(Facts { marks: mark::marks(bytes), ..facts })
     }
 
     fn of(bytes: &[u8], width: Option<u32>, height: Option<u32>) -> Option<Facts> {
-        let content_type = content_type(image::guess_format(bytes).ok()?)?.to_owned();
+        let format = image::guess_format(bytes).ok().filter(|format| format::decoded(*format).is_some());
+        let content_type = match format {
+            Some(format) => format::decoded(format),
+            None => format::foreign(bytes),
+        };
+        let content_type = content_type?.to_owned();
+        let animated = format.is_some_and(|format| format::is_animated(format, bytes));
         let sha256 = hex(&Sha256::digest(bytes));
         let (byte_size, marks) = (bytes.len() as u64, Marks::default());
         Some(Facts {
@@ -147,6 +158,7 @@ impl Facts {
             marks,
             perceptual_hash: None,
             blank: None,
+            animated,
         })
     }
 

@@ -33,7 +33,7 @@ use text::{decimal, is_path, seed_of, segment, task_id, text_at};
 
 use crate::candidate::{Candidate, Parameter};
 use crate::failure::Failure;
-use crate::http::{HttpRequest, HttpResponse};
+use crate::http::{Body, Content, HttpRequest, HttpResponse};
 use crate::input::Inputs;
 use crate::job::{Invalid, Request, Task, Warning};
 use crate::size::Size;
@@ -289,6 +289,31 @@ pub fn is_free(candidate: &Candidate) -> bool {
 /// Whether a provider of this kind can say what became of a request whose answer was lost.
 pub fn can_be_asked(kind: &str) -> bool {
     find(kind).is_some_and(|provider| provider.named_task("", "").is_some())
+}
+
+/// The content type of the image that a request asks for, where it names one: in whichever of its fields, and under whichever of the
+/// names that providers have for it.
+pub fn asked_format(submission: &Submission) -> Option<&'static str> {
+    const NAMES: [&str; 4] = ["output_format", "format", "output_mime_type", "outputMimeType"];
+    fn of_object(json: &Value, depth: u32) -> Option<&'static str> {
+        let object = json.as_object()?;
+        let named = NAMES.iter().find_map(|name| crate::picture::format_named(object.get(*name)?.as_str()?));
+        named.or_else(|| {
+            if depth == 0 { None } else { object.values().find_map(|inner| of_object(inner, depth - 1)) }
+        })
+    }
+    let Submission::Http(request) = submission else { return None };
+    match &request.body {
+        Body::Empty => None,
+        // Replicate has its input one level down, Google the image two.
+        Body::Json(json) => of_object(json, 2),
+        Body::Form(parts) => parts.iter().find_map(|part| match &part.content {
+            Content::Text(text) if NAMES.contains(&part.name.as_str()) => crate::picture::format_named(text),
+            // Fields as JSON.
+            Content::Text(text) if text.starts_with('{') => of_object(&serde_json::from_str(text).ok()?, 1),
+            _ => None,
+        }),
+    }
 }
 
 /// The base URL of a candidate, without a final slash.

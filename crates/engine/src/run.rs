@@ -82,6 +82,8 @@ pub enum Event {
     Entered {
         /// What renders of the candidate's model took lately.
         renders: Renders,
+        /// With which of the provider's keys.
+        key: Pass,
     },
     /// It did not: the candidate is unwell.
     Shut {
@@ -104,6 +106,15 @@ pub enum Event {
     Cancel,
     /// A user wants the job stopped, and the submission of the last [`Step::Send`] never left this machine.
     Withdrawn,
+}
+
+/// The key that a job may call a provider with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// Its name; `None` where the provider wants none.
+    pub key_name: Option<String>,
+    /// Whether another key of the provider's would do just now: what is wrong with this one is no outage then.
+    pub others: bool,
 }
 
 /// What to do next.
@@ -209,6 +220,34 @@ pub struct Plan {
     pub ceiling: Option<Decimal>,
 }
 
+/// What the settings say to all jobs.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The administrator's explicit choice to send an ambiguous request again, at the risk of paying twice: `image_gen.on_uncertain`.
+    /// What an earlier life has sent is never sent again for it.
+    pub resend_uncertain: bool,
+    /// How long the job waits for a provider in an outage when it has nowhere else to go: `image_gen.outage_timeout`.
+    pub patience: Duration,
+    /// Up to which figure a cost is believed.
+    pub sanity: Sanity,
+    /// Whether images are to have a small copy: `image_gen.thumbnails`.
+    pub thumbnails: bool,
+    /// Whether it is said of an image that it is of another format than was asked for: `image_gen.unexpected_formats`.
+    pub warn_of_formats: bool,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Terms {
+            resend_uncertain: false,
+            patience: retry::PATIENCE,
+            sanity: Sanity::default(),
+            thumbnails: false,
+            warn_of_formats: true,
+        }
+    }
+}
+
 /// One job on its way.
 #[derive(Debug)]
 pub struct Run {
@@ -221,6 +260,8 @@ pub struct Run {
     /// All of them are: those that can be waited for are asked once more, as the last resort.
     desperate: bool,
     candidate: Candidate,
+    /// The key that it is called with.
+    pass: Pass,
     /// What is asked of the candidate: the job's task, or one that comes to the same.
     task: Task,
     inputs: Inputs,
@@ -229,23 +270,22 @@ pub struct Run {
     inputs_unknown: bool,
     found: BTreeMap<String, String>,
     prepared: Option<Prepared>,
+    /// The format of image that the request names.
+    asked_format: Option<&'static str>,
     warnings: Vec<Warning>,
     number: u32,
     tries: u32,
     /// The provider has accepted the current call, or may have.
     accepted: bool,
-    /// How long the job waits for the only provider that could do it.
-    patience: Duration,
     /// The time of the last event.
     now: i64,
     sent_at: i64,
     renders: Renders,
     seen: Option<Seen>,
     last_status: Option<u16>,
-    resend_uncertain: bool,
-    sanity: Sanity,
-    /// Whether images are to have a small copy.
-    thumbnails: bool,
+    /// An earlier life of the worker has sent it.
+    resumed: bool,
+    terms: Terms,
     state: State,
 }
 
@@ -266,24 +306,24 @@ impl Run {
             unwell: vec![],
             desperate: false,
             candidate,
+            pass: Pass::default(),
             task,
             inputs: Inputs::default(),
             input_pixels: vec![],
             inputs_unknown: false,
             found: BTreeMap::new(),
             prepared: None,
+            asked_format: None,
             warnings: vec![],
             number: attempts,
             accepted: false,
-            patience: retry::PATIENCE,
             now: 0,
             sent_at: 0,
             renders: Renders::default(),
             seen: None,
             last_status: None,
-            resend_uncertain: false,
-            sanity: Sanity::default(),
-            thumbnails: false,
+            resumed: false,
+            terms: Terms::default(),
             state: State::New,
         };
         run.divide();
@@ -325,23 +365,38 @@ impl Run {
         };
         run.state = State::Resumed(accepted);
         run.accepted = true;
+        run.resumed = true;
         run.tries = 1 + run.plan.progress.outages.get(&candidate.name()).map_or(0, |outage| outage.tries);
         // For the price: what was prepared then is prepared again, with stand-ins for the images.
         run.inputs = Inputs::stand_ins(&run.job.request);
-        run.prepared = run.provider().and_then(|p| p.prepare(&run.call(&run.tag())).ok());
+        if let Some(prepared) = run.provider().and_then(|p| p.prepare(&run.call(&run.tag())).ok()) {
+            run.keep_prepared(prepared);
+        }
         run.inputs = Inputs::default();
         run.inputs_unknown = !run.job.pictures.is_empty();
         Some(run)
     }
 
-    /// The administrator's explicit choice to send an ambiguous request again, at the risk of paying twice.
-    pub fn resend_uncertain(self, resend: bool) -> Self {
-        Run { resend_uncertain: resend, ..self }
+    /// Goes on with the key that an earlier life of the worker has sent it with: no other one is told about its task.
+    pub fn with_key(mut self, key_name: Option<String>) -> Self {
+        self.pass.key_name = key_name;
+        self
     }
 
-    /// How long the job waits for a provider in an outage when it has nowhere else to go: `image_gen.outage_timeout`.
-    pub fn patience(self, patience: Duration) -> Self {
-        Run { patience, ..self }
+    /// The name of the key that the candidate is called with.
+    pub fn key_name(&self) -> Option<&str> {
+        self.pass.key_name.as_deref()
+    }
+
+    /// What the settings say.
+    pub fn on_terms(self, terms: Terms) -> Self {
+        Run { terms, ..self }
+    }
+
+    /// Remembers what is to be sent, and what is known of its answer.
+    fn keep_prepared(&mut self, prepared: Prepared) {
+        self.asked_format = provider::asked_format(&prepared.submission);
+        self.prepared = Some(prepared);
     }
 
     /// How often the candidate has turned the job away, and whether it has nowhere else to go.
@@ -363,16 +418,6 @@ impl Run {
     /// Not sent after this moment, in milliseconds of Unix time.
     pub fn deadline(&self) -> Option<i64> {
         self.job.deadline
-    }
-
-    /// Up to which figure a cost is believed.
-    pub fn sanity(self, sanity: Sanity) -> Self {
-        Run { sanity, ..self }
-    }
-
-    /// Lets its images have small copies.
-    pub fn thumbnails(self, thumbnails: bool) -> Self {
-        Run { thumbnails, ..self }
     }
 
     /// The provider that the job is at.
@@ -431,8 +476,8 @@ impl Run {
             ) => self.close_unsent(Failure::Canceled, "canceled before it was sent"),
             (State::New, Event::Start) => self.start(now),
             (State::Rewriting, Event::Rewritten(prompt)) => self.rewritten(prompt, now),
-            (State::Entering, Event::Entered { renders }) => {
-                self.renders = renders;
+            (State::Entering, Event::Entered { renders, key }) => {
+                (self.renders, self.pass) = (renders, key);
                 self.entered(now)
             }
             (State::Entering, Event::Elapsed) => self.too_late(),
@@ -514,7 +559,8 @@ impl Run {
         if on_own_machine && request.destination == Destination::Provider {
             request.destination = Destination::OwnMachine;
         }
-        let key_name = self.provider().and_then(|p| provider::key_name(p, &self.candidate));
+        let usual = || self.provider().and_then(|p| provider::key_name(p, &self.candidate));
+        let key_name = self.pass.key_name.as_deref().or_else(usual);
         Step::Send { key_name: request.auth.and(key_name).map(str::to_owned), request }
     }
 

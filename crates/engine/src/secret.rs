@@ -32,6 +32,14 @@ impl fmt::Debug for Key {
     }
 }
 
+/// The base and the number of a name such as `BFL_API_KEY_2`: one of several keys for the same thing.
+pub fn numbered(name: &str) -> Option<(&str, u32)> {
+    let (base, digits) = name.rsplit_once('_')?;
+    let plain = !base.is_empty() && digits.len() <= 3 && digits.bytes().all(|b| b.is_ascii_digit());
+    let number = digits.parse().ok().filter(|number| *number > 0)?;
+    (plain && !digits.starts_with('0')).then_some((base, number))
+}
+
 /// What a secrets file says.
 #[derive(Debug, Default)]
 pub struct SecretsFile {

@@ -230,7 +230,7 @@ fn drive_n(
         for _step in 0..20_000 {
             event = match run.on(event, now) {
                 Step::Stop => break,
-                Step::Enter => Event::Entered { renders: Default::default() },
+                Step::Enter => Event::Entered { renders: Default::default(), key: Default::default() },
                 Step::Compute => Event::Compute,
                 Step::Rewrite { .. } => Event::Rewritten(None),
                 Step::Load { .. } => Event::Loaded(None),

@@ -150,7 +150,7 @@ fn look(file: Vec<u8>, dice: &mut Dice) {
     let pixels = match &seen {
         Ok(facts) => facts.pixels().unwrap(),
         // What is too large is not even begun.
-        Err(Flaw::TooLarge { .. } | Flaw::Unknown) => 0,
+        Err(Flaw::TooLarge { .. } | Flaw::Unknown | Flaw::Foreign(_)) => 0,
         Err(Flaw::Damaged(_)) => MAX_PIXELS,
     };
     assert!(pixels <= MAX_PIXELS);

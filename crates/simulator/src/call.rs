@@ -6,6 +6,9 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::hash::hex;
 
 /// Strings in the ledger are cut at so many characters.
 const LONGEST: usize = 500;
@@ -44,6 +47,8 @@ pub(crate) struct Call {
     pub shown_path: String,
     pub query: Vec<(String, String)>,
     pub headers: HeaderMap,
+    /// Which key came along, see [`account_of`].
+    pub account: String,
     pub payload: Payload,
     /// The length of the body.
     pub length: usize,
@@ -65,6 +70,7 @@ impl Call {
             path: path.trim_matches('/').to_owned(),
             origin: format!("http://{host}"),
             length: bytes.len(),
+            account: key_of(&head.headers, &query).map(account_of).unwrap_or_default(),
             payload: Payload::read(&head.headers, bytes).await,
             method: head.method,
             query,
@@ -193,6 +199,22 @@ async fn form(bytes: Bytes, boundary: String) -> multer::Result<Vec<Part>> {
         });
     }
     Ok(parts)
+}
+
+/// What tells a key from others, without showing it: the first eight digits of its SHA-256.
+pub(crate) fn account_of(key: &str) -> String {
+    hex(&Sha256::digest(key)[..4])
+}
+
+/// The key of a request, wherever a provider wants it.
+fn key_of<'a>(headers: &'a HeaderMap, query: &'a [(String, String)]) -> Option<&'a str> {
+    let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let words = |text: &'a str| text.rsplit(' ').next().unwrap_or(text);
+    let named = ["x-key", "x-goog-api-key", "api-key"].into_iter().find_map(header);
+    named
+        .or_else(|| header("authorization").map(words))
+        .or_else(|| query.iter().find(|(name, _)| name == "key").map(|(_, key)| key.as_str()))
+        .filter(|key| !key.is_empty())
 }
 
 fn is_secret(name: &str) -> bool {

@@ -13,7 +13,7 @@ use crate::fault::{Fault, Stage};
 use crate::filter;
 use crate::picture::Picture;
 use crate::task::{Fate, Task};
-use crate::world::World;
+use crate::world::{Account, World};
 
 /// All that a provider has at hand when it answers.
 pub(crate) struct Desk<'a> {
@@ -28,6 +28,11 @@ pub(crate) struct Desk<'a> {
 }
 
 impl Desk<'_> {
+    /// Whose work this is at a provider: that of the key in the request.
+    pub(crate) fn account(&self, provider: &'static str) -> Account<'_> {
+        (provider, &self.call.account)
+    }
+
     /// The fate that the scripted fault has in store, if it is one that decides a fate.
     pub(crate) fn scripted_fate(&self) -> Option<Fate> {
         Some(match self.fault? {
@@ -67,7 +72,7 @@ impl Desk<'_> {
         fate: Fate,
     ) -> Result<usize, usize> {
         let time = if fate == Fate::Never { duration(f64::MAX) } else { time };
-        self.world.begin_render(provider, self.now, time, self.config.active_task_limit)
+        self.world.begin_render(self.account(provider), self.now, time, self.config.active_task_limit)
     }
 
     /// A task of one image that is drawn from now on for `time`.
@@ -102,8 +107,8 @@ impl Desk<'_> {
 
     /// US dollars left on the account, which held `usual` at the start unless the configuration knows better. What was accepted
     /// with the last cents may have cost more than them; the account does not go below zero.
-    pub(crate) fn money_left(&self, provider: &str, usual: Decimal) -> Decimal {
+    pub(crate) fn money_left(&self, provider: &'static str, usual: Decimal) -> Decimal {
         let held = self.config.balance_of(provider).unwrap_or(usual);
-        (held - self.world.ledger().billed_by(provider)).max(Decimal::ZERO).normalize()
+        (held - self.world.ledger().billed_by(self.account(provider))).max(Decimal::ZERO).normalize()
     }
 }

@@ -1,12 +1,13 @@
 //! The ledger: every request, and what it would have cost.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::material::Material;
+use crate::world::Account;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,8 @@ pub(crate) struct Entry {
     pub done_us: Option<u64>,
     /// Whom it was sent to; `null` for a path of no provider.
     pub provider: Option<&'static str>,
+    /// Which key came with it: the first eight digits of its SHA-256; empty without one.
+    pub account: Box<str>,
     /// What it is for.
     pub phase: Phase,
     /// HTTP method.
@@ -68,7 +71,7 @@ pub(crate) struct Entry {
     pub refused: bool,
     /// What it cost, in USD.
     pub billed: Option<Decimal>,
-    /// How many images of this provider were being drawn, this one included.
+    /// How many images of this provider were being drawn with this key, this one included.
     pub in_flight: usize,
     /// The scripted fault that struck.
     pub fault: Option<&'static str>,
@@ -99,7 +102,7 @@ pub struct Tally {
     pub billed: Decimal,
     /// How many submissions cost something.
     pub billed_calls: u64,
-    /// The most images that were being drawn at once.
+    /// The most images that were being drawn at once with one key.
     pub peak_in_flight: usize,
 }
 
@@ -153,6 +156,8 @@ pub(crate) struct Ledger {
     entries: VecDeque<Entry>,
     last: u64,
     totals: Totals,
+    /// What each provider's accounts were billed.
+    billed: HashMap<(&'static str, Box<str>), Decimal>,
 }
 
 impl Ledger {
@@ -163,6 +168,9 @@ impl Ledger {
         self.totals.all.count(&entry);
         if let Some(provider) = entry.provider {
             self.totals.by_provider.entry(provider).or_default().count(&entry);
+            if let Some(billed) = entry.billed {
+                *self.billed.entry((provider, entry.account.clone())).or_default() += billed;
+            }
         }
         self.entries.push_back(entry);
         while self.entries.len() > limit {
@@ -183,14 +191,15 @@ impl Ledger {
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.totals = Totals::default();
+        self.billed.clear();
     }
 
     pub(crate) fn totals(&self) -> Totals {
         self.totals.clone()
     }
 
-    pub(crate) fn billed_by(&self, provider: &str) -> Decimal {
-        self.totals.by_provider.get(provider).map_or(Decimal::ZERO, |t| t.billed)
+    pub(crate) fn billed_by(&self, (provider, key): Account<'_>) -> Decimal {
+        self.billed.get(&(provider, key.into())).copied().unwrap_or_default()
     }
 
     /// Up to `most` entries as JSON texts, and the number to go on after; `None` in its place at the end.
@@ -223,6 +232,7 @@ mod tests {
             at_us: 1,
             done_us: None,
             provider: Some(provider),
+            account: "".into(),
             phase,
             method: "POST".into(),
             path: "/".into(),
@@ -255,7 +265,7 @@ mod tests {
         let totals = ledger.totals();
         assert_eq!(totals.all.billed.to_string(), "45.925");
         assert_eq!((totals.all.billed_calls, totals.all.requests, totals.all.polls), (2000, 3000, 1000));
-        assert_eq!(ledger.billed_by("bfl").to_string(), "40");
+        assert_eq!(ledger.billed_by(("bfl", "")).normalize().to_string(), "40");
         assert_eq!(ledger.page(&Wanted::default(), 100).0.len(), 10);
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
+use crate::call::account_of;
 use crate::fault::Fault;
 use crate::ledger::Phase;
 use crate::provider::Intent;
@@ -20,6 +21,9 @@ pub struct Rule {
     /// Only prompts with this text in them, whatever its case. Polls and images count by their task's prompt.
     #[serde(default)]
     pub prompt_contains: Option<String>,
+    /// Only requests with this key.
+    #[serde(default)]
+    pub key: Option<String>,
     /// Only this model, by the provider's name for it.
     #[serde(default)]
     pub model: Option<String>,
@@ -37,13 +41,23 @@ pub struct Rule {
 impl Rule {
     /// A rule that strikes every request.
     pub fn new(fault: Fault) -> Self {
-        Self { provider: None, phase: None, prompt_contains: None, model: None, skip: 0, times: None, fault }
+        Self {
+            provider: None,
+            phase: None,
+            prompt_contains: None,
+            key: None,
+            model: None,
+            skip: 0,
+            times: None,
+            fault,
+        }
     }
 
-    fn matches(&self, provider: &str, intent: &Intent) -> bool {
+    fn matches(&self, provider: &str, account: &str, intent: &Intent) -> bool {
         let prompt = || intent.prompt.as_deref().unwrap_or_default().to_lowercase();
         self.provider.as_deref().is_none_or(|p| p == provider)
             && self.phase.is_none_or(|p| p == intent.phase)
+            && self.key.as_deref().is_none_or(|key| account_of(key) == account)
             && self.model.as_deref().is_none_or(|m| Some(m) == intent.model.as_deref())
             && self.prompt_contains.as_ref().is_none_or(|text| prompt().contains(&text.to_lowercase()))
     }
@@ -81,8 +95,8 @@ impl RuleBook {
         self.rules.len() < before
     }
 
-    pub(crate) fn pick(&mut self, provider: &str, intent: &Intent) -> Option<(u64, Fault)> {
-        for listed in self.rules.iter_mut().filter(|l| l.rule.matches(provider, intent)) {
+    pub(crate) fn pick(&mut self, provider: &str, account: &str, intent: &Intent) -> Option<(u64, Fault)> {
+        for listed in self.rules.iter_mut().filter(|l| l.rule.matches(provider, account, intent)) {
             listed.seen += 1;
             if listed.seen > listed.rule.skip && listed.rule.times.is_none_or(|times| listed.fired < times) {
                 listed.fired += 1;
@@ -131,7 +145,7 @@ mod tests {
     fn a_rule_skips_then_strikes_then_is_used_up() {
         let mut book = RuleBook::default();
         book.add(serde_json::from_value(json!({"skip": 1, "times": 2, "fault": "hang"})).unwrap());
-        let struck: Vec<_> = (0..5).map(|_| book.pick("bfl", &submit("a")).is_some()).collect();
+        let struck: Vec<_> = (0..5).map(|_| book.pick("bfl", "", &submit("a")).is_some()).collect();
         assert_eq!(struck, [false, true, true, false, false]);
         assert_eq!(book.to_json()["rules"][0]["seen"], 5);
         assert_eq!(book.to_json()["rules"][0]["fired"], 2);
@@ -149,8 +163,8 @@ mod tests {
         ] {
             book.add(serde_json::from_value(rule).unwrap());
         }
-        assert_eq!(book.pick("bfl", &submit("a cat")), Some((4, Fault::Garbage)));
-        assert_eq!(book.pick("bfl", &submit("a dog")), Some((5, Fault::Empty)));
+        assert_eq!(book.pick("bfl", "", &submit("a cat")), Some((4, Fault::Garbage)));
+        assert_eq!(book.pick("bfl", "", &submit("a dog")), Some((5, Fault::Empty)));
     }
 
     #[test]

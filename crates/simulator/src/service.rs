@@ -62,7 +62,7 @@ pub(crate) async fn serve(world: Arc<World>, request: Request<Incoming>) -> Resu
     };
     call.path = path.to_owned();
     let intent = provider.intent(&call, &world);
-    let struck = world.rules().pick(provider.name(), &intent);
+    let struck = world.rules().pick(provider.name(), &call.account, &intent);
     let fault = struck.as_ref().map(|(_, fault)| fault);
     let mut answer = match before_accept(provider, fault) {
         Some(answer) => answer,
@@ -162,12 +162,13 @@ fn book(
     struck: Option<&(u64, Fault)>,
 ) -> OpenEntry {
     let name = provider.map(|p| p.name());
-    let in_flight = || name.map_or(0, |name| world.renders(name, Instant::now()));
+    let in_flight = || name.map_or(0, |name| world.renders((name, &call.account), Instant::now()));
     let entry = Entry {
         n: 0,
         at_us,
         done_us: None,
         provider: name,
+        account: call.account.as_str().into(),
         phase: intent.phase,
         method: call.method.to_string(),
         path: call.shown_path.clone(),

@@ -28,7 +28,7 @@ pub(crate) struct World {
     shelf: Mutex<Shelf>,
     /// What single providers keep for themselves, by its type.
     drawers: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
-    renders: Mutex<HashMap<&'static str, Renders>>,
+    renders: Mutex<HashMap<(&'static str, String), Renders>>,
     pub studio: Studio,
     /// Makes ids and signatures of one run differ from those of the next.
     nonce: [u8; 32],
@@ -37,7 +37,10 @@ pub(crate) struct World {
     pub address: String,
 }
 
-/// The images being drawn for one provider, by their ends.
+/// Who is served: a provider, and what tells the key from others.
+pub(crate) type Account<'a> = (&'static str, &'a str);
+
+/// The images being drawn for one account, by their ends.
 type Renders = BinaryHeap<Reverse<Instant>>;
 
 impl World {
@@ -108,16 +111,16 @@ impl World {
         lock(&self.renders).clear();
     }
 
-    /// Starts drawing for `provider` unless `limit` are at it already. Gives how many are at it then.
+    /// Starts drawing for an account unless `limit` are at it already. Gives how many are at it then.
     pub(crate) fn begin_render(
         &self,
-        provider: &'static str,
+        (provider, key): Account<'_>,
         now: Instant,
         time: Duration,
         limit: Option<usize>,
     ) -> Result<usize, usize> {
         let mut renders = lock(&self.renders);
-        let ends = renders.entry(provider).or_default();
+        let ends = renders.entry((provider, key.to_owned())).or_default();
         forget_ended(ends, now);
         if limit.is_some_and(|limit| ends.len() >= limit) {
             return Err(ends.len());
@@ -128,17 +131,17 @@ impl World {
         Ok(ends.len().max(1))
     }
 
-    /// How many images are being drawn for `provider`.
-    pub(crate) fn renders(&self, provider: &str, now: Instant) -> usize {
-        lock(&self.renders).get_mut(provider).map_or(0, |ends| {
+    /// How many images are being drawn for an account.
+    pub(crate) fn renders(&self, (provider, key): Account<'_>, now: Instant) -> usize {
+        lock(&self.renders).get_mut(&(provider, key.to_owned())).map_or(0, |ends| {
             forget_ended(ends, now);
             ends.len()
         })
     }
 
-    /// Whether a limited account of `provider` has nothing left.
-    pub(crate) fn is_broke(&self, provider: &str) -> bool {
-        self.config().balance_of(provider).is_some_and(|balance| self.ledger().billed_by(provider) >= balance)
+    /// Whether a limited account has nothing left.
+    pub(crate) fn is_broke(&self, account: Account<'_>) -> bool {
+        self.config().balance_of(account.0).is_some_and(|balance| self.ledger().billed_by(account) >= balance)
     }
 
     /// Thirty-two hex digits that no other call of this run or another gives.

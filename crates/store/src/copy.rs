@@ -117,7 +117,9 @@ impl Source {
         }
         let looked = tokio::task::spawn_blocking(move || {
             let facts = match picture::inspect(&bytes) {
-                Err(flaw @ Flaw::TooLarge { .. }) => Facts::unmeasured(&bytes).ok_or(flaw),
+                Err(flaw @ (Flaw::TooLarge { .. } | Flaw::Foreign(_))) => {
+                    Facts::unmeasured(&bytes).ok_or(flaw)
+                }
                 result => result,
             };
             facts.map(|facts| (Source::Bytes(bytes.into()), facts))

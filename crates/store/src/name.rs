@@ -143,6 +143,12 @@ pub fn extension(content_type: &str) -> &'static str {
         "image/jpeg" => "jpg",
         "image/webp" => "webp",
         "image/gif" => "gif",
+        "image/avif" => "avif",
+        "image/heic" => "heic",
+        "image/tiff" => "tif",
+        "image/jxl" => "jxl",
+        "image/bmp" => "bmp",
+        "image/svg+xml" => "svg",
         _ => "bin",
     }
 }

@@ -1,4 +1,5 @@
-//! Access to the providers: a circuit breaker for each, and limits on calls in flight and on the rate of submissions.
+//! Access to the providers: a circuit breaker for each, and for each of several keys; and limits on calls in flight and on the rate of
+//! submissions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,16 +9,20 @@ use image_gen_engine::candidate::Candidate;
 use image_gen_engine::catalogue::Snapshot;
 use image_gen_engine::failure::{ErrorCode, Failure};
 use image_gen_engine::health::{self, Health, Permit, Row, Verdict};
+use image_gen_engine::run::Pass;
+use image_gen_engine::{key_use, provider};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::clock::{self, now};
-use super::rate_limiter::{InFlightPermit, RateLimiter};
+use super::key_book::KeyBook;
+use super::rate_limiter::{self, InFlightPermit, PoolKey, RateLimiter};
+use crate::keys::Keys;
 
 /// The breakers and limits that all jobs share.
-#[derive(Default)]
 pub(super) struct Access {
+    book: Arc<KeyBook>,
     limiter: RateLimiter,
     breaker: Breaker,
 }
@@ -37,8 +42,24 @@ pub(super) enum Decision {
 
 /// The permission for one call; given back when it is dropped.
 pub(super) struct CallPermit {
-    _in_flight: Option<InFlightPermit>,
+    in_flight: InFlightPermit,
     _breaker: Option<BreakerPermit>,
+}
+
+impl CallPermit {
+    /// The key that it is for.
+    pub fn pass(&self) -> Pass {
+        Pass { key_name: self.in_flight.key.name.clone(), others: self.in_flight.others }
+    }
+}
+
+/// What a call has taught.
+#[derive(Default)]
+pub(super) struct Lesson {
+    /// What is to be shown of circuits now.
+    pub rows: Vec<Row>,
+    /// A key that is not used for a while, and why: the first that is heard of it.
+    pub benched: Option<(String, ErrorCode)>,
 }
 
 /// A job that asks for a permit.
@@ -55,18 +76,44 @@ pub(super) struct Caller {
 }
 
 impl Access {
-    /// Waits for a permit and for the owner's turn, unless the circuit is open.
-    pub async fn enter(&self, candidate: &Candidate, caller: Caller) -> Decision {
+    /// With what is known of keys in this book.
+    pub fn new(book: Arc<KeyBook>) -> Self {
+        Access { limiter: RateLimiter::new(book.clone()), book, breaker: Breaker::default() }
+    }
+
+    /// The keys that a candidate may be called with.
+    pub fn keys(&self, candidate: &Candidate, keys: &Keys) -> Vec<PoolKey> {
+        let Some(adapter) = provider::find(&candidate.kind) else { return vec![] };
+        let names = provider::key_name(adapter, candidate).map(|name| keys.pool(name)).unwrap_or_default();
+        // A key goes to the host that it is for.
+        let is_ours = |name: &String| !self.limiter.are_of_others(&candidate.provider, name);
+        let names = names.into_iter().filter(is_ours).collect();
+        rate_limiter::pool(provider::base_url(adapter, candidate), names)
+    }
+
+    /// The key of this name at a candidate's address.
+    pub fn key(candidate: &Candidate, name: Option<&str>) -> Option<PoolKey> {
+        let adapter = provider::find(&candidate.kind)?;
+        let names = name.map(str::to_owned).into_iter().collect();
+        rate_limiter::pool(provider::base_url(adapter, candidate), names).pop()
+    }
+
+    /// Waits for a permit and for the owner's turn, unless the circuit is open, or all keys rest.
+    pub async fn enter(&self, candidate: &Candidate, caller: Caller, keys: Vec<PoolKey>) -> Decision {
         loop {
             // No job waits in line for a permit of a provider whose circuit is open,
             let permit = match self.breaker.ask(candidate, caller).await {
                 Ok(permit) => permit,
                 Err((after, code)) => return Decision::Refused { after, code },
             };
-            let in_flight = self.limiter.enter(&candidate.provider, caller.owner).await;
+            let in_flight = self.limiter.enter(&candidate.provider, caller.owner, keys.clone()).await;
+            let in_flight = match in_flight {
+                Ok(in_flight) => in_flight,
+                Err((after, code)) => return Decision::Refused { after, code },
+            };
             // and none gets one that waited in line while it opened.
             if permit.is_valid() {
-                return Decision::Granted(CallPermit { _in_flight: in_flight, _breaker: Some(permit) });
+                return Decision::Granted(CallPermit { in_flight, _breaker: Some(permit) });
             }
         }
     }
@@ -77,28 +124,72 @@ impl Access {
     }
 
     /// A permit for a task that is at the provider already.
-    pub fn resume(&self, candidate: &Candidate, owner: u32) -> CallPermit {
-        CallPermit { _in_flight: self.limiter.resume(&candidate.provider, owner), _breaker: None }
+    pub fn resume(&self, candidate: &Candidate, owner: u32, key_name: Option<&str>) -> Option<CallPermit> {
+        let key = Access::key(candidate, key_name)?;
+        let in_flight = self.limiter.resume(&candidate.provider, owner, key);
+        Some(CallPermit { in_flight, _breaker: None })
     }
 
-    /// Learns from a call, and says what is to be shown now.
-    pub fn observe(&self, candidate: &Candidate, failure: Option<&Failure>, limit: u32) -> Vec<Row> {
+    /// Learns from a call with one of these keys. What is the fault of one of several says nothing of the provider.
+    pub fn observe(
+        &self,
+        candidate: &Candidate,
+        key_name: Option<&str>,
+        pool: &[PoolKey],
+        failure: Option<&Failure>,
+        limit: u32,
+    ) -> Lesson {
         let (provider, model) = (&candidate.provider, &candidate.model);
-        self.breaker.learn(|health| health.observe(provider, model, failure, limit, now()))
+        let several = pool.len() > 1;
+        let key = pool.iter().find(|key| key.name.as_deref() == key_name);
+        let mut benched = None;
+        if let (Some(key), Some(failure)) = (key, failure) {
+            // Of the only key others learn what concerns all that they would call with it.
+            let concerns_all = !matches!(failure, Failure::PolicyBlocked) && !failure.is_used_up_quota();
+            let user = self.book.user;
+            let news = (several || concerns_all && limit > 0)
+                && self.book.with(key.id, |key, now| key.failed(user, failure, now));
+            let is_account = !matches!(failure.code(), ErrorCode::RateLimited);
+            benched =
+                key.name.clone().filter(|_| several && news && is_account).map(|name| (name, failure.code()));
+        } else if let (Some(key), None) = (key, failure) {
+            self.book.with(key.id, |key, _| key.succeeded());
+        }
+        let rows = match failure {
+            Some(failure) if several && key_use::is_of_key(failure) => vec![],
+            failure => self.breaker.learn(|health| health.observe(provider, model, failure, limit, now())),
+        };
+        Lesson { rows, benched }
     }
 
     /// Learns that a call was accepted.
-    pub fn accepted(&self, candidate: &Candidate) -> Vec<Row> {
+    pub fn accepted(&self, candidate: &Candidate, key_name: Option<&str>) -> Vec<Row> {
+        if let Some(key) = Access::key(candidate, key_name) {
+            self.book.with(key.id, |key, _| key.succeeded());
+        }
         self.breaker.learn(|health| health.accepted(&candidate.provider, &candidate.model, now()))
     }
 
-    /// Learns from a balance, and says what is to be shown now.
-    pub fn credit(&self, provider: &str, has_credit: bool, limit: u32) -> Vec<Row> {
+    /// Learns from the balance behind one of these keys, and says what is to be shown now.
+    pub fn credit(
+        &self,
+        provider: &str,
+        key: &PoolKey,
+        is_only: bool,
+        has_credit: bool,
+        limit: u32,
+    ) -> Vec<Row> {
+        let user = self.book.user;
+        self.book.with(key.id, |key, now| key.credit(user, has_credit, now));
+        if !is_only {
+            return vec![];
+        }
         self.breaker.learn(|health| health.credit(provider, has_credit, limit, now()))
     }
 
     /// New keys may have mended what the old ones could not do.
     pub fn forget_accounts(&self) -> Vec<Row> {
+        self.limiter.forget_accounts();
         self.breaker.learn(|health| health.forget_accounts(now()))
     }
 }

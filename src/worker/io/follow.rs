@@ -10,6 +10,7 @@ use image_gen_engine::catalogue::Need;
 use image_gen_engine::cost::Cost;
 use image_gen_engine::failure::{ErrorCode, Failed, Failure};
 use image_gen_engine::http::departure::Departure;
+use image_gen_engine::http::room::{Allowance, Room};
 use image_gen_engine::http::{HttpRequest, Method, TransportError};
 use image_gen_engine::input::Role;
 use image_gen_engine::job::{Operation, Request, Storing};
@@ -28,7 +29,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use super::access::{Caller, Decision};
+use super::access::{Access, Caller, Decision};
 use super::balances::Occasion;
 use super::clock::{self, now};
 use super::{Commit, Config, IoContext, Load, Loaded, Report, Rewrite, uploads};
@@ -62,6 +63,7 @@ struct Resume {
     number: u32,
     provider: String,
     model: String,
+    key_name: Option<String>,
     /// Without one, no answer has come, and the provider is asked.
     remote_id: Option<String>,
     poll_url: Option<String>,
@@ -83,6 +85,7 @@ impl Details {
                 number: under_way.number.unsigned_abs(),
                 provider: under_way.provider,
                 model: under_way.model,
+                key_name: under_way.key_name,
                 remote_id: under_way.remote_id,
                 poll_url: under_way.poll_url,
                 result_url: under_way.result_url,
@@ -151,7 +154,7 @@ struct Known<'a> {
 
 impl Surroundings for Known<'_> {
     fn has(&self, name: &str) -> bool {
-        self.config.keys.get(name).is_some()
+        self.config.keys.has(name)
     }
 
     fn seconds(&self, provider: &str, model: &str, class: &str) -> Option<f64> {
@@ -221,26 +224,14 @@ fn start(
         let plan = plan(admitted.map(|admission| admission.route).unwrap_or_default());
         let sent_at = clock::from_wall(resume.sent_at);
         let run = Run::resume(job(), plan, candidate, resume.number, remote, cost.clone(), sent_at);
-        return run
-            .map(|run| {
-                (
-                    run.patience(config.outage_timeout).sanity(config.sanity).thumbnails(config.thumbnails),
-                    true,
-                )
-            })
-            .ok_or_else(lost);
+        let run = run.map(|run| run.with_key(resume.key_name).on_terms(config.terms));
+        return run.map(|run| (run, true)).ok_or_else(lost);
     }
     let admission = admitted.map_err(|rejection| vec![closed(rejection.failure())])?;
     let plan = plan(admission.route);
     let run = Run::new(job(), plan, attempts);
     let run = run.ok_or_else(|| vec![closed(Failure::NotSupported.because("no provider can do it"))])?;
-    Ok((
-        run.resend_uncertain(config.resend_uncertain)
-            .patience(config.outage_timeout)
-            .sanity(config.sanity)
-            .thumbnails(config.thumbnails),
-        false,
-    ))
+    Ok((run.on_terms(config.terms), false))
 }
 
 struct Task {
@@ -258,8 +249,11 @@ impl Task {
         let mut stop = context.stop.clone();
         let mut event = Event::Start;
         // Held until the job leaves the provider: a task counts there until its image is fetched.
-        let mut _permit = resumed.then(|| context.access.resume(run.candidate(), self.owner));
+        let mut _permit =
+            if resumed { context.access.resume(run.candidate(), self.owner, run.key_name()) } else { None };
         let (mut picture_permit, mut input_permit) = (None, None);
+        // Of the answer whose images are on their way into the database.
+        let mut allowance = Allowance::new(&context.room);
         loop {
             let (again, step) = advance(run, event, &context.computing).await;
             run = again;
@@ -283,7 +277,7 @@ impl Task {
                     if let Some(seen) = run.seen() {
                         context.renders.learn(run.candidate(), seen);
                     }
-                    self.learn(run.candidate(), &transitions).await;
+                    self.learn(run.candidate(), run.key_name(), &transitions).await;
                     let mut transitions = self.keep(transitions);
                     let (provider, model) = (run.candidate().provider.clone(), run.candidate().model.clone());
                     if run.storing() != Storing::Url {
@@ -313,20 +307,22 @@ impl Task {
                     input_permit = None;
                     let (tries, alone) = run.standing();
                     let caller = Caller { owner: self.owner, seq: self.seq, tries, alone };
+                    let keys = context.access.keys(&candidate, &context.config.borrow().keys);
                     tokio::select! {
                         // First: no job takes a permit that an ending worker's jobs give back.
                         biased;
                         _ = stop.wait_for(|stop| *stop) => return,
                         () = self.cancel.notified() => Event::Cancel,
                         () = at(run.deadline()) => Event::Elapsed,
-                        decision = context.access.enter(&candidate, caller) => match decision {
+                        decision = context.access.enter(&candidate, caller, keys.clone()) => match decision {
                             Decision::Granted(permit) => {
+                                let key = permit.pass();
                                 _permit = Some(permit);
-                                Event::Entered { renders: context.renders.of(&candidate) }
+                                Event::Entered { renders: context.renders.of(&candidate), key }
                             }
                             Decision::Refused { after, code } => {
-                                if code == ErrorCode::InsufficientCredits {
-                                    context.look_at_account(&candidate, Occasion::Shut);
+                                for key in keys.iter().filter(|_| code == ErrorCode::InsufficientCredits) {
+                                    context.look_at_account(&candidate, key, Occasion::Shut);
                                 }
                                 Event::Shut { after, code }
                             }
@@ -360,7 +356,10 @@ impl Task {
                     let stopped = async {
                         let _ = stop.wait_for(|stop| *stop).await;
                     };
-                    let called = self.call(&request, key.as_ref(), submits, can_cancel);
+                    if request.auth.is_some() {
+                        allowance.clear();
+                    }
+                    let called = self.call(&request, key.as_ref(), submits, can_cancel, &mut allowance);
                     let event = tokio::select! {
                         event = called => event,
                         () = stopped, if asks => return,
@@ -375,9 +374,19 @@ impl Task {
     }
 
     /// Sends a request, until there is an answer or a user wants the job stopped.
-    async fn call(&self, request: &HttpRequest, key: Option<&Key>, submits: bool, can_cancel: bool) -> Event {
+    async fn call(
+        &self,
+        request: &HttpRequest,
+        key: Option<&Key>,
+        submits: bool,
+        can_cancel: bool,
+        allowance: &mut Allowance,
+    ) -> Event {
         let departure = Departure::default();
-        let send = self.context.driver.send_noting(request, key, &departure);
+        // Downloads are bounded by the permits for images: two bounds at once could wait for each other.
+        let mut apart = Allowance::new(&Room::default());
+        let allowance = if request.auth.is_some() { allowance } else { &mut apart };
+        let send = self.context.driver.send_noting(request, key, &departure, allowance);
         tokio::pin!(send);
         tokio::select! {
             answer = &mut send => return Event::Answer(answer),
@@ -387,10 +396,10 @@ impl Task {
     }
 
     /// What became of an attempt says how its provider is.
-    async fn learn(&self, candidate: &Candidate, transitions: &[Transition]) {
+    async fn learn(&self, candidate: &Candidate, key_name: Option<&str>, transitions: &[Transition]) {
         for transition in transitions {
             if let Transition::Checkpoint { .. } = transition {
-                let changes = self.context.access.accepted(candidate);
+                let changes = self.context.access.accepted(candidate, key_name);
                 if !changes.is_empty() {
                     self.context.report(Report::Health(changes)).await;
                 }
@@ -402,13 +411,20 @@ impl Task {
                     (_, Some(failed)) => Some(&failed.failure),
                 };
                 let limit = self.context.config.borrow().breaker_failures;
-                let changes = self.context.access.observe(candidate, failure, limit);
-                if !changes.is_empty() {
-                    self.context.report(Report::Health(changes)).await;
+                let access = &self.context.access;
+                let pool = access.keys(candidate, &self.context.config.borrow().keys);
+                let lesson = access.observe(candidate, key_name, &pool, failure, limit);
+                if !lesson.rows.is_empty() {
+                    self.context.report(Report::Health(lesson.rows)).await;
+                }
+                if let Some((name, why)) = lesson.benched {
+                    self.context.report(Report::Benched(name, why)).await;
                 }
                 let broke = failure == Some(&Failure::OutOfCredit);
                 let occasion = if broke { Occasion::Refused } else { Occasion::Called };
-                self.context.look_at_account(candidate, occasion);
+                if let Some(key) = Access::key(candidate, key_name) {
+                    self.context.look_at_account(candidate, &key, occasion);
+                }
             }
         }
     }
@@ -429,7 +445,7 @@ impl Task {
                 if let Transition::Close { pictures, .. } | Transition::Later { pictures, .. } = transition {
                     for picture in pictures.iter_mut().filter(|p| !p.inline) {
                         let bytes = picture.bytes.take();
-                        if config.thumbnails && picture.facts.as_ref().is_some_and(Facts::is_small) {
+                        if config.terms.thumbnails && picture.facts.as_ref().is_some_and(Facts::is_small) {
                             picture.thumbnail = bytes;
                         }
                     }

@@ -155,7 +155,7 @@ pub async fn upload(
                 picture.thumbnail = picture
                     .thumbnail
                     .take()
-                    .or((config.thumbnails && facts.is_small()).then(|| bytes.to_vec()));
+                    .or((config.terms.thumbnails && facts.is_small()).then(|| bytes.to_vec()));
                 let store = &target.store.address;
                 picture.stored = Some(Stored {
                     identity: store.identity(),

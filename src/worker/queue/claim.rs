@@ -66,6 +66,8 @@ pub struct UnderWay {
     pub provider: String,
     /// Which model was asked.
     pub model: String,
+    /// The name of the key that it was sent with.
+    pub key_name: Option<String>,
     /// Without one, no answer has come, and the provider is asked.
     pub remote_id: Option<String>,
     /// Where to ask for the task.
@@ -89,6 +91,7 @@ impl Claimed {
                 number,
                 provider: row.get(18)?,
                 model: row.get(19)?,
+                key_name: row.get(28),
                 remote_id: row.get(20),
                 poll_url: row.get(21),
                 result_url: row.get(22),
@@ -180,7 +183,7 @@ fn claimed(
     const CLAIM: &str = "SELECT seq, id, owner::oid, operation, prompt, seed, parameters::text, inputs::text,
         CASE WHEN isfinite(deadline) THEN (extract(epoch FROM deadline) * 1000)::bigint END, attempts, progress::text,
         preferences::text, model, provider, max_cost::text, priority, number, sent_to, sent_model, remote_id, poll_url, result_url,
-        cancel_url, cost::text, claimed_cost::text, (extract(epoch FROM sent_at) * 1000)::bigint, model_is_open
+        cancel_url, cost::text, claimed_cost::text, (extract(epoch FROM sent_at) * 1000)::bigint, model_is_open, key_name
         FROM image_gen_internal.claim($1, $2, $3, $4, $5, $6, $7::uuid, $8, $9)";
     static TYPES: [pg_sys::Oid; 9] = [
         pg_sys::INT8OID,

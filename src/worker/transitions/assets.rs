@@ -3,12 +3,12 @@
 use image_gen_engine::picture::{Blank, Facts};
 use image_gen_engine::run::{Picture, Stored};
 use pgrx::pg_sys::{
-    self, BYTEAARRAYOID, BYTEAOID, INT4ARRAYOID, INT4OID, INT8ARRAYOID, JSONBARRAYOID, TEXTARRAYOID, TEXTOID,
+    self, BYTEAARRAYOID, BYTEAOID, INT4ARRAYOID, INT8ARRAYOID, JSONBARRAYOID, TEXTARRAYOID, TEXTOID,
 };
 
 use super::columns::{Text, function, json, text};
 use crate::settings;
-use crate::statement::{Argument, Statement, argument};
+use crate::statement::{Statement, argument};
 
 /// Writes the assets of jobs, and the bytes that are kept.
 pub fn deliver(jobs: Vec<(&str, &[Picture])>) {
@@ -31,8 +31,10 @@ pub fn deliver(jobs: Vec<(&str, &[Picture])>) {
     thread_local! {
         static DELIVER: Statement = function("insert_assets", &TYPES);
         static COPY: Statement = function("queue_copies", &[TEXTARRAYOID, INT4ARRAYOID]);
-        static UPLOADED: Statement =
-            function("record_upload", &[TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID]);
+        static UPLOADED: Statement = function(
+            "record_uploads",
+            &[TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID],
+        );
         static KEEP: Statement = function("store_blob", &[TEXTOID, TEXTOID, BYTEAOID]);
     }
     let pictures: Vec<(&str, &Picture)> =
@@ -65,13 +67,23 @@ pub fn deliver(jobs: Vec<(&str, &[Picture])>) {
     ];
     DELIVER.with(|deliver| deliver.run(&arguments, |_| ()));
     keep_thumbnails(&pictures);
-    for (job, picture) in &pictures {
-        if let Some(Stored { identity, address, name, url }) = &picture.stored {
-            let texts = [Text(job), Text(identity), Text(address), Text(name), Text(url)];
-            let mut arguments: Vec<Argument> = texts.into_iter().map(argument).collect();
-            arguments.push(argument(picture.position as i32));
-            UPLOADED.with(|uploaded| uploaded.run(&arguments, |_| ()));
-        }
+    let stored: Vec<(&str, u32, &Stored)> = pictures
+        .iter()
+        .filter_map(|(job, picture)| Some((*job, picture.position, picture.stored.as_ref()?)))
+        .collect();
+    if !stored.is_empty() {
+        let column = |of: fn(&Stored) -> &str| {
+            argument(stored.iter().map(|(_, _, stored)| Text(of(stored))).collect::<Vec<_>>())
+        };
+        let arguments = [
+            argument(stored.iter().map(|(job, ..)| Text(job)).collect::<Vec<_>>()),
+            argument(stored.iter().map(|(_, position, _)| *position as i32).collect::<Vec<_>>()),
+            column(|stored| &stored.identity),
+            column(|stored| &stored.address),
+            column(|stored| &stored.name),
+            column(|stored| &stored.url),
+        ];
+        UPLOADED.with(|uploaded| uploaded.run(&arguments, |_| ()));
     }
     let rest = || pictures.iter().filter(|(_, picture)| picture.stored.is_none());
     if rest().next().is_some() && !settings::text(&settings::ASSET_STORE).is_empty() {

@@ -95,6 +95,7 @@ columns!(Begins<'a> of "begin" {
     estimated_cost: Option<AnyNumeric>,
     progress: JsonB,
     estimated_rest: Option<AnyNumeric>,
+    key_name: Option<Text<'a>>,
 });
 
 impl<'a> Begins<'a> {
@@ -103,6 +104,7 @@ impl<'a> Begins<'a> {
             number,
             provider,
             model,
+            key_name,
             prompt,
             seed,
             seed_honored,
@@ -125,6 +127,7 @@ impl<'a> Begins<'a> {
         self.estimated_cost.push(estimated_cost.and_then(numeric));
         self.progress.push(json(progress));
         self.estimated_rest.push(estimated_rest.and_then(numeric));
+        self.key_name.push(text(key_name));
     }
 
     /// What the database says to each that is ours.

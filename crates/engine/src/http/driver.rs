@@ -1,20 +1,19 @@
 //! Sends a request value over a real connection: the only part of this crate that opens a socket.
 
-use std::collections::HashMap;
 use std::error::Error as _;
-use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use base64::Engine as _;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
-use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 
 use super::departure::Departure;
+use super::guard::{Guard, is_forbidden};
+use super::room::{Allowance, FREE, Room};
 use super::{Auth, Body, Content, HttpRequest, HttpResponse, Method, Part, TransportError, origin};
-use crate::egress::{Destination, Egress, Reach, is_public};
+use crate::egress::{Destination, Egress, Reach};
 use crate::redact::Redactor;
 use crate::secret::Key;
 
@@ -56,16 +55,18 @@ impl Driver {
         request: &HttpRequest,
         key: Option<&Key>,
     ) -> Result<HttpResponse, TransportError> {
-        self.send_noting(request, key, &Departure::default()).await
+        self.send_noting(request, key, &Departure::default(), &mut Allowance::new(&Room::default())).await
     }
 
     /// As [`Driver::send`], and notes in `departure` when the request begins to leave: a caller that drops the future knows
-    /// whether there is anything to be uncertain about.
+    /// whether there is anything to be uncertain about. The answer is read as there is room for it, and has that room until
+    /// `allowance` ends or is cleared.
     pub async fn send_noting(
         &self,
         request: &HttpRequest,
         key: Option<&Key>,
         departure: &Departure,
+        allowance: &mut Allowance,
     ) -> Result<HttpResponse, TransportError> {
         let client = self.client(request.destination, &request.url).map_err(TransportError::Forbidden)?;
         let mut builder = match request.method {
@@ -101,11 +102,8 @@ impl Driver {
             // Without a body nothing tells when it leaves.
             None => departure.note(),
         }
-        let exchanged = exchange(client, built, request.max_bytes);
-        let result = tokio::time::timeout(request.timeout, exchanged).await.unwrap_or_else(|_| {
-            Err(TransportError::MaybeSent(format!("no answer within {} s", request.timeout.as_secs())))
-        });
-        match result {
+        let clock = Clock { whole: request.timeout, left: request.timeout };
+        match exchange(client, built, request.max_bytes, clock, allowance).await {
             Ok(response) => Ok(self.clean(response)),
             Err(TransportError::MaybeSent(why)) if !departure.is_noted() => Err(TransportError::NotSent(why)),
             Err(why) => Err(why),
@@ -160,6 +158,9 @@ fn client(reach: Reach) -> Result<reqwest::Client, String> {
         // closing would be an ambiguous send.
         .pool_idle_timeout(Duration::from_secs(4))
         .pool_max_idle_per_host(64)
+        // An answer that waits for room in memory is left in its connection: it must not hold up the others in it.
+        .http2_initial_stream_window_size(512 << 10)
+        .http2_initial_connection_window_size(1 << 30)
         .dns_resolver(Arc::new(Guard::new(reach)));
     client.build().map_err(|e| chain(&e))
 }
@@ -189,12 +190,32 @@ fn form(parts: &[Part]) -> Result<reqwest::multipart::Form, reqwest::Error> {
     Ok(form)
 }
 
+/// How long the other side may still take.
+struct Clock {
+    whole: Duration,
+    left: Duration,
+}
+
+impl Clock {
+    /// Waits for the other side.
+    async fn wait<T>(&mut self, answer: impl Future<Output = T>) -> Result<T, TransportError> {
+        let start = Instant::now();
+        let answer = timeout(self.left, answer)
+            .await
+            .map_err(|_| TransportError::MaybeSent(format!("no answer within {} s", self.whole.as_secs())))?;
+        self.left = self.left.saturating_sub(start.elapsed());
+        Ok(answer)
+    }
+}
+
 async fn exchange(
     client: reqwest::Client,
     request: reqwest::Request,
     max_bytes: usize,
+    mut clock: Clock,
+    allowance: &mut Allowance,
 ) -> Result<HttpResponse, TransportError> {
-    let mut response = client.execute(request).await.map_err(|error| {
+    let mut response = clock.wait(client.execute(request)).await?.map_err(|error| {
         let why = chain(&error);
         // A connection that was never made carried nothing. Everything else may have.
         if is_forbidden(&error) {
@@ -210,14 +231,23 @@ async fn exchange(
     };
     let headers = response.headers().iter().filter_map(header).collect();
     let status = response.status().as_u16();
-    if response.content_length().is_some_and(|length| length > max_bytes as u64) {
+    let length = response.content_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    if length.is_some_and(|length| length > max_bytes) {
         return Err(TransportError::TooLarge);
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| TransportError::MaybeSent(chain(&e)))? {
-        if body.len() + chunk.len() > max_bytes {
+    if let Some(length) = length {
+        allowance.grow(length, true).await;
+    }
+    // What it says of its length is not believed before it comes.
+    let mut body = Vec::with_capacity(length.unwrap_or_default().min(FREE));
+    while let Some(chunk) =
+        clock.wait(response.chunk()).await?.map_err(|e| TransportError::MaybeSent(chain(&e)))?
+    {
+        let longer = body.len() + chunk.len();
+        if longer > max_bytes {
             return Err(TransportError::TooLarge);
         }
+        allowance.grow(longer, false).await;
         body.extend_from_slice(&chunk);
     }
     Ok(HttpResponse { status, headers, body })
@@ -237,78 +267,8 @@ fn chain(error: &reqwest::Error) -> String {
     if text.is_empty() { "the request failed".into() } else { text }
 }
 
-/// A name that leads to no address that may be contacted.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} is not a public address, and not among the allowed hosts")]
-struct Forbidden(String);
-
-fn is_forbidden(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if error.is::<Forbidden>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// Resolves names to the addresses that may be used, so that the address that was checked is the one that is connected to.
-struct Guard {
-    reach: Reach,
-    lookup: fn(&str) -> std::io::Result<Vec<SocketAddr>>,
-    /// Who looks up each host just now.
-    busy: Mutex<HashMap<String, Weak<Semaphore>>>,
-}
-
-/// So many lookups of one host at a time: a name server that does not answer holds up its own hosts, and no others.
-const LOOKUPS_OF_A_HOST: usize = 2;
-
-impl Guard {
-    fn new(reach: Reach) -> Self {
-        let lookup = |host: &str| (host, 0).to_socket_addrs().map(Iterator::collect);
-        Guard { reach, lookup, busy: Mutex::default() }
-    }
-
-    fn turn(&self, host: &str) -> Arc<Semaphore> {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.retain(|_, turn| turn.strong_count() > 0);
-        if let Some(turn) = busy.get(host).and_then(Weak::upgrade) {
-            return turn;
-        }
-        let turn = Arc::new(Semaphore::new(LOOKUPS_OF_A_HOST));
-        busy.insert(host.to_owned(), Arc::downgrade(&turn));
-        turn
-    }
-}
-
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let host = name.as_str().to_owned();
-        let (turn, lookup, reach) = (self.turn(&host), self.lookup, self.reach);
-        Box::pin(async move {
-            let turn = turn.acquire_owned().await?;
-            let asked = host.clone();
-            // The system's lookup blocks its thread, also after the caller has given up: its turn ends with the thread's work.
-            let found = tokio::task::spawn_blocking(move || {
-                let found = lookup(&asked);
-                drop(turn);
-                found
-            });
-            let usable: Vec<SocketAddr> =
-                found.await??.into_iter().filter(|a| reach == Reach::Any || is_public(a.ip())).collect();
-            if usable.is_empty() {
-                return Err(Forbidden(host).into());
-            }
-            Ok(Box::new(usable.into_iter()) as Addrs)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
     #[test]
@@ -330,32 +290,6 @@ mod tests {
     }
 
     #[test]
-    fn a_name_server_that_does_not_answer_holds_up_its_own_hosts_only() {
-        // worker failure mode 50
-        fn lookup(host: &str) -> std::io::Result<Vec<SocketAddr>> {
-            static SLOW: AtomicUsize = AtomicUsize::new(0);
-            if host == "slow.example" {
-                assert!(
-                    SLOW.fetch_add(1, Ordering::SeqCst) < LOOKUPS_OF_A_HOST,
-                    "too many threads for one host"
-                );
-                std::thread::sleep(Duration::from_millis(500));
-                SLOW.fetch_sub(1, Ordering::SeqCst);
-            }
-            Ok(vec![SocketAddr::from(([93, 184, 216, 34], 0))])
-        }
-        let guard = Guard { lookup, ..Guard::new(Reach::Public) };
-        let resolve = |host: &str| guard.resolve(host.parse().unwrap());
-        runtime().block_on(async {
-            let slow: Vec<_> = (0..20).map(|_| tokio::spawn(resolve("slow.example"))).collect();
-            tokio::task::yield_now().await;
-            let quick = tokio::time::timeout(Duration::from_millis(400), resolve("quick.example"));
-            assert_eq!(quick.await.expect("it does not wait for the others").unwrap().count(), 1);
-            slow.iter().for_each(tokio::task::JoinHandle::abort);
-        });
-    }
-
-    #[test]
     fn what_never_left_is_known_from_what_may_have() {
         // Each server takes the connection and says nothing: behind TLS the request waits for a handshake, else it is out.
         let told = |scheme: &str| {
@@ -369,38 +303,12 @@ mod tests {
             let answer = runtime().block_on(async {
                 let providers = crate::egress::AllowedHosts::parse(&address).unwrap();
                 let driver = Driver::new(Egress { providers, ..Egress::default() }).unwrap();
-                driver.send_noting(&request, None, &departure).await
+                driver.send_noting(&request, None, &departure, &mut Allowance::new(&Room::default())).await
             });
             (departure.is_noted(), answer.unwrap_err())
         };
         let why = "no answer within 0 s".to_owned();
         assert_eq!(told("https"), (false, TransportError::NotSent(why.clone())));
         assert_eq!(told("http"), (true, TransportError::MaybeSent(why)));
-    }
-
-    #[test]
-    fn a_name_that_leads_to_a_private_address_is_not_used() {
-        // worker failure modes 50 and 64: what is checked is what is connected to, however the name changes.
-        fn lookup(host: &str) -> std::io::Result<Vec<SocketAddr>> {
-            match host {
-                "private.example" => Ok(vec![
-                    SocketAddr::from(([10, 0, 0, 1], 0)),
-                    SocketAddr::from(([169, 254, 169, 254], 0)),
-                ]),
-                "both.example" => {
-                    Ok(vec![SocketAddr::from(([127, 0, 0, 1], 0)), SocketAddr::from(([93, 184, 216, 34], 0))])
-                }
-                "six.example" => Ok(vec!["[2606:2800:220:1::1]:0".parse().unwrap()]),
-                _ => Err(std::io::Error::other("no such host")),
-            }
-        }
-        let guard = Guard { lookup, ..Guard::new(Reach::Public) };
-        let found = |host: &str| {
-            let resolving = guard.resolve(host.parse().unwrap());
-            runtime().block_on(resolving).map(|all| all.map(|a| a.ip().to_string()).collect::<Vec<_>>())
-        };
-        assert!(found("private.example").is_err() && found("none.example").is_err());
-        assert_eq!(found("both.example").unwrap(), ["93.184.216.34"]);
-        assert_eq!(found("six.example").unwrap(), ["2606:2800:220:1::1"]);
     }
 }

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::{Flaw, MAX_DECODED, MAX_PIXELS, MAX_SIDE, content_type, whole};
+use super::{Flaw, MAX_DECODED, MAX_PIXELS, MAX_SIDE, format, whole};
 
 /// What a decoder may allocate beside the decoded image: its tables, and metadata such as a colour profile.
 const BESIDE: u64 = 32 << 20;
@@ -77,8 +77,8 @@ pub(crate) fn buffer(bytes: usize) -> Result<Vec<u8>, String> {
 /// Decodes the first frame of an image, which must be whole.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Pixels, Flaw> {
     let damaged = |why: image::ImageError| Flaw::Damaged(why.to_string());
-    let format = image::guess_format(bytes).map_err(|_| Flaw::Unknown)?;
-    content_type(format).ok_or(Flaw::Unknown)?;
+    let known = image::guess_format(bytes).ok().filter(|format| format::decoded(*format).is_some());
+    let format = known.ok_or_else(|| format::foreign(bytes).map_or(Flaw::Unknown, Flaw::Foreign))?;
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     // Only the header is read here: no pixel buffer is allocated, whatever it claims.
     let mut limits = Limits::no_limits();

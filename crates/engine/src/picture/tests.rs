@@ -1,6 +1,6 @@
 use std::io::Cursor;
 
-use image::{DynamicImage, GrayImage, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn the_bytes_decide_what_a_picture_is() {
     for format in FORMATS {
         let file = drawn(format);
         let facts = inspect(&file).unwrap();
-        assert_eq!(Some(facts.content_type.as_str()), content_type(format));
+        assert_eq!(Some(facts.content_type.as_str()), format::decoded(format));
         assert_eq!((facts.width, facts.height, facts.pixels()), (Some(96), Some(80), Some(96 * 80)));
         assert_eq!((facts.byte_size, facts.sha256.len()), (file.len() as u64, 64));
     }
@@ -45,7 +45,7 @@ fn the_bytes_decide_what_a_picture_is() {
 
 #[test]
 fn what_is_not_a_picture_is_not_one() {
-    for bytes in [&b""[..], b"<html>", b"{\"error\":1}", b"<svg/>", b"BM"] {
+    for bytes in [&b""[..], b"<html>", b"{\"error\":1}", b"<svgs/>", b"BM"] {
         assert_eq!(inspect(bytes), Err(Flaw::Unknown));
     }
     for bytes in [&b"\x89PNG\r\n\x1a\n"[..], b"GIF89a", b"\xff\xd8\xff"] {

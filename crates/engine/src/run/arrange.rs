@@ -178,7 +178,7 @@ impl Run {
             Ok(prepared) => {
                 self.warnings.extend(prepared.warnings.iter().cloned());
                 let seed_honored = prepared.seed_honored;
-                self.prepared = Some(prepared);
+                self.keep_prepared(prepared);
                 let begin = self.begin_entry(seed_honored, self.expected(), self.expected_rest());
                 self.state = State::Beginning;
                 Step::Commit(vec![begin])
@@ -255,6 +255,7 @@ impl Run {
             number: self.number,
             provider: self.candidate.provider.clone(),
             model: self.candidate.model.clone(),
+            key_name: self.pass.key_name.clone(),
             prompt: self.job.request.prompt.clone(),
             seed: self.job.request.seed,
             seed_honored,

@@ -59,7 +59,9 @@ impl Collection {
 fn is_web(url: &str) -> bool {
     const LONGEST: usize = 16 * 1024;
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-    url.len() <= LONGEST && ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+    // People's programs may read the host of one with a backslash otherwise.
+    let plain = !url.contains(|c: char| c == '\\' || c.is_control());
+    plain && url.len() <= LONGEST && ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
 impl Run {
@@ -177,19 +179,13 @@ impl Run {
         let fetched = collection.fetched.take();
         match (collection.output.pictures.get_mut(number), fetched) {
             (Some(Source::Url { url, lifetime }), Some(bytes)) => {
-                match picture::study(&bytes, self.thumbnails) {
+                let (url, lifetime) = (Some(url.clone()), *lifetime);
+                match self.study(number, &bytes, false) {
                     Ok(Study { facts, thumbnail }) => {
-                        let (url, lifetime) = (Some(url.clone()), *lifetime);
-                        self.warn_of_blank(number, &facts);
                         let (facts, bytes) = (Some(facts), Some(bytes));
-                        collection.done.push(Picture {
-                            url,
-                            lifetime,
-                            facts,
-                            bytes,
-                            thumbnail,
-                            ..Picture::default()
-                        });
+                        let picture =
+                            Picture { url, lifetime, facts, bytes, thumbnail, ..Picture::default() };
+                        collection.done.push(picture);
                         (collection.tries, collection.moved) = (0, None);
                         self.collect(collection)
                     }
@@ -203,26 +199,11 @@ impl Run {
             }
             (Some(Source::Inline(bytes)), _) => {
                 let bytes = std::mem::take(bytes);
-                let study = match picture::study(&bytes, self.thumbnails) {
-                    Ok(study) => Ok(study),
-                    Err(flaw @ Flaw::TooLarge { .. }) => {
-                        let message = format!("image {} was not looked at: {flaw}", number + 1);
-                        self.warnings.push(Warning::new("unverified", message));
-                        Facts::unmeasured(&bytes).map(|facts| Study { facts, thumbnail: None }).ok_or(flaw)
-                    }
-                    Err(flaw) => Err(flaw),
-                };
-                match study {
+                match self.study(number, &bytes, true) {
                     Ok(Study { facts, thumbnail }) => {
-                        self.warn_of_blank(number, &facts);
                         let (facts, bytes) = (Some(facts), Some(bytes));
-                        collection.done.push(Picture {
-                            facts,
-                            bytes,
-                            thumbnail,
-                            inline: true,
-                            ..Picture::default()
-                        });
+                        let picture = Picture { facts, bytes, thumbnail, inline: true, ..Picture::default() };
+                        collection.done.push(picture);
                     }
                     Err(flaw) => {
                         // There is no address to fetch it from again. The others are whole.
@@ -237,6 +218,48 @@ impl Run {
                 self.collect(collection)
             }
             _ => self.collect(collection),
+        }
+    }
+
+    /// Looks at an image. One that cannot be decoded here is delivered with what can be said of it: it is paid for. One that is too
+    /// large only where it is here and nowhere else.
+    fn study(&mut self, number: usize, bytes: &[u8], only_here: bool) -> Result<Study, Flaw> {
+        let study = match picture::study(bytes, self.terms.thumbnails) {
+            Err(flaw @ Flaw::TooLarge { .. }) if only_here => {
+                let message = format!("image {} was not looked at: {flaw}", number + 1);
+                self.warnings.push(Warning::new("unverified", message));
+                Facts::unmeasured(bytes).map(|facts| Study { facts, thumbnail: None }).ok_or(flaw)
+            }
+            Err(flaw @ Flaw::Foreign(_)) => {
+                Facts::unmeasured(bytes).map(|facts| Study { facts, thumbnail: None }).ok_or(flaw)
+            }
+            study => study,
+        }?;
+        self.warn_of_format(number, &study.facts);
+        self.warn_of_blank(number, &study.facts);
+        Ok(study)
+    }
+
+    /// It is of another format than was asked for, or than can be looked at.
+    fn warn_of_format(&mut self, number: usize, facts: &Facts) {
+        if !self.terms.warn_of_formats {
+            return;
+        }
+        let (number, found) = (number + 1, facts.content_type.as_str());
+        let mut says = |message: String| self.warnings.push(Warning::new("unexpected_format", message));
+        match self.asked_format {
+            Some(asked) if asked != found => {
+                says(format!("image {number} is {found}, and {asked} was asked for"))
+            }
+            _ => {}
+        }
+        if facts.width.is_none() && picture::is_foreign(found) {
+            says(format!(
+                "image {number} is {found}, which cannot be looked at here: its size is not known, and it has no small copy"
+            ));
+        }
+        if facts.animated {
+            says(format!("image {number} has several frames: the first one was looked at"));
         }
     }
 

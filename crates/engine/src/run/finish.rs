@@ -7,6 +7,7 @@ use super::{AttemptStatus, JobStatus, Run, State, Step, Transition};
 use crate::cost::{self, Cost, CostSource, Usage};
 use crate::failure::{Failed, Failure};
 use crate::job::Warning;
+use crate::key_use;
 use crate::progress::{Outage, Progress};
 use crate::provider::{self, Charge, Output, Rejection};
 use crate::retry::{self, Next, Situation};
@@ -89,7 +90,7 @@ impl Run {
             let usage = provider::expected_work(&self.candidate, self.asked(), prepared, &self.input_pixels);
             cost::price_in(&cost.currency, &self.candidate.prices, &usage)
         });
-        cost.within(self.sanity.limit(estimate))
+        cost.within(self.terms.sanity.limit(estimate))
     }
 
     /// An attempt failed: again, elsewhere, up the ladder, or the end.
@@ -100,12 +101,18 @@ impl Run {
             Failure::Uncertain | Failure::TimedOut => AttemptStatus::Uncertain,
             _ => AttemptStatus::Failed,
         };
-        let resend = self.resend_uncertain && failed.failure == Failure::Uncertain;
+        let resend = self.terms.resend_uncertain && !self.resumed && failed.failure == Failure::Uncertain;
         let rule = if resend { Failure::Overloaded { after: None } } else { failed.failure.clone() };
         let costs_nothing = bill.cost.amount.is_some_and(|amount| amount.is_zero());
         let mut progress = self.plan.progress.clone();
         let name = self.candidate.name();
         let outage = progress.outages.remove(&name);
+        if costs_nothing && self.pass.others && !self.accepted && key_use::is_of_key(&rule) {
+            // Its provider is well: another of its keys is tried at once, and this call is no part of an outage.
+            progress.outages.extend(outage.map(|outage| (name, outage)));
+            let end = self.end_entry(status, Some(failed), bill, None);
+            return self.later(vec![end], Duration::ZERO, progress);
+        }
         let since = outage.map_or(self.now, |outage| outage.since);
         let situation = Situation {
             tries: self.tries,
@@ -114,7 +121,7 @@ impl Run {
             // What is sent again at the risk of paying twice is sent a few times and not for an hour.
             accepted: self.accepted || resend,
             waited: Duration::from_millis(u64::try_from(self.now - since).unwrap_or(0)),
-            patience: self.patience,
+            patience: self.terms.patience,
             jitter: crate::seed::fraction(&self.job.id, self.tries),
         };
         // Calls that were turned away in one outage are one attempt.

@@ -1,5 +1,7 @@
 //! The machine driven through every kind of answer: which transitions are durable before which request leaves.
 
+mod formats;
+mod keys;
 mod money;
 mod outage;
 mod parts;
@@ -27,6 +29,8 @@ struct World {
     unwell: Vec<String>,
     /// Places at candidates are not written down.
     quiet: bool,
+    /// The key that candidates are entered with.
+    pass: Pass,
     /// What the budget says to the next intents to send; to those after them it says nothing.
     budget: VecDeque<Event>,
 }
@@ -115,6 +119,7 @@ impl World {
             stored: None,
             unwell: vec![],
             quiet: true,
+            pass: Pass::default(),
             budget: VecDeque::new(),
         }
     }
@@ -168,7 +173,7 @@ impl World {
                     }
                     match shut {
                         true => Event::Shut { after: Duration::from_secs(10), code: ErrorCode::Overloaded },
-                        false => Event::Entered { renders: Renders::default() },
+                        false => Event::Entered { renders: Renders::default(), key: self.pass.clone() },
                     }
                 }
                 Step::Rewrite { prompt, refused_by } => {
@@ -340,7 +345,9 @@ fn what_was_provably_not_started_goes_back_to_the_queue_and_gives_up_in_the_end(
         assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "end failed", "later"]);
         assert_eq!(world.end().2.as_deref(), Some("0"));
         let tried = Plan { progress: turned_away("bfl:m", 3, Some(3)), ..plan("bfl") };
-        let run = Run::new(job(), tried, 3).unwrap().patience(Duration::ZERO);
+        let run = Run::new(job(), tried, 3)
+            .unwrap()
+            .on_terms(Terms { patience: Duration::ZERO, ..Terms::default() });
         let mut last = World::of(run, vec![answer]);
         last.go();
         assert_eq!(last.log.last().unwrap(), "close failed");
@@ -599,7 +606,10 @@ fn references_beyond_what_the_candidate_takes_are_not_fetched_and_all_together_a
 fn a_job_that_is_no_longer_ours_is_dropped_before_it_is_sent() {
     let mut run = alone(candidate("bfl"));
     assert_eq!(run.on(Event::Start, 0), Step::Enter);
-    assert!(matches!(run.on(Event::Entered { renders: Renders::default() }, 0), Step::Commit(_)));
+    assert!(matches!(
+        run.on(Event::Entered { renders: Renders::default(), key: Pass::default() }, 0),
+        Step::Commit(_)
+    ));
     assert_eq!(run.on(Event::Disowned, 0), Step::Stop);
 }
 
@@ -641,7 +651,7 @@ fn no_order_of_answers_sends_a_submission_twice_or_leaves_a_job_open() {
 
 #[test]
 fn an_administrator_can_choose_to_send_an_ambiguous_request_again() {
-    let run = alone(candidate("bfl")).resend_uncertain(true);
+    let run = alone(candidate("bfl")).on_terms(Terms { resend_uncertain: true, ..Terms::default() });
     let mut world = World::of(run, vec![Err(TransportError::MaybeSent("reset".into()))]);
     world.go();
     assert_eq!(world.log, ["begin", "post /v1/flux-pro-1.1", "end uncertain", "later"]);

@@ -113,6 +113,8 @@ pub enum Transition {
         provider: String,
         /// Which model it asks for.
         model: String,
+        /// The name of the key that goes in, never the key; `None` where there is none.
+        key_name: Option<String>,
         /// The prompt that is really sent.
         prompt: String,
         /// The seed of the request.
@@ -198,6 +200,7 @@ impl Transition {
                 number: _,
                 provider: _,
                 model: _,
+                key_name: _,
                 prompt,
                 seed: _,
                 seed_honored: _,

@@ -123,7 +123,7 @@ fn submit(desk: &Desk<'_>, model: &str) -> Answer {
             return Answer::rejected(StatusCode::UNPROCESSABLE_ENTITY, json!({ "detail": detail }));
         }
     };
-    if desk.world.is_broke(NAME) {
+    if desk.world.is_broke(desk.account(NAME)) {
         return Answer::rejected(StatusCode::PAYMENT_REQUIRED, Bfl.error(StatusCode::PAYMENT_REQUIRED));
     }
     let id = desk.world.new_uuid();

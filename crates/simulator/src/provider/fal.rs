@@ -132,7 +132,7 @@ impl Provider for Fal {
             answer = answer.header("x-fal-request-id", id);
         }
         // Those that wait in the queue are not being drawn.
-        let drawn = desk.world.renders(NAME, desk.now);
+        let drawn = desk.world.renders(desk.account(NAME), desk.now);
         answer.in_flight = Some(answer.in_flight.unwrap_or(drawn).min(limit(desk).unwrap_or(usize::MAX)));
         answer
     }
@@ -179,7 +179,7 @@ fn submit(desk: &Desk<'_>, name: &str) -> Answer {
         let detail = problem("model_attributes_type", &["body"], msg, &Value::Null);
         return Answer::rejected(StatusCode::UNPROCESSABLE_ENTITY, json!({ "detail": [detail] }));
     };
-    if desk.world.is_broke(NAME) {
+    if desk.world.is_broke(desk.account(NAME)) {
         return reject(StatusCode::FORBIDDEN, EXHAUSTED);
     }
     let id = desk.world.new_uuid();
@@ -251,8 +251,11 @@ fn accept(desk: &Desk<'_>, model: &'static Model, order: Order, id: String) -> A
         format: order.format.unwrap_or(model.format),
     };
     enqueue(desk, model, &id, picture, order.count, fate, (wait, time), note);
-    let position =
-        if wait.is_zero() { 0 } else { desk.world.renders(NAME, desk.now).saturating_sub(in_flight) };
+    let position = if wait.is_zero() {
+        0
+    } else {
+        desk.world.renders(desk.account(NAME), desk.now).saturating_sub(in_flight)
+    };
     let mut answer = request::submitted(desk, model, &id, position);
     answer.accepted = true;
     answer.refused = matches!(fate, Fate::Refused(_));
@@ -268,14 +271,14 @@ fn accept(desk: &Desk<'_>, model: &'static Model, order: Order, id: String) -> A
 /// Requests beyond the limit are not refused: they wait for a turn. Gives how long, and how many are being drawn.
 fn take_turn(desk: &Desk<'_>, time: Duration) -> (Duration, usize) {
     let limit = limit(desk);
-    match desk.world.begin_render(NAME, desk.now, time, limit) {
+    match desk.world.begin_render(desk.account(NAME), desk.now, time, limit) {
         Ok(in_flight) => (Duration::ZERO, in_flight),
         Err(busy) => {
             let limit = limit.unwrap_or(1);
             let turns = u32::try_from(busy / limit).unwrap_or(u32::MAX);
             let wait = time.saturating_mul(turns).min(duration(f64::MAX));
             // Without a limit it cannot fail.
-            let _ = desk.world.begin_render(NAME, desk.now, wait.saturating_add(time), None);
+            let _ = desk.world.begin_render(desk.account(NAME), desk.now, wait.saturating_add(time), None);
             (wait, limit)
         }
     }

@@ -159,7 +159,7 @@ fn busy() -> Wrong {
 
 fn submit(desk: &Desk<'_>, model: &Model) -> Result<Answer, Wrong> {
     let order = Order::read(model, desk.call)?;
-    if desk.world.is_broke(NAME) {
+    if desk.world.is_broke(desk.account(NAME)) {
         return Err(quota("GenerateRequestsPerDayPerProjectPerModel", "0"));
     }
     match desk.fault {
@@ -173,7 +173,7 @@ fn submit(desk: &Desk<'_>, model: &Model) -> Result<Answer, Wrong> {
         Some(Stage::Request) => std::time::Duration::ZERO,
         _ => desk.config.render_time(NAME, model.name),
     };
-    let begun = desk.world.begin_render(NAME, desk.now, time, desk.config.active_task_limit);
+    let begun = desk.world.begin_render(desk.account(NAME), desk.now, time, desk.config.active_task_limit);
     let in_flight = begun.map_err(|_| busy())?;
     let whole = Whole { model, order: &order, id: desk.world.new_id() };
     let mut answer = match refused {

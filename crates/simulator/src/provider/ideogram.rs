@@ -166,7 +166,7 @@ fn quote(endpoint: &Endpoint, order: &Order) -> Answer {
 
 fn ordered(desk: &Desk<'_>, endpoint: &Endpoint, order: &Order) -> Answer {
     let error = |status| Answer::rejected(status, Ideogram.error(status));
-    if desk.world.is_broke(NAME) {
+    if desk.world.is_broke(desk.account(NAME)) {
         return error(StatusCode::PAYMENT_REQUIRED);
     }
     let id = desk.world.new_id()[..22].to_owned();

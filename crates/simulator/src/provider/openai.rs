@@ -122,7 +122,7 @@ fn routed(desk: &Desk<'_>) -> Result<Answer, Wrong> {
 
 fn submit(desk: &Desk<'_>, edit: bool) -> Result<Answer, Wrong> {
     let order = Order::read(desk.call, edit, desk.now_us)?;
-    if desk.world.is_broke(NAME) {
+    if desk.world.is_broke(desk.account(NAME)) {
         let wrong = Wrong::new(QUOTA).status(StatusCode::TOO_MANY_REQUESTS);
         return Err(wrong.kind("insufficient_quota").code("insufficient_quota"));
     }
@@ -136,7 +136,7 @@ fn submit(desk: &Desk<'_>, edit: bool) -> Result<Answer, Wrong> {
     let refused = filter::verdict(&desk.config, desk.fault, NAME, &order.prompt, seed);
     let time = desk.config.render_time(NAME, order.model.name);
     let time = if refused == Some(Stage::Request) { std::time::Duration::ZERO } else { time };
-    let begun = desk.world.begin_render(NAME, desk.now, time, desk.config.active_task_limit);
+    let begun = desk.world.begin_render(desk.account(NAME), desk.now, time, desk.config.active_task_limit);
     let in_flight = begun.map_err(|_| {
         let wrong = Wrong::new("Rate limit reached: too many requests at once.");
         wrong.status(StatusCode::TOO_MANY_REQUESTS).kind("requests").code("rate_limit_exceeded")

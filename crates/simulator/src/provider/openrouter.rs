@@ -164,7 +164,7 @@ fn routed(desk: &Desk<'_>) -> Result<Answer, Wrong> {
 }
 
 fn key(desk: &Desk<'_>) -> Answer {
-    let used = desk.world.ledger().billed_by(NAME);
+    let used = desk.world.ledger().billed_by(desk.account(NAME));
     let limit = |decimal: Option<Decimal>| decimal.map_or(Value::Null, number);
     let held = desk.config.balance_of(NAME);
     let data = json!({
@@ -185,7 +185,7 @@ fn key(desk: &Desk<'_>) -> Answer {
 fn submit(desk: &Desk<'_>, chat: bool) -> Result<Answer, Wrong> {
     let order = Order::read(desk.call, chat)?;
     let model = order.model;
-    if desk.world.is_broke(NAME) {
+    if desk.world.is_broke(desk.account(NAME)) {
         return Err(Wrong::new(BROKE).status(402));
     }
     if matches!(desk.fault, Some(Fault::TaskNotFound)) {
@@ -198,7 +198,7 @@ fn submit(desk: &Desk<'_>, chat: bool) -> Result<Answer, Wrong> {
         Some(Stage::Request) => std::time::Duration::ZERO,
         _ => desk.config.render_time(NAME, model.name),
     };
-    let begun = desk.world.begin_render(NAME, desk.now, time, desk.config.active_task_limit);
+    let begun = desk.world.begin_render(desk.account(NAME), desk.now, time, desk.config.active_task_limit);
     let in_flight = begun.map_err(|_| {
         let raw = format!("{} is temporarily rate-limited upstream. Please retry shortly.", model.name);
         let metadata = json!({"provider_name": model.provider.0, "raw": raw});

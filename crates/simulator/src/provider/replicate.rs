@@ -234,7 +234,7 @@ fn create(desk: &Desk<'_>, name: Option<&str>) -> Answer {
         Ok(order) => order,
         Err(problems) => return invalid(&problems),
     };
-    if desk.world.is_broke(NAME) {
+    if desk.world.is_broke(desk.account(NAME)) {
         return reject(StatusCode::PAYMENT_REQUIRED, "Insufficient credit", NO_CREDIT);
     }
     begin(desk, model, input, order, wait)

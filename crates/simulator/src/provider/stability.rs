@@ -153,7 +153,7 @@ fn submit(desk: &Desk<'_>, endpoint: &'static Endpoint) -> Answer {
 }
 
 fn ordered(desk: &Desk<'_>, endpoint: &Endpoint, order: &Order, in_json: bool) -> Answer {
-    if desk.world.is_broke(NAME) {
+    if desk.world.is_broke(desk.account(NAME)) {
         return reject(desk, StatusCode::PAYMENT_REQUIRED, None);
     }
     if !endpoint.later {

@@ -209,7 +209,7 @@ impl Outage {
                     flight.permit = None;
                     self.enter(job);
                 } else if taken < self.providers[provider.as_str()].places {
-                    self.on(job, Event::Entered { renders: Renders::default() });
+                    self.on(job, Event::Entered { renders: Renders::default(), key: Pass::default() });
                 } else {
                     self.lines.entry(provider.clone()).or_default().push(job);
                 }

@@ -242,7 +242,7 @@ fn a_job_waits_for_its_only_provider_as_long_as_it_may_and_is_one_attempt() {
     let patience = Duration::from_secs(600);
     loop {
         let run = Run::new(job(), Plan { progress: state.clone(), ..plan("bfl") }, number).unwrap();
-        let mut world = World::of(run.patience(patience), vec![down()]);
+        let mut world = World::of(run.on_terms(Terms { patience, ..Terms::default() }), vec![down()]);
         world.now = now;
         world.go();
         calls += 1;

@@ -44,14 +44,14 @@ pub(super) fn begin(desk: &Desk<'_>, time: Duration, steps: u64) -> Job {
     };
     let wait = time.saturating_add(Duration::from_micros(start - desk.now_us));
     // Jobs wait rather than being turned away, so there is no limit.
-    let (Ok(in_flight) | Err(in_flight)) = desk.world.begin_render(NAME, desk.now, wait, None);
+    let (Ok(in_flight) | Err(in_flight)) = desk.world.begin_render(desk.account(NAME), desk.now, wait, None);
     Job { wait, in_flight }
 }
 
 /// How far the last job of the queue is. A busy server knows no more than that.
 pub(super) fn progress(desk: &Desk<'_>) -> Answer {
     let job = desk.world.shelf().note(JOB);
-    let count = desk.world.renders(NAME, desk.now);
+    let count = desk.world.renders(desk.account(NAME), desk.now);
     let get = |name: &str| job[name].as_u64().unwrap_or(0);
     let (start, end, steps) = (get("start"), get("end"), get("steps"));
     let busy = count > 0 && end > desk.now_us && !matches!(desk.fault, Some(Fault::TaskNotFound));
