@@ -33,6 +33,25 @@ for (const [name, width, height, dark] of [["phone", 390, 844, false], ["desk", 
     assert.deepEqual(serious.map((one) => `${one.id}: ${one.nodes[0].html}`), [], `${name} ${place}`);
     console.log(`${name} ${place}: no serious violation, ${violations.length} others`);
   };
+  // Waits for the page to change by itself until it has so many of each.
+  const until = (wanted) =>
+    page.evaluate(
+      (wanted) =>
+        new Promise((resolve, reject) => {
+          const count = () => Object.fromEntries(Object.keys(wanted).map((one) => [one, document.querySelectorAll(`strong.${one}`).length]));
+          const right = () => JSON.stringify(count()) === JSON.stringify(wanted);
+          if (right()) return resolve();
+          const late = setTimeout(() => reject(new Error(`${JSON.stringify(count())} instead of ${JSON.stringify(wanted)}: ${document.body.innerText}`)), 60_000);
+          new MutationObserver((_, observer) => {
+            if (right()) {
+              clearTimeout(late);
+              observer.disconnect();
+              resolve();
+            }
+          }).observe(document.body, { childList: true, subtree: true });
+        }),
+      wanted,
+    );
   const go = (path) => page.goto(url + path, { waitUntil: "load" });
   const press = (selector) => Promise.all([page.waitForNavigation(), page.click(selector)]);
 
@@ -41,11 +60,12 @@ for (const [name, width, height, dark] of [["phone", 390, 844, false], ["desk", 
   await look("login");
   await page.type("input[name=token]", token);
   await press("main button");
+  assert.equal(await page.$eval("h1", (h1) => h1.textContent), "Campaigns", await page.evaluate(() => document.body.innerText));
   // The page is open while the launch is queued and finishes: it changes by itself.
   console.log(`queue ${width}`);
   await lines.next();
   await go(`/campaign?name=launch-${width}`);
-  await page.waitForFunction(() => document.querySelectorAll("strong.succeeded").length === 3 && document.querySelectorAll("strong.needs_review").length === 1, { timeout: 120_000 });
+  await until({ succeeded: 3, needs_review: 1 });
   await look("campaign");
   assert.ok(await page.evaluate(() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)), "images are shown");
   await go("/money");
@@ -55,7 +75,7 @@ for (const [name, width, height, dark] of [["phone", 390, 844, false], ["desk", 
   await page.$eval("textarea[name=prompt]", (box) => (box.value = "an apple on a plate"));
   await press("button[value=rewrite]");
   await go(`/campaign?name=launch-${width}`);
-  await page.waitForFunction(() => document.querySelectorAll("strong.succeeded").length === 4, { timeout: 120_000 });
+  await until({ succeeded: 4 });
   await go("/sets");
   await look("variants");
   await press("form[action^='/pick/'] button");

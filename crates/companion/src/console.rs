@@ -76,6 +76,8 @@ fn routes(console: Arc<Console>) -> Router {
         .route("/events", get(events))
         .route("/login", get(login::form).post(login::enter))
         .route("/logout", post(login::leave))
+        // Browsers ask for it whatever a page says.
+        .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
         .route("/console.css", get(|| file("text/css; charset=utf-8", include_str!("console/console.css"))))
         .route(
             "/console.js",
@@ -100,7 +102,8 @@ async fn guarded(request: Request, next: Next) -> Response {
             "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
         ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer"),
+        // With none at all, a browser's own form would not say its origin either.
+        ("referrer-policy", "same-origin"),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
         ("cache-control", "no-store"),

@@ -63,7 +63,6 @@ fn head(title: &str) -> Markup {
             meta name="viewport" content="width=device-width, initial-scale=1";
             title { (title) " - image-gen" }
             link rel="stylesheet" href="/console.css";
-            link rel="icon" href="data:,";
         }
     }
 }
