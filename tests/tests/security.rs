@@ -164,6 +164,7 @@ fn users_write_through_the_functions_only() {
             "is_uncommitted",
             "is_worker",
             "iso_time",
+            "keys_of_provider",
             "list_arguments",
             "metadata_entry",
             "model_capabilities",
