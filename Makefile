@@ -48,6 +48,25 @@ console: setup install ## use image-gen console in Chromium, on a telephone and 
 webhooks: setup install ## send webhooks to a receiver in Python that verifies them with the published library (PyPI)
 	@scripts/webhooks
 
+.PHONY: package
+package: setup ## build a Debian package and a tarball for the PostgreSQL of PG_CONFIG (OUT=folder)
+	@scripts/package
+
+.PHONY: cleanroom
+cleanroom: setup ## install the package in a bare Debian, run the launch there, remove it, and install it again (root)
+	@scripts/cleanroom
+
+.PHONY: catalogue
+catalogue: ## write the catalogue as a file of its own, for image_gen.import_catalogue() (OUT=folder)
+	@mkdir -p "$(or $(OUT),target/catalogue)"
+	cargo run -q -p image_gen_engine --example catalogue >"$(or $(OUT),target/catalogue)/catalogue.json.new"
+	@cd "$(or $(OUT),target/catalogue)" && name="image_gen-catalogue-$$(sed -nE 's/.*"published": "(.*)".*/\1/p' catalogue.json.new).json" && \
+	  mv catalogue.json.new "$$name" && sha256sum "$$name" >"$$name.sha256" && cat "$$name.sha256"
+
+.PHONY: monitoring
+monitoring: setup install ## check the alerts with promtool, and read a server with both exporters for Postgres that Debian has
+	@scripts/monitoring
+
 .PHONY: store
 store: setup install ## copy images to two real servers that speak S3, s3s-fs and Garage (crates.io), with all that can be wrong with a store
 	@scripts/store

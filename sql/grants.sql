@@ -27,7 +27,7 @@ REVOKE ALL ON SCHEMA image_gen, image_gen_internal FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA image_gen, image_gen_internal FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA image_gen, image_gen_internal FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA image_gen, image_gen_internal FROM PUBLIC;
-REVOKE ALL ON TYPE image_gen.receipt, image_gen.wait_reason, image_gen_internal.budget_standing, image_gen_internal.claimed_job FROM PUBLIC;
+REVOKE ALL ON TYPE image_gen.receipt, image_gen.wait_reason, image_gen_internal.budget_standing, image_gen_internal.claimed_job, image_gen_internal.finding, image_gen_internal.catalogue_line FROM PUBLIC;
 -- Who reads our tables can make a table from what it reads: that needs the types of the columns.
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_job_id TO image_gen_user, image_gen_reviewer, image_gen_admin;
 GRANT USAGE ON TYPE image_gen.wait_reason TO image_gen_user, image_gen_reviewer, image_gen_admin;
@@ -105,6 +105,16 @@ GRANT SELECT ON image_gen_internal.queue, image_gen_internal.job_dependencies, i
 GRANT EXECUTE ON FUNCTION image_gen.set_budget, image_gen.grant_credits, image_gen.check_budgets, image_gen.recount_budgets, image_gen.settle_cost,
   image_gen.import_invoice, image_gen.resume, image_gen.prune, image_gen.set_role_policy, image_gen.drop_role_policy, image_gen.grant_campaign, image_gen.revoke_campaign,
   image_gen.reassign_jobs, image_gen.on_finish, image_gen.drop_on_finish, image_gen.retry_callbacks, image_gen_internal.check_model TO image_gen_admin;
+GRANT EXECUTE ON FUNCTION image_gen.check_worker TO image_gen_user, image_gen_admin;
+-- Figures for monitoring: no rows of anyone.
+GRANT USAGE ON SCHEMA image_gen, image_gen_internal TO pg_monitor;
+GRANT EXECUTE ON FUNCTION image_gen_internal.is_worker, image_gen_internal.fence_reason, image_gen_internal.is_configured, image_gen_internal.budget_figures TO image_gen_admin, pg_monitor;
+GRANT SELECT ON image_gen.queue_stats, image_gen.worker_status, image_gen.provider_health, image_gen.call_stats, image_gen.throughput, image_gen.budget_stats, image_gen.backlogs, image_gen.circuit_stats
+  TO image_gen_admin, pg_monitor;
+GRANT EXECUTE ON FUNCTION image_gen.check_worker TO pg_monitor;
+GRANT SELECT ON image_gen.pauses TO image_gen_admin, image_gen_worker;
+GRANT EXECUTE ON FUNCTION image_gen.pause, image_gen.unpause, image_gen.shipped_catalogue, image_gen.import_catalogue, image_gen.catalogue_status, image_gen_internal.shipped_catalogue TO image_gen_admin;
+GRANT EXECUTE ON FUNCTION image_gen.doctor, image_gen.check_provider, image_gen.start_worker TO image_gen_admin;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.webhooks TO image_gen_admin;
 GRANT EXECUTE ON FUNCTION image_gen.redrive, image_gen_internal.caller TO image_gen_admin;
 GRANT SELECT ON image_gen.webhook_deliveries, image_gen.finish_hooks, image_gen.callbacks, image_gen_internal.spending_mark, image_gen_internal.spending_left_out TO image_gen_admin;

@@ -20,6 +20,9 @@
 //! | [`leakproof`] | PostgreSQL's own functions, for indexes |
 //! | [`instance`] | which database this is, and not a copy of it |
 //! | [`pause`] | where a test can hold the worker |
+//! | [`session`] | how a session waits: on its latch, for what a thread of its own does |
+//! | [`probe`] | a question to a provider whether it is there and takes its key |
+//! | [`checkup`] | what `doctor()` asks that SQL cannot know |
 //! | [`keys`] | provider keys, in the worker's memory only |
 //! | [`settings`] | `image_gen.*` settings |
 //! | [`expansion`] | a call that the parser copied |
@@ -44,6 +47,7 @@ macro_rules! finfo {
 mod acting;
 mod attach;
 mod attempt;
+mod checkup;
 mod errors;
 mod expansion;
 #[cfg(any(test, feature = "pg_test"))]
@@ -55,8 +59,10 @@ mod leakproof;
 mod pause;
 mod plain_errors;
 mod plan;
+mod probe;
 mod provider_keys;
 mod schema;
+mod session;
 mod settings;
 mod shared;
 mod snapshot;

@@ -142,10 +142,19 @@ pub fn is_blank_prompt(prompt: &str) -> bool {
     is_blank(prompt)
 }
 
-/// The catalogue that comes with this version of the library.
+/// The catalogue that comes with this version of the library, as the file that can be imported.
 #[pg_extern(schema = "image_gen_internal", immutable, parallel_safe)]
 pub fn shipped_catalogue() -> JsonB {
-    JsonB(serde_json::to_value(catalogue::shipped()).unwrap_or_default())
+    JsonB(serde_json::to_value(catalogue::Release::shipped()).unwrap_or_default())
+}
+
+/// What is wrong with a file that is to be the catalogue; nothing when it can be used.
+#[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
+pub fn check_catalogue(file: JsonB) -> Vec<String> {
+    match serde_json::from_value::<catalogue::Release>(file.0) {
+        Ok(release) => release.faults(),
+        Err(why) => vec![why.to_string()],
+    }
 }
 
 /// A request that was checked as far as that needs no model.

@@ -37,6 +37,12 @@ extension_sql_file!(
     requires = [
         attach::goes_with,
         attach::place::backfill,
+        checkup::missing_keys,
+        checkup::preferences_problem,
+        checkup::provider_facts,
+        checkup::secrets_problem,
+        checkup::server_facts,
+        checkup::webhook_problem,
         instance::instance_identity,
         plan::admission::choose_candidates,
         plan::admission::derive_seed,
@@ -46,6 +52,7 @@ extension_sql_file!(
         plan::admission::plan_route,
         plan::admission::resolve_model,
         plan::caller,
+        plan::check_catalogue,
         plan::can_be_asked,
         plan::check_model,
         plan::check_options,
@@ -64,6 +71,7 @@ extension_sql_file!(
         plan::styled_prompt,
         image_gen_internal::catalogue_changed,
         image_gen_internal::estimates_changed,
+        probe::probe_provider,
         stores::inspect_image,
         stores::read_object,
         stores::sign_object,
@@ -77,7 +85,8 @@ extension_sql_file!(
         wake::is_uncommitted,
         wake::is_worker,
         wake::tell_worker,
-        wake::wake
+        wake::wake,
+        wake::worker_answers
     ]
 );
 extension_sql_file!("../sql/schema/refusals.sql", name = "schema_refusals", requires = ["schema_catalogue"]);
@@ -87,7 +96,8 @@ extension_sql_file!("../sql/schema/attempts.sql", name = "schema_attempts", requ
 extension_sql_file!("../sql/schema/assets.sql", name = "schema_assets", requires = ["schema_attempts"]);
 extension_sql_file!("../sql/schema/reviews.sql", name = "schema_reviews", requires = ["schema_assets"]);
 extension_sql_file!("../sql/schema/worker.sql", name = "schema_worker", requires = ["schema_reviews"]);
-extension_sql_file!("../sql/schema/instance.sql", name = "schema_instance", requires = ["schema_worker"]);
+extension_sql_file!("../sql/schema/pauses.sql", name = "schema_pauses", requires = ["schema_worker"]);
+extension_sql_file!("../sql/schema/instance.sql", name = "schema_instance", requires = ["schema_pauses"]);
 extension_sql_file!("../sql/schema/budgets.sql", name = "schema_budgets", requires = ["schema_instance"]);
 extension_sql_file!("../sql/schema/policies.sql", name = "schema_policies", requires = ["schema_budgets"]);
 extension_sql_file!("../sql/schema/styles.sql", name = "schema_styles", requires = ["schema_policies"]);
@@ -175,4 +185,14 @@ extension_sql_file!("../sql/api/attachments.sql", name = "api_attachments", requ
 extension_sql_file!("../sql/api/stores.sql", name = "api_stores", requires = ["api_attachments"]);
 extension_sql_file!("../sql/schema/tokens.sql", name = "schema_tokens", requires = ["api_stores"]);
 extension_sql_file!("../sql/api/agents.sql", name = "api_agents", requires = ["schema_tokens"]);
+extension_sql_file!("../sql/operate/server.sql", name = "operate_server", requires = ["api_agents"]);
+extension_sql_file!("../sql/operate/pauses.sql", name = "operate_pauses", requires = ["operate_server"]);
+extension_sql_file!(
+    "../sql/operate/monitoring.sql",
+    name = "operate_monitoring",
+    requires = ["operate_pauses"]
+);
+extension_sql_file!("../sql/operate/work.sql", name = "operate_work", requires = ["operate_monitoring"]);
+extension_sql_file!("../sql/operate/catalogue.sql", name = "operate_catalogue", requires = ["operate_work"]);
+extension_sql_file!("../sql/operate/doctor.sql", name = "operate_doctor", requires = ["operate_catalogue"]);
 extension_sql_file!("../sql/grants.sql", name = "grants", finalize);

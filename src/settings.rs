@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 
 use image_gen_engine::egress::{AllowedHosts, Egress};
 use image_gen_engine::http::origin;
+use image_gen_engine::trace_context;
 use image_gen_store::{Address, Template};
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
@@ -105,6 +106,8 @@ pub static PAUSE_POINTS: GucSetting<Option<CString>> = GucSetting::<Option<CStri
 pub static MAX_QUEUED_PER_ROLE: GucSetting<i32> = GucSetting::<i32>::new(0);
 pub static CALLBACK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(2_000);
 pub static MAX_RESTART_PAUSE: GucSetting<i32> = GucSetting::<i32>::new(300);
+/// Read by SQL alone.
+static TRACEPARENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static PREFERENCES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
 /// The text of a setting, empty when it is not set.
@@ -169,6 +172,24 @@ unsafe extern "C-unwind" fn check_public_url(
         let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#');
         let fine = text.is_empty() || origin(text).is_some() && !text.contains(odd) && text.len() <= 1000;
         if fine { Ok(()) } else { Err("it is not like https://host/folder".to_owned()) }
+    };
+    // SAFETY: Postgres gives a pointer to the new value.
+    unsafe { check(value, read) }
+}
+
+/// Refuses what is no `traceparent` as the W3C has it: it is sent on.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_traceparent(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    let read = |text: &str| {
+        if text.is_empty() || trace_context::is_traceparent(text) {
+            Ok(())
+        } else {
+            Err("it is not like 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned())
+        }
     };
     // SAFETY: Postgres gives a pointer to the new value.
     unsafe { check(value, read) }
@@ -434,6 +455,20 @@ pub fn define() {
         GucContext::Userset,
         GucFlags::default(),
     );
+    // SAFETY: the check hook has the signature that Postgres calls, and does not unwind.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"image_gen.traceparent",
+            c"The traceparent of W3C Trace Context that jobs of this session carry.",
+            c"Kept in jobs.traceparent, and sent on with messages to webhooks. Set it for a session or a transaction.",
+            &TRACEPARENT,
+            GucContext::Userset,
+            GucFlags::default(),
+            Some(check_traceparent),
+            None,
+            None,
+        );
+    }
     GucRegistry::define_int_guc(
         c"image_gen.balance_interval",
         c"How old the balance of a provider's account may get while it is being called; 0 never asks.",

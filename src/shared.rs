@@ -40,6 +40,10 @@ pub struct Slot {
     wake: AtomicU32,
     min_seq: AtomicI64,
     completions: AtomicU64,
+    /// Signs of life that were asked for so far.
+    asked: AtomicU64,
+    /// The last of these that the worker has seen.
+    answered: AtomicU64,
     finished: UnsafeCell<pg_sys::ConditionVariable>,
 }
 
@@ -78,6 +82,8 @@ fn empty() -> Shared {
             wake: AtomicU32::new(0),
             min_seq: AtomicI64::new(i64::MAX),
             completions: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
             finished: UnsafeCell::new(pg_sys::ConditionVariable::default()),
         };
         // SAFETY: an exclusive reference to memory of the right type; an initialised variable may be moved
@@ -141,6 +147,11 @@ impl Shared {
         result
     }
 
+    /// The launcher has started.
+    pub fn has_launcher(&self) -> bool {
+        self.launcher_latch.load(Ordering::Acquire) != 0
+    }
+
     /// A further database can have a worker.
     pub fn has_room(&self) -> bool {
         self.slots.iter().any(|s| s.database.load(Ordering::Acquire) == 0)
@@ -200,6 +211,23 @@ impl Slot {
     /// The pid of the worker, 0 when there is none.
     pub fn pid(&self) -> i32 {
         self.pid.load(Ordering::Acquire)
+    }
+
+    /// Asks the worker for a sign of life, and gives the number that it will have answered then.
+    pub fn ask_for_sign(&self) -> u64 {
+        let number = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        set_latch(self.latch.load(Ordering::Acquire));
+        number
+    }
+
+    /// The worker lives, and goes round its loop.
+    pub fn give_sign(&self) {
+        self.answered.store(self.asked.load(Ordering::Acquire), Ordering::Release);
+    }
+
+    /// Which sign the worker gave last.
+    pub fn last_sign(&self) -> u64 {
+        self.answered.load(Ordering::Acquire)
     }
 
     /// The worker ends because it was told to.

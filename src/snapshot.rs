@@ -25,6 +25,7 @@ const CATALOGUE: &str = "
   UNION ALL SELECT 'model_rules', NULL, NULL, to_jsonb(r)::text FROM image_gen.model_rules r
   UNION ALL SELECT 'refusal_steps', NULL, NULL, to_jsonb(l)::text FROM image_gen.refusal_steps l
   UNION ALL SELECT DISTINCT 'campaign_grants', g.campaign, NULL, NULL FROM image_gen.campaign_grants g
+  UNION ALL SELECT 'pauses', NULL, NULL, jsonb_build_object('provider', z.provider, 'role', z.role::oid::bigint)::text FROM image_gen.pauses z
   UNION ALL SELECT 'day', NULL, NULL, to_jsonb($1)::text
   UNION ALL SELECT 'keys', NULL, NULL, coalesce(to_jsonb(w.configured), 'null')::text FROM image_gen_internal.worker_state w";
 

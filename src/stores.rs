@@ -1,9 +1,5 @@
 //! What a session asks of a store: a signed URL, and the bytes of an object. Keys are read for the moment, and forgotten.
-//!
-//! A session must be able to stop waiting, and no library of ours may run Postgres's signal handlers: the work is done by a thread of
-//! its own with all signals blocked, and the session waits on its latch meanwhile.
 
-use std::sync::mpsc::{TryRecvError, channel};
 use std::time::Duration;
 
 use image_gen_engine::http::driver::Driver;
@@ -15,13 +11,10 @@ use pgrx::prelude::*;
 
 use crate::errors::{self, Code};
 use crate::keys::Keys;
-use crate::settings;
-use crate::worker::SignalMask;
+use crate::{session, settings};
 
 /// How long a session waits for a store.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Between two looks whether the thread has ended. (It cannot set a latch.)
-const STEP_MS: i64 = 5;
 
 /// What tells a store from others, however it is opened.
 #[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
@@ -96,40 +89,17 @@ fn with_store<T: Send + 'static>(
     let keys = Keys::load(&settings::text(&settings::SECRETS_FILE)).0;
     let driver = Driver::new(settings::egress())?;
     let store = Store::open(&address, |name| keys.get(name), &driver)?;
-    let (shown, (done, result)) = (address.clone(), channel());
-    let all = SignalMask::block_all();
-    let thread = std::thread::Builder::new().name("image_gen store".into()).spawn(move || {
+    let (shown, redactor) = (address.clone(), driver.redactor());
+    let worked = session::aside("image_gen store", move || {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build();
-        let worked = match runtime {
-            Ok(runtime) => runtime.block_on(work(store)),
-            Err(why) => Err(why.to_string()),
-        };
-        // A session that has given up hears nothing.
-        let _ = done.send(worked);
+        runtime.map_err(|why| why.to_string())?.block_on(work(store))
     });
-    drop(all);
-    thread.map_err(|e| e.to_string())?;
-    loop {
-        match result.try_recv() {
-            Ok(worked) => {
-                let redactor = driver.redactor();
-                return worked.map_err(|why| {
-                    let mut why = shown.without_endpoint(&why);
-                    redactor.clean_excerpt(&mut why);
-                    why
-                });
-            }
-            Err(TryRecvError::Disconnected) => return Err("it ended without a word".into()),
-            // SAFETY: this session's own latch, on its main thread.
-            Err(TryRecvError::Empty) => unsafe {
-                let events = (pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH) as i32;
-                pg_sys::WaitLatch(pg_sys::MyLatch, events, STEP_MS as _, pg_sys::PG_WAIT_EXTENSION);
-                pg_sys::ResetLatch(pg_sys::MyLatch);
-                pg_sys::check_for_interrupts!();
-            },
-        }
-    }
+    worked.map_err(|why| {
+        let mut why = shown.without_endpoint(&why);
+        redactor.clean_excerpt(&mut why);
+        why
+    })
 }
 
 fn fail(address: &str, why: &str) -> ! {

@@ -5,10 +5,12 @@
 
 use std::cell::Cell;
 use std::ffi::c_void;
+use std::time::Instant;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::session;
 use crate::shared::{self, CALLBACKS, CANCEL, CATALOGUE, COPIES, RECONCILE, WEBHOOKS, WORK};
 
 /// What this transaction has to tell at COMMIT.
@@ -178,6 +180,26 @@ pub fn worker_is_missing() -> bool {
     !runs && !pending.start_worker
 }
 
+/// Asks this database's worker for a sign of life and waits for it, so many seconds at most: after how many it came; NULL when it did
+/// not come, or cannot be asked because there is no shared memory.
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+fn worker_answers(seconds: f64) -> Option<f64> {
+    // SAFETY: set when the session connected.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let slot = shared::get()?.slot(database).filter(|slot| slot.pid() != 0)?;
+    let (begun, number) = (Instant::now(), slot.ask_for_sign());
+    while slot.last_sign() < number {
+        if begun.elapsed().as_secs_f64() >= seconds || slot.pid() == 0 {
+            return None;
+        }
+        session::pause(SIGN_STEP_MS);
+    }
+    Some(begun.elapsed().as_secs_f64())
+}
+
+/// Between two looks whether the worker has given its sign.
+const SIGN_STEP_MS: i64 = 5;
+
 /// A counter that moves whenever the worker has finished jobs of this database.
 #[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
 pub fn completions() -> i64 {
@@ -198,12 +220,6 @@ fn await_completion(seen: i64, seconds: f64) {
     let database = unsafe { pg_sys::MyDatabaseId };
     match shared::get().and_then(|s| s.slot(database)) {
         Some(slot) => slot.await_completion(seen as u64, ms),
-        // SAFETY: this session's own latch.
-        None => unsafe {
-            let events = (pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH) as i32;
-            pg_sys::WaitLatch(pg_sys::MyLatch, events, ms.min(100) as _, pg_sys::PG_WAIT_EXTENSION);
-            pg_sys::ResetLatch(pg_sys::MyLatch);
-            pg_sys::check_for_interrupts!();
-        },
+        None => session::pause(ms.min(100)),
     }
 }

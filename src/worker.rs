@@ -44,7 +44,7 @@ use complaints::Complaints;
 use config::{config, load_keys};
 use helper::Helper;
 use io::{Command, Io, Load, Report};
-pub use io::{SignalMask, monotonic};
+pub use io::{SignalMask, monotonic, own_machine};
 use quarantine::{Quarantine, Turn};
 use queue::{Estimates, Note};
 use recorder::Recorder;
@@ -166,6 +166,9 @@ impl Worker {
     fn run(&mut self, wait_set: &WaitSet) -> End {
         loop {
             trace::turn();
+            if let Some(slot) = self.slot {
+                slot.give_sign();
+            }
             if process::must_stop() {
                 return self.stop(wait_set);
             }

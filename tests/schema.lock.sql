@@ -351,7 +351,8 @@ TABLE image_gen.jobs (
   known_cost numeric,
   cost_source image_gen.cost_source,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
-  finished_at timestamp with time zone
+  finished_at timestamp with time zone,
+  traceparent text COLLATE "C" DEFAULT NULLIF(current_setting('image_gen.traceparent'::text, true), ''::text)
 ) WITH (fillfactor=80)
   jobs_pkey PRIMARY KEY (id)
   jobs_seq_key UNIQUE (seq)
@@ -454,6 +455,20 @@ TABLE image_gen.palettes (
   palettes_palette_check CHECK ((palette <> ''::text))
   palettes_pkey PRIMARY KEY ("position")
   CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.palettes FOR EACH ROW EXECUTE FUNCTION image_gen_internal.claim_catalogue_row()
+
+TABLE image_gen.pauses (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  provider text COLLATE "C",
+  role regrole,
+  note text,
+  paused_by name NOT NULL,
+  paused_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  one_pause_each UNIQUE NULLS NOT DISTINCT (provider, role)
+  pauses_pkey PRIMARY KEY (id)
+  provider_or_role CHECK (((provider IS NULL) OR (role IS NULL)))
+  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.pauses FOR EACH ROW EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
+  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.pauses FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
 
 TABLE image_gen.picks (
   set_id text COLLATE "C" NOT NULL,
@@ -776,6 +791,16 @@ TABLE image_gen_internal.cancel_requests (
 )
   cancel_requests_pkey PRIMARY KEY (seq)
 
+TABLE image_gen_internal.catalogue_imports (
+  published date NOT NULL,
+  catalogue jsonb NOT NULL,
+  pinned boolean NOT NULL DEFAULT false,
+  note text,
+  imported_by name NOT NULL,
+  imported_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+)
+  CREATE TRIGGER load AFTER INSERT ON image_gen_internal.catalogue_imports FOR EACH ROW EXECUTE FUNCTION image_gen_internal.on_catalogue_import()
+
 TABLE image_gen_internal.copy_queue (
   asset_id bigint NOT NULL,
   policy text NOT NULL DEFAULT 'both'::text,
@@ -1036,11 +1061,19 @@ VIEW image_gen.attachment_rows (attachment bigint, relation text, key jsonb, sta
 
 VIEW image_gen.attachments (id bigint, relation text, into_column name, asset_column name, key_columns name[], prompt text, arguments image_gen.jsonb_object, approve boolean, owner text, state text, problem text, rows bigint, written bigint, under_way bigint, refused bigint, failed bigint, waiting bigint, created_by text, created_at timestamp with time zone) WITH (security_invoker=true)
 
+VIEW image_gen.backlogs (kind text, waiting bigint, failing bigint, given_up bigint, oldest timestamp with time zone)
+
 VIEW image_gen.batches (batch text, shot text, id image_gen.job_id, status image_gen.job_state, waiting_for image_gen.wait_reason, model text, seed image_gen.seed, url text, error_code text, billed_cost image_gen.cost, known_cost numeric, currency text, created_at timestamp with time zone, finished_at timestamp with time zone) WITH (security_invoker=true)
+
+VIEW image_gen.budget_stats (budget text, scope text, period text, limit_amount numeric, spent numeric, reserved numeric, available numeric, since timestamp with time zone)
+
+VIEW image_gen.call_stats (provider text, model text, status text, error_code text, currency text, calls bigint, billed numeric, unknown_costs bigint, p50_seconds numeric, p95_seconds numeric)
 
 VIEW image_gen.callbacks (id bigint, hook bigint, function text, owner regrole, job_id text, status text, state text, tries integer, due_at timestamp with time zone, last_error text, created_at timestamp with time zone)
 
 VIEW image_gen.capabilities (provider text, model text, task text, parameter text, state text, sent_as text)
+
+VIEW image_gen.circuit_stats (provider text, configured boolean, enabled boolean, paused boolean, circuit text, since timestamp with time zone, last_error_code text, balance numeric, balance_at timestamp with time zone)
 
 VIEW image_gen.copies (asset_id bigint, state text, tries integer, due_at timestamp with time zone, url_expires_at timestamp with time zone, last_error text, created_at timestamp with time zone) WITH (security_invoker=true)
 
@@ -1078,6 +1111,8 @@ VIEW image_gen.spending (at timestamp with time zone, owner regrole, campaign te
 
 VIEW image_gen.stores (id integer, address text, objects bigint, bytes numeric, to_remove bigint, last_error text, created_at timestamp with time zone)
 
+VIEW image_gen.throughput (minute timestamp with time zone, calls bigint, succeeded bigint, refused bigint, failed bigint)
+
 VIEW image_gen.variants (set_id text, asset_id bigint, job_id text, position image_gen.positive, state text, url text, model text, seed bigint, prompt text, billed_cost image_gen.cost, known_cost numeric, currency text, created_at timestamp with time zone) WITH (security_invoker=true)
 
 VIEW image_gen.worker_status (running boolean, mode text, pid integer, running_since timestamp with time zone, epoch bigint, in_flight bigint, in_flight_cap integer, cap_reason text, ready bigint, oldest_ready timestamp with time zone, configured_keys text[], last_error text, last_error_at timestamp with time zone, fenced text)
@@ -1095,10 +1130,16 @@ TYPE image_gen.wait_reason (code text, message text, provider text, job_id text,
 TYPE image_gen_internal.budget_standing (budget_id bigint, limit_amount numeric, spent numeric, reserved numeric, available numeric, since timestamp with time zone)
 
 TYPE image_gen_internal.claimed_job (seq bigint, id text, owner regrole, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamp with time zone, attempts integer, progress jsonb, preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text, number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamp with time zone, key_name text)
+TYPE image_gen_internal.catalogue_line (kind text, name text, field text, value text)
+
+TYPE image_gen_internal.claimed_job (seq bigint, id text, owner regrole, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamp with time zone, attempts integer, progress jsonb, preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text, number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamp with time zone)
+
+TYPE image_gen_internal.finding (name text, status image_gen.check_state, detail text, fix text)
 
 DOMAIN image_gen.amount numeric CONSTRAINT amount_check CHECK (((VALUE >= (0)::numeric) AND (VALUE < '1000000000'::numeric) AND (scale(trim_scale(VALUE)) <= 18)))
 DOMAIN image_gen.attachment_state text CONSTRAINT attachment_state_check CHECK ((VALUE = ANY (ARRAY['queued'::text, 'written'::text, 'refused'::text, 'waiting'::text, 'rejected'::text, 'gone'::text])))
 DOMAIN image_gen.attempt_state text CONSTRAINT attempt_state_check CHECK ((VALUE = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'uncertain'::text, 'canceled'::text])))
+DOMAIN image_gen.check_state text CONSTRAINT check_state_check CHECK ((VALUE = ANY (ARRAY['ok'::text, 'warning'::text, 'failure'::text])))
 DOMAIN image_gen.cost numeric CONSTRAINT cost_check CHECK (((VALUE >= (0)::numeric) AND (VALUE < 'Infinity'::numeric)))
 DOMAIN image_gen.cost_source text CONSTRAINT cost_source_check CHECK ((VALUE = ANY (ARRAY['reported'::text, 'priced'::text, 'unknown'::text])))
 DOMAIN image_gen.currency text CONSTRAINT currency_check CHECK ((VALUE ~ '^[A-Z]{3}$'::text))
@@ -1123,8 +1164,11 @@ FUNCTION image_gen.backfill(attachment bigint, n integer DEFAULT 100, max_cost n
 FUNCTION image_gen.build_prompt(subject text, style text DEFAULT NULL::text, composition text DEFAULT NULL::text, lighting text DEFAULT NULL::text, atmosphere text DEFAULT NULL::text, palette text DEFAULT NULL::text, details text DEFAULT NULL::text, words text DEFAULT NULL::text, OUT prompt text, OUT missing text[], OUT advice text) RETURNS record IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.cancel(id text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.cancel(ids text[]) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.catalogue_status(OUT published date, OUT age_days integer, OUT source text, OUT installed_at timestamp with time zone, OUT installed_by text, OUT note text, OUT providers bigint, OUT models bigint, OUT own_rows bigint, OUT ending jsonb) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.character_sheet(name text, expressions text[] DEFAULT '{happy,sad,angry,surprised}'::text[], model text DEFAULT NULL::text, arguments jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric) RETURNS TABLE(sheet text, stage text, shot text, id text, status text, seed bigint, estimated_cost numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.check_budgets() RETURNS TABLE(budget text, problem text, booked numeric, computed numeric, job_id text) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.check_provider(id text, timeout interval DEFAULT '@ 5 secs'::interval) RETURNS TABLE(status image_gen.check_state, standing text, http_status integer, answered_in interval, detail text, fix text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.check_worker(timeout interval DEFAULT '@ 10 secs'::interval, OUT status image_gen.check_state, OUT pid integer, OUT answered_in interval, OUT detail text, OUT fix text) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.choose_model(needs_text boolean DEFAULT false, photoreal boolean DEFAULT false, draft boolean DEFAULT false, stylized boolean DEFAULT false, editing boolean DEFAULT false, priority text DEFAULT NULL::text, OUT model text, OUT rule text, OUT reason text, OUT configured boolean) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.claim_review(n integer DEFAULT 1, stale interval DEFAULT '@ 30 mins'::interval) RETURNS SETOF image_gen.review_queue VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.classify_request(request text, OUT operation text, OUT arguments jsonb, OUT needs text[], OUT rule text, OUT phrase text, OUT reason text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1136,6 +1180,7 @@ FUNCTION image_gen.create_token(role text, scopes text[] DEFAULT '{read,spend}':
 FUNCTION image_gen.credits() RETURNS TABLE(scope text, currency text, spent numeric, unknown_costs bigint, reserved numeric, limit_amount numeric, available numeric, unlimited boolean, period text, since timestamp with time zone, until timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.derive_seed(base bigint, label text) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen.detach(attachment bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.doctor(thorough boolean DEFAULT false) RETURNS TABLE(name text, status image_gen.check_state, detail text, fix text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_character(name text) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_image(reference text) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_on_finish(id bigint) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1154,12 +1199,14 @@ FUNCTION image_gen.get_generation(id text) RETURNS jsonb VOLATILE SET search_pat
 FUNCTION image_gen.grant_campaign(campaign text, role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.grant_credits(amount numeric, scope text DEFAULT 'workspace'::text, key text DEFAULT NULL::text, period text DEFAULT NULL::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.hash_distance(one bigint, other bigint) RETURNS integer IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION image_gen.import_catalogue(catalogue jsonb, dry_run boolean DEFAULT false, allow_older boolean DEFAULT false, note text DEFAULT NULL::text) RETURNS TABLE(change text, kind text, name text, field text, before text, after text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.import_invoice(provider text, period_from timestamp with time zone, period_to timestamp with time zone, amount numeric DEFAULT NULL::numeric, lines jsonb DEFAULT NULL::jsonb, currency text DEFAULT 'USD'::text, note text DEFAULT NULL::text, OUT invoice_id bigint, OUT matched bigint, OUT settled bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.lineage(asset bigint) RETURNS TABLE(generation integer, relation text, job_id text, asset_id bigint, parent text, status text, model text, seed bigint, prompt text, url text, created_at timestamp with time zone) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.lint_prompt(prompt text, model text DEFAULT NULL::text, parameters jsonb DEFAULT NULL::jsonb) RETURNS TABLE(rule text, word text, softer text, note text) VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.list_recent_generations("limit" integer DEFAULT 20, filters jsonb DEFAULT NULL::jsonb, before text DEFAULT NULL::text) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.needs_text(prompt text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen.on_finish(function regprocedure, filter jsonb DEFAULT '{}'::jsonb) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.pause(provider text DEFAULT NULL::text, role text DEFAULT NULL::text, note text DEFAULT NULL::text) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.pause_attachment(attachment bigint, paused boolean DEFAULT true) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.pick(asset bigint) RETURNS SETOF image_gen.variants VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.promote(job text, model text, changed jsonb DEFAULT NULL::jsonb) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1185,9 +1232,11 @@ FUNCTION image_gen.settle(ids text[], timeout interval DEFAULT '@ 5 mins'::inter
 FUNCTION image_gen.settle_batch(batch text, timeout interval DEFAULT '@ 5 mins'::interval) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.settle_cost(job_id text, number integer, billed_cost numeric, note text DEFAULT NULL::text, force boolean DEFAULT false) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.sheet_report(sheet text) RETURNS TABLE(stage text, shot text, id text, status text, error_code text, asset_id bigint, url text, model text, seed bigint, billed_cost numeric, consistency_mode text, measured_by text, distance numeric, note text) VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.shipped_catalogue() RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.similar_assets(asset bigint, within integer DEFAULT 10, campaign text DEFAULT NULL::text) RETURNS TABLE(asset_id bigint, distance integer, job_id text, of_campaign text, shot text, prompt text, url text) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.spending_consent(id text, OUT estimated_cost numeric, OUT currency text, OUT needs_confirmation boolean, OUT within_budget boolean) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.spending_consent(operation text, arguments jsonb, OUT estimated_cost numeric, OUT currency text, OUT needs_confirmation boolean, OUT within_budget boolean) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.start_worker() RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.status(id text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.status(ids text[]) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.store_image(image bytea) RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1197,6 +1246,7 @@ FUNCTION image_gen.thumbnail(asset bigint) RETURNS bytea STABLE SET search_path=
 FUNCTION image_gen.token_identity(token_hash bytea) RETURNS TABLE(id bigint, role name, scopes text[], expires_at timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.tool_schemas() RETURNS TABLE(tool text, description text, input_schema jsonb, output_schema jsonb) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.transfer_style(image text, style_image text, prompt text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.unpause(provider text DEFAULT NULL::text, role text DEFAULT NULL::text) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.upscale(image text, scale integer DEFAULT 2, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen.variate(image text, n integer DEFAULT 3, variance double precision DEFAULT NULL::double precision, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, store text DEFAULT NULL::text) RETURNS SETOF image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.wait(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS SETOF image_gen.job_status VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1218,6 +1268,7 @@ FUNCTION image_gen_internal.backfill(attachment bigint, relation oid, most integ
 FUNCTION image_gen_internal.begin(this_epoch bigint, seqs bigint[], numbers integer[], providers text[], models text[], prompts text[], seeds bigint[], seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[], estimated_rests numeric[] DEFAULT NULL::numeric[], key_names text[] DEFAULT NULL::text[]) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.bind_attachment(defined bigint) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.blob_bytes(hash text) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.budget_figures() RETURNS TABLE(budget text, scope text, period text, limit_amount numeric, spent numeric, reserved numeric, available numeric, since timestamp with time zone) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.budget_lock_holders() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.budget_name(budget image_gen.budgets) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.budget_scope(asked text, key text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp
@@ -1230,22 +1281,29 @@ FUNCTION image_gen_internal.caller() RETURNS regrole STABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.can_be_asked(kind text) RETURNS boolean IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.cancel_job(canceled_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.catalogue_changed() RETURNS trigger VOLATILE
+FUNCTION image_gen_internal.catalogue_changes(before image_gen_internal.catalogue_line[]) RETURNS TABLE(change text, kind text, name text, field text, before_value text, after_value text) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.catalogue_lines() RETURNS SETOF image_gen_internal.catalogue_line STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.charge_existing_jobs(new_budget bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.charge_jobs(ids text[], anew boolean DEFAULT false) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION image_gen_internal.charge_missed_jobs() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_amount(what text, amount numeric, hint text) RETURNS numeric IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_attachment(wanted bigint) RETURNS image_gen.attachment_definitions STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.check_campaign(caller regrole, metadata jsonb) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.check_catalogue(file jsonb) RETURNS text[] IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.check_dependencies(every_one boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_kept_reference(argument text, reference text) RETURNS void IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_model(kind text, parameters text, fixed text) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.check_options(options text, allowed text[]) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.check_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.check_providers() RETURNS SETOF image_gen_internal.finding VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_queue_quota(caller regrole, most bigint, new bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_review(caller regrole, reviewed_id text, action text, cost_given boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_role_policy(caller regrole, options jsonb, allow_unpriced boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_rule() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.check_server() RETURNS SETOF image_gen_internal.finding VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.check_settings() RETURNS SETOF image_gen_internal.finding VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_webhook_url(url text) RETURNS void STABLE STRICT PARALLEL SAFE
+FUNCTION image_gen_internal.check_work(thorough boolean) RETURNS SETOF image_gen_internal.finding VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_workflow() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.checkpoint(this_epoch bigint, seqs bigint[], numbers integer[], remote_ids text[], poll_urls text[], result_urls text[], cancel_urls text[], http_statuses integer[], amounts numeric[], claimed numeric[], sources text[], currencies text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.choose_candidates(needs_text boolean, photoreal boolean, draft boolean, stylized boolean, editing boolean, priority text) RETURNS TABLE(model text, rule text, reason text) VOLATILE
@@ -1259,6 +1317,7 @@ FUNCTION image_gen_internal.completions() RETURNS bigint VOLATILE STRICT
 FUNCTION image_gen_internal.cosine_distance(one double precision[], other double precision[]) RETURNS double precision IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.cost_discrepancies() RETURNS TABLE(kind text, problem text, booked numeric, computed numeric, job_id text) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.cost_share(total numeric, images bigint, "position" bigint) RETURNS numeric IMMUTABLE
+FUNCTION image_gen_internal.current_catalogue(OUT catalogue jsonb, OUT published date, OUT source text, OUT installed_by name, OUT installed_at timestamp with time zone, OUT note text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.current_role_oid() RETURNS regrole STABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.define_attachment(relation regclass, expression text, into_column name, asset_column name, key_columns name[], arguments jsonb, approve boolean, owner regrole) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.earlier_jobs(caller regrole, fingerprints bytea[], since timestamp with time zone[]) RETURNS TABLE(id text, status text, model text, estimated_seconds numeric, created_at timestamp with time zone, warnings jsonb, seed bigint, batch text, number integer) STABLE SET search_path=pg_catalog, pg_temp
@@ -1271,6 +1330,7 @@ FUNCTION image_gen_internal.fence(pid integer, mode text) RETURNS text VOLATILE 
 FUNCTION image_gen_internal.fence_reason() RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.find_object(asset_id bigint, OUT found_id bigint, OUT asset_url text, OUT asset_expires_at timestamp with time zone, OUT address text, OUT name text, OUT byte_size bigint) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.find_styles(caller regrole, names text[]) RETURNS TABLE(name text, style text) STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.finding(name text, severity text, problem text, fix text, otherwise text) RETURNS image_gen_internal.finding IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.finish(this_epoch bigint, seqs bigint[], statuses text[], codes text[], messages text[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.finish_sweep(this_sweep bigint) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.finished_up_to() RETURNS bigint STABLE SET search_path=pg_catalog, pg_temp
@@ -1312,11 +1372,14 @@ FUNCTION image_gen_internal.lock_in_flight(this_epoch bigint, seqs bigint[], OUT
 FUNCTION image_gen_internal.lock_jobs(ids text[]) RETURNS tid[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.look_at_bytes(hashes text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.mark_unfolded() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.may_begin(entry image_gen_internal.queue, paused oid[]) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.may_review(caller regrole) RETURNS boolean STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.may_use_campaign(caller regrole, booked_campaign text) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.metadata_entry(metadata jsonb, key text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.min_headroom() RETURNS numeric STABLE
+FUNCTION image_gen_internal.missing_keys(names text[]) RETURNS text[] VOLATILE STRICT
 FUNCTION image_gen_internal.model_capabilities(provider text, model text) RETURNS jsonb VOLATILE STRICT SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.models_in_use() RETURNS TABLE(provider text, model text, why text) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.new_job_id() RETURNS text VOLATILE STRICT
 FUNCTION image_gen_internal.newest_jobs(most integer, statuses text[], of_campaign text, matching jsonb, of_model text, before text) RETURNS TABLE(id text, seq bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_seqscan=off SET enable_bitmapscan=off SET enable_sort=off SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.next_callback_in() RETURNS double precision STABLE SET search_path=pg_catalog, pg_temp
@@ -1328,6 +1391,7 @@ FUNCTION image_gen_internal.note_attached(of_id bigint, keys jsonb[], states tex
 FUNCTION image_gen_internal.note_cost_change() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.object_place(hash text, OUT address text, OUT name text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.on_assets_deleted() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.on_catalogue_import() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.on_queue_truncate() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.on_spending_change() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.on_spending_loss() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1339,9 +1403,13 @@ FUNCTION image_gen_internal.period_end(budget image_gen.budgets, at timestamp wi
 FUNCTION image_gen_internal.period_start(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE
 FUNCTION image_gen_internal.plan_route(job_id text, operation text, request text, model text, model_is_open boolean, provider text, priority text, preferences text, max_cost numeric) RETURNS text[] VOLATILE
 FUNCTION image_gen_internal.post_charges() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
+FUNCTION image_gen_internal.preferences_problem() RETURNS text VOLATILE STRICT
 FUNCTION image_gen_internal.price_usage(prices jsonb, usage jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.prices_on(model text, kind text, on_day date) RETURNS TABLE(price jsonb, origin text, id bigint) STABLE
+FUNCTION image_gen_internal.probe_provider(id text, at_most double precision) RETURNS TABLE(standing text, http_status integer, seconds double precision, message text) VOLATILE STRICT
+FUNCTION image_gen_internal.processes_in_use() RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.progress_by_images(of_job text) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.provider_facts() RETURNS TABLE(id text, known boolean, draws boolean, bills boolean, needs text[], missing text[], forbidden text) VOLATILE STRICT
 FUNCTION image_gen_internal.provider_kinds() RETURNS TABLE(kind text, base_url text, key_name text, address_name text, local boolean, draws boolean, can_be_asked boolean, serves jsonb) IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.prune_deliveries() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.prune_jobs(older_than timestamp with time zone, after_seq bigint, at_most integer, OUT pruned integer, OUT last_seq bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET lock_timeout=200ms
@@ -1404,7 +1472,9 @@ FUNCTION image_gen_internal.role_oid(role text, dropped boolean DEFAULT false) R
 FUNCTION image_gen_internal.role_policy(caller regrole, OUT allow_unpriced boolean, OUT allowed_options text[]) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.roll_periods(locked bigint[], at timestamp with time zone) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.rolling_period(asked text) RETURNS interval IMMUTABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.secrets_problem() RETURNS text VOLATILE STRICT
 FUNCTION image_gen_internal.sees_budget(caller regrole, budget image_gen.budgets) RETURNS boolean STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.server_facts() RETURNS TABLE(preloaded boolean, launched boolean, has_room boolean, authorities integer, pause_points boolean) VOLATILE STRICT
 FUNCTION image_gen_internal.set_of(job_id text, batch text) RETURNS text IMMUTABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.share_costs(ids text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.sheet_jobs(sheet image_gen.character_sheets) RETURNS TABLE(place integer, shot text, stage text, consistency text, prompt text, job_id text, job_state text, asset_id bigint) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1445,10 +1515,13 @@ FUNCTION image_gen_internal.wait_reason(code text, message text, provider text D
 FUNCTION image_gen_internal.waiting_for(waiting_id text, standing jsonb) RETURNS image_gen.wait_reason STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.waiting_tenants() RETURNS TABLE(owner regrole, first bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
 FUNCTION image_gen_internal.wake(seq bigint) RETURNS void VOLATILE
+FUNCTION image_gen_internal.webhook_problem(url text) RETURNS text VOLATILE STRICT
+FUNCTION image_gen_internal.worker_answers(seconds double precision) RETURNS double precision VOLATILE STRICT
 
 GRANT USAGE ON DOMAIN image_gen.amount TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.attachment_state TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.attempt_state TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN image_gen.check_state TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.cost TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.cost_source TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.currency TO image_gen_admin, image_gen_reviewer, image_gen_user
@@ -1472,8 +1545,11 @@ GRANT EXECUTE ON FUNCTION image_gen.backfill TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.build_prompt TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.cancel(id text) TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.cancel(ids text[]) TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.catalogue_status TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.character_sheet TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.check_budgets TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.check_provider TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.check_worker TO image_gen_admin, image_gen_user, pg_monitor
 GRANT EXECUTE ON FUNCTION image_gen.choose_model TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.claim_review TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.classify_request TO image_gen_admin, image_gen_user
@@ -1485,6 +1561,7 @@ GRANT EXECUTE ON FUNCTION image_gen.create_token TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.credits TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.derive_seed TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.detach TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.doctor TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.drop_character TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.drop_image TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.drop_on_finish TO image_gen_admin
@@ -1503,12 +1580,14 @@ GRANT EXECUTE ON FUNCTION image_gen.get_generation TO image_gen_admin, image_gen
 GRANT EXECUTE ON FUNCTION image_gen.grant_campaign TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.grant_credits TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.hash_distance TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.import_catalogue TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.import_invoice TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.lineage TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.lint_prompt TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.list_recent_generations TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.needs_text TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.on_finish TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.pause TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.pause_attachment TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.pick TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.promote TO image_gen_admin, image_gen_user
@@ -1534,9 +1613,11 @@ GRANT EXECUTE ON FUNCTION image_gen.settle TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.settle_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.settle_cost TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.sheet_report TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.shipped_catalogue TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.similar_assets TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.spending_consent(id text, OUT estimated_cost numeric, OUT currency text, OUT needs_confirmation boolean, OUT within_budget boolean) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.spending_consent(operation text, arguments jsonb, OUT estimated_cost numeric, OUT currency text, OUT needs_confirmation boolean, OUT within_budget boolean) TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.start_worker TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.status(id text) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.status(ids text[]) TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.store_image TO image_gen_admin, image_gen_user
@@ -1546,6 +1627,7 @@ GRANT EXECUTE ON FUNCTION image_gen.thumbnail TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.token_identity TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.tool_schemas TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.transfer_style TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.unpause TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.upscale TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.variate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.wait TO image_gen_admin, image_gen_user
@@ -1567,6 +1649,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.backfill TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.begin TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.bind_attachment TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.blob_bytes TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.budget_figures TO image_gen_admin, image_gen_worker, pg_monitor
 GRANT EXECUTE ON FUNCTION image_gen_internal.budget_lock_holders TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.budget_name TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.budget_scope TO image_gen_worker
@@ -1579,22 +1662,29 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.caller TO image_gen_admin, image_ge
 GRANT EXECUTE ON FUNCTION image_gen_internal.can_be_asked TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.cancel_job TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.catalogue_changed TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.catalogue_changes TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.catalogue_lines TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.charge_existing_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.charge_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.charge_missed_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_amount TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_attachment TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_campaign TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.check_catalogue TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_dependencies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_kept_reference TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_model TO image_gen_admin, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_options TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_pattern TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.check_providers TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_queue_quota TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_review TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_role_policy TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_rule TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.check_server TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.check_settings TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_webhook_url TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.check_work TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_workflow TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.checkpoint TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.choose_candidates TO image_gen_worker
@@ -1608,6 +1698,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.completions TO image_gen_admin, ima
 GRANT EXECUTE ON FUNCTION image_gen_internal.cosine_distance TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.cost_discrepancies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.cost_share TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.current_catalogue TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.current_role_oid TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.define_attachment TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.earlier_jobs TO image_gen_worker
@@ -1617,9 +1708,10 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.estimate_request TO image_gen_worke
 GRANT EXECUTE ON FUNCTION image_gen_internal.estimates_changed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.explain_request TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.fence TO image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.fence_reason TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.fence_reason TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker, pg_monitor
 GRANT EXECUTE ON FUNCTION image_gen_internal.find_object TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.find_styles TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.finding TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.finish TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.finish_sweep TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.finished_up_to TO image_gen_worker
@@ -1640,12 +1732,12 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.instance_id TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.instance_identity TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_blank_prompt TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_campaign_granted TO image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.is_configured TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.is_configured TO image_gen_admin, image_gen_user, image_gen_worker, pg_monitor
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_job_id TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_local_kind TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_plausible_cost TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.is_uncommitted TO image_gen_admin, image_gen_user, image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.is_worker TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.is_worker TO image_gen_admin, image_gen_user, image_gen_worker, pg_monitor
 GRANT EXECUTE ON FUNCTION image_gen_internal.iso_time TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.isolate_next_suspect TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.job_cost TO image_gen_worker
@@ -1661,11 +1753,14 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.lock_in_flight TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.lock_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.look_at_bytes TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.mark_unfolded TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.may_begin TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.may_review TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.may_use_campaign TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.metadata_entry TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.min_headroom TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.missing_keys TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.model_capabilities TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.models_in_use TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.new_job_id TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.newest_jobs TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.next_callback_in TO image_gen_worker
@@ -1677,6 +1772,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.note_attached TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.note_cost_change TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.object_place TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_assets_deleted TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.on_catalogue_import TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_queue_truncate TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_spending_change TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.on_spending_loss TO image_gen_worker
@@ -1688,9 +1784,13 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.period_end TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.period_start TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.plan_route TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.post_charges TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.preferences_problem TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.price_usage TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.prices_on TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.probe_provider TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.processes_in_use TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.progress_by_images TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.provider_facts TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.provider_kinds TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.prune_deliveries TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.prune_jobs TO image_gen_worker
@@ -1753,12 +1853,14 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.role_oid TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.role_policy TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.roll_periods TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.rolling_period TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.secrets_problem TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.sees_budget TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.server_facts TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.set_of TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.share_costs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.sheet_jobs TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.sheet_shots TO image_gen_admin, image_gen_user, image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.shipped_catalogue TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.shipped_catalogue TO image_gen_admin, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.sign_object TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.spending_discrepancies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.start_epoch TO image_gen_worker
@@ -1804,6 +1906,10 @@ GRANT SELECT ON image_gen.access_tokens (note) TO image_gen_admin
 GRANT SELECT ON image_gen.access_tokens (revoked_at) TO image_gen_admin
 GRANT SELECT ON image_gen.access_tokens (role) TO image_gen_admin
 GRANT SELECT ON image_gen.access_tokens (scopes) TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen_internal.webhook_problem TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.worker_answers TO image_gen_worker
+GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker, pg_monitor
+GRANT USAGE ON SCHEMA image_gen_internal TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker, pg_monitor
 GRANT SELECT ON image_gen.attachment_definitions TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT SELECT ON image_gen.attachment_entries TO image_gen_admin, image_gen_user
 GRANT SELECT, UPDATE ON image_gen.attachment_entries TO image_gen_worker
@@ -1811,9 +1917,12 @@ GRANT SELECT ON image_gen.attachment_rows TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.attachments TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON image_gen.attempts TO image_gen_worker
 GRANT SELECT ON image_gen.attempts TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT SELECT ON image_gen.backlogs TO image_gen_admin, pg_monitor
 GRANT SELECT ON image_gen.batches TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.budget_changes TO image_gen_admin, image_gen_worker
+GRANT SELECT ON image_gen.budget_stats TO image_gen_admin, pg_monitor
 GRANT SELECT ON image_gen.budgets TO image_gen_admin, image_gen_worker
+GRANT SELECT ON image_gen.call_stats TO image_gen_admin, pg_monitor
 GRANT SELECT ON image_gen.callbacks TO image_gen_admin
 GRANT INSERT, SELECT ON image_gen.campaign_assets TO image_gen_worker
 GRANT SELECT ON image_gen.campaign_assets TO image_gen_admin, image_gen_reviewer, image_gen_user
@@ -1821,6 +1930,7 @@ GRANT SELECT ON image_gen.campaign_grants TO image_gen_admin, image_gen_worker
 GRANT SELECT ON image_gen.capabilities TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.character_sheets TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.characters TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.circuit_stats TO image_gen_admin, pg_monitor
 GRANT SELECT ON image_gen.copies TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.cost_by_campaign TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.cost_by_set TO image_gen_admin, image_gen_user
@@ -1846,12 +1956,14 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.models TO image_gen_admin
 GRANT SELECT ON image_gen.models TO image_gen_user, image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.palettes TO image_gen_admin
 GRANT SELECT ON image_gen.palettes TO image_gen_user
+GRANT SELECT ON image_gen.pauses TO image_gen_admin, image_gen_worker
 GRANT SELECT ON image_gen.picks TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.prices TO image_gen_admin
 GRANT SELECT ON image_gen.prices TO image_gen_user, image_gen_worker
 GRANT INSERT, SELECT, UPDATE ON image_gen.provider_balances TO image_gen_worker
 GRANT SELECT ON image_gen.provider_health TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.provider_keys TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.provider_health TO image_gen_admin, image_gen_user, pg_monitor
 GRANT SELECT ON image_gen.provider_kinds TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.providers TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT UPDATE ON image_gen.providers (enabled) TO image_gen_admin
@@ -1859,7 +1971,7 @@ GRANT UPDATE ON image_gen.providers (max_in_flight) TO image_gen_admin
 GRANT UPDATE ON image_gen.providers (options) TO image_gen_admin
 GRANT UPDATE ON image_gen.providers (priority) TO image_gen_admin
 GRANT UPDATE ON image_gen.providers (requests_per_minute) TO image_gen_admin
-GRANT SELECT ON image_gen.queue_stats TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.queue_stats TO image_gen_admin, image_gen_user, pg_monitor
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.refusal_steps TO image_gen_admin
 GRANT SELECT ON image_gen.refusal_steps TO image_gen_user, image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.request_rules TO image_gen_admin
@@ -1877,12 +1989,13 @@ GRANT SELECT ON image_gen.store_sweeps TO image_gen_admin
 GRANT SELECT ON image_gen.stored_images TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.stores TO image_gen_admin
 GRANT SELECT ON image_gen.styles TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.throughput TO image_gen_admin, pg_monitor
 GRANT SELECT ON image_gen.variants TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.webhook_deliveries TO image_gen_worker
 GRANT SELECT ON image_gen.webhook_deliveries TO image_gen_admin
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.webhooks TO image_gen_admin
 GRANT SELECT ON image_gen.webhooks TO image_gen_worker
-GRANT SELECT ON image_gen.worker_status TO image_gen_admin, image_gen_user
+GRANT SELECT ON image_gen.worker_status TO image_gen_admin, image_gen_user, pg_monitor
 GRANT INSERT, SELECT ON image_gen_internal.blobs TO image_gen_worker
 GRANT SELECT ON image_gen_internal.blobs TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON image_gen_internal.budget_charges TO image_gen_worker
@@ -1954,3 +2067,4 @@ SETTING image_gen.shutdown_grace integer = '700' (sighup)
 SETTING image_gen.store enum = 'both' (user)
 SETTING image_gen.thumbnails bool = 'on' (sighup)
 SETTING image_gen.unexpected_formats enum = 'warn' (sighup)
+SETTING image_gen.traceparent string = NULL (user)

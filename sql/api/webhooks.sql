@@ -119,7 +119,7 @@ BEGIN
              SELECT jsonb_build_object('type', d.event, 'timestamp', to_char(j.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
                       'data', jsonb_build_object('id', j.id, 'status', substr(d.event, 5), 'operation', j.operation, 'model', j.model, 'owner', image_gen_internal.role_name(j.owner),
                         'campaign', left(j.metadata ->> 'campaign', 255), 'shot', left(j.metadata ->> 'shot', 255), 'ticket', left(j.metadata ->> 'ticket', 255),
-                        'error_code', j.error_code, 'error_message', left(j.error_message, 500), 'billed_cost', j.billed_cost::text, 'currency', j.currency,
+                        'error_code', j.error_code, 'error_message', left(j.error_message, 500), 'billed_cost', j.billed_cost::text, 'currency', j.currency, 'traceparent', j.traceparent,
                         'assets', coalesce((SELECT jsonb_agg(jsonb_build_object('id', a.id, 'url', coalesce(a.mirror_url, a.url)) ORDER BY a.position)
                                               FROM image_gen.campaign_assets a WHERE a.job_id = j.id AND length(a.url) <= 4000), '[]')))
                FROM image_gen.jobs j WHERE j.id = d.job_id),

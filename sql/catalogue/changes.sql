@@ -19,7 +19,7 @@ DO $$
 DECLARE
   catalogue text;
 BEGIN
-  FOREACH catalogue IN ARRAY ARRAY['providers', 'models', 'prices', 'model_rules', 'refusal_steps'] LOOP
+  FOREACH catalogue IN ARRAY ARRAY['providers', 'models', 'prices', 'model_rules', 'refusal_steps', 'pauses'] LOOP
     EXECUTE pg_catalog.format('CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON image_gen.%I FOR EACH ROW EXECUTE FUNCTION image_gen_internal.catalogue_changed()', catalogue);
     EXECUTE pg_catalog.format('CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.%I EXECUTE FUNCTION image_gen_internal.catalogue_changed()', catalogue);
     EXECUTE pg_catalog.format('ALTER TABLE image_gen.%I ENABLE ALWAYS TRIGGER changed, ENABLE ALWAYS TRIGGER emptied', catalogue);

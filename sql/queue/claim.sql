@@ -60,6 +60,15 @@ CREATE TYPE image_gen_internal.claimed_job AS (
   number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamptz, key_name text);
 COMMENT ON TYPE image_gen_internal.claimed_job IS 'A job that is ready, with all that the worker needs to know about it.';
 
+CREATE FUNCTION image_gen_internal.may_begin(entry image_gen_internal.queue, paused oid[]) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- What is at a provider is followed to its end, whoever is paused.
+  RETURN entry.owner::oid <> ALL (paused) AND 0 <> ALL (paused)
+      OR entry.attempts > 0 AND EXISTS (SELECT FROM image_gen.attempts t WHERE t.job_id = entry.job_id AND t.status = 'running');
+END $$;
+COMMENT ON FUNCTION image_gen_internal.may_begin(image_gen_internal.queue, oid[]) IS 'Whether a job may be taken from the queue while these roles (0: all) are paused.';
+
 CREATE FUNCTION image_gen_internal.take_up(this_epoch bigint, seqs bigint[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -82,6 +91,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_bitmapscan = o
 DECLARE
   chosen bigint[];
   under_way bigint[];
+  -- NULL: no role is paused.
+  paused oid[] := (SELECT array_agg(coalesce(p.role::oid, 0)) FROM image_gen.pauses p WHERE p.provider IS NULL);
 BEGIN
   -- A worker whose successor has begun takes nothing, nor does one whose database is fenced since, or whose extension was updated.
   IF this_epoch < (SELECT w.epoch FROM image_gen_internal.worker_state w) OR this_instance IS NULL AND image_gen_internal.fence_reason() IS NOT NULL
@@ -100,7 +111,8 @@ BEGIN
       SELECT q.seq FROM image_gen_internal.queue q
        WHERE q.state = 'ready' AND q.seq > after_seq AND q.ready_at <= clock_timestamp()
          -- Nearly all are of here. Where the planner takes that for one in two hundred, it sorts them all.
-         AND CASE WHEN q.instance = this_instance THEN q.seq <> ALL (in_hand) ELSE false END
+         AND CASE WHEN q.instance = this_instance AND CASE WHEN paused IS NULL THEN true ELSE image_gen_internal.may_begin(q, paused) END
+                  THEN q.seq <> ALL (in_hand) ELSE false END
        ORDER BY q.seq LIMIT at_most);
   ELSE
     -- The role with the fewest in flight is next.
@@ -111,7 +123,8 @@ BEGIN
          SELECT r.seq, row_number() OVER (ORDER BY r.seq) AS number
            FROM (SELECT q.seq FROM image_gen_internal.queue q
                   WHERE q.state = 'ready' AND q.seq > 0 AND q.owner = l.owner AND q.seq > l.after AND q.ready_at <= clock_timestamp()
-                    AND CASE WHEN q.instance = this_instance THEN q.seq <> ALL (in_hand) ELSE false END
+                    AND CASE WHEN q.instance = this_instance AND CASE WHEN paused IS NULL THEN true ELSE image_gen_internal.may_begin(q, paused) END
+                  THEN q.seq <> ALL (in_hand) ELSE false END
                   ORDER BY q.seq LIMIT at_most) r) h
        ORDER BY l.in_flight + h.number, h.seq LIMIT at_most);
   END IF;

@@ -59,6 +59,7 @@ BEGIN
   UPDATE image_gen_internal.queue q SET state = 'ready'
    WHERE q.seq = (SELECT a.seq FROM image_gen_internal.queue a
                    WHERE a.deaths > 0 AND a.state = 'alone' AND a.instance = image_gen_internal.instance_id() AND a.ready_at <= clock_timestamp()
+                     AND NOT EXISTS (SELECT FROM image_gen.pauses p WHERE p.provider IS NULL AND coalesce(p.role, a.owner) = a.owner)
                    ORDER BY a.ready_at, a.seq LIMIT 1 FOR UPDATE SKIP LOCKED)
   RETURNING q.seq INTO chosen;
   RETURN chosen;

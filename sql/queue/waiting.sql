@@ -17,6 +17,7 @@ COMMENT ON TYPE image_gen.wait_reason IS
   person    a decision: resolve_review()
   cancel    the worker, which is stopping it
   worker    a worker: none runs in this database
+  paused    an administrator, who has paused its role, its provider or everything: unpause()
   fenced    resume(): no paid work may run here
 message, for people. provider: which. until: not before then; NULL is unknown.';
 
@@ -56,6 +57,7 @@ BEGIN
                                     WHERE t.job_id = q.job_id AND t.status = 'running' OFFSET 0) a
                WHERE q.state = 'running' GROUP BY a.provider) f
         JOIN image_gen.providers p ON p.id = f.provider AND f.inside >= p.max_in_flight * image_gen_internal.key_count(p.id)),
+    'paused', (SELECT jsonb_object_agg(coalesce(z.provider, z.role::oid::text, ''), coalesce(z.note, '')) FROM image_gen.pauses z),
     'failing', (SELECT true FROM image_gen_internal.provider_breakers b WHERE b.state <> 'up' LIMIT 1),
     -- The worker lets a tenth of a minute's requests go at once, and the others at an even pace.
     'paced', (
@@ -135,6 +137,10 @@ BEGIN
     RETURN image_gen_internal.wait_reason('job', format('the image of job %s goes into it', needed), job_id => needed);
   ELSIF (standing ->> 'worker')::boolean IS NOT TRUE THEN
     RETURN image_gen_internal.wait_reason('worker', 'no worker runs in this database');
+  ELSIF entry.state IN ('ready', 'alone') AND standing -> 'paused' ?| ARRAY['', job.owner::oid::text]
+        AND NOT EXISTS (SELECT FROM image_gen.attempts a WHERE a.job_id = job.id AND a.status = 'running') THEN
+    RETURN image_gen_internal.wait_reason('paused', concat_ws(': ', CASE WHEN standing -> 'paused' ? '' THEN 'everything is paused' ELSE format('%s is paused', image_gen_internal.role_name(job.owner)) END,
+                                                              nullif(coalesce(standing #>> ARRAY['paused', ''], standing #>> ARRAY['paused', job.owner::oid::text]), '')));
   ELSIF entry.state = 'alone' THEN
     RETURN image_gen_internal.wait_reason('turn', format('it runs alone: the worker ended %s times with it in hand', entry.deaths),
       until => CASE WHEN entry.ready_at > clock_timestamp() THEN entry.ready_at END);
@@ -148,7 +154,9 @@ BEGIN
     -- Put off: by the provider that it comes back to.
     SELECT c.* INTO next FROM image_gen_internal.next_candidates(job, entry.progress) c
      ORDER BY c.turned_away DESC, c.circuit IS NULL, c.rank LIMIT 1;
-    IF next.circuit IS NOT NULL THEN
+    IF standing -> 'paused' ? next.provider THEN
+      RETURN image_gen_internal.wait_reason('paused', concat_ws(': ', format('%s is paused', next.provider), nullif(standing #>> ARRAY['paused', next.provider], '')), next.provider);
+    ELSIF next.circuit IS NOT NULL THEN
       RETURN image_gen_internal.wait_reason('circuit', format('%s is %s (%s)', next.provider, next.circuit, next.error_code),
                                next.provider, until => entry.ready_at);
     ELSIF next.turned_away THEN

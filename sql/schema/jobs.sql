@@ -38,7 +38,8 @@ CREATE TABLE image_gen.jobs (
   known_cost        numeric,
   cost_source       image_gen.cost_source,
   created_at        timestamptz NOT NULL DEFAULT now(),
-  finished_at       timestamptz
+  finished_at       timestamptz,
+  traceparent       text COLLATE "C" DEFAULT nullif(current_setting('image_gen.traceparent', true), '')
 ) WITH (fillfactor = 80);
 -- Rules between columns. A job begins with the defaults, which obey them; as CHECKs they would be prepared again for every job that
 -- is queued, a fifth of what that costs.
@@ -91,6 +92,7 @@ COMMENT ON COLUMN image_gen.jobs.warnings IS '[{"code", "message"}]: what will n
 COMMENT ON COLUMN image_gen.jobs.error_code IS 'For programs; see README. NULL unless it ended without an image.';
 COMMENT ON COLUMN image_gen.jobs.error_message IS 'For people.';
 COMMENT ON COLUMN image_gen.jobs.created_at IS 'Start of the transaction that queued it.';
+COMMENT ON COLUMN image_gen.jobs.traceparent IS 'The setting image_gen.traceparent of the session that queued it: what it belongs to in a distributed trace (W3C Trace Context). Sent on to webhooks.';
 COMMENT ON COLUMN image_gen.jobs.finished_at IS 'NULL while it is queued or running.';
 
 -- Nothing of it changes after the job is queued, so the updates of a job leave it alone.

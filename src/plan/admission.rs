@@ -75,6 +75,11 @@ fn preferences(snapshot: &Snapshot, asked: Option<&str>) -> Result<Option<Prefer
     Ok(Some(route::merged(base, own, &json)))
 }
 
+/// What is wrong with the setting `image_gen.provider_preferences`, where something is.
+pub fn preferences_problem() -> Option<String> {
+    preferences(&snapshot::current(), None).err().map(|invalid| invalid.message)
+}
+
 /// A checked request, and what its caller says about where it should go.
 pub struct Wanted<'a> {
     pub job_id: &'a str,

@@ -23,6 +23,9 @@ pub fn until_allowed(
     loop {
         // Before the look: who wakes it from now on is heard.
         slot.map(Slot::told);
+        if let Some(slot) = slot {
+            slot.give_sign();
+        }
         let fenced = match queue::hold(extension, mode) {
             // What a SIGTERM cancelled is no error.
             Err(_) if process::must_stop() => return Ok(()),

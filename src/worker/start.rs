@@ -59,7 +59,7 @@ fn serve(database: pg_sys::Oid) -> End {
     let mode = if slot.is_some() { "preloaded" } else { "dynamic" };
     let wait_set = WaitSet::new();
     let before = trace::begin(database, extension);
-    rest(&before, &wait_set);
+    rest(&before, slot, &wait_set);
     match fence::until_allowed(extension, slot, mode, &wait_set) {
         Ok(()) => {}
         Err(Failed::Gone) => return absent_or_restart(slot),
@@ -104,7 +104,7 @@ fn serve(database: pg_sys::Oid) -> End {
 
 /// After a crash: the longer, the more lives in a row ended like that. It survives a restart of the whole server, which each of
 /// them is.
-fn rest(before: &trace::Before, wait_set: &WaitSet) {
+fn rest(before: &trace::Before, slot: Option<&'static Slot>, wait_set: &WaitSet) {
     let longest = || Duration::from_secs(settings::MAX_RESTART_PAUSE.get() as u64);
     let start = Instant::now();
     let left = |longest| before.pause(longest).saturating_sub(start.elapsed());
@@ -115,6 +115,9 @@ fn rest(before: &trace::Before, wait_set: &WaitSet) {
         process::show_name("rests after a crash");
     }
     while !process::must_stop() && !left(longest()).is_zero() {
+        if let Some(slot) = slot {
+            slot.give_sign();
+        }
         wait_set.sleep(left(longest()));
         if process::must_reload() {
             process::read_config_file();

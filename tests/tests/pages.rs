@@ -9,7 +9,7 @@ use image_gen_tests::wait::secs;
 use image_gen_tests::{Options, Stage, bindir, wait_until};
 
 /// The pages, in the order in which they are read.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "docs/money.md",
     "docs/copies.md",
@@ -19,6 +19,8 @@ const PAGES: [&str; 9] = [
     "docs/provenance.md",
     "docs/agents.md",
     "skills/image-gen/SKILL.md",
+    "docs/operating.md",
+    "docs/troubleshooting.md",
 ];
 const DATABASE: &str = "pages";
 

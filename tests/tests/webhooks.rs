@@ -189,3 +189,33 @@ fn a_dead_receiver_slows_no_render_and_no_other_receiver() {
         1200
     );
 }
+
+#[test]
+fn a_message_carries_the_trace_of_the_session_that_queued_its_job() {
+    let stage = Stage::with(with_secret(&[]));
+    let receiver = Receiver::start(&[]);
+    let (mut admin, mut alice) = (stage.admin(), stage.alice());
+    admin.run(&format!(
+        "INSERT INTO image_gen.webhooks (url, key_name) VALUES ('http://127.0.0.1:{}/hook', 'HOOK_SECRET')",
+        receiver.port
+    ));
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    alice.run(&format!("BEGIN; SET LOCAL image_gen.traceparent = '{parent}'"));
+    let traced = alice.generate("traced");
+    alice.run("COMMIT");
+    let plain = alice.generate("plain");
+    alice.all_succeed(&[traced.clone(), plain.clone()]);
+    let kept = alice.column("SELECT coalesce(traceparent, 'none') FROM image_gen.jobs ORDER BY seq");
+    assert_eq!(kept, [parent, "none"]);
+    wait_until("both are told", secs(30), || receiver.received().len() == 2);
+    for (headers, body) in receiver.received() {
+        let message: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let expected = (message["data"]["id"] == traced.as_str()).then_some(parent);
+        assert_eq!(message["data"]["traceparent"].as_str(), expected);
+        assert_eq!(headers.get("traceparent").map(|v| v.to_str().unwrap()), expected);
+    }
+    // What is no traceparent is no value of the setting.
+    for wrong in ["x", "00-0-0-00", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\nx: y"] {
+        assert_eq!(alice.sqlstate(&format!("SET image_gen.traceparent = E'{wrong}'")), "22023", "{wrong}");
+    }
+}

@@ -7,6 +7,7 @@
 //! form is a table: as, range, values, words, default, text, list, invert, times, form, weight, weights, most, only,
 //! required, assumed. Prices are USD list prices; `source` says where a figure comes from and how old it is.
 
+mod release;
 mod resolve;
 mod snapshot;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub(crate) mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+pub use release::{FORMAT, PUBLISHED, Release};
 pub use resolve::{Choice, Resolved, Wish};
 pub use snapshot::{Need, Provider, RefusalStep, Rows, Snapshot};
 

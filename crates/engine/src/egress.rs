@@ -42,6 +42,18 @@ pub enum Reach {
     Any,
 }
 
+impl Reach {
+    /// Whether a connection may be made to this address.
+    pub fn admits(self, address: IpAddr) -> bool {
+        self == Reach::Any || is_public(address)
+    }
+}
+
+/// A name that leads to no address that may be contacted.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is not a public address, and not among the allowed hosts")]
+pub struct Forbidden(pub String);
+
 /// The addresses that an administrator has opened.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Egress {

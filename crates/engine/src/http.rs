@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
 use crate::egress::Destination;
 use crate::lenient;
+use crate::secret::Key;
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 #[cfg(feature = "async")]
 pub mod departure;
 #[cfg(feature = "async")]
@@ -44,6 +48,17 @@ impl Auth {
     /// The key as it is, behind a prefix.
     pub const fn header(header: &'static str, prefix: &'static str) -> Self {
         Auth { header, prefix, basic: false }
+    }
+
+    /// A key as it goes into its header.
+    pub fn written(self, key: &Key) -> String {
+        match self.basic {
+            true => {
+                let encoded = base64::engine::general_purpose::STANDARD.encode(key.reveal());
+                format!("{}{encoded}", self.prefix)
+            }
+            false => format!("{}{}", self.prefix, key.reveal()),
+        }
     }
 }
 

@@ -36,6 +36,8 @@
 //! | [`egress`] | which addresses may be contacted |
 //! | [`secret`] | keys that cannot be printed, and the file that they are in |
 //! | [`redact`] | keys taken out of texts from outside |
+//! | [`pauses`] | what an administrator has paused |
+//! | [`trace_context`] | what a job belongs to in a distributed trace |
 //! | [`render_class`] | which renders take about as long |
 #![forbid(unsafe_code)]
 
@@ -55,6 +57,7 @@ pub mod input;
 pub mod job;
 pub mod key_use;
 pub mod lenient;
+pub mod pauses;
 pub mod picture;
 pub mod policy;
 pub mod poll;
@@ -72,5 +75,6 @@ pub mod secret;
 pub mod seed;
 pub mod size;
 pub mod style;
+pub mod trace_context;
 pub mod verdict;
 pub mod webhook;

@@ -16,6 +16,7 @@ mod openai;
 mod openrouter;
 mod plan;
 mod preview;
+pub mod probe;
 pub mod refusal;
 mod replicate;
 mod request_builder;
@@ -211,6 +212,12 @@ pub trait Provider: Sync {
     /// The meaning of the answer to [`Provider::balance`]; `None` where it says none, or the key may not ask.
     fn read_balance(&self, _response: &HttpResponse) -> Option<Balance> {
         None
+    }
+
+    /// A free question that only a right key gets an answer to, or of a server without keys one that only a healthy server
+    /// answers. `None` where the provider documents none. `base` is where the provider is.
+    fn probe(&self, base: &str) -> Option<HttpRequest> {
+        self.balance(base)
     }
 
     /// Whether it draws its images itself, and so is asked only where it is named or stands in for others.

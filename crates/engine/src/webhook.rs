@@ -11,6 +11,7 @@ use sha2::Sha256;
 use crate::egress::Destination;
 use crate::http::{Body, HttpRequest, Method};
 use crate::secret::Key;
+use crate::trace_context::is_traceparent;
 
 /// What a secret begins with: no key of a provider is ever used to sign.
 const PREFIX: &str = "whsec_";
@@ -29,16 +30,20 @@ pub fn request(
     secret: &Key,
 ) -> Result<HttpRequest, String> {
     let signature = sign(secret, id, timestamp, &payload.to_string())?;
+    let mut headers = vec![
+        ("webhook-id", id.to_owned()),
+        ("webhook-timestamp", timestamp.to_string()),
+        ("webhook-signature", signature),
+    ];
+    // Who asked for the job finds the receiver's part in the same trace.
+    let parent = payload["data"]["traceparent"].as_str().filter(|parent| is_traceparent(parent));
+    headers.extend(parent.map(|parent| ("traceparent", parent.to_owned())));
     Ok(HttpRequest {
         method: Method::Post,
         url: url.to_owned(),
         destination: Destination::Webhook,
         auth: None,
-        headers: vec![
-            ("webhook-id", id.to_owned()),
-            ("webhook-timestamp", timestamp.to_string()),
-            ("webhook-signature", signature),
-        ],
+        headers,
         body: Body::Json(payload),
         timeout: TIMEOUT,
         max_bytes: MAX_ANSWER,

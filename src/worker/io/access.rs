@@ -25,7 +25,12 @@ pub(super) struct Access {
     book: Arc<KeyBook>,
     limiter: RateLimiter,
     breaker: Breaker,
+    /// Those of the newest catalogue.
+    catalogue: Mutex<Arc<Snapshot>>,
 }
+
+/// A job that nothing but a paused provider could take, or whose owner is paused, looks again after this.
+const WHILE_PAUSED: Duration = Duration::from_secs(15);
 
 /// The answer to a job that wants to call a provider.
 pub(super) enum Decision {
@@ -78,7 +83,12 @@ pub(super) struct Caller {
 impl Access {
     /// With what is known of keys in this book.
     pub fn new(book: Arc<KeyBook>) -> Self {
-        Access { limiter: RateLimiter::new(book.clone()), book, breaker: Breaker::default() }
+        Access {
+            limiter: RateLimiter::new(book.clone()),
+            book,
+            breaker: Breaker::default(),
+            catalogue: Mutex::default(),
+        }
     }
 
     /// The keys that a candidate may be called with.
@@ -101,6 +111,9 @@ impl Access {
     /// Waits for a permit and for the owner's turn, unless the circuit is open, or all keys rest.
     pub async fn enter(&self, candidate: &Candidate, caller: Caller, keys: Vec<PoolKey>) -> Decision {
         loop {
+            if self.is_paused(candidate, caller) {
+                return Decision::Refused { after: WHILE_PAUSED, code: ErrorCode::Overloaded };
+            }
             // No job waits in line for a permit of a provider whose circuit is open,
             let permit = match self.breaker.ask(candidate, caller).await {
                 Ok(permit) => permit,
@@ -112,15 +125,21 @@ impl Access {
                 Err((after, code)) => return Decision::Refused { after, code },
             };
             // and none gets one that waited in line while it opened.
-            if permit.is_valid() {
+            if permit.is_valid() && !self.is_paused(candidate, caller) {
                 return Decision::Granted(CallPermit { in_flight, _breaker: Some(permit) });
             }
         }
     }
 
-    /// The limits of providers are those of this catalogue from now on, also for jobs that wait.
+    /// The limits of providers, and what is paused, are those of this catalogue from now on, also for jobs that wait.
     pub fn set_limits(&self, catalogue: &Arc<Snapshot>) {
+        *self.catalogue.lock().unwrap_or_else(PoisonError::into_inner) = catalogue.clone();
         self.limiter.set(catalogue);
+    }
+
+    fn is_paused(&self, candidate: &Candidate, caller: Caller) -> bool {
+        let catalogue = self.catalogue.lock().unwrap_or_else(PoisonError::into_inner);
+        catalogue.pauses().holds(&candidate.provider, caller.owner)
     }
 
     /// A permit for a task that is at the provider already.

@@ -355,7 +355,7 @@ SELECT j.prompt FROM image_gen.jobs j
         OR j.status = 'succeeded' AND j.known_cost IS DISTINCT FROM (SELECT sum(known_cost) FROM image_gen.campaign_assets WHERE job_id = j.id));
 
 -- Claiming stays fast: the query of claim() itself reads the partial index of what is ready, also in its generic plan (N19).
-SELECT 'PREPARE claim (bigint, int, uuid, bigint[]) AS ' || replace(replace(replace(replace(substring(p.prosrc FROM 'chosen := ARRAY\((.*?)\);'), 'after_seq', '$1'), 'at_most', '$2'), 'this_instance', '$3'), 'in_hand', '$4') AS prepare
+SELECT 'PREPARE claim (bigint, int, uuid, bigint[], oid[]) AS ' || replace(replace(replace(replace(replace(substring(p.prosrc FROM 'chosen := ARRAY\((.*?)\);'), 'after_seq', '$1'), 'at_most', '$2'), 'this_instance', '$3'), 'in_hand', '$4'), 'paused', '$5') AS prepare
   FROM pg_proc p WHERE p.oid = 'image_gen_internal.claim'::regproc \gset
 :prepare;
 CREATE FUNCTION pg_temp.plan_of_claim(mode text) RETURNS text LANGUAGE plpgsql AS $$
@@ -363,7 +363,7 @@ DECLARE
   plan json;
 BEGIN
   PERFORM set_config('plan_cache_mode', mode, true);
-  EXECUTE 'EXPLAIN (FORMAT JSON) EXECUTE claim (0, 100, image_gen_internal.instance_id(), ''{7}'')' INTO plan;
+  EXECUTE 'EXPLAIN (FORMAT JSON) EXECUTE claim (0, 100, image_gen_internal.instance_id(), ''{7}'', NULL)' INTO plan;
   RETURN (SELECT string_agg(m[1], ' < ') FROM regexp_matches(plan::text, '"(?:Node Type|Index Name)": "([^"]+)"', 'g') m);
 END $$;
 DELETE FROM image_gen_internal.queue;

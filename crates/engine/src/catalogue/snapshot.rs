@@ -11,6 +11,7 @@ use crate::candidate::{Candidate, Parameter};
 use crate::cost::{Price, USD, Unit};
 use crate::input::Role;
 use crate::job::{Invalid, Operation, Request, Task};
+use crate::pauses::Pauses;
 use crate::provider;
 use crate::size::SizeRule;
 
@@ -180,6 +181,7 @@ pub struct Rows {
     steps: Vec<RefusalStep>,
     keys: Option<Vec<String>>,
     granted: HashSet<String>,
+    pauses: Pauses,
     day: Option<String>,
 }
 
@@ -202,6 +204,7 @@ impl Rows {
             "prices" => self.prices.extend(read(table, json).ok().into_iter().collect::<Vec<PriceRow>>()),
             "model_rules" => self.rules.push(read(table, json)?),
             "refusal_steps" => self.steps.push(read(table, json)?),
+            "pauses" => self.pauses.add(read(table, json)?),
             "campaign_grants" => drop(self.granted.insert(name.to_owned())),
             "keys" => self.keys = read(table, json)?,
             "day" => self.day = read(table, json)?,
@@ -281,6 +284,7 @@ pub struct Snapshot {
     keys: Option<Vec<String>>,
     /// Campaigns that are not open to every user.
     granted: HashSet<String>,
+    pauses: Pauses,
     /// Whose prices these are, as ISO writes it.
     day: Option<String>,
     ids: Vec<String>,
@@ -299,6 +303,7 @@ impl From<Rows> for Snapshot {
             steps: rows.steps,
             keys: rows.keys,
             granted: rows.granted,
+            pauses: rows.pauses,
             day: rows.day,
             ..Snapshot::default()
         };
@@ -380,6 +385,11 @@ impl Snapshot {
     /// Whether any campaign was.
     pub fn has_grants(&self) -> bool {
         !self.granted.is_empty()
+    }
+
+    /// What an administrator has paused.
+    pub fn pauses(&self) -> &Pauses {
+        &self.pauses
     }
 
     /// Today, as ISO writes it, where that is known.

@@ -4,7 +4,6 @@ use std::error::Error as _;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use base64::Engine as _;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use tokio::time::{Instant, timeout};
@@ -12,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::departure::Departure;
 use super::guard::{Guard, is_forbidden};
 use super::room::{Allowance, FREE, Room};
-use super::{Auth, Body, Content, HttpRequest, HttpResponse, Method, Part, TransportError, origin};
+use super::{Body, Content, HttpRequest, HttpResponse, Method, Part, TransportError, origin};
 use crate::egress::{Destination, Egress, Reach};
 use crate::redact::Redactor;
 use crate::secret::Key;
@@ -79,7 +78,7 @@ impl Driver {
                 // The key of a row's own name, from the environment: nothing has listed it.
                 self.redact(self.redactor().with([key.clone()]));
             }
-            let mut value = HeaderValue::from_str(&written(auth, key)).map_err(|_| {
+            let mut value = HeaderValue::from_str(&auth.written(key)).map_err(|_| {
                 TransportError::NotSent("the key has characters that no header can carry".into())
             })?;
             value.set_sensitive(true);
@@ -163,17 +162,6 @@ fn client(reach: Reach) -> Result<reqwest::Client, String> {
         .http2_initial_connection_window_size(1 << 30)
         .dns_resolver(Arc::new(Guard::new(reach)));
     client.build().map_err(|e| chain(&e))
-}
-
-/// A key as it goes into its header.
-fn written(auth: Auth, key: &Key) -> String {
-    match auth.basic {
-        true => {
-            let encoded = base64::engine::general_purpose::STANDARD.encode(key.reveal());
-            format!("{}{encoded}", auth.prefix)
-        }
-        false => format!("{}{}", auth.prefix, key.reveal()),
-    }
 }
 
 fn form(parts: &[Part]) -> Result<reqwest::multipart::Form, reqwest::Error> {

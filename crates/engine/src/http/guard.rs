@@ -8,12 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
 
-use crate::egress::{Reach, is_own_machine, is_public};
-
-/// A name that leads to no address that may be contacted.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} is not a public address, and not among the allowed hosts")]
-struct Forbidden(String);
+use crate::egress::{Forbidden, Reach, is_own_machine};
 
 pub(super) fn is_forbidden(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
@@ -72,7 +67,7 @@ impl Resolve for Guard {
                 found
             });
             let usable: Vec<SocketAddr> =
-                found.await??.into_iter().filter(|a| reach == Reach::Any || is_public(a.ip())).collect();
+                found.await??.into_iter().filter(|a| reach.admits(a.ip())).collect();
             if usable.is_empty() {
                 return Err(Forbidden(host).into());
             }

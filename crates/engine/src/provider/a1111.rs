@@ -144,6 +144,10 @@ impl Provider for A1111 {
         Ok(Reply::Finished(Output { pictures, seed, seeds: all_seeds, ..Output::default() }))
     }
 
+    fn probe(&self, base: &str) -> Option<HttpRequest> {
+        Some(HttpRequest::get(format!("{}/sdapi/v1/options", base.trim_end_matches('/')), Some(AUTH)))
+    }
+
     fn bills(&self) -> bool {
         false
     }

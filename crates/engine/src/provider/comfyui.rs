@@ -227,6 +227,10 @@ impl Provider for ComfyUi {
         }
     }
 
+    fn probe(&self, base: &str) -> Option<HttpRequest> {
+        Some(HttpRequest::get(format!("{}/system_stats", base.trim_end_matches('/')), None))
+    }
+
     fn bills(&self) -> bool {
         false
     }

@@ -136,10 +136,13 @@ impl Provider for Fal {
     }
 
     fn balance(&self, base: &str) -> Option<HttpRequest> {
-        // The vendor has it on another host; a stand-in or a proxy has one address for everything.
-        let base = base.trim_end_matches('/');
-        let host = if base == self.base_url() { PLATFORM } else { base };
-        Some(balance::ask(format!("{host}/v1/account/billing?expand=credits"), AUTH))
+        Some(balance::ask(format!("{}/v1/account/billing?expand=credits", self.platform(base)), AUTH))
+    }
+
+    fn probe(&self, base: &str) -> Option<HttpRequest> {
+        // Any key may ask for prices, and only an administrator's for the account.
+        let url = format!("{}/v1/models/pricing?endpoint_id=fal-ai/flux/schnell", self.platform(base));
+        Some(HttpRequest::get(url, Some(AUTH)))
     }
 
     fn read_balance(&self, response: &HttpResponse) -> Option<Balance> {
@@ -158,6 +161,12 @@ impl Provider for Fal {
 }
 
 impl Fal {
+    /// Where prices and the account are: the vendor has them on another host; a stand-in or a proxy has one address for everything.
+    fn platform<'a>(&self, base: &'a str) -> &'a str {
+        let base = base.trim_end_matches('/');
+        if base == self.base_url() { PLATFORM } else { base }
+    }
+
     /// An error to a question about a task: what is not found then is the task.
     fn read_later_error(&self, response: &HttpResponse) -> Rejection {
         match self.read_error(response) {

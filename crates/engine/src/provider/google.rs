@@ -106,6 +106,10 @@ impl Provider for Google {
         json.pointer("/error/code").is_some() || json.pointer("/error/status").is_some()
     }
 
+    fn probe(&self, base: &str) -> Option<HttpRequest> {
+        Some(HttpRequest::get(format!("{}/models", base.trim_end_matches('/')), Some(AUTH)))
+    }
+
     fn own_word(&self, error: &ErrorAnswer<'_>) -> Option<Failure> {
         let wrong_key = error.message.contains("API key not valid") || error.has_code(&["API_KEY_INVALID"]);
         match error.status {

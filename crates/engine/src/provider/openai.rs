@@ -109,6 +109,10 @@ impl Provider for OpenAi {
         }))
     }
 
+    fn probe(&self, base: &str) -> Option<HttpRequest> {
+        Some(HttpRequest::get(format!("{}/models", base.trim_end_matches('/')), Some(AUTH)))
+    }
+
     fn own_word(&self, error: &ErrorAnswer<'_>) -> Option<Failure> {
         let after = error.after;
         Some(match error.status {

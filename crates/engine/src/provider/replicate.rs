@@ -157,6 +157,10 @@ impl Provider for Replicate {
         }
     }
 
+    fn probe(&self, base: &str) -> Option<HttpRequest> {
+        Some(HttpRequest::get(format!("{}/account", base.trim_end_matches('/')), Some(AUTH)))
+    }
+
     fn cancel(&self, remote: &Remote) -> Option<HttpRequest> {
         Some(HttpRequest::post(remote.cancel_url.as_ref()?, Some(AUTH), Body::Empty, CANCEL_TIMEOUT))
     }
