@@ -1896,8 +1896,10 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.wait_reason TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.waiting_for TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.waiting_tenants TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.wake TO image_gen_worker
-GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
-GRANT USAGE ON SCHEMA image_gen_internal TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.webhook_problem TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.worker_answers TO image_gen_worker
+GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker, pg_monitor
+GRANT USAGE ON SCHEMA image_gen_internal TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker, pg_monitor
 GRANT SELECT ON image_gen.access_tokens (created_at) TO image_gen_admin
 GRANT SELECT ON image_gen.access_tokens (created_by) TO image_gen_admin
 GRANT SELECT ON image_gen.access_tokens (expires_at) TO image_gen_admin
@@ -1906,10 +1908,6 @@ GRANT SELECT ON image_gen.access_tokens (note) TO image_gen_admin
 GRANT SELECT ON image_gen.access_tokens (revoked_at) TO image_gen_admin
 GRANT SELECT ON image_gen.access_tokens (role) TO image_gen_admin
 GRANT SELECT ON image_gen.access_tokens (scopes) TO image_gen_admin
-GRANT EXECUTE ON FUNCTION image_gen_internal.webhook_problem TO image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.worker_answers TO image_gen_worker
-GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker, pg_monitor
-GRANT USAGE ON SCHEMA image_gen_internal TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker, pg_monitor
 GRANT SELECT ON image_gen.attachment_definitions TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT SELECT ON image_gen.attachment_entries TO image_gen_admin, image_gen_user
 GRANT SELECT, UPDATE ON image_gen.attachment_entries TO image_gen_worker

@@ -144,7 +144,7 @@ fn what_providers_and_people_leave_undone_is_named() {
          SELECT image_gen.set_budget('campaign', 'spent', 0);",
     );
     let made = alice.generate_with("prompt => 'made', model => 'bfl:flux-1.1-pro'");
-    alice.all_succeed(&[made.clone()]);
+    alice.all_succeed(std::slice::from_ref(&made));
     stage.sim.rule(json!({"provider": "stability", "fault": {"kind": "status", "code": 401}}));
     stage.sim.rule(json!({"provider": "openai", "phase": "submit", "fault": {"kind": "drop_after_accept"}}));
     let refused = alice.generate_with("prompt => 'refused', model => 'stability:stable-image-core'");

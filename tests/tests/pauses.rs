@@ -39,7 +39,7 @@ fn a_paused_provider_is_not_called_and_its_jobs_go_elsewhere_or_wait() {
     admin.run("SELECT image_gen.pause('bfl', note => 'maintenance')");
     let anywhere = alice.generate_with("prompt => 'anywhere', model => 'flux-1.1-pro'");
     let here = alice.generate_with("prompt => 'only at bfl', model => 'bfl:flux-1.1-pro'");
-    alice.all_succeed(&[anywhere.clone()]);
+    alice.all_succeed(std::slice::from_ref(&anywhere));
     assert_ne!(
         alice.text(&format!("SELECT provider FROM image_gen.attempts WHERE job_id = '{anywhere}'")),
         "bfl"
