@@ -1129,10 +1129,9 @@ TYPE image_gen.wait_reason (code text, message text, provider text, job_id text,
 
 TYPE image_gen_internal.budget_standing (budget_id bigint, limit_amount numeric, spent numeric, reserved numeric, available numeric, since timestamp with time zone)
 
-TYPE image_gen_internal.claimed_job (seq bigint, id text, owner regrole, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamp with time zone, attempts integer, progress jsonb, preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text, number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamp with time zone, key_name text)
 TYPE image_gen_internal.catalogue_line (kind text, name text, field text, value text)
 
-TYPE image_gen_internal.claimed_job (seq bigint, id text, owner regrole, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamp with time zone, attempts integer, progress jsonb, preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text, number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamp with time zone)
+TYPE image_gen_internal.claimed_job (seq bigint, id text, owner regrole, operation text, prompt text, seed bigint, parameters jsonb, inputs jsonb, deadline timestamp with time zone, attempts integer, progress jsonb, preferences jsonb, model text, model_is_open boolean, provider text, max_cost numeric, priority text, number integer, sent_to text, sent_model text, remote_id text, poll_url text, result_url text, cancel_url text, cost numeric, claimed_cost numeric, sent_at timestamp with time zone, key_name text)
 
 TYPE image_gen_internal.finding (name text, status image_gen.check_state, detail text, fix text)
 
@@ -1959,9 +1958,8 @@ GRANT SELECT ON image_gen.picks TO image_gen_admin, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.prices TO image_gen_admin
 GRANT SELECT ON image_gen.prices TO image_gen_user, image_gen_worker
 GRANT INSERT, SELECT, UPDATE ON image_gen.provider_balances TO image_gen_worker
-GRANT SELECT ON image_gen.provider_health TO image_gen_admin, image_gen_user
-GRANT SELECT ON image_gen.provider_keys TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.provider_health TO image_gen_admin, image_gen_user, pg_monitor
+GRANT SELECT ON image_gen.provider_keys TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.provider_kinds TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.providers TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT UPDATE ON image_gen.providers (enabled) TO image_gen_admin
@@ -2064,5 +2062,5 @@ SETTING image_gen.secrets_file string = NULL (sighup)
 SETTING image_gen.shutdown_grace integer = '700' (sighup)
 SETTING image_gen.store enum = 'both' (user)
 SETTING image_gen.thumbnails bool = 'on' (sighup)
-SETTING image_gen.unexpected_formats enum = 'warn' (sighup)
 SETTING image_gen.traceparent string = NULL (user)
+SETTING image_gen.unexpected_formats enum = 'warn' (sighup)
