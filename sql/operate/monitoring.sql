@@ -64,9 +64,9 @@ SELECT p.id AS provider, image_gen_internal.is_configured(p.id) AS configured, p
        coalesce(h.state, 'up') AS circuit, h.since, h.last_error_code, b.amount AS balance, b.checked_at AS balance_at
   FROM image_gen.providers p
   LEFT JOIN image_gen_internal.provider_breakers h ON h.provider = p.id AND h.model = ''
-  LEFT JOIN image_gen.provider_balances b ON b.provider = p.id;
+  LEFT JOIN (SELECT l.provider, sum(l.amount) AS amount, min(l.checked_at) AS checked_at FROM image_gen.provider_balances l GROUP BY l.provider) b ON b.provider = p.id;
 COMMENT ON VIEW image_gen.circuit_stats IS
-'Each provider: whether it has its key, is enabled, is paused; its circuit (up, down or recovering), since when and after which error, where it was ever down; and what is left on the account (USD), where it says so.
+'Each provider: whether it has its key, is enabled, is paused; its circuit (up, down or recovering), since when and after which error, where it was ever down; and what is left on the accounts of its keys together (USD), where it says so.
 provider_health has its models.';
 
 SET LOCAL search_path = image_gen, pg_temp;

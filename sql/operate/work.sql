@@ -39,7 +39,8 @@ BEGIN
   SELECT (image_gen_internal.finding('provider ' || p.id, w.severity, w.problem, w.fix, format('configured, %s', CASE h.state WHEN 'recovering' THEN 'recovering' ELSE 'up' END))).*
     FROM image_gen_internal.provider_facts() f JOIN image_gen.providers p ON p.id = f.id
     LEFT JOIN image_gen_internal.provider_breakers h ON h.provider = p.id AND h.model = ''
-    LEFT JOIN image_gen.provider_balances b ON b.provider = p.id
+    -- Of several keys, each has its account.
+    LEFT JOIN (SELECT l.provider, max(l.amount) AS amount FROM image_gen.provider_balances l GROUP BY l.provider) b ON b.provider = p.id
    CROSS JOIN LATERAL (SELECT ARRAY(SELECT n FROM unnest(f.needs) n WHERE n <> ALL (has)) AS unread) k
     LEFT JOIN LATERAL (
       SELECT v.severity, v.problem, v.fix FROM (VALUES

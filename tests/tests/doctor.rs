@@ -154,7 +154,7 @@ fn what_providers_and_people_leave_undone_is_named() {
         "UPDATE image_gen.models SET ends_on = current_date + 10 WHERE name = 'flux-1.1-pro' AND provider_kind = 'bfl';
          DELETE FROM image_gen.prices WHERE provider_kind = 'bfl' AND model = 'flux-1.1-pro';
          UPDATE image_gen.jobs SET finished_at = finished_at - interval '2 days', created_at = created_at - interval '2 days' WHERE id = '{lost}';
-         INSERT INTO image_gen.provider_balances VALUES ('fal', 0, NULL, now());
+         INSERT INTO image_gen.provider_balances (provider, amount, checked_at) VALUES ('fal', 0, now());
          UPDATE image_gen.campaign_assets SET billed_cost = 99, known_cost = 99 WHERE job_id = '{made}'"
     ));
     wait_until("the copy fails", secs(20), || {
