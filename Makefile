@@ -40,6 +40,10 @@ mcp: ## call the four tools through an MCP server from npm (URL=postgresql://use
 agents: setup install ## launch four shots through image-gen mcp by two published clients (PyPI, npm), over a pipe and HTTP; the books agree
 	@scripts/agents
 
+.PHONY: conformance
+conformance: setup install ## hold image-gen mcp against the published conformance suite of MCP (npm)
+	@scripts/conformance
+
 .PHONY: console
 console: setup install ## use image-gen console in Chromium, on a telephone and on a desk, with axe-core; screenshots are kept in demo/out
 	@scripts/console

@@ -27,6 +27,9 @@ const BURST: u32 = 3;
 const STRANGER: u32 = 10;
 /// So many are remembered before those that have been quiet are forgotten.
 const MOST_REMEMBERED: usize = 10_000;
+/// Pages of this machine: they need a token as all others do.
+const OWN_ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
+
 /// What is kept of a token.
 pub fn hash(token: &str) -> Vec<u8> {
     Sha256::digest(token).to_vec()
@@ -50,7 +53,7 @@ pub struct Door {
     pub listen: SocketAddr,
     /// Names by which it may be called, besides those of loopback.
     pub hosts: Vec<String>,
-    /// Origins of web pages that may call it; none of them is allowed otherwise.
+    /// Origins of web pages that may call it, besides those of loopback.
     pub origins: Vec<String>,
     /// Other addresses than loopback are meant.
     pub public: bool,
@@ -196,7 +199,7 @@ pub fn routes(shared: Arc<Shared>, door: &Door) -> Router {
     let mut config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_max_request_body_bytes(5 << 20)
-        .with_allowed_origins(door.origins.clone())
+        .with_allowed_origins(OWN_ORIGINS.map(str::to_owned).into_iter().chain(door.origins.iter().cloned()))
         .enforce_origin_validation();
     config.allowed_hosts.extend(door.hosts.iter().cloned());
     let service = StreamableHttpService::new(
