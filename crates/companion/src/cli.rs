@@ -303,7 +303,7 @@ async fn credits(session: &Session) -> Result<(), Fault> {
 }
 
 async fn doctor(session: &Session) -> Result<u8, Fault> {
-    let there = "SELECT to_jsonb(EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace = to_regnamespace('image_gen') AND p.proname = 'doctor' AND p.pronargs = 0))";
+    let there = "SELECT to_jsonb(EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace = to_regnamespace('image_gen') AND p.proname = 'doctor'))";
     if session.database.json(&session.caller, there, &[]).await? != Value::Bool(true) {
         return Err(Fault::new(
             Code::NotSupported,
