@@ -98,7 +98,7 @@ GRANT EXECUTE ON FUNCTION image_gen.claim_review, image_gen.resolve_review, imag
 -- Administrators: the catalogue. Not where keys are sent (providers.base_url, key_name): that is the superuser's.
 GRANT INSERT, UPDATE, DELETE ON image_gen.models, image_gen.prices, image_gen.refusal_steps, image_gen.rewrite_rules, image_gen.model_rules, image_gen.palettes,
   image_gen.lint_rules, image_gen.request_rules TO image_gen_admin;
-GRANT UPDATE (enabled, priority, max_in_flight, requests_per_minute, options) ON image_gen.providers TO image_gen_admin;
+GRANT UPDATE (enabled, priority, max_in_flight, requests_per_minute, options, needs_approval) ON image_gen.providers TO image_gen_admin;
 GRANT SELECT ON image_gen_internal.queue, image_gen_internal.job_dependencies, image_gen_internal.cancel_requests, image_gen_internal.worker_state, image_gen.budgets, image_gen.budget_changes, image_gen_internal.budget_totals, image_gen_internal.budget_charges, image_gen_internal.budget_entries,
                 image_gen.invoices, image_gen.invoice_lines, image_gen.invoice_diff, image_gen.cost_corrections, image_gen.role_policies, image_gen.campaign_grants, image_gen_internal.instance
   TO image_gen_admin;
@@ -117,6 +117,17 @@ GRANT EXECUTE ON FUNCTION image_gen.pause, image_gen.unpause, image_gen.shipped_
 GRANT EXECUTE ON FUNCTION image_gen.doctor, image_gen.check_provider, image_gen.start_worker TO image_gen_admin;
 GRANT SELECT, INSERT, UPDATE, DELETE ON image_gen.webhooks TO image_gen_admin;
 GRANT EXECUTE ON FUNCTION image_gen.redrive, image_gen_internal.caller TO image_gen_admin;
+GRANT SELECT ON image_gen.audit_log TO image_gen_admin;
+GRANT SELECT ON image_gen.approvals, image_gen.approval_queue TO image_gen_user, image_gen_reviewer, image_gen_admin;
+GRANT SELECT, INSERT ON image_gen.approvals TO image_gen_worker;
+GRANT EXECUTE ON FUNCTION image_gen.approve_asset, image_gen.reject_asset, image_gen_internal.waiting_approvals TO image_gen_user, image_gen_reviewer, image_gen_admin;
+GRANT SELECT ON image_gen.provider_access, image_gen.policy_rules TO image_gen_user, image_gen_admin, image_gen_worker;
+GRANT SELECT ON image_gen.role_policies TO image_gen_worker;
+GRANT INSERT, UPDATE, DELETE ON image_gen.policy_rules TO image_gen_admin;
+GRANT EXECUTE ON FUNCTION image_gen_internal.check_content_pattern TO image_gen_admin;
+GRANT EXECUTE ON FUNCTION image_gen.effective_policy, image_gen.request_provider, image_gen.forget TO image_gen_user, image_gen_admin;
+GRANT EXECUTE ON FUNCTION image_gen.grant_provider, image_gen.revoke_provider TO image_gen_admin;
+GRANT EXECUTE ON FUNCTION image_gen.purge_audit_log TO image_gen_admin;
 GRANT SELECT ON image_gen.webhook_deliveries, image_gen.finish_hooks, image_gen.callbacks, image_gen_internal.spending_mark, image_gen_internal.spending_left_out TO image_gen_admin;
 
 -- The worker: what the functions in queue/ do, and no more.
@@ -157,6 +168,10 @@ ALTER TABLE image_gen.picks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen_internal.spending_archive ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen_internal.spending_days ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen_internal.spending_totals ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.provider_access ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.approvals ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.webhooks ENABLE ROW LEVEL SECURITY;
+ALTER TABLE image_gen.webhook_deliveries ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.reuses ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.access_tokens ENABLE ROW LEVEL SECURITY;
 ALTER TABLE image_gen.styles ENABLE ROW LEVEL SECURITY;
@@ -189,6 +204,13 @@ CREATE POLICY own ON image_gen.reviews FOR SELECT TO image_gen_user
   USING (EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = reviews.job_id AND j.owner = image_gen_internal.current_role_oid()));
 
 -- Who sees the image.
+CREATE POLICY seen ON image_gen.approvals FOR SELECT TO image_gen_user, image_gen_admin USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.id = approvals.asset_id));
+CREATE POLICY reviewed ON image_gen.approvals FOR SELECT TO image_gen_reviewer USING (true);
+CREATE POLICY worker ON image_gen.approvals TO image_gen_worker USING (true) WITH CHECK (true);
+CREATE POLICY every ON image_gen.webhooks TO image_gen_admin USING (true) WITH CHECK (true);
+CREATE POLICY worker ON image_gen.webhooks FOR SELECT TO image_gen_worker USING (true);
+CREATE POLICY every ON image_gen.webhook_deliveries FOR SELECT TO image_gen_admin USING (true);
+CREATE POLICY worker ON image_gen.webhook_deliveries TO image_gen_worker USING (true) WITH CHECK (true);
 CREATE POLICY seen ON image_gen.picks FOR SELECT USING (EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.id = picks.asset_id));
 
 CREATE POLICY reviewed ON image_gen.jobs FOR SELECT TO image_gen_reviewer USING (status = 'needs_review');
@@ -205,6 +227,9 @@ CREATE POLICY every ON image_gen.stored_images FOR SELECT TO image_gen_admin USI
 CREATE POLICY every ON image_gen_internal.copy_queue FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY worker ON image_gen_internal.copy_queue TO image_gen_worker USING (true) WITH CHECK (true);
 
+CREATE POLICY own ON image_gen.provider_access FOR SELECT TO image_gen_user USING (pg_has_role(role::oid, 'member'));
+CREATE POLICY every ON image_gen.provider_access FOR SELECT TO image_gen_admin USING (true);
+CREATE POLICY worker ON image_gen.provider_access FOR SELECT TO image_gen_worker USING (true);
 CREATE POLICY every ON image_gen.characters FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.character_sheets FOR SELECT TO image_gen_admin USING (true);
 CREATE POLICY every ON image_gen.styles FOR SELECT TO image_gen_admin USING (true);

@@ -83,6 +83,15 @@ impl Keys {
         all.into_iter().collect()
     }
 
+    /// The names of keys that have another value than among earlier ones.
+    pub fn replaced(&self, earlier: &Keys) -> Vec<String> {
+        let other = |name: &String| match (self.get(name), earlier.get(name)) {
+            (Some(now), Some(before)) => now.reveal() != before.reveal(),
+            _ => false,
+        };
+        self.names().into_iter().filter(other).collect()
+    }
+
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = Key> + '_ {
         self.names().into_iter().filter_map(|name| self.get(&name))

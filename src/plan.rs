@@ -11,14 +11,15 @@ use image_gen_engine::job::{Invalid, Operation, RawRequest, Request, is_blank};
 use image_gen_engine::route::Priority;
 use image_gen_engine::style::Style;
 use image_gen_engine::{
-    catalogue, contact_sheet, http, input, picture, policy, prompt_hints, provider, render_class, seed,
+    catalogue, contact_sheet, content, http, input, picture, prompt_hints, provider, render_class, seed,
 };
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
 use crate::errors::{Code, fail};
-use crate::settings;
+use crate::submit::rights;
+use crate::{settings, snapshot};
 
 thread_local! {
     static ULIDS: RefCell<ulid::Generator> = const { RefCell::new(ulid::Generator::new()) };
@@ -113,15 +114,17 @@ pub fn provider_kinds() -> TableIterator<
     }))
 }
 
-/// An error for an option that a role may not use. `allowed`: the names of those that it may, and * for all that lower no
-/// safety filter.
-#[pg_extern(schema = "image_gen_internal", immutable, parallel_safe)]
-pub fn check_options(options: &str, allowed: Vec<String>) {
-    // What is no JSON object, or has a number that is none, is refused where the request is read.
-    if let Ok(Value::Object(options)) = serde_json::from_str(options)
-        && let Err(invalid) = policy::check_options(&options, &allowed)
-    {
-        fail(Code::Privilege, &invalid.message, &invalid.hint);
+/// What a role may ask for, with all that it is a member of.
+#[pg_extern(schema = "image_gen_internal", stable, strict, parallel_unsafe)]
+pub fn allowance_of(role: pg_sys::Oid) -> JsonB {
+    JsonB(rights::allowance(&snapshot::current(), role).shown())
+}
+
+/// An error for a pattern of image_gen.policy_rules that cannot be used.
+#[pg_extern(schema = "image_gen_internal", immutable, strict, parallel_safe)]
+pub fn check_content_pattern(pattern: &str) {
+    if let Err(invalid) = content::check_pattern(pattern) {
+        fail(Code::Argument, &invalid.message, &invalid.hint);
     }
 }
 

@@ -55,7 +55,8 @@ extension_sql_file!(
         plan::check_catalogue,
         plan::can_be_asked,
         plan::check_model,
-        plan::check_options,
+        plan::allowance_of,
+        plan::check_content_pattern,
         plan::check_webhook_url,
         plan::render_class,
         plan::is_blank_prompt,
@@ -94,12 +95,14 @@ extension_sql_file!("../sql/schema/jobs.sql", name = "schema_jobs", requires = [
 extension_sql_file!("../sql/schema/queue.sql", name = "schema_queue", requires = ["schema_jobs"]);
 extension_sql_file!("../sql/schema/attempts.sql", name = "schema_attempts", requires = ["schema_queue"]);
 extension_sql_file!("../sql/schema/assets.sql", name = "schema_assets", requires = ["schema_attempts"]);
-extension_sql_file!("../sql/schema/reviews.sql", name = "schema_reviews", requires = ["schema_assets"]);
+extension_sql_file!("../sql/schema/approvals.sql", name = "schema_approvals", requires = ["schema_assets"]);
+extension_sql_file!("../sql/schema/reviews.sql", name = "schema_reviews", requires = ["schema_approvals"]);
 extension_sql_file!("../sql/schema/worker.sql", name = "schema_worker", requires = ["schema_reviews"]);
 extension_sql_file!("../sql/schema/pauses.sql", name = "schema_pauses", requires = ["schema_worker"]);
 extension_sql_file!("../sql/schema/instance.sql", name = "schema_instance", requires = ["schema_pauses"]);
 extension_sql_file!("../sql/schema/budgets.sql", name = "schema_budgets", requires = ["schema_instance"]);
-extension_sql_file!("../sql/schema/policies.sql", name = "schema_policies", requires = ["schema_budgets"]);
+extension_sql_file!("../sql/schema/audit.sql", name = "schema_audit", requires = ["schema_budgets"]);
+extension_sql_file!("../sql/schema/policies.sql", name = "schema_policies", requires = ["schema_audit"]);
 extension_sql_file!("../sql/schema/styles.sql", name = "schema_styles", requires = ["schema_policies"]);
 extension_sql_file!("../sql/schema/characters.sql", name = "schema_characters", requires = ["schema_styles"]);
 extension_sql_file!(
@@ -170,7 +173,8 @@ extension_sql_file!("../sql/api/ownership.sql", name = "api_ownership", requires
 extension_sql_file!("../sql/reports/costs.sql", name = "reports_costs", requires = ["api_ownership"]);
 extension_sql_file!("../sql/reports/invoices.sql", name = "reports_invoices", requires = ["reports_costs"]);
 extension_sql_file!("../sql/api/reviews.sql", name = "api_reviews", requires = ["reports_invoices"]);
-extension_sql_file!("../sql/api/webhooks.sql", name = "api_webhooks", requires = ["api_reviews"]);
+extension_sql_file!("../sql/api/approvals.sql", name = "api_approvals", requires = ["api_reviews"]);
+extension_sql_file!("../sql/api/webhooks.sql", name = "api_webhooks", requires = ["api_approvals"]);
 extension_sql_file!(
     "../sql/schema/attachments.sql",
     name = "schema_attachments",
@@ -195,4 +199,6 @@ extension_sql_file!(
 extension_sql_file!("../sql/operate/work.sql", name = "operate_work", requires = ["operate_monitoring"]);
 extension_sql_file!("../sql/operate/catalogue.sql", name = "operate_catalogue", requires = ["operate_work"]);
 extension_sql_file!("../sql/operate/doctor.sql", name = "operate_doctor", requires = ["operate_catalogue"]);
+extension_sql_file!("../sql/api/forget.sql", name = "api_forget", requires = ["operate_doctor"]);
+extension_sql_file!("../sql/api/audit.sql", name = "api_audit", requires = ["api_forget"]);
 extension_sql_file!("../sql/grants.sql", name = "grants", finalize);

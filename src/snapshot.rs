@@ -16,7 +16,7 @@ use crate::wake;
 /// All of the catalogue: a table's name, a model's name and kind, and the row.
 const CATALOGUE: &str = "
   SELECT 'providers', NULL, NULL, jsonb_build_object('id', p.id, 'kind', p.kind, 'base_url', p.base_url, 'key_name', p.key_name,
-           'enabled', p.enabled, 'priority', p.priority, 'max_in_flight', p.max_in_flight, 'requests_per_minute', p.requests_per_minute)::text
+           'enabled', p.enabled, 'priority', p.priority, 'max_in_flight', p.max_in_flight, 'requests_per_minute', p.requests_per_minute, 'needs_approval', p.needs_approval)::text
     FROM image_gen.providers p
   UNION ALL SELECT 'models', m.name, m.provider_kind, to_jsonb(m)::text FROM image_gen.models m
   UNION ALL SELECT 'prices', NULL, NULL, jsonb_build_object('id', r.id, 'provider_kind', r.provider_kind, 'model', r.model, 'unit', r.unit,
@@ -26,6 +26,10 @@ const CATALOGUE: &str = "
   UNION ALL SELECT 'refusal_steps', NULL, NULL, to_jsonb(l)::text FROM image_gen.refusal_steps l
   UNION ALL SELECT DISTINCT 'campaign_grants', g.campaign, NULL, NULL FROM image_gen.campaign_grants g
   UNION ALL SELECT 'pauses', NULL, NULL, jsonb_build_object('provider', z.provider, 'role', z.role::oid::bigint)::text FROM image_gen.pauses z
+  UNION ALL SELECT 'role_policies', NULL, NULL, (to_jsonb(p) || jsonb_build_object('role', p.role::oid::bigint))::text FROM image_gen.role_policies p
+  UNION ALL SELECT 'provider_access', NULL, NULL, jsonb_build_object('role', a.role::oid::bigint, 'provider', a.provider)::text
+    FROM image_gen.provider_access a WHERE a.granted_at IS NOT NULL
+  UNION ALL SELECT 'policy_rules', NULL, NULL, to_jsonb(r)::text FROM image_gen.policy_rules r WHERE r.enabled
   UNION ALL SELECT 'day', NULL, NULL, to_jsonb($1)::text
   UNION ALL SELECT 'keys', NULL, NULL, coalesce(to_jsonb(w.configured), 'null')::text FROM image_gen_internal.worker_state w";
 

@@ -5,7 +5,7 @@ mod batch;
 mod derived;
 mod keys;
 mod reuse;
-mod rights;
+pub mod rights;
 mod row;
 pub mod shots;
 mod sources;
@@ -29,7 +29,7 @@ use crate::errors::{Code, fail, warn};
 use crate::plan::admission::answered;
 use crate::plan::caller;
 use crate::statement::{Statement, argument};
-use crate::{instance, settings, snapshot, wake};
+use crate::{instance, snapshot, wake};
 
 const TEXT: pg_sys::Oid = pg_sys::TEXTOID;
 
@@ -116,7 +116,7 @@ fn queue(mut submissions: Vec<Submission>, identity: &Identity) -> Queued {
         for (at, submission) in submissions.iter_mut().enumerate().filter(|(at, _)| receipts[*at].is_none()) {
             // After the look for the key: a repeated call must get its job, however late.
             submission.check_deadline();
-            rights.check_unpriced(submission.allow_unpriced);
+            rights.check_unpriced(&snapshot, submission.allow_unpriced);
             rights.check_booking(&snapshot, &submission.metadata);
             let described = submission.reuse.map(|_| json!([submission.operation, submission.request]));
             let mut draft = submission.draft(&snapshot, &mut rights);
@@ -138,7 +138,9 @@ fn queue(mut submissions: Vec<Submission>, identity: &Identity) -> Queued {
             }
         }
         let reused = Reused::of(owner, &submissions, &mut jobs, &mut receipts);
-        make_room(owner, jobs.len());
+        if !jobs.is_empty() {
+            rights.make_room(&snapshot, jobs.len());
+        }
         while !jobs.is_empty() {
             let common = Common {
                 owner,
@@ -173,18 +175,6 @@ fn queue(mut submissions: Vec<Submission>, identity: &Identity) -> Queued {
     }
     queued.receipts = receipts.into_iter().flatten().collect();
     queued
-}
-
-/// An error for a role that would have too many jobs.
-fn make_room(owner: pg_sys::Oid, new: usize) {
-    thread_local! {
-        static ROOM: Statement =
-            Statement::new("SELECT image_gen_internal.check_queue_quota($1, $2, $3)", &[pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::INT8OID]);
-    }
-    let most = settings::MAX_QUEUED_PER_ROLE.get();
-    if most != 0 {
-        ROOM.with(|s| s.run(&[argument(owner), argument(i64::from(most)), argument(new as i64)], |_| ()));
-    }
 }
 
 /// Holds the estimates of new jobs in the budgets that apply.

@@ -4,6 +4,7 @@
 //! Each round: what the network thread reports is made durable ([`recorder`]), then what may be claimed is
 //! ([`image_gen_engine::scheduler`]), then a step of what can wait ([`upkeep`]), then sleep.
 
+mod audit;
 mod callbacks;
 mod clock_jump;
 mod complaints;
@@ -11,6 +12,7 @@ mod config;
 mod copies;
 mod fence;
 mod fold;
+mod held;
 mod helper;
 mod io;
 mod limits;
@@ -34,14 +36,16 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use image_gen_engine::redact::Redactor;
-use image_gen_engine::scheduler::Scheduler;
+use image_gen_engine::scheduler::{Cursor, Scheduler};
 use pgrx::prelude::*;
 
+use crate::keys::Keys;
 use crate::settings;
 use crate::shared::{CALLBACKS, CANCEL, CATALOGUE, COPIES, RECONCILE, Slot, WEBHOOKS, WORK};
 use clock_jump::ClockJump;
 use complaints::Complaints;
 use config::{config, load_keys};
+use held::Held;
 use helper::Helper;
 use io::{Command, Io, Load, Report};
 pub use io::{SignalMask, monotonic, own_machine};
@@ -104,6 +108,8 @@ struct Worker {
     in_flight: HashMap<i64, Flight>,
     /// What of that is ready in the queue still: a claim must not bring it again.
     in_hand: HashSet<i64>,
+    /// What waits for its role to have fewer in flight.
+    held: Held,
     /// How many jobs were handed over so far.
     flights: u64,
     /// Images that the network thread wants and does not have yet.
@@ -128,10 +134,12 @@ struct Worker {
     /// The process that copies images to a store.
     copies: Helper,
     wall: ClockJump,
+    /// Those of the last reload.
+    keys: Keys,
 }
 
 impl Worker {
-    fn new(life: Life, cap: usize, io: Io, redactor: Redactor) -> Self {
+    fn new(life: Life, cap: usize, io: Io, keys: Keys) -> Self {
         let now = Instant::now();
         Worker {
             extension: life.extension,
@@ -139,13 +147,14 @@ impl Worker {
             slot: life.slot,
             cap,
             io,
-            complaints: Complaints::new(redactor),
+            complaints: Complaints::new(Redactor::new(keys.all())),
             scheduler: Scheduler::new(now + FIRST_RESCAN.min(rescan_interval())),
             recorder: Recorder::default(),
             rewriter: Rewriter::new(now),
             upkeep: Upkeep::new(life.all_over_to, now),
             in_flight: HashMap::new(),
             in_hand: HashSet::new(),
+            held: Held::default(),
             flights: 0,
             loads: vec![],
             lost: vec![],
@@ -159,6 +168,7 @@ impl Worker {
             webhooks: webhooks::helper(now),
             copies: copies::helper(now),
             wall: ClockJump::new(),
+            keys,
         }
     }
 
@@ -203,6 +213,7 @@ impl Worker {
             self.webhooks.due(),
             self.copies.due(),
             self.rewriter.due(),
+            self.io.denials.due(Instant::now()),
         ];
         let due = due.into_iter().flatten().fold(self.scheduler.due(), Instant::min);
         due.saturating_duration_since(Instant::now())
@@ -376,6 +387,9 @@ impl Worker {
             self.quarantine.began(job.as_ref().map(|job| job.seq), now);
             job.into_iter().for_each(|job| self.hand_over(job));
         }
+        if turn == Turn::All {
+            self.release();
+        }
         let room = match turn {
             Turn::All => self.cap.saturating_sub(self.in_flight.len()).min(CLAIM),
             Turn::None | Turn::One => 0,
@@ -415,7 +429,12 @@ impl Worker {
             self.upkeep.look_for_lost_rows(1, now);
         }
         self.cancels |= told & CANCEL != 0;
-        self.limits |= told & CATALOGUE != 0;
+        if told & CATALOGUE != 0 {
+            self.limits = true;
+            let (held, first) = self.held.let_go();
+            self.in_hand.retain(|seq| !held.contains(seq));
+            first.into_iter().for_each(|first| self.scheduler.go_back_to(first));
+        }
     }
 
     /// From time to time: whether it may still work, and what no wake-up tells.
@@ -445,6 +464,9 @@ impl Worker {
     /// A step of what can wait.
     fn maintain(&mut self) {
         self.upkeep.prune(self.extension, &mut self.complaints);
+        if let Err(why) = audit::denials(self.extension, &self.io.denials) {
+            self.note::<()>(why);
+        }
         // A job that was put off is in the queue again, also while its task still says good-bye.
         let in_flight =
             || self.in_flight.iter().filter(|(_, flight)| !flight.durable).map(|(seq, _)| *seq).collect();
@@ -473,11 +495,50 @@ impl Worker {
         let in_flight = self.in_flight.values().map(|flight| flight.owner.to_u32());
         let (after, cursors) = self.scheduler.claim_from(in_flight);
         let by_turns = cursors.is_some();
-        let claimed =
-            queue::claim(self.extension, self.epoch, room, after, cursors, in_hand, &mut self.estimates)?;
+        let worth = |cursor: &&Cursor| !self.held.is_full(cursor.owner);
+        let cursors = cursors.map(|all| all.iter().filter(worth).cloned().collect::<Vec<_>>());
+        let claimed = queue::claim(
+            self.extension,
+            self.epoch,
+            room,
+            after,
+            cursors.as_deref(),
+            in_hand,
+            &mut self.estimates,
+        )?;
         self.scheduler.claimed(claimed.iter().map(|job| (job.owner.to_u32(), job.seq)), room, by_turns);
-        claimed.into_iter().for_each(|job| self.hand_over(job));
+        claimed.into_iter().for_each(|job| self.admit(job));
         Ok(())
+    }
+
+    /// Hands a job over, or keeps it back where its role has as many in flight as it may. (What is at a provider is followed.)
+    fn admit(&mut self, job: queue::Claimed) {
+        let most = job.allowance.max_in_flight.filter(|_| job.under_way.is_none());
+        if most.is_none_or(|most| self.room_of(job.owner, most) > 0) {
+            return self.hand_over(job);
+        }
+        let seq = job.seq;
+        if self.held.hold(job) {
+            self.in_hand.insert(seq);
+        }
+    }
+
+    /// How many more jobs a role may have in flight.
+    fn room_of(&self, owner: pg_sys::Oid, most: u32) -> usize {
+        let inside =
+            self.in_flight.values().filter(|flight| flight.owner == owner && !flight.durable).count();
+        (most as usize).saturating_sub(inside)
+    }
+
+    /// Hands over what was kept back and may go now.
+    fn release(&mut self) {
+        let mut held = std::mem::take(&mut self.held);
+        let (released, again) = held.release(|owner, most| self.room_of(owner, most));
+        self.held = held;
+        released.into_iter().for_each(|job| self.hand_over(job));
+        if let Some(first) = again {
+            self.scheduler.go_back_to(first);
+        }
     }
 
     /// Gives a claimed job to the network thread.
@@ -506,7 +567,12 @@ impl Worker {
         // What was wrong was put right, or it will be said again.
         let error = error.or_else(|| Some(String::new()));
         let note = Note { keys: Some(keys.names()), error, limit: Some(limit) };
+        let replaced = keys.replaced(&self.keys);
+        self.keys = keys.clone();
         self.io.send(Command::Configure(Box::new(config(keys))));
+        if let Err(why) = audit::replaced_keys(self.extension, replaced) {
+            self.note::<()>(why);
+        }
         if let Err(Failed::Error(why)) = queue::note(self.extension, note) {
             self.complain(&why);
         }

@@ -60,7 +60,6 @@ RETURNS TABLE ("position" integer, provider text, model text, included boolean, 
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-  PERFORM image_gen_internal.check_role_policy(image_gen_internal.caller(), arguments -> 'options', false);
   PERFORM image_gen_internal.check_amount('max_cost', (arguments ->> 'max_cost')::numeric, 'Give an amount in USD from 0 up, or leave it out.');
   RETURN QUERY
   SELECT (r ->> 'position')::integer, r ->> 'provider', r ->> 'model', (r ->> 'included')::boolean, r ->> 'reason',

@@ -44,6 +44,7 @@ BEGIN
   END IF;
   -- What was folded of the archive has the old owner.
   PERFORM image_gen_internal.reset_spending();
+  PERFORM image_gen_internal.record_audit('jobs.reassigned', $1, jsonb_build_object('to', image_gen_internal.role_name(new), 'jobs', moved));
   PERFORM image_gen_internal.wake((SELECT min(q.seq) FROM image_gen_internal.queue q WHERE q.job_id = ANY (waiting)));
   IF in_flight <> '{}' THEN
     RAISE NOTICE '% jobs of role "%" are in flight and stay where they are', cardinality(in_flight), $1 USING HINT = 'Call it again when they have ended.';

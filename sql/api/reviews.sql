@@ -45,7 +45,7 @@ SELECT w.id, w.operation, 'approval', format('image %s is to be written to row %
        w.prompt, w.model COLLATE "C", w.seed, ARRAY[w.prompt], '[]', w.known_cost, w.cost_source, w.currency, w.owner, w.claimed_by, w.claimed_at, w.created_at, w.finished_at
   FROM image_gen_internal.pending_approvals() w;
 COMMENT ON VIEW image_gen.review_queue IS
-'Jobs that wait for a person: why (safety_filter: refused to the end; uncertain, timeout: it may have been billed; approval: its image is to be
+'Jobs that wait for a person: why (content_policy: a rule of policy_rules wants one before anything is sent; safety_filter: refused to the end; uncertain, timeout: it may have been billed; approval: its image is to be
 written to an attached table), all that was tried, what it cost so far as far as that is known, and who looks at it.
 Users see their own, members of image_gen_reviewer and of image_gen_admin all.';
 
@@ -63,6 +63,10 @@ BEGIN
   ELSIF cost_given THEN
     RAISE EXCEPTION 'only a reviewer may say what a call was billed' USING ERRCODE = 'insufficient_privilege',
       HINT = 'Leave billed_cost out, or ask a member of image_gen_reviewer or image_gen_admin.';
+  ELSIF action NOT IN ('reject', 'rewrite') AND EXISTS (SELECT FROM image_gen.jobs j WHERE j.id = reviewed_id AND j.error_code = 'content_policy') THEN
+    -- (A rewritten prompt is held against the rules again.)
+    RAISE EXCEPTION 'job % waits for a person because of what it asks for: only a reviewer may decide that', reviewed_id USING ERRCODE = 'insufficient_privilege',
+      HINT = 'Rewrite its prompt, reject it, or ask a member of image_gen_reviewer or image_gen_admin.';
   ELSIF action <> 'reject' AND EXISTS (SELECT FROM image_gen.attempts a WHERE a.job_id = reviewed_id AND a.billed_cost IS NULL AND a.status <> 'refused') THEN
     -- (A refusal has made no image, whatever it costs: what it was expected to cost stays reserved.)
     -- To go on from here is to say that the call was not billed, or that its image is there.
@@ -70,7 +74,7 @@ BEGIN
       HINT = 'Ask a member of image_gen_reviewer or image_gen_admin; or reject the job: what the call was expected to cost then stays reserved until an administrator says settle_cost().';
   END IF;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.check_review(regrole, text, text, boolean) IS 'An error (42501) where the owner of a job decides about money: docs/roles.md.';
+COMMENT ON FUNCTION image_gen_internal.check_review(regrole, text, text, boolean) IS 'An error (42501) where the owner of a job decides about money, or about what policy_rules leave to a reviewer: docs/roles.md.';
 
 CREATE FUNCTION image_gen.claim_review(n integer DEFAULT 1, stale interval DEFAULT '30 minutes') RETURNS SETOF image_gen.review_queue
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -169,6 +173,7 @@ BEGIN
     END IF;
     PERFORM image_gen_internal.requeue_reviewed($1, jsonb_strip_nulls(jsonb_build_object(
       'prompt', coalesce($3, nullif(last.prompt, job.prompt)),
+      'cleared', CASE WHEN image_gen_internal.may_review(caller) THEN true END,
       'chosen', CASE WHEN $2 <> 'switch_model' AND last.id IS NOT NULL THEN last.provider || ':' || last.model END)));
   END CASE;
   INSERT INTO image_gen.reviews AS r (job_id, claimed_by, claimed_at, action, note, resolved_by, resolved_at)

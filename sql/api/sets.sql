@@ -29,6 +29,9 @@ DECLARE
                           'allow_unpriced', nullif(job.allow_unpriced, false),
                           'model', CASE WHEN NOT job.model_is_open THEN concat_ws(':', job.provider, job.model) END));
 BEGIN
+  IF job.erased_at IS NOT NULL THEN
+    RAISE EXCEPTION 'job % was erased and cannot be made again', job.id USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Ask for it anew: image_gen.forget() has left nothing of its request.';
+  END IF;
   IF style IS NOT NULL THEN
     -- What the caller wrote: with what is kept of the style it comes to the same again.
     arguments := arguments - '{prompt,negative_prompt,reference_images}'::text[] || (style -> 'own') - 'reference_images'
@@ -251,13 +254,17 @@ BEGIN
     RAISE EXCEPTION 'asset % does not exist, or is not yours', $1 USING ERRCODE = 'undefined_object',
       HINT = 'SELECT set_id, asset_id, url FROM image_gen.variants lists what can be picked.';
   END IF;
+  IF EXISTS (SELECT FROM image_gen.approvals v WHERE v.asset_id = $1 AND v.state <> 'approved') THEN
+    RAISE EXCEPTION 'asset % waits for a person''s approval, or was rejected', $1 USING ERRCODE = 'object_not_in_prerequisite_state',
+      HINT = 'A reviewer decides with image_gen.approve_asset(): SELECT state, why FROM image_gen.approvals.';
+  END IF;
   INSERT INTO image_gen.picks AS p (set_id, asset_id, picked_by) VALUES (chosen, $1, image_gen_internal.role_name(caller))
   ON CONFLICT ON CONSTRAINT picks_pkey DO UPDATE SET asset_id = excluded.asset_id, picked_by = excluded.picked_by, picked_at = excluded.picked_at;
   RETURN QUERY SELECT v.* FROM image_gen.variants v WHERE v.set_id = chosen ORDER BY v.asset_id;
 END $$;
 COMMENT ON FUNCTION image_gen.pick(bigint) IS
 'Makes an image the final one of its set, and returns the set: exactly one is final, the others are candidates. Another call picks another one. Error 42704 when the asset does not exist, or is another''s
-and the caller is no administrator.';
+and the caller is no administrator; 55000 where it waits for approval (approvals).';
 
 CREATE VIEW image_gen.cost_by_set WITH (security_invoker = true) AS
 SELECT j.batch AS set_id, count(*) AS variants, count(*) FILTER (WHERE j.status = 'succeeded') AS images,

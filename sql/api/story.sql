@@ -15,7 +15,7 @@ RETURNS TABLE (asset_id bigint, job_id text, asked_by text, asked_at timestamptz
                asked_prompt text, style text, prompt text, negative_prompt text, provider text, model text, remote_id text, seed bigint, seed_honored boolean,
                parameters jsonb, metadata jsonb, calls jsonb, refusals bigint, billed_cost numeric, known_cost numeric, currency text, cost_source text,
                parents jsonb, children jsonb, width integer, height integer, content_type text, byte_size bigint, sha256 text, perceptual_hash bigint, blank text,
-               url text, content_credentials jsonb, digital_source_type text, disclosure text, warnings jsonb, job_is_pruned boolean)
+               url text, content_credentials jsonb, digital_source_type text, disclosure text, warnings jsonb, job_is_pruned boolean, approval jsonb, review jsonb)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -43,7 +43,10 @@ BEGIN
          (SELECT coalesce(jsonb_agg(r.one ORDER BY r.generation DESC), '[]') FROM relatives r WHERE r.generation < 0),
          (SELECT coalesce(jsonb_agg(r.one ORDER BY r.generation), '[]') FROM relatives r WHERE r.generation > 0),
          made.width, made.height, made.content_type, made.byte_size, made.sha256, made.perceptual_hash, made.blank, coalesce(made.mirror_url, made.url),
-         made.content_credentials, made.digital_source_type, made.disclosure, made.warnings, j.id IS NULL
+         made.content_credentials, made.digital_source_type, made.disclosure, made.warnings, j.id IS NULL,
+         (SELECT jsonb_strip_nulls(jsonb_build_object('state', p.state, 'why', p.why, 'decided_by', p.decided_by, 'decided_at', p.decided_at, 'note', p.note)) FROM image_gen.approvals p WHERE p.asset_id = made.id),
+         (SELECT jsonb_strip_nulls(jsonb_build_object('action', r.action, 'decided_by', r.resolved_by, 'decided_at', r.resolved_at, 'note', r.note)) FROM image_gen.reviews r
+           WHERE r.job_id = made.job_id AND r.resolved_at IS NOT NULL)
     FROM (VALUES (1)) AS one(row)
     LEFT JOIN LATERAL (SELECT o.* FROM image_gen.jobs o WHERE o.id = made.job_id OFFSET 0) j ON true
     LEFT JOIN attempted c ON c.number = made.attempt;
@@ -51,7 +54,7 @@ END $$;
 COMMENT ON FUNCTION image_gen.provenance(bigint) IS
 'The story of an image in one row: who asked for it and when, with which words (asked_prompt, style) and with which it was made (prompt), all calls with their prompts, refusals and costs, provider, model, seed
 and parameters, its share of the cost, what it comes from and what came from it (parents, children; see lineage()), and what its bytes say of themselves: content_credentials is what a C2PA manifest claims, not verified
-here. Of a job that was pruned (job_is_pruned) only what the image itself has is there. Error 42704.';
+here. approval and review are what people have decided about it: {"state" or "action", "decided_by", "decided_at", "note"}, NULL where none had to. Of a job that was pruned (job_is_pruned) only what the image itself has is there. Error 42704.';
 
 CREATE VIEW image_gen.marks WITH (security_invoker = true) AS
 SELECT a.campaign, a.shot, a.id AS asset_id, a.provider, a.model, coalesce(a.mirror_url, a.url) AS url, a.sha256 IS NOT NULL AS looked_at, a.owner, a.created_at

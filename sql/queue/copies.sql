@@ -134,9 +134,9 @@ DECLARE
   idle text[];
 BEGIN
   INSERT INTO image_gen_internal.stored_objects AS o (store, name, sha256, byte_size, content_type, instance, doomed_at)
-  -- An asset that was deleted meanwhile has no use for it.
+  -- An asset that was deleted or erased meanwhile has no use for it.
   SELECT this_store, i.name, i.hash, i.size, i.type, image_gen_internal.instance_id(),
-         CASE WHEN NOT EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.id = i.id OR a.sha256 = i.hash) THEN clock_timestamp() END
+         CASE WHEN NOT EXISTS (SELECT FROM image_gen.campaign_assets a WHERE a.id = i.id AND a.erased_at IS NULL OR a.sha256 = i.hash) THEN clock_timestamp() END
     FROM unnest(ids, names, hashes, sizes, types) AS i(id, name, hash, size, type)
   ON CONFLICT ON CONSTRAINT stored_objects_store_name_key DO UPDATE SET doomed_at = NULL, last_error = NULL WHERE o.doomed_at IS NOT NULL;
   UPDATE image_gen.campaign_assets a
@@ -146,7 +146,7 @@ BEGIN
          width = coalesce(a.width, i.width), height = coalesce(a.height, i.height)
     FROM unnest(ids, urls, hashes, sizes, types, widths, heights) AS i(id, url, hash, size, type, width, height)
     LEFT JOIN image_gen_internal.copy_queue c ON c.asset_id = i.id
-   WHERE a.id = i.id;
+   WHERE a.id = i.id AND a.erased_at IS NULL;
   -- Others with the same image find it where it is now.
   UPDATE image_gen.campaign_assets a SET mirror_url = i.url
     FROM unnest(urls, hashes, moved) AS i(url, hash, moved) WHERE i.moved IS NOT NULL AND a.sha256 = i.hash AND a.mirrored_at IS NOT NULL AND a.mirror_url <> i.url;

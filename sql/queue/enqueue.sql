@@ -74,13 +74,26 @@ DECLARE
 BEGIN
   IF open >= most THEN
     RAISE EXCEPTION 'role "%" has % jobs queued or in flight, and may have no more', image_gen_internal.role_name(caller), open USING ERRCODE = 'configuration_limit_exceeded',
-      HINT = 'Wait until some have ended, cancel() some, or ask an administrator to raise image_gen.max_queued_per_role.';
+      HINT = 'Wait until some have ended, cancel() some, or ask an administrator to raise image_gen.max_queued_per_role or the policy of the role.';
   ELSIF open + new > most THEN
     RAISE EXCEPTION 'role "%" has % jobs queued or in flight, and may have % more, not %', image_gen_internal.role_name(caller), open, most - open, new USING ERRCODE = 'configuration_limit_exceeded',
-      HINT = 'Queue fewer at once, cancel() some, or ask an administrator to raise image_gen.max_queued_per_role.';
+      HINT = 'Queue fewer at once, cancel() some, or ask an administrator to raise image_gen.max_queued_per_role or the policy of the role.';
   END IF;
 END $$;
-COMMENT ON FUNCTION image_gen_internal.check_queue_quota(regrole, bigint, bigint) IS 'An error for a role that would have too many jobs: image_gen.max_queued_per_role.';
+COMMENT ON FUNCTION image_gen_internal.check_queue_quota(regrole, bigint, bigint) IS 'An error for a role that would have too many jobs: role_policies.max_queued, else image_gen.max_queued_per_role.';
+
+CREATE FUNCTION image_gen_internal.check_request_rate(caller regrole, most bigint, new bigint, since text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  recent bigint := (SELECT count(*) FROM (SELECT j.id FROM image_gen.jobs j WHERE j.owner = caller ORDER BY j.seq DESC LIMIT most) o WHERE o.id::text COLLATE "C" >= since);
+BEGIN
+  IF recent + new > most THEN
+    RAISE EXCEPTION 'role "%" has queued % jobs within a minute, and may queue % more, not %', image_gen_internal.role_name(caller), recent, most - recent, new
+      USING ERRCODE = 'configuration_limit_exceeded', HINT = 'Wait a minute, or ask an administrator for another requests_per_minute: image_gen.set_role_policy().';
+  END IF;
+END $$;
+COMMENT ON FUNCTION image_gen_internal.check_request_rate(regrole, bigint, bigint, text) IS
+'An error for a role that would queue too many jobs within a minute: role_policies.requests_per_minute. since: the lowest id that a job of the last minute can have.';
 
 CREATE TYPE image_gen.receipt AS (
   id text, status text, model text, estimated_seconds numeric, estimated_cost numeric, created_at timestamptz, warnings jsonb);

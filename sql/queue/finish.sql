@@ -94,7 +94,10 @@ CREATE FUNCTION image_gen_internal.insert_assets(ids text[], positions integer[]
                                    content_types text[], byte_sizes bigint[], hashes text[], looks bigint[] DEFAULT NULL, blanks text[] DEFAULT NULL,
                                    credentials jsonb[] DEFAULT NULL, source_types text[] DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  held text[];
 BEGIN
+  WITH made AS (
   INSERT INTO image_gen.campaign_assets
     (job_id, position, attempt, campaign, shot, ticket, url, url_expires_at, provider, model, seed, prompt, negative_prompt,
      width, height, content_type, byte_size, sha256, billed_cost, known_cost, currency, cost_source, warnings, metadata, batch, parent, relation, owner,
@@ -112,7 +115,20 @@ BEGIN
                  AS i(id, position, url, lifetime, seed, width, height, content_type, byte_size, hash, look, blank, credential, source_type)) p
    CROSS JOIN LATERAL (SELECT o.* FROM image_gen.jobs o WHERE o.id = p.id OFFSET 0) j
    CROSS JOIN LATERAL (SELECT t.number, t.provider, t.model, t.seed, t.prompt, t.warnings FROM image_gen.attempts t WHERE t.job_id = p.id AND t.status = 'succeeded'
-                        ORDER BY t.number DESC LIMIT 1) a;
+                        ORDER BY t.number DESC LIMIT 1) a
+  RETURNING campaign_assets.id, campaign_assets.job_id, campaign_assets.warnings
+  ), waiting AS (
+    -- Those that a rule wants a person to see.
+    INSERT INTO image_gen.approvals (asset_id, why)
+    SELECT m.id, (SELECT string_agg(w ->> 'message', '; ') FROM jsonb_array_elements(m.warnings) w WHERE w ->> 'code' = 'approval')
+      FROM made m WHERE m.warnings @> '[{"code": "approval"}]'
+    RETURNING asset_id
+  )
+  SELECT array_agg(m.job_id) INTO held FROM made m WHERE m.id IN (SELECT w.asset_id FROM waiting w);
+  IF held IS NOT NULL THEN
+    UPDATE image_gen_internal.callback_queue c SET awaits_approval = true
+      FROM image_gen.finish_hooks h WHERE h.id = c.hook AND h.attachment IS NOT NULL AND c.job_id = ANY (held);
+  END IF;
   -- The last images of several calls: what earlier ones made has its share of the whole now.
   PERFORM image_gen_internal.share_costs(array_agg(l.id)) FROM (SELECT i.id FROM unnest(ids, positions) AS i(id, position) GROUP BY i.id HAVING min(i.position) > 1) l;
 END $$;

@@ -113,6 +113,7 @@ BEGIN
       HINT = 'Put that right first; the worker looks again by itself.';
   END IF;
   RAISE LOG 'image_gen: % allows paid work in database %', image_gen_internal.role_name(image_gen_internal.caller()), concat_ws(': ', current_database(), quote_literal(resume.note));
+  PERFORM image_gen_internal.record_audit('work.resumed', current_database(), jsonb_build_object('note', note, 'jobs', coalesce(cardinality(adopted), 0)));
   PERFORM image_gen_internal.wake(1);
   RETURN QUERY
   SELECT count(*) FILTER (WHERE q.seq IS NOT NULL AND NOT f.followed)::integer, count(*) FILTER (WHERE f.followed)::integer,

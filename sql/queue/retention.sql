@@ -151,6 +151,7 @@ BEGIN
     after_seq := round.last_seq;
     EXIT WHEN after_seq IS NULL;
   END LOOP;
+  PERFORM image_gen_internal.record_audit('jobs.pruned', format('ended before %s', ended_before), jsonb_build_object('jobs', total));
   RETURN total;
 END $$;
 COMMENT ON FUNCTION image_gen.prune(interval, integer) IS

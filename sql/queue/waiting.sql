@@ -85,7 +85,7 @@ BEGIN
          CASE WHEN m.state <> 'up' THEN m.last_error_code ELSE p.last_error_code END,
          coalesce(progress -> 'outages' ? r.name, false)
     FROM unnest(chosen || image_gen_internal.plan_route(job.id, job.operation, request, job.model, job.model_is_open, job.provider, job.priority,
-                                           job.preferences::text, job.max_cost)) WITH ORDINALITY r(name, rank)
+                                           job.preferences::text, job.max_cost, job.owner)) WITH ORDINALITY r(name, rank)
    CROSS JOIN LATERAL (SELECT split_part(r.name, ':', 1), substr(r.name, strpos(r.name, ':') + 1)) AS c(provider, model)
     LEFT JOIN image_gen_internal.provider_breakers m ON m.provider = c.provider AND m.model = c.model
     LEFT JOIN image_gen_internal.provider_breakers p ON p.provider = c.provider AND p.model = ''

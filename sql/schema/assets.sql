@@ -39,6 +39,7 @@ CREATE TABLE image_gen.campaign_assets (
   content_credentials jsonb,
   digital_source_type text COLLATE "C",
   disclosure      text,
+  erased_at       timestamptz,
   UNIQUE (job_id, position)
 );
 CREATE INDEX campaign_assets_campaign ON image_gen.campaign_assets (campaign, shot);
@@ -89,6 +90,7 @@ COMMENT ON COLUMN image_gen.campaign_assets.parent IS 'jobs.parent.';
 COMMENT ON COLUMN image_gen.campaign_assets.relation IS 'jobs.relation.';
 COMMENT ON COLUMN image_gen.campaign_assets.owner IS 'jobs.owner.';
 COMMENT ON COLUMN image_gen.campaign_assets.created_at IS 'When it was delivered.';
+COMMENT ON COLUMN image_gen.campaign_assets.erased_at IS 'When forget() erased the image; its cost stays.';
 COMMENT ON COLUMN image_gen_internal.blobs.sha256 IS 'Of the bytes, hexadecimal.';
 COMMENT ON COLUMN image_gen_internal.blobs.content_type IS 'From the bytes.';
 COMMENT ON COLUMN image_gen_internal.blobs.bytes IS 'The image.';

@@ -12,6 +12,7 @@ CREATE TABLE image_gen.providers (
   max_in_flight       image_gen.positive,
   requests_per_minute image_gen.positive,
   options             image_gen.jsonb_object NOT NULL DEFAULT '{}',
+  needs_approval      boolean NOT NULL DEFAULT false,
   origin              image_gen.origin NOT NULL DEFAULT 'admin'
 );
 COMMENT ON TABLE image_gen.providers IS 'Endpoints that make images. Rows may share an adapter kind: an OpenAI-compatible endpoint is one more row.';
@@ -21,6 +22,7 @@ COMMENT ON COLUMN image_gen.providers.key_name IS 'Name of the environment varia
 COMMENT ON COLUMN image_gen.providers.priority IS 'Lower is tried first where the caller has no preference.';
 COMMENT ON COLUMN image_gen.providers.max_in_flight IS 'Most tasks submitted and not finished; NULL is no limit. BFL documents 24.';
 COMMENT ON COLUMN image_gen.providers.requests_per_minute IS 'Most submissions in a minute; NULL is no limit.';
+COMMENT ON COLUMN image_gen.providers.needs_approval IS 'Whose jobs may spend its key is granted role by role: see provider_access.';
 
 CREATE VIEW image_gen.provider_kinds AS SELECT * FROM image_gen_internal.provider_kinds();
 COMMENT ON VIEW image_gen.provider_kinds IS 'The kinds of providers that this version has an adapter for.';
@@ -90,6 +92,8 @@ BEGIN
     DELETE FROM image_gen.palettes p WHERE p.position = NEW.position AND p.origin = 'catalogue';
   ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'lint_rules' THEN
     DELETE FROM image_gen.lint_rules r WHERE (r.position = NEW.position OR r.rule = NEW.rule) AND r.origin = 'catalogue';
+  ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'policy_rules' THEN
+    DELETE FROM image_gen.policy_rules r WHERE (r.position = NEW.position OR r.rule = NEW.rule) AND r.origin = 'catalogue';
   ELSIF NEW.origin = 'admin' AND TG_TABLE_NAME = 'request_rules' THEN
     DELETE FROM image_gen.request_rules r WHERE (r.position = NEW.position OR r.rule = NEW.rule) AND r.origin = 'catalogue';
   ELSIF TG_TABLE_NAME = 'prices' THEN

@@ -39,7 +39,8 @@ CREATE TABLE image_gen.jobs (
   cost_source       image_gen.cost_source,
   created_at        timestamptz NOT NULL DEFAULT now(),
   finished_at       timestamptz,
-  traceparent       text COLLATE "C" DEFAULT nullif(current_setting('image_gen.traceparent', true), '')
+  traceparent       text COLLATE "C" DEFAULT nullif(current_setting('image_gen.traceparent', true), ''),
+  erased_at         timestamptz
 ) WITH (fillfactor = 80);
 -- Rules between columns. A job begins with the defaults, which obey them; as CHECKs they would be prepared again for every job that
 -- is queued, a fifth of what that costs.
@@ -94,6 +95,7 @@ COMMENT ON COLUMN image_gen.jobs.error_message IS 'For people.';
 COMMENT ON COLUMN image_gen.jobs.created_at IS 'Start of the transaction that queued it.';
 COMMENT ON COLUMN image_gen.jobs.traceparent IS 'The setting image_gen.traceparent of the session that queued it: what it belongs to in a distributed trace (W3C Trace Context). Sent on to webhooks.';
 COMMENT ON COLUMN image_gen.jobs.finished_at IS 'NULL while it is queued or running.';
+COMMENT ON COLUMN image_gen.jobs.erased_at IS 'When forget() erased its words; it cannot be made again.';
 
 -- Nothing of it changes after the job is queued, so the updates of a job leave it alone.
 CREATE INDEX jobs_campaign ON image_gen.jobs (image_gen_internal.abbreviate(image_gen_internal.metadata_entry(metadata, 'campaign'), 100), owner, seq)

@@ -3,6 +3,7 @@
 use image_gen_engine::admission::{
     self, Admission, Kind, Purpose, Query, Rejection, Surroundings, Target, missing_key,
 };
+use image_gen_engine::allowance::Allowance;
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::catalogue::{Need, Provider, Snapshot, Wish};
 use image_gen_engine::job::{Invalid, Operation, Request, Task};
@@ -14,8 +15,9 @@ use pgrx::{JsonB, default};
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
-use super::{check, new_job_id, parsed};
+use super::{caller, check, new_job_id, parsed};
 use crate::errors::{Code, fail};
+use crate::submit::rights::{self, Rights};
 use crate::submit::{arguments, styles};
 use crate::{settings, snapshot};
 
@@ -49,6 +51,7 @@ pub fn answered<T>(result: Result<T, Rejection>) -> T {
             Kind::Unknown => Code::Unknown,
             Kind::NotSupported => Code::NotSupported,
             Kind::Budget => Code::Limit,
+            Kind::Forbidden => Code::Privilege,
         };
         fail(code, &rejection.invalid.message, &rejection.invalid.hint)
     })
@@ -90,6 +93,7 @@ pub struct Wanted<'a> {
     pub preferences: Option<&'a str>,
     pub max_cost: Option<Decimal>,
     pub allow_unpriced: bool,
+    pub allowance: &'a Allowance,
 }
 
 /// Where it may go.
@@ -123,6 +127,8 @@ impl Wanted<'_> {
             purpose,
             job_id: self.job_id,
             need,
+            operation: self.operation,
+            allowance: self.allowance,
             request: self.request,
             target: &target,
             priority: self.priority,
@@ -150,7 +156,11 @@ pub fn explain_request(
         let job_id = new_job_id();
         let mut request = arguments::described("the request", &arguments)?;
         request.style = styles::of_caller(&arguments);
+        let snapshot = snapshot::current();
+        let mut rights = Rights::of(caller());
+        rights.check_options(&snapshot, request.options.as_ref());
         let checked = check(&job_id, operation, request)?;
+        admission::content(&snapshot, &checked.request.prompt)?;
         let model = arguments.get("model").copied().and_then(arguments::text);
         let preferences = arguments::preferences(&arguments);
         let wanted = Wanted {
@@ -162,8 +172,8 @@ pub fn explain_request(
             preferences: preferences.as_deref(),
             max_cost: limit(max_cost),
             allow_unpriced: false,
+            allowance: rights.allowance(&snapshot),
         };
-        let snapshot = snapshot::current();
         let answer = wanted.ask(&snapshot, Purpose::Explain)?;
         let mut rows = explain(&answer, wanted.request, &Session(&snapshot));
         rows.extend(incapable(&snapshot, &answer).map(
@@ -271,6 +281,7 @@ pub fn plan_route(
     priority: Option<&str>,
     preferences: Option<&str>,
     max_cost: Option<AnyNumeric>,
+    owner: pg_sys::Oid,
 ) -> Vec<String> {
     let route = || -> Result<Vec<String>, Rejection> {
         let word = |what: &str, word: &str| parsed(what, &json!(word).to_string());
@@ -279,10 +290,14 @@ pub fn plan_route(
         let priority = priority.map(|p| parsed("priority", &json!(p).to_string())).transpose()?;
         let wishes: Option<Preferences> = preferences.map(|p| parsed("preferences", p)).transpose()?;
         let target = Target::queued(model.to_owned(), provider.map(str::to_owned), model_is_open);
+        let snapshot = snapshot::current();
+        let allowance = rights::allowance(&snapshot, owner);
         let query = Query {
             purpose: Purpose::Run,
             job_id,
             need: Need::of(&request, operation),
+            operation,
+            allowance: &allowance,
             request: &request,
             target: &target,
             priority,
@@ -291,7 +306,6 @@ pub fn plan_route(
             own: None,
             preview: false,
         };
-        let snapshot = snapshot::current();
         let admission =
             admission::admit(&snapshot, &query, &wishes.unwrap_or_default(), &Session(&snapshot))?;
         Ok(admission.route.iter().map(Candidate::name).collect())

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use image_gen_engine::admission::Purpose;
+use image_gen_engine::admission::{Purpose, content};
 use image_gen_engine::catalogue::Snapshot;
 use image_gen_engine::job::{Invalid, Operation, RawRequest};
 use pgrx::prelude::*;
@@ -189,11 +189,13 @@ impl Submission {
     pub(super) fn draft(&mut self, snapshot: &Snapshot, rights: &mut Rights) -> Draft {
         let hint = "Give an amount in USD from 0 up, or leave it out.";
         let max_cost = self.max_cost.as_ref().map(|max_cost| rights::amount("max_cost", max_cost, hint));
-        rights.check_options(self.request.options.as_ref());
+        rights.check_options(snapshot, self.request.options.as_ref());
         let job_id = new_job_id();
         let checked = check(&job_id, self.operation, std::mem::take(&mut self.request));
         let checked = answered(checked.map_err(|invalid: Invalid| invalid.into()));
+        let warnings = answered(content(snapshot, &checked.request.prompt));
         let wanted = Wanted {
+            allowance: rights.allowance(snapshot),
             job_id: &job_id,
             operation: self.operation,
             request: &checked.request,
@@ -204,6 +206,7 @@ impl Submission {
             allow_unpriced: self.allow_unpriced,
         };
         let mut answer = answered(wanted.ask(snapshot, Purpose::Queue));
+        answer.admission.warnings.extend(warnings);
         answer.admission.warnings.extend(styles::left_out(&checked.request));
         Draft { job_id, checked, answer }
     }

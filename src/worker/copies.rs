@@ -13,6 +13,7 @@ use image_gen_store::{Address, Store, Template};
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;
 
+use super::audit;
 use super::config::load_keys;
 use super::helper::Helper;
 use super::process;
@@ -157,6 +158,7 @@ fn serve(extension: pg_sys::Oid) -> Result<(), Failed> {
             }
         }
         queue::record(extension, outcomes)?;
+        audit::denials(extension, hands.driver.denials())?;
         if let Some((number, Ok(target))) = &stores.target
             && !busy.sweep
             && let Some((sweep, after)) = queue::take_sweep(extension, *number)?

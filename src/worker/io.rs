@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use image_gen_engine::catalogue::Snapshot;
 use image_gen_engine::cost::Cost;
+use image_gen_engine::denials::Denials;
 use image_gen_engine::egress::Egress;
 use image_gen_engine::failure::{ErrorCode, Failure};
 use image_gen_engine::health::Row;
@@ -203,7 +204,8 @@ impl Commit {
                     match omission {
                         Omission::Details => {
                             (*http_status, *tokens, *render_seconds, *seed) = (None, None, None, None);
-                            warnings.clear();
+                            // That a person is to see the images is no detail.
+                            warnings.retain(|warning| warning.code == Warning::APPROVAL);
                         }
                         Omission::Figures => (*cost, *usage) = (Cost::unknown(), None),
                         Omission::Bytes => {}
@@ -307,6 +309,8 @@ pub struct Config {
 pub struct Io {
     commands: mpsc::UnboundedSender<Command>,
     reports: mpsc::Receiver<Report>,
+    /// Requests that the egress filter has turned away.
+    pub denials: Arc<Denials>,
     _thread: JoinHandle<()>,
 }
 
@@ -328,12 +332,14 @@ impl Io {
         let wake_handle = wait_set.wake_handle();
         // Threads inherit the signal mask. With all signals blocked here, Postgres's handlers run on the main thread
         // only, and so do those of every thread that the runtime starts.
+        let denials = Arc::new(Denials::default());
+        let noted = denials.clone();
         let all = SignalMask::block_all();
         let thread = std::thread::Builder::new()
             .name("image_gen http".into())
-            .spawn(move || serve(inbox, outbox, wake_handle, config, book));
+            .spawn(move || serve(inbox, outbox, wake_handle, config, book, noted));
         drop(all);
-        Ok(Io { commands, reports, _thread: thread.map_err(|e| e.to_string())? })
+        Ok(Io { commands, reports, denials, _thread: thread.map_err(|e| e.to_string())? })
     }
 
     /// Hands a command over. It is lost only when the thread has ended, which the next epoch repairs.
@@ -409,13 +415,14 @@ fn serve(
     wake_handle: WakeHandle,
     config: Config,
     book: KeyBook,
+    denials: Arc<Denials>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(dispatch(inbox, outbox, wake_handle, config, book)),
+        Ok(runtime) => runtime.block_on(dispatch(inbox, outbox, wake_handle, config, book, denials)),
         Err(why) => eprintln!("image_gen: no network runtime: {why}"),
     }
 }
@@ -431,9 +438,10 @@ async fn dispatch(
     wake_handle: WakeHandle,
     config: Config,
     book: KeyBook,
+    denials: Arc<Denials>,
 ) {
     let driver = match Driver::new(config.egress.clone()) {
-        Ok(driver) => driver,
+        Ok(driver) => driver.noting(denials),
         Err(why) => {
             eprintln!("image_gen: no HTTP client: {why}");
             return;

@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use image_gen_engine::redact::Redactor;
 use pgrx::prelude::*;
 
 use super::config::{config, load_keys};
@@ -93,8 +92,7 @@ fn serve(database: pg_sys::Oid) -> End {
             return End::Restart;
         }
     };
-    let redactor = Redactor::new(keys.all());
-    let mut worker = Worker::new(Life { extension, epoch, slot, all_over_to }, limit.cap, io, redactor);
+    let mut worker = Worker::new(Life { extension, epoch, slot, all_over_to }, limit.cap, io, keys);
     wrong_with_keys.iter().for_each(|why| worker.complaints.say(extension, why));
     match worker.run(&wait_set) {
         End::Absent => absent_or_restart(slot),

@@ -14,6 +14,7 @@ use image_gen_engine::webhook;
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;
 
+use super::audit;
 use super::helper::Helper;
 use super::io::SignalMask;
 use super::process;
@@ -93,6 +94,7 @@ fn serve(extension: pg_sys::Oid) -> Result<(), Failed> {
         }
         busy.retain(|_, count| *count > 0);
         record(extension, &outcomes)?;
+        audit::denials(extension, sender.driver.denials())?;
         let taken = take(extension, &busy, MOST - busy.values().sum::<i32>())?;
         if !taken.is_empty() {
             idle_since = Instant::now();

@@ -193,6 +193,7 @@ fn users_write_through_the_functions_only() {
             "visible_cost_reviews",
             "visible_reservations",
             "visible_spending_days",
+            "waiting_approvals",
             "waiting_for"
         ]
     );

@@ -9,8 +9,10 @@ use rust_decimal::Decimal;
 
 pub use rejection::{Kind, Rejection};
 
+use crate::allowance::Allowance;
 use crate::candidate::Candidate;
 use crate::catalogue::{Need, Provider, Resolved, Snapshot, Wish};
+use crate::content::{Action, Rule};
 use crate::job::{Invalid, Operation, Request, Task, Warning};
 use crate::progress::RefusalStep;
 use crate::prompt_hints;
@@ -122,6 +124,10 @@ pub struct Query<'a> {
     pub job_id: &'a str,
     /// What a model must be able to do.
     pub need: Need,
+    /// What is done to images.
+    pub operation: Operation,
+    /// What the role of the job may ask for.
+    pub allowance: &'a Allowance,
     /// What is wanted.
     pub request: &'a Request,
     /// Which model.
@@ -190,6 +196,9 @@ pub fn admit(
     wishes: &Preferences,
     surroundings: &dyn Surroundings,
 ) -> Result<Admission, Rejection> {
+    if let Some(why) = query.allowance.forbids_operation(query.operation) {
+        return Err(Rejection::forbidden(why, vec![]));
+    }
     let mut candidates = candidates(snapshot, query, surroundings).map_err(Rejection::argument)?;
     if candidates.is_empty() {
         return Err(Rejection::not_offered(query));
@@ -206,8 +215,12 @@ pub fn admit(
     let missing = |c: &Candidate| missing_key(c, surroundings).is_some();
     // Of an open choice those without a key are left out, unless no other is there.
     let open = query.target.named.is_none();
-    let idle_out = query.purpose == Purpose::Queue && open && candidates.iter().any(|c| !missing(c));
+    let usable = |c: &Candidate| !missing(c) && query.allowance.forbids(c).is_none();
+    let idle_out = query.purpose == Purpose::Queue && open && candidates.iter().any(usable);
     let eligible = |c: &Candidate| {
+        if let Some(why) = query.allowance.forbids(c) {
+            return Err(Exclusion::NotAllowed(why));
+        }
         if query.purpose == Purpose::Run && provider::find(&c.kind).is_none() {
             return Err(Exclusion::Unfit(format!("there is no adapter of kind '{}'", c.kind)));
         }
@@ -245,6 +258,7 @@ pub fn admit(
         Purpose::Run if admission.route.is_empty() => {
             let like = admission.excluded.iter().find(|(_, why)| *why == Exclusion::NotConfigured);
             match like {
+                // (What a role may not use is no reason to draw.)
                 Some((like, _)) if query.preview && query.need.task == Task::Generate => {
                     admission.route.push(preview(like));
                 }
@@ -254,6 +268,18 @@ pub fn admit(
         Purpose::Run => {}
     }
     Ok(admission)
+}
+
+/// What the rules of content say of a prompt that is to be queued.
+///
+/// # Errors
+/// One of them blocks it.
+pub fn content(snapshot: &Snapshot, prompt: &str) -> Result<Vec<Warning>, Rejection> {
+    let rules = snapshot.content().apply(prompt);
+    match rules.iter().find(|rule| rule.action == Action::Block) {
+        Some(rule) => Err(Rejection::content(rule)),
+        None => Ok(rules.into_iter().map(Rule::warning).collect()),
+    }
 }
 
 /// What follows a refusal, with the candidates of the models that it names. What a caller blocks stays blocked.
@@ -287,7 +313,11 @@ pub fn ladder(
             all: true,
             keep_local,
         };
-        let eligible = |c: &Candidate| if lacks(c) { Err(Exclusion::NotConfigured) } else { Ok(()) };
+        let eligible = |c: &Candidate| match query.allowance.forbids(c) {
+            Some(why) => Err(Exclusion::NotAllowed(why)),
+            None if lacks(c) => Err(Exclusion::NotConfigured),
+            None => Ok(()),
+        };
         let class = render_class::of(query.request);
         let fit = |c: &mut Candidate| {
             learnt(c, &class, surroundings);

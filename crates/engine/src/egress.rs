@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::http::Origin;
 
 /// What a request goes to. Each has addresses of its own that it may reach although they are not public.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Destination {
     /// A provider: `image_gen.allowed_provider_hosts`.
     #[default]
@@ -23,6 +23,16 @@ pub enum Destination {
 }
 
 impl Destination {
+    /// Its name in `audit_log`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Destination::Provider => "provider",
+            Destination::OwnMachine => "own machine",
+            Destination::Image => "image",
+            Destination::Webhook => "webhook",
+        }
+    }
+
     /// The setting that opens further addresses.
     pub fn setting(self) -> &'static str {
         match self {

@@ -12,6 +12,10 @@ pub enum ErrorCode {
     SafetyFilter,
     /// The account, organisation or region is refused, whatever the prompt.
     PolicyBlock,
+    /// The role of the job may not use what it would need.
+    NotAllowed,
+    /// A rule of this database keeps the prompt from being sent.
+    ContentPolicy,
     /// Too many requests; the provider said so.
     RateLimited,
     /// The provider cannot work now, or could not be reached.
@@ -52,6 +56,8 @@ impl ErrorCode {
         match self {
             ErrorCode::SafetyFilter => "safety_filter",
             ErrorCode::PolicyBlock => "policy_block",
+            ErrorCode::NotAllowed => "not_allowed",
+            ErrorCode::ContentPolicy => "content_policy",
             ErrorCode::RateLimited => "rate_limited",
             ErrorCode::Overloaded => "overloaded",
             ErrorCode::Timeout => "timeout",
@@ -80,6 +86,10 @@ pub enum Failure {
     Refused,
     /// The account is refused whatever the prompt.
     PolicyBlocked,
+    /// The role of the job may not use what it would need; nothing was sent.
+    NotAllowed,
+    /// A rule of this database keeps the prompt from being sent.
+    Content,
     /// Come back later; nothing was started.
     RateLimited {
         /// How long the provider asked us to wait.
@@ -124,6 +134,8 @@ impl Failure {
         match self {
             Failure::Refused => ErrorCode::SafetyFilter,
             Failure::PolicyBlocked => ErrorCode::PolicyBlock,
+            Failure::NotAllowed => ErrorCode::NotAllowed,
+            Failure::Content => ErrorCode::ContentPolicy,
             _ if self.is_used_up_quota() => ErrorCode::InsufficientCredits,
             Failure::RateLimited { .. } => ErrorCode::RateLimited,
             Failure::Overloaded { .. } => ErrorCode::Overloaded,

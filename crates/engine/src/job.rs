@@ -321,6 +321,9 @@ pub struct Warning {
 }
 
 impl Warning {
+    /// The code of one that says that a person is to approve the image before it is final.
+    pub const APPROVAL: &str = "approval";
+
     /// A warning.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Warning { code: code.to_owned(), message: message.into() }

@@ -28,12 +28,15 @@
 //! | [`cost`] | money: reported, priced or unknown |
 //! | [`picture`] | what the bytes of an answer really are |
 //! | [`contact_sheet`] | images as one page to look at |
+//! | [`allowance`] | what a role may ask for |
+//! | [`content`] | rules for what may be in an image |
 //! | [`policy`] | which options lower a safety filter, and who may do that |
 //! | [`seed`] | seeds chosen by us, reproducibly |
 //! | [`prompt_hints`] | what a prompt says about itself |
 //! | [`scheduler`] | what is claimed next, and when |
 //! | [`fair_queue`] | which owner is next at a provider |
 //! | [`egress`] | which addresses may be contacted |
+//! | [`denials`] | requests that were turned away, folded |
 //! | [`secret`] | keys that cannot be printed, and the file that they are in |
 //! | [`redact`] | keys taken out of texts from outside |
 //! | [`pauses`] | what an administrator has paused |
@@ -42,12 +45,15 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod allowance;
 pub mod candidate;
 pub mod canvas;
 pub mod capability;
 pub mod catalogue;
 pub mod contact_sheet;
+pub mod content;
 pub mod cost;
+pub mod denials;
 pub mod egress;
 pub mod failure;
 pub mod fair_queue;

@@ -42,6 +42,9 @@ pub struct Progress {
     /// The prompt in use, where it is not the caller's own any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
+    /// A person has decided that the prompt in use may be sent, whatever the rules of content say.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cleared: bool,
     /// The candidate that the ladder or a reviewer chose, as `provider:model`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chosen: Option<String>,

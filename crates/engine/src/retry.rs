@@ -95,6 +95,8 @@ pub fn after(failure: &Failure, now: Situation) -> Next {
         Failure::RateLimited { .. }
         | Failure::Overloaded { .. }
         | Failure::Invalid
+        | Failure::NotAllowed
+        | Failure::Content
         | Failure::Broken
         | Failure::NotFound
         | Failure::Garbled

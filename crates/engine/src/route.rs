@@ -76,6 +76,8 @@ pub enum Exclusion {
     Blocked,
     /// The caller wants only other providers.
     NotPreferred,
+    /// The role may not use it: why.
+    NotAllowed(String),
     /// It has no key or no address.
     NotConfigured,
     /// It cannot do the task.
@@ -95,6 +97,7 @@ impl Exclusion {
             Exclusion::NotPrivate => "not_private",
             Exclusion::Blocked => "blocked",
             Exclusion::NotPreferred => "not_preferred",
+            Exclusion::NotAllowed(_) => "not_allowed",
             Exclusion::NotConfigured => "not_configured",
             Exclusion::NotSupported => "not_supported",
             Exclusion::Unfit(_) => "unfit",
@@ -106,7 +109,7 @@ impl Exclusion {
     /// More about it, for people.
     pub fn details(&self) -> Option<&str> {
         match self {
-            Exclusion::Unfit(why) => Some(why),
+            Exclusion::Unfit(why) | Exclusion::NotAllowed(why) => Some(why),
             _ => None,
         }
     }

@@ -19,15 +19,18 @@ mod transition;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
 
+pub use choose::ends_with;
 use collect::Collection;
 pub use finish::lost;
 pub use transition::{AttemptStatus, JobStatus, Picture, Stored, Transition};
 
 use crate::candidate::Candidate;
+use crate::content::ContentRules;
 use crate::cost::{Cost, Sanity};
 use crate::egress::Destination;
 use crate::failure::{ErrorCode, Failure};
@@ -218,6 +221,8 @@ pub struct Plan {
     pub progress: Progress,
     /// The most that a call may be expected to cost, in USD.
     pub ceiling: Option<Decimal>,
+    /// Rules for what may be in an image: for prompts that are rewritten on the way.
+    pub content: Arc<ContentRules>,
 }
 
 /// What the settings say to all jobs.

@@ -9,6 +9,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::sync::LazyLock;
 
 use common::{Bytes, bodies, head, json, spoilt};
@@ -224,6 +225,7 @@ fn drive_n(
             max_refusals: 3,
             progress: progress.clone(),
             ceiling: None,
+            content: Arc::default(),
         };
         let mut run = Run::new(job, plan, attempts).unwrap();
         let (mut event, mut begun, mut later) = (Event::Start, false, false);

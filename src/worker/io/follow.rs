@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use image_gen_engine::admission::{self, OwnBackEnd, Purpose, Query, Surroundings, Target};
+use image_gen_engine::allowance::Allowance;
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::catalogue::Need;
 use image_gen_engine::cost::Cost;
@@ -118,7 +119,7 @@ fn word<T: DeserializeOwned>(text: Option<String>) -> serde_json::Result<Option<
 
 pub(super) async fn follow(claimed: Claimed, context: Arc<IoContext>, cancel: Arc<Notify>) {
     let (seq, job_id, owner) = (claimed.seq, claimed.id.clone(), claimed.owner.to_u32());
-    let catalogue = claimed.catalogue.clone();
+    let (catalogue, allowance) = (claimed.catalogue.clone(), claimed.allowance.clone());
     let task = Task { seq, job_id, owner, context, cancel };
     let read = Details::read(claimed)
         .map_err(|e| vec![closed(Failure::Invalid.because(format!("the job is not understood: {e}")))]);
@@ -130,7 +131,7 @@ pub(super) async fn follow(claimed: Claimed, context: Arc<IoContext>, cancel: Ar
             if details.attempts > 0 && details.resume.is_none() {
                 pause::at("again", &task.job_id, &task.context.stop).await;
             }
-            start(&task.job_id, details, own, &catalogue, &config)
+            start(&task.job_id, details, own, &catalogue, &allowance, &config)
         }
         Err(transitions) => Err(transitions),
     };
@@ -171,6 +172,7 @@ fn start(
     details: Details,
     own: Option<OwnBackEnd>,
     catalogue: &Catalogue,
+    allowance: &Allowance,
     config: &Config,
 ) -> Result<(Run, bool), Vec<Transition>> {
     let Details { operation, request, deadline, attempts, preferences, inputs, resume, .. } = details;
@@ -189,6 +191,8 @@ fn start(
         purpose: Purpose::Run,
         job_id,
         need: Need::of(&rest, operation),
+        operation,
+        allowance,
         request: &rest,
         target: &target,
         priority: details.priority,
@@ -206,6 +210,7 @@ fn start(
         max_refusals: config.max_refusals,
         progress: details.progress.clone(),
         ceiling: details.max_cost,
+        content: snapshot.content().clone(),
     };
     let job = || Job { id: job_id.to_owned(), operation, request: rest.clone(), pictures, deadline };
     if let Some(resume) = resume {
@@ -226,6 +231,12 @@ fn start(
         let run = Run::resume(job(), plan, candidate, resume.number, remote, cost.clone(), sent_at);
         let run = run.map(|run| run.with_key(resume.key_name).on_terms(config.terms));
         return run.map(|run| (run, true)).ok_or_else(lost);
+    }
+    // Once more: rules and policies may have been tightened since it was queued.
+    let prompt = details.progress.prompt.as_ref().unwrap_or(&rest.prompt);
+    if let Some(rule) = snapshot.content().stops(prompt, details.progress.cleared) {
+        let (status, failed) = run::ends_with(rule);
+        return Err(vec![Transition::Close { status, failed: Some(failed), pictures: vec![] }]);
     }
     let admission = admitted.map_err(|rejection| vec![closed(rejection.failure())])?;
     let plan = plan(admission.route);

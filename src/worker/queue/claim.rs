@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use image_gen_engine::allowance::Allowance;
 use image_gen_engine::catalogue::Snapshot;
 use image_gen_engine::scheduler::Cursor;
 use pgrx::prelude::*;
 
 use super::spi;
 use crate::statement::{Row, Statement, argument};
+use crate::submit::rights;
 use crate::worker::transaction::{Failed, within};
 use crate::{instance, snapshot};
 
@@ -55,6 +57,8 @@ pub struct Claimed {
     pub under_way: Option<UnderWay>,
     /// The catalogue of that moment.
     pub catalogue: Catalogue,
+    /// What its owner may ask for.
+    pub allowance: Arc<Allowance>,
 }
 
 /// An attempt that an earlier life of the worker left under way.
@@ -121,6 +125,7 @@ impl Claimed {
             priority: row.get(16),
             under_way,
             catalogue: Catalogue::default(),
+            allowance: Arc::default(),
         })
     }
 }
@@ -213,7 +218,14 @@ fn claimed(
     let mut claimed: Vec<Claimed> = claimed.into_iter().flatten().collect();
     if !claimed.is_empty() {
         let catalogue = Catalogue { snapshot: snapshot::current(), seconds: estimates.current()? };
-        claimed.iter_mut().for_each(|job| job.catalogue = catalogue.clone());
+        let mut known: HashMap<pg_sys::Oid, Arc<Allowance>> = HashMap::new();
+        for job in &mut claimed {
+            let snapshot = &catalogue.snapshot;
+            let allowance =
+                known.entry(job.owner).or_insert_with(|| rights::allowance(snapshot, job.owner).into());
+            job.allowance = allowance.clone();
+            job.catalogue = catalogue.clone();
+        }
     }
     Ok(claimed)
 }

@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 use super::Query;
 use crate::candidate::Candidate;
 use crate::catalogue;
+use crate::content::Rule;
 use crate::failure::{Failed, Failure};
 use crate::job::{Invalid, Task};
 use crate::provider;
@@ -21,6 +22,8 @@ pub enum Kind {
     NotSupported,
     /// It would cost more than allowed.
     Budget,
+    /// The role may not.
+    Forbidden,
 }
 
 /// A job that can go nowhere.
@@ -45,6 +48,29 @@ impl Rejection {
     /// About an argument.
     pub fn argument(invalid: Invalid) -> Self {
         Rejection { kind: Kind::Argument, invalid, excluded: vec![] }
+    }
+
+    /// A rule of content blocks the prompt.
+    pub(super) fn content(rule: &Rule) -> Self {
+        let invalid = Invalid::new(
+            format!("the prompt is not allowed here: {}", rule.says()),
+            "Write it without what the rule is about, or ask an administrator: image_gen.policy_rules has the rules.",
+        );
+        Rejection { kind: Kind::Forbidden, invalid, excluded: vec![] }
+    }
+
+    /// The role may not use what is asked for.
+    pub(super) fn forbidden(why: String, excluded: Vec<(Candidate, Exclusion)>) -> Self {
+        let provider = excluded.first().map(|(candidate, _)| candidate.provider.as_str());
+        let ask = provider.map(|id| format!(", ask for it with image_gen.request_provider('{id}')"));
+        let invalid = Invalid::new(
+            why,
+            format!(
+                "image_gen.effective_policy() says what this role may use: name something else{}, or ask an administrator for image_gen.set_role_policy().",
+                ask.unwrap_or_default()
+            ),
+        );
+        Rejection { kind: Kind::Forbidden, invalid, excluded }
     }
 
     /// No enabled provider has the model, or can do the task.
@@ -93,6 +119,13 @@ impl Rejection {
         excluded: Vec<(Candidate, Exclusion)>,
     ) -> Self {
         let task = query.need.task;
+        // What would only have stood in is no reason.
+        let own =
+            || excluded.iter().filter(|(c, why)| !c.stands_in && *why != Exclusion::NothingToStandInFor);
+        if own().next().is_some() && own().all(|(_, why)| matches!(why, Exclusion::NotAllowed(_))) {
+            let why = own().find_map(|(_, why)| why.details()).unwrap_or_default().to_owned();
+            return Rejection::forbidden(why, excluded);
+        }
         // What is wrong with the request itself is said in its own words.
         let unfit = excluded.iter().find_map(|(_, why)| match why {
             Exclusion::Unfit(why) => Some(why),
@@ -169,14 +202,16 @@ impl Rejection {
             Exclusion::NotPrivate => format!("{} is not on this machine", candidate.provider),
             Exclusion::NotPreferred => format!("{} is not preferred", candidate.provider),
             Exclusion::NotSupported => format!("{} does not do this", candidate.provider),
-            Exclusion::Unfit(why) => why.clone(),
+            Exclusion::Unfit(why) | Exclusion::NotAllowed(why) => why.clone(),
             Exclusion::TooDear => format!("{} would cost more than max_cost", candidate.name()),
             Exclusion::NothingToStandInFor => format!("{} only stands in", candidate.name()),
         };
         // What would only have stood in is no reason.
         let own =
             || self.excluded.iter().filter(|(c, why)| !c.stands_in && *why != Exclusion::NothingToStandInFor);
-        let failure = if own().any(|(_, why)| *why == Exclusion::NotConfigured) {
+        let failure = if self.kind == Kind::Forbidden {
+            Failure::NotAllowed
+        } else if own().any(|(_, why)| *why == Exclusion::NotConfigured) {
             Failure::Unauthorized
         } else if self.kind == Kind::Argument || own().any(|(_, why)| matches!(why, Exclusion::Unfit(_))) {
             Failure::Invalid
@@ -186,7 +221,7 @@ impl Rejection {
         let reasons: Vec<String> = own().map(why).collect();
         match (reasons.is_empty(), self.kind) {
             (false, _) => failure.because(reasons.join("; ")),
-            (true, Kind::Argument) => failure.because(self.invalid.message.clone()),
+            (true, Kind::Argument | Kind::Forbidden) => failure.because(self.invalid.message.clone()),
             (true, _) => failure.because("no enabled provider offers the model"),
         }
     }

@@ -1,11 +1,13 @@
 //! Admission over the shipped catalogue.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::catalogue::tests::rows;
+use crate::failure::Failure;
 
 /// Keys that are there (`None`: not known), and what renders take.
 #[derive(Default)]
@@ -43,6 +45,7 @@ struct Case {
     max_cost: Option<Decimal>,
     own: Option<OwnBackEnd>,
     preview: bool,
+    allowance: Allowance,
 }
 
 impl Case {
@@ -57,6 +60,7 @@ impl Case {
             max_cost: None,
             own: None,
             preview: false,
+            allowance: Allowance::default(),
         }
     }
 
@@ -66,6 +70,8 @@ impl Case {
         let query = Query {
             purpose: self.purpose,
             job_id: "gen_1",
+            operation: self.operation,
+            allowance: &self.allowance,
             need: Need::of(&self.request, self.operation),
             request: &self.request,
             target: &target,
@@ -82,9 +88,12 @@ impl Case {
 
 /// What is asked about a plain job that is to be sent.
 fn to_run<'a>(request: &'a Request, target: &'a Target) -> Query<'a> {
+    static ALL: LazyLock<Allowance> = LazyLock::new(Allowance::default);
     Query {
         purpose: Purpose::Run,
         job_id: "gen_1",
+        operation: Operation::Generate,
+        allowance: &ALL,
         need: Need::of(request, Operation::Generate),
         request,
         target,
@@ -135,7 +144,7 @@ fn what_is_named_is_queued_for_it_alone_and_others_stand_in_when_it_runs() {
     assert!(run.route.last().is_some_and(|c| c.stands_in && c.provider == "openai"));
     // None stands in for a model that itself cannot be tried.
     let none = model(Purpose::Run).admit(&snapshot(), &keys(&["OPENAI_API_KEY"])).unwrap_err();
-    assert_eq!(none.failure().failure, crate::failure::Failure::Unauthorized);
+    assert_eq!(none.failure().failure, Failure::Unauthorized);
     assert!(none.failure().message.contains("bfl has no key (BFL_API_KEY)"), "{:?}", none.failure());
 }
 
@@ -383,4 +392,51 @@ fn a_style_narrows_the_route_to_what_it_allows() {
     let blocked = Case { wishes: json!({"blocked": ["bfl"]}), ..styled(&["bfl:flux-2-pro"], Purpose::Queue) };
     let blocked = blocked.admit(&snapshot, &all).unwrap_err();
     assert!(blocked.invalid.hint.starts_with("Style 'acme' allows only bfl:flux-2-pro"), "{blocked:?}");
+}
+
+/// What a role with one policy may ask for.
+fn allowance(fields: Value) -> Allowance {
+    let mut row = json!({
+        "role": 1, "allow_unpriced": false, "allowed_options": ["*"], "allowed_providers": ["*"], "allowed_models": ["*"],
+        "allowed_operations": ["*"]
+    });
+    row.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let mut rows = rows(&[], &[]);
+    rows.add("role_policies", "", "", &row.to_string()).unwrap();
+    Snapshot::from(rows).allowance(|role| role == 1)
+}
+
+#[test]
+fn a_role_is_kept_to_what_its_policy_allows_and_told_why() {
+    let all = keys(&["BFL_API_KEY", "OPENAI_API_KEY", "FAL_API_KEY"]);
+    let case = |purpose, fields: Value| Case { allowance: allowance(fields), ..Case::new(purpose) };
+    // An open choice goes to what is left,
+    let only = json!({"allowed_providers": ["openai"]});
+    let admission = case(Purpose::Queue, only.clone()).admit(&snapshot(), &all).unwrap();
+    assert_eq!(admission.first().unwrap().provider, "openai");
+    // and what is out is explained.
+    let explained = case(Purpose::Explain, only.clone()).admit(&snapshot(), &all).unwrap();
+    assert!(explained.excluded.iter().any(|(c, why)| c.provider == "bfl" && why.as_str() == "not_allowed"));
+    assert!(explained.route.iter().all(|c| c.provider == "openai"));
+    // What is named is refused, when it is queued and, where the policy came later, when it is to be sent.
+    for (purpose, named) in [Purpose::Queue, Purpose::Run]
+        .into_iter()
+        .flat_map(|p| [(p, "bfl:flux-1.1-pro"), (p, "flux-1.1-pro")])
+    {
+        let named = Case { model: Some(named), ..case(purpose, json!({"allowed_providers": ["google"]})) };
+        let rejection = named.admit(&snapshot(), &all).unwrap_err();
+        assert_eq!(rejection.kind, Kind::Forbidden, "{rejection:?}");
+        assert!(rejection.invalid.hint.contains("request_provider('"), "{rejection:?}");
+        assert_eq!(rejection.failure().failure, Failure::NotAllowed);
+    }
+    let operation =
+        case(Purpose::Run, json!({"allowed_operations": ["edit"]})).admit(&snapshot(), &all).unwrap_err();
+    assert_eq!((operation.kind, operation.failure().failure), (Kind::Forbidden, Failure::NotAllowed));
+    let models = case(Purpose::Run, json!({"allowed_models": ["openai:gpt-image-2.6-flare"]}));
+    let admission = models.admit(&snapshot(), &all).unwrap();
+    assert!(
+        admission.route.iter().all(|c| c.name() == "openai:gpt-image-2.6-flare"),
+        "{:?}",
+        admission.route
+    );
 }

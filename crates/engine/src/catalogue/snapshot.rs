@@ -7,7 +7,9 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::allowance::{Allowance, ProviderGrant, RolePolicy};
 use crate::candidate::{Candidate, Parameter};
+use crate::content::{ContentRules, Rule as ContentRule};
 use crate::cost::{Price, USD, Unit};
 use crate::input::Role;
 use crate::job::{Invalid, Operation, Request, Task};
@@ -34,6 +36,9 @@ pub struct Provider {
     pub max_in_flight: Option<u32>,
     /// The most submissions in a minute.
     pub requests_per_minute: Option<u32>,
+    /// A role needs a grant to use it.
+    #[serde(default)]
+    pub needs_approval: bool,
 }
 
 impl Provider {
@@ -182,6 +187,9 @@ pub struct Rows {
     keys: Option<Vec<String>>,
     granted: HashSet<String>,
     pauses: Pauses,
+    policies: Vec<RolePolicy>,
+    access: Vec<ProviderGrant>,
+    content: Vec<ContentRule>,
     day: Option<String>,
 }
 
@@ -205,6 +213,9 @@ impl Rows {
             "model_rules" => self.rules.push(read(table, json)?),
             "refusal_steps" => self.steps.push(read(table, json)?),
             "pauses" => self.pauses.add(read(table, json)?),
+            "role_policies" => self.policies.push(read(table, json)?),
+            "provider_access" => self.access.push(read(table, json)?),
+            "policy_rules" => self.content.push(read(table, json)?),
             "campaign_grants" => drop(self.granted.insert(name.to_owned())),
             "keys" => self.keys = read(table, json)?,
             "day" => self.day = read(table, json)?,
@@ -285,6 +296,9 @@ pub struct Snapshot {
     /// Campaigns that are not open to every user.
     granted: HashSet<String>,
     pauses: Pauses,
+    policies: Vec<RolePolicy>,
+    access: Vec<ProviderGrant>,
+    content: Arc<ContentRules>,
     /// Whose prices these are, as ISO writes it.
     day: Option<String>,
     ids: Vec<String>,
@@ -304,6 +318,10 @@ impl From<Rows> for Snapshot {
             keys: rows.keys,
             granted: rows.granted,
             pauses: rows.pauses,
+            policies: rows.policies,
+            access: rows.access,
+            // Each was tried when it was written.
+            content: Arc::new(ContentRules::new(rows.content).unwrap_or_default()),
             day: rows.day,
             ..Snapshot::default()
         };
@@ -390,6 +408,19 @@ impl Snapshot {
     /// What an administrator has paused.
     pub fn pauses(&self) -> &Pauses {
         &self.pauses
+    }
+
+    /// What a role may ask for; `is_member` says of a role's oid whether it is a member of it.
+    pub fn allowance(&self, is_member: impl Fn(u32) -> bool) -> Allowance {
+        let policies: Vec<&RolePolicy> = self.policies.iter().filter(|row| is_member(row.role)).collect();
+        let access = self.access.iter().filter(|row| is_member(row.role));
+        let guarded = self.providers.iter().filter(|p| p.needs_approval).map(|p| p.id.as_str());
+        Allowance::of(policies.into_iter(), access, guarded)
+    }
+
+    /// Rules for what may be in an image.
+    pub fn content(&self) -> &Arc<ContentRules> {
+        &self.content
     }
 
     /// Today, as ISO writes it, where that is known.

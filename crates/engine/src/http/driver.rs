@@ -11,7 +11,8 @@ use tokio::time::{Instant, timeout};
 use super::departure::Departure;
 use super::guard::{Guard, is_forbidden};
 use super::room::{Allowance, FREE, Room};
-use super::{Body, Content, HttpRequest, HttpResponse, Method, Part, TransportError, origin};
+use super::{Auth, Body, Content, HttpRequest, HttpResponse, Method, Part, TransportError, origin};
+use crate::denials::Denials;
 use crate::egress::{Destination, Egress, Reach};
 use crate::redact::Redactor;
 use crate::secret::Key;
@@ -25,6 +26,7 @@ pub struct Driver {
     any: reqwest::Client,
     egress: Arc<RwLock<Egress>>,
     redactor: Arc<RwLock<Arc<Redactor>>>,
+    denials: Arc<Denials>,
 }
 
 impl Driver {
@@ -40,7 +42,19 @@ impl Driver {
             any: client(Reach::Any)?,
             egress: Arc::new(RwLock::new(egress)),
             redactor: Arc::default(),
+            denials: Arc::default(),
         })
+    }
+
+    /// What was turned away is noted there.
+    pub fn noting(mut self, denials: Arc<Denials>) -> Self {
+        self.denials = denials;
+        self
+    }
+
+    /// What was turned away.
+    pub fn denials(&self) -> &Denials {
+        &self.denials
     }
 
     /// Replaces what is opened.
@@ -104,6 +118,11 @@ impl Driver {
         let clock = Clock { whole: request.timeout, left: request.timeout };
         match exchange(client, built, request.max_bytes, clock, allowance).await {
             Ok(response) => Ok(self.clean(response)),
+            Err(TransportError::Forbidden(why)) => {
+                // A name that leads to no address that may be contacted.
+                self.deny(request.destination, &request.url);
+                Err(TransportError::Forbidden(why))
+            }
             Err(TransportError::MaybeSent(why)) if !departure.is_noted() => Err(TransportError::NotSent(why)),
             Err(why) => Err(why),
         }
@@ -136,12 +155,19 @@ impl Driver {
     /// The client for a URL, for those who need more of it than [`Driver::send`]. Refuses what the resolver never sees: other
     /// schemes, plain text to strangers, literal addresses.
     pub fn client(&self, destination: Destination, url: &str) -> Result<reqwest::Client, String> {
-        let origin = origin(url).ok_or("not an http(s) URL without user information")?;
+        let checked = origin(url).ok_or("not an http(s) URL without user information".into());
         let egress = self.egress.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(match egress.check(destination, &origin)? {
+        let reach = checked.and_then(|origin| egress.check(destination, &origin));
+        Ok(match reach.inspect_err(|_: &String| self.deny(destination, url))? {
             Reach::Public => self.public.clone(),
             Reach::Any => self.any.clone(),
         })
+    }
+
+    /// Notes host and port: a URL can be signed.
+    fn deny(&self, destination: Destination, url: &str) {
+        let target = origin(url).map(|origin| format!("{}:{}", origin.host, origin.port));
+        self.denials.note(destination, target.as_deref().unwrap_or("not a URL"));
     }
 }
 

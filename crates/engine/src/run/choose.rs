@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{JobStatus, Run, State, Step, Transition};
 use crate::candidate::Candidate;
+use crate::content::{Action, Rule};
 use crate::failure::{ErrorCode, Failed, Failure};
 use crate::job::{MAX_PROMPT_CHARS, is_blank};
 use crate::progress::RefusalStep;
@@ -60,6 +61,12 @@ impl Run {
             Some(prompt) => {
                 self.job.request.prompt = prompt.clone();
                 let progress = &mut self.plan.progress;
+                // What a person has seen is not these words.
+                progress.cleared = false;
+                if let Some(rule) = self.plan.content.stops(&prompt, false) {
+                    let end = ends_with(rule);
+                    return self.close(end.0, end.1);
+                }
                 progress.prompt = Some(prompt);
                 progress.reworded = progress.refused.len() as u32;
                 progress.chosen = progress.refused.last().cloned();
@@ -200,6 +207,15 @@ impl Run {
     pub(super) fn close(&mut self, status: JobStatus, failed: Failed) -> Step {
         self.state = State::Closing;
         Step::Commit(vec![Transition::Close { status, failed: Some(failed), pictures: vec![] }])
+    }
+}
+
+/// How a job ends whose prompt a rule of content stops: nothing more is sent.
+pub fn ends_with(rule: &Rule) -> (JobStatus, Failed) {
+    let failed = Failure::Content.because(rule.says());
+    match rule.action {
+        Action::Review => (JobStatus::NeedsReview, failed),
+        _ => (JobStatus::Failed, failed),
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::finish::Bill;
 use super::{AttemptStatus, JobStatus, Picture, Run, State, Step, Transition};
+use crate::content::{Action, Rule};
 use crate::cost::Cost;
 use crate::egress::Destination;
 use crate::failure::{Failure, excerpt};
@@ -322,6 +323,9 @@ impl Run {
             let message = format!("the provider withheld {} of the images", collection.output.withheld);
             self.warnings.push(Warning::new("withheld", message));
         }
+        // Of the words that were sent, by the rules of now: whatever became of those that a caller was told of.
+        let rules = self.plan.content.apply(&self.job.request.prompt).into_iter();
+        self.warnings.extend(rules.filter(|rule| rule.action == Action::Approve).map(Rule::warning));
         let end = Transition::End {
             number: self.number,
             status: AttemptStatus::Succeeded,

@@ -57,6 +57,7 @@ fn plan_of(candidate: Candidate) -> Plan {
         max_refusals: 3,
         progress: Progress::default(),
         ceiling: None,
+        content: Arc::default(),
     }
 }
 

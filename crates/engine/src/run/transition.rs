@@ -287,6 +287,7 @@ fn texts_of_progress(progress: &mut Progress, each: &mut dyn FnMut(&mut String))
         climbing: _,
         step: _,
         prompt,
+        cleared: _,
         chosen,
     } = progress;
     failed.iter_mut().chain(refused).chain(prompt).chain(chosen).for_each(each);

@@ -19,6 +19,7 @@ pub(super) fn two(progress: Progress, answers: Vec<Result<HttpResponse, Transpor
         max_refusals: 3,
         progress,
         ceiling: None,
+        content: Arc::default(),
     };
     let mut world = World::of(Run::new(job(), plan, 0).unwrap(), answers);
     world.quiet = false;
@@ -131,6 +132,7 @@ fn refused_words_stay_where_they_were_refused() {
         max_refusals: 3,
         progress: Progress { step: 2, ..refused },
         ceiling: None,
+        content: Arc::default(),
     };
     let mut world = World::of(Run::new(job(), plan, 1).unwrap(), vec![json_answer(401, json!({}))]);
     world.quiet = false;
