@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use image_gen_engine::admission::{self, OwnBackEnd, Purpose, Query, Surroundings, Target};
-use image_gen_engine::allowance::Allowance;
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::catalogue::Need;
 use image_gen_engine::cost::Cost;
@@ -172,7 +171,7 @@ fn start(
     details: Details,
     own: Option<OwnBackEnd>,
     catalogue: &Catalogue,
-    allowance: &Allowance,
+    allowance: &image_gen_engine::allowance::Allowance,
     config: &Config,
 ) -> Result<(Run, bool), Vec<Transition>> {
     let Details { operation, request, deadline, attempts, preferences, inputs, resume, .. } = details;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::departure::Departure;
 use super::guard::{Guard, is_forbidden};
 use super::room::{Allowance, FREE, Room};
-use super::{Auth, Body, Content, HttpRequest, HttpResponse, Method, Part, TransportError, origin};
+use super::{Body, Content, HttpRequest, HttpResponse, Method, Part, TransportError, origin};
 use crate::denials::Denials;
 use crate::egress::{Destination, Egress, Reach};
 use crate::redact::Redactor;

@@ -30,7 +30,7 @@ fn gif_of_two_frames() -> Vec<u8> {
 fn asks_for_png(kind: &str, terms: Terms) -> Run {
     let mut candidate = candidate(kind);
     candidate.remote_name = "gpt-image-2.6-flare".into();
-    let parameters = std::sync::Arc::make_mut(&mut candidate.parameters);
+    let parameters = Arc::make_mut(&mut candidate.parameters);
     parameters.insert("options".into(), serde_json::from_value(json!(["output_format"])).unwrap());
     let mut job = job();
     job.request.options.insert("output_format".into(), json!("png"));
@@ -101,7 +101,7 @@ fn the_format_that_a_request_names_is_found_wherever_an_adapter_writes_it() {
             continue;
         };
         // Some ask for a format themselves, where the caller asks for none.
-        std::sync::Arc::make_mut(&mut candidate.fixed).remove(name);
+        Arc::make_mut(&mut candidate.fixed).remove(name);
         for (word, content_type) in [("png", "image/png"), ("webp", "image/webp"), ("jpeg", "image/jpeg")] {
             let mut request: Request = serde_json::from_value(json!({"prompt": "a cat", "seed": 7})).unwrap();
             request.options.insert(name.into(), json!(word));
