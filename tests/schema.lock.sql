@@ -18,8 +18,32 @@ TABLE image_gen.access_tokens (
   access_tokens_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ '{read,spend,review}'::text[])))
   access_tokens_token_hash_check CHECK ((octet_length(token_hash) = 32))
   access_tokens_token_hash_key UNIQUE (token_hash)
+  CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE ON image_gen.access_tokens FOR EACH ROW EXECUTE FUNCTION image_gen_internal.audit_change('access_token', '{id}', '{role,scopes,note,expires_at,revoked_at}') ALWAYS
+  CREATE TRIGGER audited_whole AFTER TRUNCATE ON image_gen.access_tokens FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.audit_change('access_token') ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
+
+TABLE image_gen.approvals (
+  asset_id bigint NOT NULL,
+  state image_gen.approval_state NOT NULL DEFAULT 'pending'::text,
+  why text NOT NULL,
+  requested_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  decided_by name,
+  decided_at timestamp with time zone,
+  note text
+)
+  approvals_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES image_gen.campaign_assets(id) ON DELETE CASCADE
+  approvals_note_check CHECK ((char_length(note) <= 1000))
+  approvals_pkey PRIMARY KEY (asset_id)
+  decided_by_one CHECK (((((state)::text = 'pending'::text) = (decided_by IS NULL)) AND ((decided_by IS NULL) = (decided_at IS NULL))))
+  CREATE INDEX approvals_pending ON image_gen.approvals USING btree (requested_at) WHERE ((state)::text = 'pending'::text)
+  CREATE TRIGGER audited AFTER UPDATE ON image_gen.approvals FOR EACH ROW EXECUTE FUNCTION image_gen_internal.audit_change('approval', '{asset_id}', '{state,decided_by,decided_at}') ALWAYS
+  ROW LEVEL SECURITY
+  POLICY reviewed FOR SELECT TO image_gen_reviewer USING true
+  POLICY seen FOR SELECT TO image_gen_admin, image_gen_user USING (EXISTS ( SELECT
+   FROM image_gen.campaign_assets a
+  WHERE (a.id = approvals.asset_id)))
+  POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
 
 TABLE image_gen.attachment_definitions (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -37,6 +61,7 @@ TABLE image_gen.attachment_definitions (
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
   attachment_definitions_pkey PRIMARY KEY (id)
+  CREATE TRIGGER audited AFTER UPDATE ON image_gen.attachment_definitions FOR EACH ROW WHEN ((new.paused <> old.paused)) EXECUTE FUNCTION image_gen_internal.audit_change('attachment', '{id}', '{paused}') ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING ((owner)::oid = (image_gen_internal.current_role_oid())::oid)
@@ -119,6 +144,24 @@ TABLE image_gen.attempts (
   WHERE (((j.id)::text = attempts.job_id) AND ((j.status)::text = 'needs_review'::text))))
   POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
 
+TABLE image_gen.audit_log (
+  id uuid NOT NULL DEFAULT gen_random_uuid(),
+  at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  role name NOT NULL,
+  login name NOT NULL,
+  action text COLLATE "C" NOT NULL,
+  object text NOT NULL,
+  details image_gen.jsonb_object NOT NULL DEFAULT '{}'::jsonb,
+  times bigint NOT NULL DEFAULT 1
+)
+  audit_log_action_check CHECK ((action ~ '^[a-z_]+[.][a-z_]+$'::text))
+  audit_log_pkey PRIMARY KEY (id)
+  audit_log_times_check CHECK ((times > 0))
+  CREATE INDEX audit_log_at ON image_gen.audit_log USING btree (at)
+  CREATE INDEX audit_log_purged ON image_gen.audit_log USING btree (at) WHERE (action = 'audit.purged'::text)
+  CREATE TRIGGER kept BEFORE DELETE OR UPDATE ON image_gen.audit_log FOR EACH ROW EXECUTE FUNCTION image_gen_internal.keep_audit_log() ALWAYS
+  CREATE TRIGGER kept_whole BEFORE TRUNCATE ON image_gen.audit_log FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.keep_audit_log() ALWAYS
+
 TABLE image_gen.budget_changes (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   budget_id bigint NOT NULL,
@@ -134,6 +177,8 @@ TABLE image_gen.budget_changes (
   budget_changes_pkey PRIMARY KEY (id)
   ends_after_it_begins CHECK ((valid_until > valid_from))
   CREATE INDEX budget_changes_budget ON image_gen.budget_changes USING btree (budget_id, valid_until)
+  CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE ON image_gen.budget_changes FOR EACH ROW EXECUTE FUNCTION image_gen_internal.audit_change('budget_amount', '{budget_id}', '{kind,amount,valid_from,valid_until,note}') ALWAYS
+  CREATE TRIGGER audited_whole AFTER TRUNCATE ON image_gen.budget_changes FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.audit_change('budget_amount') ALWAYS
 
 TABLE image_gen.budgets (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -156,6 +201,10 @@ TABLE image_gen.budgets (
   key_of_its_scope CHECK ((((scope = ANY (ARRAY['workspace'::text, 'role'::text])) = (key IS NULL)) AND ((scope = 'role'::text) = (role IS NOT NULL))))
   length_of_a_rolling_period CHECK (((period = 'rolling'::text) = (rolling IS NOT NULL)))
   CREATE UNIQUE INDEX budgets_one ON image_gen.budgets USING btree (scope, COALESCE(key, ''::text), COALESCE((role)::oid, (0)::oid), period, COALESCE(rolling, '@ 0'::interval))
+  CREATE TRIGGER audited AFTER UPDATE ON image_gen.budgets FOR EACH ROW EXECUTE FUNCTION image_gen_internal.audit_change('budget', '{scope,key,role,period}', '{amount,rolling,time_zone,note}') ALWAYS
+  CREATE TRIGGER audited_gone AFTER DELETE ON image_gen.budgets FOR EACH ROW WHEN ((old.scope <> 'batch'::text)) EXECUTE FUNCTION image_gen_internal.audit_change('budget', '{scope,key,role,period}', '{amount,rolling,time_zone,note}') ALWAYS
+  CREATE TRIGGER audited_new AFTER INSERT ON image_gen.budgets FOR EACH ROW WHEN ((new.scope <> 'batch'::text)) EXECUTE FUNCTION image_gen_internal.audit_change('budget', '{scope,key,role,period}', '{amount,rolling,time_zone,note}') ALWAYS
+  CREATE TRIGGER audited_whole AFTER TRUNCATE ON image_gen.budgets FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.audit_change('budget') ALWAYS
 
 TABLE image_gen.campaign_assets (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -194,6 +243,7 @@ TABLE image_gen.campaign_assets (
   content_credentials jsonb,
   digital_source_type text COLLATE "C",
   disclosure text,
+  erased_at timestamp with time zone,
   mirrored_at timestamp with time zone
 )
   campaign_assets_job_id_position_key UNIQUE (job_id, "position")
@@ -222,6 +272,8 @@ TABLE image_gen.campaign_grants (
 )
   campaign_grants_campaign_check CHECK (((campaign <> ''::text) AND (octet_length(campaign) <= 1024)))
   campaign_grants_pkey PRIMARY KEY (campaign, role)
+  CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE ON image_gen.campaign_grants FOR EACH ROW EXECUTE FUNCTION image_gen_internal.audit_change('campaign', '{campaign,role}', '{}') ALWAYS
+  CREATE TRIGGER audited_whole AFTER TRUNCATE ON image_gen.campaign_grants FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.audit_change('campaign') ALWAYS
   CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.campaign_grants FOR EACH ROW EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
   CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.campaign_grants FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
 
@@ -290,6 +342,8 @@ TABLE image_gen.finish_hooks (
 ) WITH (fillfactor=50)
   finish_hooks_function_filter_key UNIQUE (function, filter)
   finish_hooks_pkey PRIMARY KEY (id)
+  CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE ON image_gen.finish_hooks FOR EACH ROW EXECUTE FUNCTION image_gen_internal.audit_change('finish_hook', '{id}', '{function,owner,filter}') ALWAYS
+  CREATE TRIGGER audited_whole AFTER TRUNCATE ON image_gen.finish_hooks FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.audit_change('finish_hook') ALWAYS
 
 TABLE image_gen.invoice_lines (
   invoice_id bigint NOT NULL,
@@ -352,7 +406,8 @@ TABLE image_gen.jobs (
   cost_source image_gen.cost_source,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   finished_at timestamp with time zone,
-  traceparent text COLLATE "C" DEFAULT NULLIF(current_setting('image_gen.traceparent'::text, true), ''::text)
+  traceparent text COLLATE "C" DEFAULT NULLIF(current_setting('image_gen.traceparent'::text, true), ''::text),
+  erased_at timestamp with time zone
 ) WITH (fillfactor=80)
   jobs_pkey PRIMARY KEY (id)
   jobs_seq_key UNIQUE (seq)
@@ -484,6 +539,28 @@ TABLE image_gen.picks (
    FROM image_gen.campaign_assets a
   WHERE (a.id = picks.asset_id)))
 
+TABLE image_gen.policy_rules (
+  position image_gen.positive NOT NULL,
+  rule text NOT NULL,
+  class text NOT NULL,
+  pattern text NOT NULL,
+  action image_gen.policy_action NOT NULL DEFAULT 'warn'::text,
+  message text NOT NULL,
+  enabled boolean NOT NULL DEFAULT true,
+  origin image_gen.origin NOT NULL DEFAULT 'admin'::text
+)
+  policy_rules_class_check CHECK (((class <> ''::text) AND (char_length(class) <= 100)))
+  policy_rules_message_check CHECK ((char_length(message) <= 300))
+  policy_rules_pkey PRIMARY KEY ("position")
+  policy_rules_rule_check CHECK (((rule <> ''::text) AND (char_length(rule) <= 100)))
+  policy_rules_rule_key UNIQUE (rule)
+  CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE ON image_gen.policy_rules FOR EACH ROW EXECUTE FUNCTION image_gen_internal.audit_change('policy_rule', '{rule}', '{position,class,pattern,action,message,enabled}') ALWAYS
+  CREATE TRIGGER audited_whole AFTER TRUNCATE ON image_gen.policy_rules FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.audit_change('policy_rule') ALWAYS
+  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.policy_rules FOR EACH ROW EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
+  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.policy_rules FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
+  CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.policy_rules FOR EACH ROW EXECUTE FUNCTION image_gen_internal.claim_catalogue_row()
+  CREATE TRIGGER try_rule BEFORE INSERT OR UPDATE ON image_gen.policy_rules FOR EACH ROW EXECUTE FUNCTION image_gen_internal.check_policy_rule()
+
 TABLE image_gen.prices (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   provider_kind text NOT NULL,
@@ -501,9 +578,32 @@ TABLE image_gen.prices (
   prices_pkey PRIMARY KEY (id)
   prices_unit_check CHECK ((unit = ANY (ARRAY['image'::text, 'megapixel'::text, 'begun_megapixel'::text, 'first_megapixel'::text, 'further_megapixel'::text, 'second'::text, 'text_in_mtok'::text, 'image_in_mtok'::text, 'text_cached_mtok'::text, 'image_cached_mtok'::text, 'image_out_mtok'::text, 'text_out_mtok'::text])))
   CREATE INDEX prices_model ON image_gen.prices USING btree (model, provider_kind)
+  CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE ON image_gen.prices FOR EACH ROW EXECUTE FUNCTION image_gen_internal.audit_change('price', '{provider_kind,model}', '{unit,quality,amount,currency,valid_from,valid_to}') ALWAYS
+  CREATE TRIGGER audited_whole AFTER TRUNCATE ON image_gen.prices FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.audit_change('price') ALWAYS
   CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.prices FOR EACH ROW EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
   CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.prices FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
   CREATE TRIGGER own_row BEFORE UPDATE ON image_gen.prices FOR EACH ROW EXECUTE FUNCTION image_gen_internal.claim_catalogue_row()
+
+TABLE image_gen.provider_access (
+  provider text COLLATE "C" NOT NULL,
+  role regrole NOT NULL,
+  requested_at timestamp with time zone,
+  request_note text,
+  granted_by name,
+  granted_at timestamp with time zone
+)
+  granted_by_one CHECK (((granted_by IS NULL) = (granted_at IS NULL)))
+  provider_access_pkey PRIMARY KEY (provider, role)
+  provider_access_request_note_check CHECK ((char_length(request_note) <= 1000))
+  requested_or_granted CHECK (((requested_at IS NOT NULL) OR (granted_at IS NOT NULL)))
+  CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE ON image_gen.provider_access FOR EACH ROW EXECUTE FUNCTION image_gen_internal.audit_change('provider_access', '{provider,role}', '{granted_by}') ALWAYS
+  CREATE TRIGGER audited_whole AFTER TRUNCATE ON image_gen.provider_access FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.audit_change('provider_access') ALWAYS
+  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.provider_access FOR EACH ROW EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
+  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.provider_access FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY own FOR SELECT TO image_gen_user USING pg_has_role((role)::oid, 'member'::text)
+  POLICY worker FOR SELECT TO image_gen_worker USING true
 
 TABLE image_gen.provider_balances (
   provider text COLLATE "C" NOT NULL,
@@ -524,12 +624,15 @@ TABLE image_gen.providers (
   max_in_flight image_gen.positive,
   requests_per_minute image_gen.positive,
   options image_gen.jsonb_object NOT NULL DEFAULT '{}'::jsonb,
+  needs_approval boolean NOT NULL DEFAULT false,
   origin image_gen.origin NOT NULL DEFAULT 'admin'::text
 )
   providers_base_url_check CHECK ((base_url ~ '^https?://[^/@ ]+(/[^ ]*)?$'::text))
   providers_id_check CHECK ((id ~ '^[a-z][a-z0-9_-]{0,62}$'::text))
   providers_key_name_check CHECK ((key_name ~ '^[A-Z][A-Z0-9_]{0,62}$'::text))
   providers_pkey PRIMARY KEY (id)
+  CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE ON image_gen.providers FOR EACH ROW EXECUTE FUNCTION image_gen_internal.audit_change('provider', '{id}', '{kind,base_url,key_name,enabled,max_in_flight,requests_per_minute,options,needs_approval}') ALWAYS
+  CREATE TRIGGER audited_whole AFTER TRUNCATE ON image_gen.providers FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.audit_change('provider') ALWAYS
   CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.providers FOR EACH ROW EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
   CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.providers FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
   CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.providers FOR EACH ROW EXECUTE FUNCTION image_gen_internal.claim_catalogue_row()
@@ -543,6 +646,8 @@ TABLE image_gen.refusal_steps (
   model_to_switch_to CHECK (((model IS NULL) OR (action = 'switch_model'::text)))
   refusal_steps_action_check CHECK ((action = ANY (ARRAY['rewrite'::text, 'switch_model'::text, 'review'::text, 'fail'::text])))
   refusal_steps_pkey PRIMARY KEY (step)
+  CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE ON image_gen.refusal_steps FOR EACH ROW EXECUTE FUNCTION image_gen_internal.audit_change('refusal_step', '{step}', '{action,model}') ALWAYS
+  CREATE TRIGGER audited_whole AFTER TRUNCATE ON image_gen.refusal_steps FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.audit_change('refusal_step') ALWAYS
   CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.refusal_steps FOR EACH ROW EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
   CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.refusal_steps FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
   CREATE TRIGGER own_row BEFORE INSERT OR UPDATE ON image_gen.refusal_steps FOR EACH ROW EXECUTE FUNCTION image_gen_internal.claim_catalogue_row()
@@ -591,6 +696,8 @@ TABLE image_gen.reviews (
 )
   reviews_job_id_fkey FOREIGN KEY (job_id) REFERENCES image_gen.jobs(id) ON DELETE CASCADE
   reviews_pkey PRIMARY KEY (job_id)
+  CREATE TRIGGER audited AFTER UPDATE ON image_gen.reviews FOR EACH ROW WHEN (((new.resolved_at IS NOT NULL) AND (new.resolved_at IS DISTINCT FROM old.resolved_at))) EXECUTE FUNCTION image_gen_internal.audit_change('review', '{job_id}', '{action,resolved_by,resolved_at}') ALWAYS
+  CREATE TRIGGER audited_new AFTER INSERT ON image_gen.reviews FOR EACH ROW WHEN ((new.resolved_at IS NOT NULL)) EXECUTE FUNCTION image_gen_internal.audit_change('review', '{job_id}', '{action,resolved_by,resolved_at}') ALWAYS
   ROW LEVEL SECURITY
   POLICY every FOR SELECT TO image_gen_admin USING true
   POLICY own FOR SELECT TO image_gen_user USING (EXISTS ( SELECT
@@ -616,12 +723,28 @@ TABLE image_gen.role_policies (
   role regrole NOT NULL,
   allow_unpriced boolean NOT NULL DEFAULT false,
   allowed_options text[] NOT NULL DEFAULT '{*}'::text[],
+  allowed_providers text[] NOT NULL DEFAULT '{*}'::text[],
+  allowed_models text[] NOT NULL DEFAULT '{*}'::text[],
+  allowed_operations text[] NOT NULL DEFAULT '{*}'::text[],
+  max_queued integer,
+  max_in_flight integer,
+  requests_per_minute integer,
   note text,
   set_by name NOT NULL,
   set_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
 )
+  role_policies_allowed_models_check CHECK (((array_position(allowed_models, NULL::text) IS NULL) AND (cardinality(allowed_models) <= 1000)))
+  role_policies_allowed_operations_check CHECK ((allowed_operations <@ '{*,generate,edit,upscale,variate,transfer_style}'::text[]))
   role_policies_allowed_options_check CHECK (((array_position(allowed_options, NULL::text) IS NULL) AND (cardinality(allowed_options) <= 1000)))
+  role_policies_allowed_providers_check CHECK (((array_position(allowed_providers, NULL::text) IS NULL) AND (cardinality(allowed_providers) <= 1000)))
+  role_policies_max_in_flight_check CHECK ((max_in_flight > 0))
+  role_policies_max_queued_check CHECK ((max_queued >= 0))
   role_policies_pkey PRIMARY KEY (role)
+  role_policies_requests_per_minute_check CHECK ((requests_per_minute >= 0))
+  CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE ON image_gen.role_policies FOR EACH ROW EXECUTE FUNCTION image_gen_internal.audit_change('policy', '{role}', '{allow_unpriced,allowed_options,allowed_providers,allowed_models,allowed_operations,max_queued,max_in_flight,requests_per_minute,note}') ALWAYS
+  CREATE TRIGGER audited_whole AFTER TRUNCATE ON image_gen.role_policies FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.audit_change('policy') ALWAYS
+  CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE ON image_gen.role_policies FOR EACH ROW EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
+  CREATE TRIGGER emptied AFTER TRUNCATE ON image_gen.role_policies FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
 
 TABLE image_gen.store_orphans (
   store integer NOT NULL,
@@ -705,6 +828,9 @@ TABLE image_gen.webhook_deliveries (
   webhook_deliveries_pkey PRIMARY KEY (id)
   CREATE INDEX webhook_deliveries_due ON image_gen.webhook_deliveries USING btree (webhook, due_at) WHERE ((status)::text = 'pending'::text)
   CREATE INDEX webhook_deliveries_job ON image_gen.webhook_deliveries USING btree (job_id)
+  ROW LEVEL SECURITY
+  POLICY every FOR SELECT TO image_gen_admin USING true
+  POLICY worker FOR ALL TO image_gen_worker USING true CHECK true
 
 TABLE image_gen.webhooks (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -720,7 +846,12 @@ TABLE image_gen.webhooks (
   webhooks_key_name_check CHECK ((key_name ~ '^[A-Z][A-Z0-9_]{0,62}$'::text))
   webhooks_pkey PRIMARY KEY (id)
   webhooks_url_check CHECK (((url ~ '^https?://[^/@ ]+(/[^ ]*)?$'::text) AND (length(url) <= 2000)))
+  CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE ON image_gen.webhooks FOR EACH ROW EXECUTE FUNCTION image_gen_internal.audit_change('webhook', '{id}', '{url,events,key_name,filter,enabled}') ALWAYS
+  CREATE TRIGGER audited_whole AFTER TRUNCATE ON image_gen.webhooks FOR EACH STATEMENT EXECUTE FUNCTION image_gen_internal.audit_change('webhook') ALWAYS
   CREATE TRIGGER check_url BEFORE INSERT OR UPDATE OF url ON image_gen.webhooks FOR EACH ROW EXECUTE FUNCTION image_gen_internal.on_webhook_change()
+  ROW LEVEL SECURITY
+  POLICY every FOR ALL TO image_gen_admin USING true CHECK true
+  POLICY worker FOR SELECT TO image_gen_worker USING true
 
 TABLE image_gen_internal.blobs (
   sha256 text COLLATE "C" NOT NULL,
@@ -1055,7 +1186,10 @@ TABLE image_gen_internal.worker_state (
 ) WITH (fillfactor=20)
   worker_state_one_check CHECK (one)
   worker_state_pkey PRIMARY KEY (one)
+  CREATE TRIGGER audited AFTER UPDATE ON image_gen_internal.worker_state FOR EACH ROW WHEN ((old.configured IS DISTINCT FROM new.configured)) EXECUTE FUNCTION image_gen_internal.audit_keys() ALWAYS
   CREATE TRIGGER changed AFTER UPDATE ON image_gen_internal.worker_state FOR EACH ROW WHEN ((old.configured IS DISTINCT FROM new.configured)) EXECUTE FUNCTION image_gen_internal.catalogue_changed() ALWAYS
+
+VIEW image_gen.approval_queue (asset_id bigint, why text, requested_at timestamp with time zone, job_id text, campaign text, shot text, prompt text, model text, url text, thumbnail bytea, owner regrole)
 
 VIEW image_gen.attachment_rows (attachment bigint, relation text, key jsonb, state text, error_code text, error_message text, job_id text, asset_id bigint, billed_cost image_gen.cost, changed_at timestamp with time zone) WITH (security_invoker=true)
 
@@ -1136,6 +1270,7 @@ TYPE image_gen_internal.claimed_job (seq bigint, id text, owner regrole, operati
 TYPE image_gen_internal.finding (name text, status image_gen.check_state, detail text, fix text)
 
 DOMAIN image_gen.amount numeric CONSTRAINT amount_check CHECK (((VALUE >= (0)::numeric) AND (VALUE < '1000000000'::numeric) AND (scale(trim_scale(VALUE)) <= 18)))
+DOMAIN image_gen.approval_state text CONSTRAINT approval_state_check CHECK ((VALUE = ANY (ARRAY['pending'::text, 'approved'::text, 'rejected'::text])))
 DOMAIN image_gen.attachment_state text CONSTRAINT attachment_state_check CHECK ((VALUE = ANY (ARRAY['queued'::text, 'written'::text, 'refused'::text, 'waiting'::text, 'rejected'::text, 'gone'::text])))
 DOMAIN image_gen.attempt_state text CONSTRAINT attempt_state_check CHECK ((VALUE = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'refused'::text, 'uncertain'::text, 'canceled'::text])))
 DOMAIN image_gen.check_state text CONSTRAINT check_state_check CHECK ((VALUE = ANY (ARRAY['ok'::text, 'warning'::text, 'failure'::text])))
@@ -1148,12 +1283,14 @@ DOMAIN image_gen.job_state text CONSTRAINT job_state_check CHECK ((VALUE = ANY (
 DOMAIN image_gen.jsonb_object jsonb CONSTRAINT jsonb_object_check CHECK ((jsonb_typeof(VALUE) = 'object'::text))
 DOMAIN image_gen.operation text CONSTRAINT operation_check CHECK ((VALUE = ANY (ARRAY['generate'::text, 'edit'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
 DOMAIN image_gen.origin text CONSTRAINT origin_check CHECK ((VALUE = ANY (ARRAY['catalogue'::text, 'admin'::text])))
+DOMAIN image_gen.policy_action text CONSTRAINT policy_action_check CHECK ((VALUE = ANY (ARRAY['warn'::text, 'approve'::text, 'review'::text, 'block'::text])))
 DOMAIN image_gen.positive integer CONSTRAINT positive_check CHECK ((VALUE > 0))
 DOMAIN image_gen.priority text CONSTRAINT priority_check CHECK ((VALUE = ANY (ARRAY['quality'::text, 'control'::text, 'speed'::text, 'variety'::text, 'cost'::text, 'privacy'::text])))
 DOMAIN image_gen.queue_state text CONSTRAINT queue_state_check CHECK ((VALUE = ANY (ARRAY['waiting'::text, 'ready'::text, 'alone'::text, 'running'::text])))
 DOMAIN image_gen.seed bigint CONSTRAINT seed_check CHECK (((VALUE >= 0) AND (VALUE <= 2147483647)))
 DOMAIN image_gen.task text CONSTRAINT task_check CHECK ((VALUE = ANY (ARRAY['generate'::text, 'character'::text, 'img2img'::text, 'inpaint'::text, 'outpaint'::text, 'upscale'::text, 'variate'::text, 'transfer_style'::text])))
 
+FUNCTION image_gen.approve_asset(asset bigint, note text DEFAULT NULL::text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.asset_bytes(asset_id bigint) RETURNS bytea STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.asset_url(asset_id bigint, expires interval DEFAULT '@ 1 hour'::interval) RETURNS text STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.attach(relation regclass, prompt text DEFAULT NULL::text, into_column name DEFAULT NULL::name, template text DEFAULT NULL::text, asset_column name DEFAULT NULL::name, key_columns name[] DEFAULT NULL::name[], arguments jsonb DEFAULT '{}'::jsonb, approve boolean DEFAULT false, run_as name DEFAULT NULL::name) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1186,9 +1323,11 @@ FUNCTION image_gen.drop_on_finish(id bigint) RETURNS boolean VOLATILE SECURITY D
 FUNCTION image_gen.drop_role_policy(role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.drop_style(name text) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.edit(image text, prompt text DEFAULT NULL::text, mask text DEFAULT NULL::text, mode text DEFAULT NULL::text, strength double precision DEFAULT NULL::double precision, border_top integer DEFAULT NULL::integer, border_right integer DEFAULT NULL::integer, border_bottom integer DEFAULT NULL::integer, border_left integer DEFAULT NULL::integer, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, reference_images text[] DEFAULT NULL::text[], style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen.effective_policy(role text DEFAULT NULL::text) RETURNS jsonb STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.estimate(operation text DEFAULT 'generate'::text, arguments jsonb DEFAULT NULL::jsonb, OUT model text, OUT provider text, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT currency text, OUT estimated_seconds numeric, OUT warnings jsonb) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.estimate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, OUT jobs integer, OUT images integer, OUT estimated_cost numeric, OUT with_buffer numeric, OUT highest_cost numeric, OUT needed numeric, OUT currency text, OUT unpriced integer) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.explain(operation text, arguments jsonb) RETURNS TABLE("position" integer, provider text, model text, included boolean, reason text, probability numeric, estimated_cost numeric, estimated_seconds numeric, warnings jsonb, request jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.forget(job text DEFAULT NULL::text, asset bigint DEFAULT NULL::bigint, metadata jsonb DEFAULT NULL::jsonb) RETURNS TABLE(jobs bigint, assets bigint, stored_objects bigint, open_jobs bigint, at_providers jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.generate(prompt text, model text DEFAULT NULL::text, negative_prompt text DEFAULT NULL::text, width integer DEFAULT NULL::integer, height integer DEFAULT NULL::integer, aspect_ratio text DEFAULT NULL::text, seed bigint DEFAULT NULL::bigint, guidance double precision DEFAULT NULL::double precision, steps integer DEFAULT NULL::integer, n integer DEFAULT NULL::integer, quality text DEFAULT NULL::text, reference_image text DEFAULT NULL::text, consistency_mode text DEFAULT NULL::text, reference_images text[] DEFAULT NULL::text[], style text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, provider_preferences jsonb DEFAULT NULL::jsonb, options jsonb DEFAULT NULL::jsonb, priority text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone, max_cost numeric DEFAULT NULL::numeric, allow_unpriced boolean DEFAULT false, reuse interval DEFAULT NULL::interval, store text DEFAULT NULL::text) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen.generate_batch(shots jsonb, defaults jsonb DEFAULT NULL::jsonb, max_cost numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb, batch text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET DateStyle=ISO, MDY
 FUNCTION image_gen.generate_image(arguments jsonb) RETURNS jsonb VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1197,6 +1336,7 @@ FUNCTION image_gen.get_credits() RETURNS jsonb STABLE SET search_path=pg_catalog
 FUNCTION image_gen.get_generation(id text) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.grant_campaign(campaign text, role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.grant_credits(amount numeric, scope text DEFAULT 'workspace'::text, key text DEFAULT NULL::text, period text DEFAULT NULL::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.grant_provider(provider text, role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.hash_distance(one bigint, other bigint) RETURNS integer IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen.import_catalogue(catalogue jsonb, dry_run boolean DEFAULT false, allow_older boolean DEFAULT false, note text DEFAULT NULL::text) RETURNS TABLE(change text, kind text, name text, field text, before text, after text) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.import_invoice(provider text, period_from timestamp with time zone, period_to timestamp with time zone, amount numeric DEFAULT NULL::numeric, lines jsonb DEFAULT NULL::jsonb, currency text DEFAULT 'USD'::text, note text DEFAULT NULL::text, OUT invoice_id bigint, OUT matched bigint, OUT settled bigint) RETURNS record VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1209,23 +1349,27 @@ FUNCTION image_gen.pause(provider text DEFAULT NULL::text, role text DEFAULT NUL
 FUNCTION image_gen.pause_attachment(attachment bigint, paused boolean DEFAULT true) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.pick(asset bigint) RETURNS SETOF image_gen.variants VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.promote(job text, model text, changed jsonb DEFAULT NULL::jsonb) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen.provenance(asset bigint) RETURNS TABLE(asset_id bigint, job_id text, asked_by text, asked_at timestamp with time zone, delivered_at timestamp with time zone, operation text, campaign text, shot text, ticket text, asked_prompt text, style text, prompt text, negative_prompt text, provider text, model text, remote_id text, seed bigint, seed_honored boolean, parameters jsonb, metadata jsonb, calls jsonb, refusals bigint, billed_cost numeric, known_cost numeric, currency text, cost_source text, parents jsonb, children jsonb, width integer, height integer, content_type text, byte_size bigint, sha256 text, perceptual_hash bigint, blank text, url text, content_credentials jsonb, digital_source_type text, disclosure text, warnings jsonb, job_is_pruned boolean) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.provenance(asset bigint) RETURNS TABLE(asset_id bigint, job_id text, asked_by text, asked_at timestamp with time zone, delivered_at timestamp with time zone, operation text, campaign text, shot text, ticket text, asked_prompt text, style text, prompt text, negative_prompt text, provider text, model text, remote_id text, seed bigint, seed_honored boolean, parameters jsonb, metadata jsonb, calls jsonb, refusals bigint, billed_cost numeric, known_cost numeric, currency text, cost_source text, parents jsonb, children jsonb, width integer, height integer, content_type text, byte_size bigint, sha256 text, perceptual_hash bigint, blank text, url text, content_credentials jsonb, digital_source_type text, disclosure text, warnings jsonb, job_is_pruned boolean, approval jsonb, review jsonb) STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.prune(older_than interval, at_most integer DEFAULT 10000) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.purge_audit_log(older_than interval) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.reassign_jobs(from_role text, to_role text) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.recent(n integer DEFAULT 20, status text DEFAULT NULL::text, campaign text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status STABLE SET search_path=pg_catalog, pg_temp SET enable_seqscan=off SET enable_bitmapscan=off SET enable_sort=off SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.recount_budgets() RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.redrive(delivery text DEFAULT NULL::text, webhook bigint DEFAULT NULL::bigint) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.regenerate(asset bigint, changed jsonb DEFAULT NULL::jsonb) RETURNS image_gen.receipt VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.reject_asset(asset bigint, note text DEFAULT NULL::text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.request_provider(provider text, note text DEFAULT NULL::text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.rerun_batch(batch text) RETURNS TABLE(shot text, id text, status text, model text, seed bigint, estimated_seconds numeric, estimated_cost numeric, created_at timestamp with time zone, warnings jsonb) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.resolve_review(id text, action text, prompt text DEFAULT NULL::text, model text DEFAULT NULL::text, url text DEFAULT NULL::text, billed_cost numeric DEFAULT NULL::numeric, note text DEFAULT NULL::text) RETURNS SETOF image_gen.job_status VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.resume(note text DEFAULT NULL::text) RETURNS TABLE(requeued integer, followed integer, ended integer) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.retry_callbacks(hook bigint DEFAULT NULL::bigint) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.revoke_campaign(campaign text, role text DEFAULT NULL::text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.revoke_provider(provider text, role text) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.revoke_token(id bigint) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.rewrite_prompt(prompt text) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.set_budget(scope text, key text, amount numeric, period text DEFAULT 'total'::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT 'UTC'::text, note text DEFAULT NULL::text) RETURNS TABLE(budget text, limit_amount numeric, spent numeric, reserved numeric, available numeric) VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.set_disclosure(assets bigint[], disclosure text) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
-FUNCTION image_gen.set_role_policy(role text, allow_unpriced boolean DEFAULT false, allowed_options text[] DEFAULT '{*}'::text[], note text DEFAULT NULL::text) RETURNS image_gen.role_policies VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen.set_role_policy(role text, allow_unpriced boolean DEFAULT false, allowed_options text[] DEFAULT '{*}'::text[], note text DEFAULT NULL::text, allowed_providers text[] DEFAULT '{*}'::text[], allowed_models text[] DEFAULT '{*}'::text[], allowed_operations text[] DEFAULT '{*}'::text[], max_queued integer DEFAULT NULL::integer, max_in_flight integer DEFAULT NULL::integer, requests_per_minute integer DEFAULT NULL::integer) RETURNS image_gen.role_policies VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.set_style(name text, prefix text DEFAULT NULL::text, suffix text DEFAULT NULL::text, negative text DEFAULT NULL::text, palette text DEFAULT NULL::text, reference_images text[] DEFAULT NULL::text[], models text[] DEFAULT NULL::text[]) RETURNS image_gen.styles VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.settle(ids text[], timeout interval DEFAULT '@ 5 mins'::interval) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen.settle_batch(batch text, timeout interval DEFAULT '@ 5 mins'::interval) RETURNS jsonb VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
@@ -1255,6 +1399,7 @@ FUNCTION image_gen_internal.add_reserved("into" bigint[], amounts numeric[]) RET
 FUNCTION image_gen_internal.add_spending(seqs bigint[], stories text[], sign integer, at_entry bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.adopt_foreign_jobs(this_instance uuid) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.adopt_template_copy() RETURNS text VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.allowance_of(role oid) RETURNS jsonb STABLE STRICT
 FUNCTION image_gen_internal.archive_attempts(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.arguments_of(job image_gen.jobs) RETURNS jsonb IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.attachment_before(of_id bigint, keys jsonb[]) RETURNS TABLE(number integer, prompt_hash bytea, state text, job_id text) STABLE SET search_path=pg_catalog, pg_temp
@@ -1262,6 +1407,8 @@ FUNCTION image_gen_internal.attachment_callback(of_job text, of_key jsonb, OUT i
 FUNCTION image_gen_internal.attachment_function(of_id bigint, what text, argument oid, OUT function oid, OUT called text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.attachment_plan(of_id bigint, leaf oid, OUT owner oid, OUT arguments text, OUT paused boolean, OUT root text, OUT element oid, OUT row_function text, OUT prompt_function text) RETURNS record STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.attachment_problem(d image_gen.attachment_definitions) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.audit_change() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.audit_keys() RETURNS trigger VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.await_completion(seen bigint, seconds double precision) RETURNS void VOLATILE STRICT
 FUNCTION image_gen_internal.backfill(attachment bigint, relation oid, most integer, retry_failed boolean) RETURNS TABLE(queued integer, refused integer) VOLATILE STRICT
 FUNCTION image_gen_internal.begin(this_epoch bigint, seqs bigint[], numbers integer[], providers text[], models text[], prompts text[], seeds bigint[], seeds_honored boolean[], warned jsonb[], estimates numeric[], progress_made jsonb[], estimated_rests numeric[] DEFAULT NULL::numeric[], key_names text[] DEFAULT NULL::text[]) RETURNS TABLE(seq bigint, verdict text) VOLATILE SET search_path=pg_catalog, pg_temp
@@ -1289,15 +1436,16 @@ FUNCTION image_gen_internal.check_amount(what text, amount numeric, hint text) R
 FUNCTION image_gen_internal.check_attachment(wanted bigint) RETURNS image_gen.attachment_definitions STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.check_campaign(caller regrole, metadata jsonb) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_catalogue(file jsonb) RETURNS text[] IMMUTABLE STRICT PARALLEL SAFE
+FUNCTION image_gen_internal.check_content_pattern(pattern text) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.check_dependencies(every_one boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_kept_reference(argument text, reference text) RETURNS void IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_model(kind text, parameters text, fixed text) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
-FUNCTION image_gen_internal.check_options(options text, allowed text[]) RETURNS void IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.check_pattern() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.check_policy_rule() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.check_providers() RETURNS SETOF image_gen_internal.finding VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_queue_quota(caller regrole, most bigint, new bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.check_request_rate(caller regrole, most bigint, new bigint, since text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_review(caller regrole, reviewed_id text, action text, cost_given boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.check_role_policy(caller regrole, options jsonb, allow_unpriced boolean) RETURNS void STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_rule() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.check_server() RETURNS SETOF image_gen_internal.finding VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.check_settings() RETURNS SETOF image_gen_internal.finding VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -1318,10 +1466,14 @@ FUNCTION image_gen_internal.cost_discrepancies() RETURNS TABLE(kind text, proble
 FUNCTION image_gen_internal.cost_share(total numeric, images bigint, "position" bigint) RETURNS numeric IMMUTABLE
 FUNCTION image_gen_internal.current_catalogue(OUT catalogue jsonb, OUT published date, OUT source text, OUT installed_by name, OUT installed_at timestamp with time zone, OUT note text) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.current_role_oid() RETURNS regrole STABLE STRICT PARALLEL SAFE
+FUNCTION image_gen_internal.decide_asset(asset bigint, new_state text, words text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.define_attachment(relation regclass, expression text, into_column name, asset_column name, key_columns name[], arguments jsonb, approve boolean, owner regrole) RETURNS bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.drop_blobs(hashes text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.earlier_jobs(caller regrole, fingerprints bytea[], since timestamp with time zone[]) RETURNS TABLE(id text, status text, model text, estimated_seconds numeric, created_at timestamp with time zone, warnings jsonb, seed bigint, batch text, number integer) STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.edge_attempts(lows timestamp with time zone[], highs timestamp with time zone[], whole date[], from_time timestamp with time zone, to_time timestamp with time zone) RETURNS TABLE(unit text, weight bigint, calls bigint, retries bigint, first_call timestamp with time zone, owner regrole, campaign text, ticket text, operation text, provider text, model text, status text, error_code text, images bigint, billed_cost numeric, currency text, cost_source text) STABLE SET search_path=pg_catalog, pg_temp SET jit=off SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.end_attempts(this_epoch bigint, seqs bigint[], numbers integer[], statuses text[], codes text[], messages text[], http_statuses integer[], amounts numeric[], claimed numeric[], sources text[], currencies text[], work_done jsonb[], tokens_used jsonb[], renders double precision[], seeds bigint[], warned jsonb[], unsent boolean[], joins integer[]) RETURNS bigint[] VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.erase_images(assets bigint[], OUT objects bigint) RETURNS bigint VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.erase_jobs(ids text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.estimate_request(operation text, arguments text) RETURNS TABLE(model text, provider text, estimated_cost numeric, estimated_seconds numeric, warnings jsonb) VOLATILE
 FUNCTION image_gen_internal.estimates_changed() RETURNS trigger VOLATILE
 FUNCTION image_gen_internal.explain_request(operation text, arguments text, max_cost numeric) RETURNS jsonb VOLATILE
@@ -1361,6 +1513,8 @@ FUNCTION image_gen_internal.isolate_next_suspect() RETURNS bigint VOLATILE SET s
 FUNCTION image_gen_internal.job_cost(counted_id text) RETURNS TABLE(total numeric, known numeric, source text, currency text) STABLE
 FUNCTION image_gen_internal.job_exposure(owing_id text) RETURNS TABLE(reserved numeric, spent numeric) STABLE
 FUNCTION image_gen_internal.join_attempt(of_job text, joining integer, earlier integer) RETURNS boolean VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.keep_audit_log() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
+FUNCTION image_gen_internal.kept_metadata(metadata jsonb) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.key_count(provider text) RETURNS integer STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.keys_of_provider(kind text, base_url text, key_name text, configured text[], others text[]) RETURNS TABLE(key_name text, state text, last_error_code text, rest_seconds double precision, failures bigint, in_flight bigint) VOLATILE PARALLEL SAFE
 FUNCTION image_gen_internal.list_arguments(arguments jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
@@ -1400,7 +1554,7 @@ FUNCTION image_gen_internal.pending_approvals() RETURNS TABLE(id image_gen.job_i
 FUNCTION image_gen_internal.perceptual_hash(image bytea) RETURNS bigint IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.period_end(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.period_start(budget image_gen.budgets, at timestamp with time zone) RETURNS timestamp with time zone STABLE
-FUNCTION image_gen_internal.plan_route(job_id text, operation text, request text, model text, model_is_open boolean, provider text, priority text, preferences text, max_cost numeric) RETURNS text[] VOLATILE
+FUNCTION image_gen_internal.plan_route(job_id text, operation text, request text, model text, model_is_open boolean, provider text, priority text, preferences text, max_cost numeric, owner oid) RETURNS text[] VOLATILE
 FUNCTION image_gen_internal.post_charges() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp SET plan_cache_mode=force_generic_plan
 FUNCTION image_gen_internal.preferences_problem() RETURNS text VOLATILE STRICT
 FUNCTION image_gen_internal.price_usage(prices jsonb, usage jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
@@ -1432,13 +1586,16 @@ FUNCTION image_gen_internal.read_shots(shots text, defaults text) RETURNS TABLE(
 FUNCTION image_gen_internal.recompute_cost(recounted_id text) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.reconcile(this_epoch bigint, in_flight bigint[], after_seq bigint, at_most integer, on_uncertain text, OUT last_seq bigint, OUT first_open bigint, OUT lost bigint[]) RETURNS record VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_account_balance(provider text, key_name text, amount numeric, credits numeric) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_audit(action text, object text, details jsonb DEFAULT '{}'::jsonb) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_breakers(rows jsonb) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_copies(this_store integer, ids bigint[], names text[], urls text[], hashes text[], sizes bigint[], types text[], widths integer[], heights integer[], were_there boolean[], moved bigint[], keeps_bytes boolean) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_cost(settled_id text, settled_number integer, amount numeric, way text, note text, force boolean) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_deaths(in_hand bigint[]) RETURNS TABLE(seq bigint, job_id text, deaths smallint) VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_deliveries(ids text[], statuses integer[], errors text[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_denials(destinations text[], targets text[], times bigint[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_failed_copies(ids bigint[], errors text[], gone boolean[]) RETURNS SETOF bigint VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_finished_up_to(to_seq bigint) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.record_key_reload(replaced text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_removed(ids bigint[], errors text[]) RETURNS void VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_reuses(ids text[], metadata jsonb[]) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.record_store(identity text, address text) RETURNS integer VOLATILE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
@@ -1468,7 +1625,6 @@ FUNCTION image_gen_internal.retarget_job(target_id text, new_model text, new_pro
 FUNCTION image_gen_internal.retry_buffer() RETURNS numeric STABLE
 FUNCTION image_gen_internal.role_name(role oid) RETURNS text STABLE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.role_oid(role text, dropped boolean DEFAULT false) RETURNS regrole STABLE SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.role_policy(caller regrole, OUT allow_unpriced boolean, OUT allowed_options text[]) RETURNS record STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.roll_periods(locked bigint[], at timestamp with time zone) RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.rolling_period(asked text) RETURNS interval IMMUTABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.secrets_problem() RETURNS text VOLATILE STRICT
@@ -1511,13 +1667,16 @@ FUNCTION image_gen_internal.visible_cost_reviews() RETURNS TABLE(job_id text, nu
 FUNCTION image_gen_internal.visible_reservations() RETURNS TABLE(job_id text, reserved numeric, reason text, since timestamp with time zone, campaign text, ticket text, budgets text[], owner regrole) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.visible_spending_days() RETURNS SETOF date STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.wait_reason(code text, message text, provider text DEFAULT NULL::text, job_id text DEFAULT NULL::text, until timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS image_gen.wait_reason IMMUTABLE SET search_path=pg_catalog, pg_temp
+FUNCTION image_gen_internal.waiting_approvals() RETURNS TABLE(asset_id bigint, why text, requested_at timestamp with time zone, job_id text, campaign text, shot text, prompt text, model text, url text, thumbnail bytea, owner regrole) STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.waiting_for(waiting_id text, standing jsonb) RETURNS image_gen.wait_reason STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.waiting_tenants() RETURNS TABLE(owner regrole, first bigint) STABLE SET search_path=pg_catalog, pg_temp SET enable_bitmapscan=off
 FUNCTION image_gen_internal.wake(seq bigint) RETURNS void VOLATILE
 FUNCTION image_gen_internal.webhook_problem(url text) RETURNS text VOLATILE STRICT
+FUNCTION image_gen_internal.without_words(warnings jsonb) RETURNS jsonb IMMUTABLE
 FUNCTION image_gen_internal.worker_answers(seconds double precision) RETURNS double precision VOLATILE STRICT
 
 GRANT USAGE ON DOMAIN image_gen.amount TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN image_gen.approval_state TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.attachment_state TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.attempt_state TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.check_state TO image_gen_admin, image_gen_reviewer, image_gen_user
@@ -1530,11 +1689,13 @@ GRANT USAGE ON DOMAIN image_gen.job_state TO image_gen_admin, image_gen_reviewer
 GRANT USAGE ON DOMAIN image_gen.jsonb_object TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.operation TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.origin TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT USAGE ON DOMAIN image_gen.policy_action TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.positive TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.priority TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.queue_state TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.seed TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT USAGE ON DOMAIN image_gen.task TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.approve_asset TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.asset_bytes TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.asset_url TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.attach TO image_gen_admin, image_gen_user
@@ -1567,9 +1728,11 @@ GRANT EXECUTE ON FUNCTION image_gen.drop_on_finish TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.drop_role_policy TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.drop_style TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.edit TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.effective_policy TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.estimate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.estimate_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.explain TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.forget TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.generate TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.generate_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.generate_image TO image_gen_admin, image_gen_user
@@ -1578,6 +1741,7 @@ GRANT EXECUTE ON FUNCTION image_gen.get_credits TO image_gen_admin, image_gen_us
 GRANT EXECUTE ON FUNCTION image_gen.get_generation TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.grant_campaign TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.grant_credits TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.grant_provider TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.hash_distance TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.import_catalogue TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.import_invoice TO image_gen_admin
@@ -1592,16 +1756,20 @@ GRANT EXECUTE ON FUNCTION image_gen.pick TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.promote TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.provenance TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.prune TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.purge_audit_log TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.reassign_jobs TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.recent TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.recount_budgets TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.redrive TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.regenerate TO image_gen_admin, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.reject_asset TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT EXECUTE ON FUNCTION image_gen.request_provider TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.rerun_batch TO image_gen_admin, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.resolve_review TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT EXECUTE ON FUNCTION image_gen.resume TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.retry_callbacks TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.revoke_campaign TO image_gen_admin
+GRANT EXECUTE ON FUNCTION image_gen.revoke_provider TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.revoke_token TO image_gen_admin
 GRANT EXECUTE ON FUNCTION image_gen.rewrite_prompt TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen.set_budget TO image_gen_admin
@@ -1636,6 +1804,7 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.add_reserved TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.add_spending TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.adopt_foreign_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.adopt_template_copy TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.allowance_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.archive_attempts TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.arguments_of TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.attachment_before TO image_gen_worker
@@ -1643,6 +1812,8 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.attachment_callback TO image_gen_ad
 GRANT EXECUTE ON FUNCTION image_gen_internal.attachment_function TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.attachment_plan TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.attachment_problem TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.audit_change TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.audit_keys TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.await_completion TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.backfill TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.begin TO image_gen_worker
@@ -1670,15 +1841,16 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.check_amount TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_attachment TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_campaign TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_catalogue TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.check_content_pattern TO image_gen_admin, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_dependencies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_kept_reference TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_model TO image_gen_admin, image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.check_options TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_pattern TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.check_policy_rule TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_providers TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_queue_quota TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.check_request_rate TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_review TO image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.check_role_policy TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_rule TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_server TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.check_settings TO image_gen_worker
@@ -1699,10 +1871,14 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.cost_discrepancies TO image_gen_wor
 GRANT EXECUTE ON FUNCTION image_gen_internal.cost_share TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.current_catalogue TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.current_role_oid TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.decide_asset TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.define_attachment TO image_gen_admin, image_gen_user, image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.drop_blobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.earlier_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.edge_attempts TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.end_attempts TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.erase_images TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.erase_jobs TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.estimate_request TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.estimates_changed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.explain_request TO image_gen_worker
@@ -1742,6 +1918,8 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.isolate_next_suspect TO image_gen_w
 GRANT EXECUTE ON FUNCTION image_gen_internal.job_cost TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.job_exposure TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.join_attempt TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.keep_audit_log TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.kept_metadata TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.key_count TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.keys_of_provider TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.list_arguments TO image_gen_admin, image_gen_user, image_gen_worker
@@ -1813,13 +1991,16 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.read_shots TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.recompute_cost TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.reconcile TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_account_balance TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.record_audit TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_breakers TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_copies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_cost TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_deaths TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_deliveries TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.record_denials TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_failed_copies TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_finished_up_to TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.record_key_reload TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_removed TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_reuses TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.record_store TO image_gen_worker
@@ -1849,7 +2030,6 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.retarget_job TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.retry_buffer TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.role_name TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.role_oid TO image_gen_worker
-GRANT EXECUTE ON FUNCTION image_gen_internal.role_policy TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.roll_periods TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.rolling_period TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.secrets_problem TO image_gen_worker
@@ -1892,10 +2072,12 @@ GRANT EXECUTE ON FUNCTION image_gen_internal.visible_cost_reviews TO image_gen_a
 GRANT EXECUTE ON FUNCTION image_gen_internal.visible_reservations TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.visible_spending_days TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.wait_reason TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.waiting_approvals TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.waiting_for TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.waiting_tenants TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.wake TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.webhook_problem TO image_gen_worker
+GRANT EXECUTE ON FUNCTION image_gen_internal.without_words TO image_gen_worker
 GRANT EXECUTE ON FUNCTION image_gen_internal.worker_answers TO image_gen_worker
 GRANT USAGE ON SCHEMA image_gen TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker, pg_monitor
 GRANT USAGE ON SCHEMA image_gen_internal TO image_gen_admin, image_gen_reviewer, image_gen_user, image_gen_worker, pg_monitor
@@ -1907,6 +2089,9 @@ GRANT SELECT ON image_gen.access_tokens (note) TO image_gen_admin
 GRANT SELECT ON image_gen.access_tokens (revoked_at) TO image_gen_admin
 GRANT SELECT ON image_gen.access_tokens (role) TO image_gen_admin
 GRANT SELECT ON image_gen.access_tokens (scopes) TO image_gen_admin
+GRANT SELECT ON image_gen.approval_queue TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT INSERT, SELECT ON image_gen.approvals TO image_gen_worker
+GRANT SELECT ON image_gen.approvals TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT SELECT ON image_gen.attachment_definitions TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT SELECT ON image_gen.attachment_entries TO image_gen_admin, image_gen_user
 GRANT SELECT, UPDATE ON image_gen.attachment_entries TO image_gen_worker
@@ -1914,6 +2099,7 @@ GRANT SELECT ON image_gen.attachment_rows TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.attachments TO image_gen_admin, image_gen_user
 GRANT INSERT, SELECT, UPDATE ON image_gen.attempts TO image_gen_worker
 GRANT SELECT ON image_gen.attempts TO image_gen_admin, image_gen_reviewer, image_gen_user
+GRANT SELECT ON image_gen.audit_log TO image_gen_admin
 GRANT SELECT ON image_gen.backlogs TO image_gen_admin, pg_monitor
 GRANT SELECT ON image_gen.batches TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.budget_changes TO image_gen_admin, image_gen_worker
@@ -1955,8 +2141,11 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.palettes TO image_gen_admin
 GRANT SELECT ON image_gen.palettes TO image_gen_user
 GRANT SELECT ON image_gen.pauses TO image_gen_admin, image_gen_worker
 GRANT SELECT ON image_gen.picks TO image_gen_admin, image_gen_user
+GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.policy_rules TO image_gen_admin
+GRANT SELECT ON image_gen.policy_rules TO image_gen_user, image_gen_worker
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.prices TO image_gen_admin
 GRANT SELECT ON image_gen.prices TO image_gen_user, image_gen_worker
+GRANT SELECT ON image_gen.provider_access TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT INSERT, SELECT, UPDATE ON image_gen.provider_balances TO image_gen_worker
 GRANT SELECT ON image_gen.provider_health TO image_gen_admin, image_gen_user, pg_monitor
 GRANT SELECT ON image_gen.provider_keys TO image_gen_admin, image_gen_user
@@ -1964,6 +2153,7 @@ GRANT SELECT ON image_gen.provider_kinds TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.providers TO image_gen_admin, image_gen_user, image_gen_worker
 GRANT UPDATE ON image_gen.providers (enabled) TO image_gen_admin
 GRANT UPDATE ON image_gen.providers (max_in_flight) TO image_gen_admin
+GRANT UPDATE ON image_gen.providers (needs_approval) TO image_gen_admin
 GRANT UPDATE ON image_gen.providers (options) TO image_gen_admin
 GRANT UPDATE ON image_gen.providers (priority) TO image_gen_admin
 GRANT UPDATE ON image_gen.providers (requests_per_minute) TO image_gen_admin
@@ -1978,7 +2168,7 @@ GRANT SELECT ON image_gen.review_queue TO image_gen_admin, image_gen_reviewer, i
 GRANT SELECT ON image_gen.reviews TO image_gen_admin, image_gen_reviewer, image_gen_user
 GRANT DELETE, INSERT, SELECT, UPDATE ON image_gen.rewrite_rules TO image_gen_admin
 GRANT SELECT ON image_gen.rewrite_rules TO image_gen_user, image_gen_worker
-GRANT SELECT ON image_gen.role_policies TO image_gen_admin
+GRANT SELECT ON image_gen.role_policies TO image_gen_admin, image_gen_worker
 GRANT SELECT ON image_gen.spending TO image_gen_admin, image_gen_user
 GRANT SELECT ON image_gen.store_orphans TO image_gen_admin
 GRANT SELECT ON image_gen.store_sweeps TO image_gen_admin

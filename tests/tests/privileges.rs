@@ -9,7 +9,8 @@ use std::path::Path;
 
 use image_gen_tests::{Cluster, Options, Session};
 
-const ROLES: &str = "image_gen_user, image_gen_reviewer, image_gen_admin, image_gen_worker, PUBLIC";
+const ROLES: &str =
+    "image_gen_user, image_gen_reviewer, image_gen_admin, image_gen_worker, pg_monitor, PUBLIC";
 
 /// What each of the roles has on tables and views, in the letters of `\dp`; columns where that is not the whole.
 const TABLES: &str = "
@@ -26,12 +27,7 @@ WITH objects AS (
   SELECT o.oid, a.grantee, string_agg(format('%s(%s)', l.letter, t.attname), ' ' ORDER BY l.letter COLLATE \"C\", t.attname COLLATE \"C\") AS shown
     FROM objects o JOIN pg_attribute t ON t.attrelid = o.oid, aclexplode(t.attacl) a JOIN letters l ON l.privilege = a.privilege_type GROUP BY 1, 2
 )
-SELECT o.name, CASE o.relkind WHEN 'r' THEN CASE WHEN o.relrowsecurity THEN 'table, rows' ELSE 'table' END WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' ELSE 'other' END,
-       (SELECT concat_ws(' ', (SELECT w.shown FROM whole w WHERE w.oid = o.oid AND w.grantee = r.oid), (SELECT p.shown FROM part p WHERE p.oid = o.oid AND p.grantee = r.oid)) FROM role r WHERE r.n = 1),
-       (SELECT concat_ws(' ', (SELECT w.shown FROM whole w WHERE w.oid = o.oid AND w.grantee = r.oid), (SELECT p.shown FROM part p WHERE p.oid = o.oid AND p.grantee = r.oid)) FROM role r WHERE r.n = 2),
-       (SELECT concat_ws(' ', (SELECT w.shown FROM whole w WHERE w.oid = o.oid AND w.grantee = r.oid), (SELECT p.shown FROM part p WHERE p.oid = o.oid AND p.grantee = r.oid)) FROM role r WHERE r.n = 3),
-       (SELECT concat_ws(' ', (SELECT w.shown FROM whole w WHERE w.oid = o.oid AND w.grantee = r.oid), (SELECT p.shown FROM part p WHERE p.oid = o.oid AND p.grantee = r.oid)) FROM role r WHERE r.n = 4),
-       (SELECT concat_ws(' ', (SELECT w.shown FROM whole w WHERE w.oid = o.oid AND w.grantee = r.oid), (SELECT p.shown FROM part p WHERE p.oid = o.oid AND p.grantee = r.oid)) FROM role r WHERE r.n = 5)
+SELECT o.name, CASE o.relkind WHEN 'r' THEN CASE WHEN o.relrowsecurity THEN 'table, rows' ELSE 'table' END WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' ELSE 'other' END{roles}
   FROM objects o ORDER BY o.name COLLATE \"C\"";
 
 const FUNCTIONS: &str = "
@@ -42,12 +38,7 @@ WITH objects AS (
 ), grants AS (
   SELECT o.oid, a.grantee FROM objects o, aclexplode(o.acl) a WHERE a.privilege_type = 'EXECUTE'
 )
-SELECT o.name, CASE WHEN o.prosecdef THEN 'definer' ELSE 'invoker' END,
-       (SELECT CASE WHEN (o.oid, r.oid) IN (SELECT g.oid, g.grantee FROM grants g) THEN 'X' ELSE '' END FROM role r WHERE r.n = 1),
-       (SELECT CASE WHEN (o.oid, r.oid) IN (SELECT g.oid, g.grantee FROM grants g) THEN 'X' ELSE '' END FROM role r WHERE r.n = 2),
-       (SELECT CASE WHEN (o.oid, r.oid) IN (SELECT g.oid, g.grantee FROM grants g) THEN 'X' ELSE '' END FROM role r WHERE r.n = 3),
-       (SELECT CASE WHEN (o.oid, r.oid) IN (SELECT g.oid, g.grantee FROM grants g) THEN 'X' ELSE '' END FROM role r WHERE r.n = 4),
-       (SELECT CASE WHEN (o.oid, r.oid) IN (SELECT g.oid, g.grantee FROM grants g) THEN 'X' ELSE '' END FROM role r WHERE r.n = 5)
+SELECT o.name, CASE WHEN o.prosecdef THEN 'definer' ELSE 'invoker' END{roles}
   FROM objects o ORDER BY o.name COLLATE \"C\"";
 
 const OTHERS: &str = "
@@ -60,19 +51,32 @@ WITH objects AS (
 ), granted AS (
   SELECT o.name, a.grantee, string_agg(a.privilege_type, ' ' ORDER BY a.privilege_type COLLATE \"C\") AS shown FROM objects o, aclexplode(o.acl) a GROUP BY 1, 2
 )
-SELECT o.name, '', (SELECT g.shown FROM granted g JOIN role r ON r.oid = g.grantee AND r.n = 1 WHERE g.name = o.name),
-       (SELECT g.shown FROM granted g JOIN role r ON r.oid = g.grantee AND r.n = 2 WHERE g.name = o.name),
-       (SELECT g.shown FROM granted g JOIN role r ON r.oid = g.grantee AND r.n = 3 WHERE g.name = o.name),
-       (SELECT g.shown FROM granted g JOIN role r ON r.oid = g.grantee AND r.n = 4 WHERE g.name = o.name),
-       (SELECT g.shown FROM granted g JOIN role r ON r.oid = g.grantee AND r.n = 5 WHERE g.name = o.name)
+SELECT o.name, ''{roles}
   FROM objects o ORDER BY o.name COLLATE \"C\"";
 
-fn table(page: &mut String, admin: &mut Session, title: &str, said: &str, second: &str, sql: &str) -> usize {
-    let rows = admin.rows(sql);
+/// What each role may do, in the order of [`ROLES`].
+const OF_TABLES: &str = "(SELECT concat_ws(' ', (SELECT w.shown FROM whole w WHERE w.oid = o.oid AND w.grantee = r.oid), (SELECT p.shown FROM part p WHERE p.oid = o.oid AND p.grantee = r.oid)) FROM role r WHERE r.n = {n})";
+const OF_FUNCTIONS: &str = "(SELECT CASE WHEN (o.oid, r.oid) IN (SELECT g.oid, g.grantee FROM grants g) THEN 'X' ELSE '' END FROM role r WHERE r.n = {n})";
+const OF_OTHERS: &str =
+    "(SELECT g.shown FROM granted g JOIN role r ON r.oid = g.grantee AND r.n = {n} WHERE g.name = o.name)";
+
+fn table(
+    page: &mut String,
+    admin: &mut Session,
+    title: &str,
+    said: &str,
+    second: &str,
+    sql: &str,
+    of: &str,
+) -> usize {
+    let columns: String = (1..=ROLES.split(", ").count())
+        .map(|n| format!(",\n       {}", of.replace("{n}", &n.to_string())))
+        .collect();
+    let rows = admin.rows(&sql.replace("{roles}", &columns));
     writeln!(page, "\n## {title}\n\n{said}\n").unwrap();
     writeln!(
         page,
-        "| name | {second} | user | reviewer | admin | worker | PUBLIC |\n|---|---|---|---|---|---|---|"
+        "| name | {second} | user | reviewer | admin | worker | monitor | PUBLIC |\n|---|---|---|---|---|---|---|---|"
     )
     .unwrap();
     for row in &rows {
@@ -111,13 +115,15 @@ fn the_page_of_privileges_is_what_the_catalogs_say() {
     let mut page = String::from(
         "# Privileges\n\nGenerated from the catalogs by the test `privileges`, which fails when a right is added or taken away until this page is renewed:\n\
          `UPDATE_EXPECT=1 cargo test -p image_gen_tests --test privileges`. user is `image_gen_user`, reviewer `image_gen_reviewer`, admin `image_gen_admin`, worker\n\
-         `image_gen_worker`; no right can be passed on. What the roles are for is in [roles.md](roles.md), what they see of a table with row-level security is in `sql/grants.sql`.\n",
+         `image_gen_worker`, monitor PostgreSQL's own `pg_monitor`; no right can be passed on. What the roles are for is in [roles.md](roles.md), what they see of a table with row-level security is in `sql/grants.sql`.\n",
     );
     let tables = "r is SELECT, a INSERT, w UPDATE, d DELETE, D TRUNCATE, t TRIGGER, x REFERENCES, U USAGE; with the column where it is not the whole table. *rows*: row-level security.";
     let functions = "X is EXECUTE. *definer*: SECURITY DEFINER, it runs with the rights of the extension's owner, and asks itself who called it; its search_path is pinned.";
-    assert!(table(&mut page, &mut admin, "Tables, views and sequences", tables, "kind", TABLES) > 60);
-    assert!(table(&mut page, &mut admin, "Functions", functions, "runs as", FUNCTIONS) > 200);
-    assert!(table(&mut page, &mut admin, "Schemas and types", "", "", OTHERS) > 10);
+    assert!(
+        table(&mut page, &mut admin, "Tables, views and sequences", tables, "kind", TABLES, OF_TABLES) > 60
+    );
+    assert!(table(&mut page, &mut admin, "Functions", functions, "runs as", FUNCTIONS, OF_FUNCTIONS) > 200);
+    assert!(table(&mut page, &mut admin, "Schemas and types", "", "", OTHERS, OF_OTHERS) > 10);
     let page = page.lines().map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n";
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/privileges.md");

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use image_gen_engine::admission::{self, OwnBackEnd, Purpose, Query, Surroundings, Target};
+use image_gen_engine::allowance::Allowance;
 use image_gen_engine::candidate::Candidate;
 use image_gen_engine::catalogue::Need;
 use image_gen_engine::cost::Cost;
 use image_gen_engine::failure::{ErrorCode, Failed, Failure};
 use image_gen_engine::http::departure::Departure;
-use image_gen_engine::http::room::{Allowance, Room};
+use image_gen_engine::http::room::{Room, Share};
 use image_gen_engine::http::{HttpRequest, Method, TransportError};
 use image_gen_engine::input::Role;
 use image_gen_engine::job::{Operation, Request, Storing};
@@ -171,7 +172,7 @@ fn start(
     details: Details,
     own: Option<OwnBackEnd>,
     catalogue: &Catalogue,
-    allowance: &image_gen_engine::allowance::Allowance,
+    allowance: &Allowance,
     config: &Config,
 ) -> Result<(Run, bool), Vec<Transition>> {
     let Details { operation, request, deadline, attempts, preferences, inputs, resume, .. } = details;
@@ -263,7 +264,7 @@ impl Task {
             if resumed { context.access.resume(run.candidate(), self.owner, run.key_name()) } else { None };
         let (mut picture_permit, mut input_permit) = (None, None);
         // Of the answer whose images are on their way into the database.
-        let mut allowance = Allowance::new(&context.room);
+        let mut share = Share::new(&context.room);
         loop {
             let (again, step) = advance(run, event, &context.computing).await;
             run = again;
@@ -367,9 +368,9 @@ impl Task {
                         let _ = stop.wait_for(|stop| *stop).await;
                     };
                     if request.auth.is_some() {
-                        allowance.clear();
+                        share.clear();
                     }
-                    let called = self.call(&request, key.as_ref(), submits, can_cancel, &mut allowance);
+                    let called = self.call(&request, key.as_ref(), submits, can_cancel, &mut share);
                     let event = tokio::select! {
                         event = called => event,
                         () = stopped, if asks => return,
@@ -390,13 +391,13 @@ impl Task {
         key: Option<&Key>,
         submits: bool,
         can_cancel: bool,
-        allowance: &mut Allowance,
+        share: &mut Share,
     ) -> Event {
         let departure = Departure::default();
         // Downloads are bounded by the permits for images: two bounds at once could wait for each other.
-        let mut apart = Allowance::new(&Room::default());
-        let allowance = if request.auth.is_some() { allowance } else { &mut apart };
-        let send = self.context.driver.send_noting(request, key, &departure, allowance);
+        let mut apart = Share::new(&Room::default());
+        let share = if request.auth.is_some() { share } else { &mut apart };
+        let send = self.context.driver.send_noting(request, key, &departure, share);
         tokio::pin!(send);
         tokio::select! {
             answer = &mut send => return Event::Answer(answer),

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::departure::Departure;
 use super::guard::{Guard, is_forbidden};
-use super::room::{Allowance, FREE, Room};
+use super::room::{FREE, Room, Share};
 use super::{Body, Content, HttpRequest, HttpResponse, Method, Part, TransportError, origin};
 use crate::denials::Denials;
 use crate::egress::{Destination, Egress, Reach};
@@ -68,18 +68,18 @@ impl Driver {
         request: &HttpRequest,
         key: Option<&Key>,
     ) -> Result<HttpResponse, TransportError> {
-        self.send_noting(request, key, &Departure::default(), &mut Allowance::new(&Room::default())).await
+        self.send_noting(request, key, &Departure::default(), &mut Share::new(&Room::default())).await
     }
 
     /// As [`Driver::send`], and notes in `departure` when the request begins to leave: a caller that drops the future knows
     /// whether there is anything to be uncertain about. The answer is read as there is room for it, and has that room until
-    /// `allowance` ends or is cleared.
+    /// `share` ends or is cleared.
     pub async fn send_noting(
         &self,
         request: &HttpRequest,
         key: Option<&Key>,
         departure: &Departure,
-        allowance: &mut Allowance,
+        share: &mut Share,
     ) -> Result<HttpResponse, TransportError> {
         let client = self.client(request.destination, &request.url).map_err(TransportError::Forbidden)?;
         let mut builder = match request.method {
@@ -116,7 +116,7 @@ impl Driver {
             None => departure.note(),
         }
         let clock = Clock { whole: request.timeout, left: request.timeout };
-        match exchange(client, built, request.max_bytes, clock, allowance).await {
+        match exchange(client, built, request.max_bytes, clock, share).await {
             Ok(response) => Ok(self.clean(response)),
             Err(TransportError::Forbidden(why)) => {
                 // A name that leads to no address that may be contacted.
@@ -227,7 +227,7 @@ async fn exchange(
     request: reqwest::Request,
     max_bytes: usize,
     mut clock: Clock,
-    allowance: &mut Allowance,
+    share: &mut Share,
 ) -> Result<HttpResponse, TransportError> {
     let mut response = clock.wait(client.execute(request)).await?.map_err(|error| {
         let why = chain(&error);
@@ -250,7 +250,7 @@ async fn exchange(
         return Err(TransportError::TooLarge);
     }
     if let Some(length) = length {
-        allowance.grow(length, true).await;
+        share.grow(length, true).await;
     }
     // What it says of its length is not believed before it comes.
     let mut body = Vec::with_capacity(length.unwrap_or_default().min(FREE));
@@ -261,7 +261,7 @@ async fn exchange(
         if longer > max_bytes {
             return Err(TransportError::TooLarge);
         }
-        allowance.grow(longer, false).await;
+        share.grow(longer, false).await;
         body.extend_from_slice(&chunk);
     }
     Ok(HttpResponse { status, headers, body })
@@ -317,7 +317,7 @@ mod tests {
             let answer = runtime().block_on(async {
                 let providers = crate::egress::AllowedHosts::parse(&address).unwrap();
                 let driver = Driver::new(Egress { providers, ..Egress::default() }).unwrap();
-                driver.send_noting(&request, None, &departure, &mut Allowance::new(&Room::default())).await
+                driver.send_noting(&request, None, &departure, &mut Share::new(&Room::default())).await
             });
             (departure.is_noted(), answer.unwrap_err())
         };

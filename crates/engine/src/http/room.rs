@@ -32,16 +32,16 @@ impl Default for Room {
 
 /// The room that one answer has, until this is dropped or another answer gets it.
 #[derive(Debug)]
-pub struct Allowance {
+pub struct Share {
     room: Room,
     usual: Option<OwnedSemaphorePermit>,
     large: Option<OwnedSemaphorePermit>,
 }
 
-impl Allowance {
+impl Share {
     /// None yet.
     pub fn new(room: &Room) -> Self {
-        Allowance { room: room.clone(), usual: None, large: None }
+        Share { room: room.clone(), usual: None, large: None }
     }
 
     /// The answer that it was for is nowhere any more.
@@ -77,8 +77,8 @@ mod tests {
 
     use super::*;
 
-    fn gets(allowance: &mut Allowance, bytes: usize, is_all: bool) -> bool {
-        let growing = pin!(allowance.grow(bytes, is_all));
+    fn gets(share: &mut Share, bytes: usize, is_all: bool) -> bool {
+        let growing = pin!(share.grow(bytes, is_all));
         growing.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
     }
 
@@ -87,9 +87,9 @@ mod tests {
         let room = Room::default();
         let mut held = vec![];
         let mut next = |bytes: usize, is_all: bool| {
-            let mut allowance = Allowance::new(&room);
-            let got = gets(&mut allowance, bytes, is_all);
-            held.push(allowance);
+            let mut share = Share::new(&room);
+            let got = gets(&mut share, bytes, is_all);
+            held.push(share);
             got
         };
         // Eight of 16 MB, or thirty-two that do not say how long they are.
@@ -99,7 +99,7 @@ mod tests {
         // Those that are longer are two at a time, whatever the others do.
         assert!(next(60 << 20, true) && next(60 << 20, true) && !next(60 << 20, true));
         held.clear();
-        let mut again = Allowance::new(&room);
+        let mut again = Share::new(&room);
         assert!(gets(&mut again, 1 << 20, false) && gets(&mut again, 4 << 20, false));
         assert!(gets(&mut again, 40 << 20, false), "it becomes one of the large ones and keeps what it has");
         assert_eq!(room.usual.available_permits(), ROOM - USUAL / UNIT);
