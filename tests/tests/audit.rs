@@ -185,13 +185,13 @@ fn a_request_that_was_turned_away_is_written_down_and_a_flood_of_them_folded() {
     let stage = Stage::start();
     let (mut alice, mut admin) = (stage.alice(), stage.admin());
     let edit = |alice: &mut Session, host: &str| {
-        alice.text(&format!("SELECT id FROM image_gen.edit('https://{host}:9/a.png', 'x')"))
+        alice.text(&format!("SELECT id FROM image_gen.edit('https://{host}:9443/a.png', 'x')"))
     };
     let first = edit(&mut alice, "localhost");
     assert_eq!(alice.done(&first).status, "failed");
     let rows = "SELECT object, details ->> 'destination', role FROM image_gen.audit_log WHERE action = 'egress.denied'";
     wait_until("it is written down", secs(20), || !admin.rows(rows).is_empty());
-    assert_eq!(admin.rows(rows), [["localhost:9", "image", "image_gen_worker"]]);
+    assert_eq!(admin.rows(rows), [["localhost:9443", "image", "image_gen_worker"]]);
     let more: Vec<String> = (0..30).map(|_| edit(&mut alice, "localhost")).collect();
     assert!(alice.all_done(&more).iter().all(|job| job.status == "failed"));
     stage.sentinel();
