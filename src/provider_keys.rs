@@ -10,8 +10,8 @@ use crate::worker::monotonic;
 
 /// The keys of a provider whose row says this, among the names that are configured; `others` are those that other rows name. The names
 /// of the columns are those of the view `image_gen.provider_keys`.
-#[pg_extern(schema = "image_gen_internal", volatile, parallel_safe)]
-#[allow(clippy::type_complexity)] // the columns of a view
+#[pg_extern(schema = "image_gen_internal", volatile, parallel_unsafe)]
+#[expect(clippy::type_complexity, reason = "the columns of a view")]
 pub fn keys_of_provider(
     kind: &str,
     base_url: Option<&str>,

@@ -1516,7 +1516,7 @@ FUNCTION image_gen_internal.join_attempt(of_job text, joining integer, earlier i
 FUNCTION image_gen_internal.keep_audit_log() RETURNS trigger VOLATILE SET search_path=pg_catalog, pg_temp SET extra_float_digits=1 SET standard_conforming_strings=on SET DateStyle=ISO, MDY SET IntervalStyle=postgres SET bytea_output=hex SET transform_null_equals=off
 FUNCTION image_gen_internal.kept_metadata(metadata jsonb) RETURNS jsonb STABLE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.key_count(provider text) RETURNS integer STABLE SECURITY DEFINER SET search_path=pg_catalog, pg_temp
-FUNCTION image_gen_internal.keys_of_provider(kind text, base_url text, key_name text, configured text[], others text[]) RETURNS TABLE(key_name text, state text, last_error_code text, rest_seconds double precision, failures bigint, in_flight bigint) VOLATILE PARALLEL SAFE
+FUNCTION image_gen_internal.keys_of_provider(kind text, base_url text, key_name text, configured text[], others text[]) RETURNS TABLE(key_name text, state text, last_error_code text, rest_seconds double precision, failures bigint, in_flight bigint) VOLATILE
 FUNCTION image_gen_internal.list_arguments(arguments jsonb) RETURNS jsonb IMMUTABLE STRICT PARALLEL SAFE
 FUNCTION image_gen_internal.load_catalogue() RETURNS void VOLATILE SET search_path=pg_catalog, pg_temp
 FUNCTION image_gen_internal.lock_attempts(ids text[], numbers integer[]) RETURNS tid[] VOLATILE SET search_path=pg_catalog, pg_temp

@@ -59,7 +59,8 @@ fn the_install_script_takes_over_nothing_that_was_there() {
     // worker failure mode 63: what somebody else has made before is an error, not something to build upon.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
     let mut files = 0;
-    for path in sql_files(&folder) {
+    // What was released is held by a test of its own, and is never edited.
+    for path in sql_files(&folder).into_iter().filter(|path| !path.starts_with(folder.join("released"))) {
         let text = std::fs::read_to_string(&path).unwrap();
         // Whatever its names and operators are found through, it is nobody's but the system's; at its end stands where the
         // generated functions behind it are made.
