@@ -94,6 +94,21 @@ impl ContentRules {
         Ok(ContentRules { set, rules })
     }
 
+    /// Where the rows cannot be used together, all is stopped until that is mended: what they forbid is not known.
+    pub fn closed(why: String) -> Self {
+        let rule = Rule {
+            position: 0,
+            rule: "policy_rules".into(),
+            class: "unusable rules".into(),
+            pattern: String::new(),
+            action: Action::Block,
+            message: why,
+        };
+        // The empty pattern is in every text.
+        let set = RegexSet::new([""]).unwrap_or_default();
+        ContentRules { set, rules: vec![rule] }
+    }
+
     /// The rules that apply to a text, in their order.
     pub fn apply(&self, text: &str) -> Vec<&Rule> {
         if self.rules.is_empty() {
@@ -161,6 +176,16 @@ mod tests {
         // A person's word is enough for what asks for a person, and no more.
         assert!(rules.stops("a passport scan", true).is_none());
         assert!(rules.stops("a forged passport", true).is_some());
+    }
+
+    #[test]
+    fn rules_that_cannot_be_used_stop_everything_and_say_so() {
+        let rule = json!({"rule": "old", "class": "test", "pattern": "(", "action": "warn", "message": "no"});
+        let rules = ContentRules::new(vec![serde_json::from_value(rule).unwrap()]);
+        let closed = rules.unwrap_or_else(ContentRules::closed);
+        for text in ["", "a kettle"] {
+            assert!(closed.stops(text, true).unwrap().says().contains("cannot be used"), "{text}");
+        }
     }
 
     #[test]

@@ -320,8 +320,7 @@ impl From<Rows> for Snapshot {
             pauses: rows.pauses,
             policies: rows.policies,
             access: rows.access,
-            // Each was tried when it was written.
-            content: Arc::new(ContentRules::new(rows.content).unwrap_or_default()),
+            content: Arc::new(ContentRules::new(rows.content).unwrap_or_else(ContentRules::closed)),
             day: rows.day,
             ..Snapshot::default()
         };
